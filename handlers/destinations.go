@@ -1,0 +1,5 @@
+package handlers
+
+import "jetstream/internal/api"
+
+func destinationCommands(d Deps) []*api.Command { return nil }

@@ -1,0 +1,65 @@
+package handlers
+
+import (
+	"context"
+
+	"jetstream/internal/api"
+)
+
+// Server tells the facts about the running server that getServerInfo shows.
+type Server interface {
+	Info(ctx context.Context) (ServerInfo, error)
+}
+
+// ServerInfo is the result of getServerInfo. Without login only Version,
+// APIVersion and AuthRequired are filled in; the rest is absent.
+type ServerInfo struct {
+	Version        string        `json:"version" doc:"Version of the program"`
+	APIVersion     int           `json:"apiVersion" doc:"Version of the control API"`
+	AuthRequired   bool          `json:"authRequired" doc:"Whether commands need a login; always true"`
+	Revision       string        `json:"revision,omitempty" doc:"Source revision that the program was built from"`
+	ServerID       string        `json:"serverId,omitempty" doc:"Id of this process, new at each start"`
+	ServerUID      string        `json:"serverUid,omitempty" doc:"Id of this server, the same over restarts"`
+	ServerName     string        `json:"serverName,omitempty" doc:"Name of the server"`
+	HostName       string        `json:"hostName,omitempty" doc:"Name of the host it runs on"`
+	APIControlPort int           `json:"apiControlPort,omitempty" doc:"Port of the control API"`
+	RecvPort       int           `json:"recvPort,omitempty" doc:"Port that transfers are received on"`
+	PublicKey      string        `json:"publicKey,omitempty" doc:"Public key of this server, base64url"`
+	Triggers       *TriggersInfo `json:"triggers,omitempty" doc:"State of the triggers"`
+	StartTime      api.Time      `json:"startTime,omitempty" doc:"When this process started"`
+}
+
+// TriggersInfo is the part of ServerInfo about triggers.
+type TriggersInfo struct {
+	Dir     string `json:"dir" doc:"Trigger directory, empty when there is none"`
+	OnAPI   bool   `json:"onApi" doc:"Whether API commands fire on.* triggers"`
+	Waiting int    `json:"waiting" doc:"Runs that wait in the queue"`
+}
+
+type serverHandlers struct{ server Server }
+
+func serverCommands(d Deps) []*api.Command {
+	h := serverHandlers{d.Server}
+	return []*api.Command{
+		api.Define(api.Spec{
+			Name: "getServerInfo", Method: "GET", Path: "/server",
+			Summary: "Show what this server is and how it is set up",
+			Description: "Without login only `version`, `apiVersion` and `authRequired` are answered, " +
+				"so that a client can tell whether it must log in.",
+			Message: "Server information.", Access: api.AccessPublic,
+		}, h.get),
+	}
+}
+
+type getServerInfoParams struct{}
+
+func (h serverHandlers) get(ctx context.Context, _ getServerInfoParams) (ServerInfo, error) {
+	info, err := h.server.Info(ctx)
+	if err != nil {
+		return ServerInfo{}, err
+	}
+	if _, ok := api.CallerOf(ctx); !ok {
+		info = ServerInfo{Version: info.Version, APIVersion: info.APIVersion, AuthRequired: info.AuthRequired}
+	}
+	return info, nil
+}

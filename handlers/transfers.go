@@ -1,0 +1,5 @@
+package handlers
+
+import "jetstream/internal/api"
+
+func transferCommands(d Deps) []*api.Command { return nil }

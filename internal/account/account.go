@@ -1,0 +1,39 @@
+// Package account keeps who may use the server: users, their password hashes
+// and sandboxes, and the tokens that trigger scripts carry. It decides whether
+// credentials are right and which directory a user's paths mean.
+//
+// Everything here is safe for concurrent use unless it says otherwise.
+package account
+
+import (
+	"context"
+
+	"jetstream/internal/api"
+)
+
+// User is one account as the API shows it.
+type User struct {
+	Name       string   `json:"name" doc:"Name of the user, unique without regard to case"`
+	Superuser  bool     `json:"superuser" doc:"May see and change everything"`
+	Sandbox    string   `json:"sandbox" doc:"Directory that / means in this user's paths; empty for the server's default"`
+	Disabled   bool     `json:"disabled" doc:"May not log in, and transfers authorized by this user end"`
+	CreateTime api.Time `json:"createTime" doc:"When the user was made, in microseconds since the Unix epoch"`
+	// Hash is the argon2id hash in PHC string form.
+	Hash string `json:"-"`
+}
+
+// Store is what accounts need of the database.
+type Store interface {
+	// InsertUser fails with conflict when the name exists (without case).
+	InsertUser(ctx context.Context, u User) error
+	// User finds a user by name without regard to case; notFound otherwise.
+	User(ctx context.Context, name string) (User, error)
+	// Users lists users by name, after the given name, limit at most.
+	Users(ctx context.Context, after string, limit int) ([]User, error)
+	// UpdateUser changes a user within one transaction; notFound otherwise.
+	UpdateUser(ctx context.Context, name string, change func(*User) error) (User, error)
+	// DeleteUser removes a user; notFound otherwise.
+	DeleteUser(ctx context.Context, name string) error
+	// CountUsers counts them.
+	CountUsers(ctx context.Context) (int, error)
+}

@@ -1,0 +1,132 @@
+// Package store keeps the server's state in one SQLite database and implements
+// the small interfaces that transfer, triggers and account declare: Transfers,
+// Runs and Accounts are views of one DB. It is the only room with SQL, and it
+// owns the transaction.
+//
+// There is one writer. Those who want to write at the same time share a
+// commit, and so an fsync (group commit): the first becomes the leader, takes
+// whatever waits into one SQLite transaction, and answers everybody. Readers
+// use connections of their own and never wait for the writer (WAL).
+package store
+
+import (
+	"context"
+	"database/sql"
+	"embed"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net/url"
+	"os"
+	"path/filepath"
+	"sync"
+
+	_ "modernc.org/sqlite" // the database/sql driver "sqlite": pure Go
+)
+
+// File is the database's name inside the state directory.
+const File = "jetstream.db"
+
+//go:embed schema/*.sql
+var schema embed.FS
+
+// DB is the server's database. It is safe for concurrent use, also beside
+// other processes that have it open (jetstream user).
+type DB struct {
+	readers *sql.DB
+
+	// The writer connection belongs to the leader of a group commit.
+	writers *sql.DB
+	writer  *sql.Conn
+	stmts   map[string]*sql.Stmt
+	lax     bool // the writer's present synchronous setting is NORMAL
+
+	mu      sync.Mutex
+	pending []*request
+	leading bool
+	closed  bool
+}
+
+// Open opens or makes the database in state directory dir, which must exist,
+// and brings its schema up to date. Close it last of all.
+func Open(ctx context.Context, dir string) (*DB, error) {
+	path := filepath.Join(dir, File)
+	if f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600); err != nil {
+		return nil, fmt.Errorf("open database: %w", err)
+	} else if err := f.Close(); err != nil {
+		return nil, err
+	}
+	dsn := (&url.URL{Scheme: "file", Path: filepath.ToSlash(path)}).String() +
+		"?_pragma=busy_timeout(10000)&_pragma=journal_mode(WAL)&_pragma=foreign_keys(1)"
+	db := &DB{stmts: map[string]*sql.Stmt{}}
+	var err error
+	if db.writers, err = sql.Open("sqlite", dsn+"&_pragma=synchronous(FULL)&_txlock=immediate"); err != nil {
+		return nil, err
+	}
+	db.writers.SetMaxOpenConns(1)
+	if db.writer, err = db.writers.Conn(ctx); err != nil {
+		_ = db.writers.Close()
+		return nil, fmt.Errorf("open database %s: %w", path, err)
+	}
+	if err = db.migrate(ctx); err != nil {
+		_ = db.writer.Close()
+		_ = db.writers.Close()
+		return nil, fmt.Errorf("open database %s: %w", path, err)
+	}
+	if db.readers, err = sql.Open("sqlite", dsn+"&_pragma=query_only(1)"); err != nil {
+		_ = db.writer.Close()
+		_ = db.writers.Close()
+		return nil, err
+	}
+	db.readers.SetMaxOpenConns(8)
+	db.readers.SetMaxIdleConns(8)
+	return db, nil
+}
+
+// migrate applies the schema files that the database has not seen, in the
+// order of their names, each in its own transaction. user_version counts them.
+func (db *DB) migrate(ctx context.Context) error {
+	files, err := fs.Glob(schema, "schema/*.sql")
+	if err != nil {
+		return err
+	}
+	var version int
+	if err := db.writer.QueryRowContext(ctx, "PRAGMA user_version").Scan(&version); err != nil {
+		return err
+	}
+	if version > len(files) {
+		return fmt.Errorf("it was made by a newer JetStream (schema %d, this one knows %d)", version, len(files))
+	}
+	for i := version; i < len(files); i++ {
+		text, err := schema.ReadFile(files[i])
+		if err != nil {
+			return err
+		}
+		script := fmt.Sprintf("BEGIN IMMEDIATE;\n%s\nPRAGMA user_version = %d;\nCOMMIT;", text, i+1)
+		if _, err := db.writer.ExecContext(ctx, script); err != nil {
+			_, _ = db.writer.ExecContext(ctx, "ROLLBACK")
+			return fmt.Errorf("%s: %w", files[i], err)
+		}
+	}
+	return nil
+}
+
+// Close waits for the commit in progress and closes the database; later
+// updates fail. A second Close does nothing.
+func (db *DB) Close() error {
+	db.mu.Lock()
+	if db.closed {
+		db.mu.Unlock()
+		return nil
+	}
+	db.closed = true
+	db.mu.Unlock()
+	// An update that was accepted before is carried out first: the leader
+	// returns only when nobody waits.
+	idle := &request{fn: func(*tx) error { return nil }, done: make(chan error, 1), elected: make(chan struct{})}
+	err := db.submit(context.Background(), idle, true)
+	for _, s := range db.stmts {
+		err = errors.Join(err, s.Close())
+	}
+	return errors.Join(err, db.writer.Close(), db.writers.Close(), db.readers.Close())
+}

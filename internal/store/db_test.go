@@ -1,0 +1,93 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"testing"
+
+	"go.uber.org/goleak"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+func openTest(t *testing.T) *DB {
+	t.Helper()
+	db, err := Open(context.Background(), t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := db.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return db
+}
+
+func TestGroupCommitKeepsOthersWhenOneFails(t *testing.T) {
+	db := openTest(t)
+	ctx := context.Background()
+	boom := errors.New("boom")
+	var wg sync.WaitGroup
+	for i := range 200 {
+		wg.Go(func() {
+			committed := false
+			err := db.update(ctx, func(x *tx) error {
+				x.AfterCommit(func() { committed = true })
+				if _, err := x.exec("INSERT INTO meta (name, value) VALUES (?, 'x')", fmt.Sprint(i)); err != nil {
+					return err
+				}
+				switch i % 10 {
+				case 3:
+					return boom
+				case 7:
+					panic("boom")
+				}
+				return nil
+			})
+			failed := i%10 == 3 || i%10 == 7
+			if failed == (err == nil) || committed == failed {
+				t.Errorf("update %d: error %v, after-commit ran: %v", i, err, committed)
+			}
+		})
+	}
+	wg.Wait()
+	var n int
+	if err := db.readers.QueryRow("SELECT count(*) FROM meta").Scan(&n); err != nil || n != 160 {
+		t.Fatalf("%d rows are there, want the 160 of the updates that did not fail (%v)", n, err)
+	}
+}
+
+func TestUpdateAfterCloseFails(t *testing.T) {
+	db := openTest(t)
+	if err := db.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if err := db.SetMeta(context.Background(), "a", "b"); err == nil {
+		t.Fatal("a closed database took an update")
+	}
+	if err := db.Close(); err != nil {
+		t.Fatalf("second Close: %v", err)
+	}
+}
+
+func TestReopenKeepsState(t *testing.T) {
+	dir, ctx := t.TempDir(), context.Background()
+	for range 2 {
+		db, err := Open(ctx, dir)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := db.SetMeta(ctx, "uid", "1"); err != nil {
+			t.Fatal(err)
+		}
+		if v, err := db.Meta(ctx, "uid"); v != "1" || err != nil {
+			t.Fatalf("Meta = %q, %v", v, err)
+		}
+		if err := db.Close(); err != nil {
+			t.Fatal(err)
+		}
+	}
+}

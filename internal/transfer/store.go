@@ -1,0 +1,117 @@
+package transfer
+
+import (
+	"context"
+	"iter"
+
+	"jetstream/triggers"
+)
+
+// Tx is a database transaction as the engine needs it. Saving is
+// insert-or-update by id and sets Seq on insert.
+type Tx interface {
+	triggers.Tx
+
+	SaveDestination(*Destination) error
+	DeleteDestination(destinationID string) error
+	// DestinationAt finds a destination by its natural key, nil when there is none.
+	DestinationAt(owner, address string, port int) (*Destination, error)
+	Destination(destinationID string) (*Destination, error)
+
+	SaveManifest(*Manifest) error
+	// AddManifestFiles appends a page of the file list.
+	AddManifestFiles(manifestID string, files []ManifestFile) error
+	DeleteManifest(manifestID string) error
+	Manifest(manifestID string) (*Manifest, error)
+
+	SaveTransfer(*Transfer) error
+	Transfer(transferID string) (*Transfer, error)
+	// OpenTransfers lists the ids of unfinished transfers that use a
+	// destination or a manifest (the other one empty).
+	OpenTransfers(destinationID, manifestID string) ([]string, error)
+}
+
+// Page selects one page of a list, newest first: entries with a Seq below
+// Before (0: from the newest).
+type Page struct {
+	Owner  string // empty: everybody's
+	Status Status // empty: every state
+	Before int64
+	Limit  int
+}
+
+// Store is what destinations, manifests and sent transfers need of the
+// database. Getters answer a notFound error that names the object.
+type Store interface {
+	// Update runs fn in one transaction that is on disk when it returns.
+	Update(ctx context.Context, fn func(Tx) error) error
+
+	Destinations(ctx context.Context, p Page) ([]Destination, error)
+	Destination(ctx context.Context, destinationID string) (Destination, error)
+	Manifests(ctx context.Context, p Page) ([]Manifest, error)
+	Manifest(ctx context.Context, manifestID string) (Manifest, error)
+	// PendingManifests lists manifests whose walk was cut off by a restart.
+	PendingManifests(ctx context.Context) ([]Manifest, error)
+	// ManifestFiles lists entries with Index >= from, in order, limit at most.
+	ManifestFiles(ctx context.Context, manifestID string, from int64, limit int) ([]ManifestFile, error)
+	Transfers(ctx context.Context, p Page) ([]Transfer, error)
+	Transfer(ctx context.Context, transferID string) (Transfer, error)
+	// Runnable lists transfers that are pending or active, and ended ones whose
+	// receiver must still be told, by priority, then age; limit at most, those
+	// in except left out.
+	Runnable(ctx context.Context, except []string, limit int) ([]Transfer, error)
+	// SaveProgress keeps FilesSent, BytesSent; it survives kill -9, not
+	// necessarily a power cut.
+	SaveProgress(ctx context.Context, t *Transfer) error
+}
+
+// RecvFile is one received entry of a transfer.
+type RecvFile struct {
+	Index    int64
+	Name     string // as in the sender's manifest, without destinationPath
+	Size     int64
+	Mode     uint32
+	ModTime  int64 // nanoseconds since the Unix epoch
+	EmptyDir bool
+	// Skipped tells that the file existed and conflict was skip, or that it
+	// failed with onError continue (then Error says why).
+	Skipped bool
+	Error   string
+	// Final is the path below the user's sandbox that the file got, chosen
+	// before the rename; empty until then.
+	Final string
+	// Placed tells that the rename was done.
+	Placed bool
+}
+
+// RecvTx is a database transaction as the receiver needs it.
+type RecvTx interface {
+	triggers.Tx
+	SaveRecvTransfer(*RecvTransfer) error
+	// RecvTransfer finds one by its key, nil when there is none.
+	RecvTransfer(sourcePublicKey, transferID string) (*RecvTransfer, error)
+	// SaveRecvFiles inserts or replaces entries by index.
+	SaveRecvFiles(sourcePublicKey, transferID string, files []RecvFile) error
+}
+
+// RecvStore is what received transfers need of the database.
+type RecvStore interface {
+	triggers.Lister
+	Update(ctx context.Context, fn func(RecvTx) error) error
+	// RecvTransfers lists newest first; Page.Owner is the receiving user.
+	RecvTransfers(ctx context.Context, p Page) ([]RecvTransfer, error)
+	// RecvTransfer finds the newest with that id which username (empty:
+	// anybody) may see; notFound otherwise.
+	RecvTransfer(ctx context.Context, transferID, username string) (RecvTransfer, error)
+	// RecvFiles lists entries with Index >= from in order.
+	RecvFiles(ctx context.Context, sourcePublicKey, transferID string, from int64) iter.Seq2[RecvFile, error]
+	// Receiving lists the unfinished ones (after a restart).
+	Receiving(ctx context.Context) ([]RecvTransfer, error)
+	SaveRecvProgress(ctx context.Context, t *RecvTransfer) error
+}
+
+// Emitter queues the run of an event's script in the transaction that changes
+// the state, if a script of its name exists. *triggers.Engine is one.
+type Emitter interface {
+	Queue(tx triggers.Tx, e triggers.Event) error
+}

@@ -1,0 +1,156 @@
+package transfer
+
+import "jetstream/internal/api"
+
+// Destination is a receiving server that a user sends to. It is one per
+// owner, address and port.
+type Destination struct {
+	Seq int64 `json:"-"`
+
+	DestinationID        string            `json:"destinationId" doc:"Id of the destination"`
+	DestinationAddress   string            `json:"destinationAddress" doc:"Host name or IP of the receiver, without the port"`
+	DestinationPort      int               `json:"destinationPort" doc:"Receive port of the receiver"`
+	DestinationIP        string            `json:"destinationIP" doc:"IP the address resolved to when the destination was made, or the name itself"`
+	DestinationPublicKey string            `json:"destinationPublicKey" doc:"The receiver's public key, given or first seen; empty until then"`
+	SendRateMax          int64             `json:"sendRateMax" doc:"Highest send rate in kbit/s; 0 is no limit"`
+	NumTransfersQueued   int               `json:"numTransfersQueued" doc:"Transfers to it that have not ended"`
+	LastErrorMessage     string            `json:"lastErrorMessage" doc:"Why the last attempt to reach it failed, or empty"`
+	LastSendTime         api.Time          `json:"lastSendTime" doc:"When something was last sent to it, or null"`
+	CreateTime           api.Time          `json:"createTime" doc:"When it was made"`
+	Owner                string            `json:"owner" doc:"User that made it"`
+	UserData             map[string]string `json:"userData" doc:"Data of the user's own"`
+
+	// Pair is the two parameters of both destination events, fixed at creation.
+	Destination string `json:"-"`
+	Sender      string `json:"-"`
+}
+
+// Status is the state of a manifest or transfer.
+type Status string
+
+// The states. Manifests: pending, complete, error. Sent transfers: all but
+// receiving. Received transfers: receiving, complete, error, cancelled.
+const (
+	StatusPending   Status = "pending"
+	StatusActive    Status = "active"
+	StatusSuspended Status = "suspended"
+	StatusReceiving Status = "receiving"
+	StatusCancelled Status = "cancelled"
+	StatusComplete  Status = "complete"
+	StatusError     Status = "error"
+)
+
+// Processing tells whether the state is not an end.
+func (s Status) Processing() bool {
+	switch s {
+	case StatusPending, StatusActive, StatusSuspended, StatusReceiving:
+		return true
+	}
+	return false
+}
+
+// Manifest is a list of files to send, built in the background.
+type Manifest struct {
+	Seq int64 `json:"-"`
+
+	ManifestID   string            `json:"manifestId" doc:"Id of the manifest"`
+	Status       Status            `json:"status" doc:"pending, complete or error" validate:"oneof=pending complete error"`
+	Processing   bool              `json:"processing" doc:"True while the server still works on it"`
+	TotalFiles   *int64            `json:"totalFiles" doc:"Number of files, null while pending"`
+	TotalSize    *int64            `json:"totalSize" doc:"Bytes of all files, null while pending"`
+	ErrorMessage *string           `json:"errorMessage" doc:"Why it failed, or null"`
+	FileMappings map[string]string `json:"fileMappings" doc:"Source paths and the names they get"`
+	CreateTime   api.Time          `json:"createTime" doc:"When it was requested"`
+	EndTime      api.Time          `json:"endTime" doc:"When it was complete or failed, or null"`
+	Owner        string            `json:"owner" doc:"User that made it"`
+	UserData     map[string]string `json:"userData" doc:"Data of the user's own"`
+}
+
+// ManifestFile is one entry of a manifest: a file, or an empty directory.
+type ManifestFile struct {
+	// Index is its place in the manifest, from 0 without gaps.
+	Index int64
+	// Source is the path as the owner's API sees it, slash-separated, cleaned,
+	// beginning with /. Name is what it is called at the receiver, below
+	// destinationPath, in the same form.
+	Source, Name string
+	Size         int64 // bytes; 0 for a directory
+	Mode         uint32
+	ModTime      int64 // nanoseconds since the Unix epoch
+	EmptyDir     bool
+}
+
+// Transfer is a transfer as its sender keeps it.
+type Transfer struct {
+	Seq int64 `json:"-"`
+
+	TransferID                 string            `json:"transferId" doc:"Id of the transfer, the same at both ends"`
+	ManifestID                 string            `json:"manifestId" doc:"What is sent"`
+	DestinationID              string            `json:"destinationId" doc:"Where it is sent"`
+	DestinationAddress         string            `json:"destinationAddress" doc:"Host of the receiver"`
+	DestinationPort            int               `json:"destinationPort" doc:"Receive port of the receiver"`
+	DestinationPath            string            `json:"destinationPath" doc:"Directory in the receiving user's sandbox that the files are placed below"`
+	Username                   string            `json:"username" doc:"The receiver's user that authorizes the transfer"`
+	Status                     Status            `json:"status" doc:"pending, active, suspended, cancelled, complete or error" validate:"oneof=pending active suspended cancelled complete error"`
+	Processing                 bool              `json:"processing" doc:"True until it has ended"`
+	ErrorMessage               string            `json:"errorMessage" doc:"Why it failed, or why it waits; else empty"`
+	Priority                   int               `json:"priority" doc:"Lower goes first"`
+	CheckpointFrequencySeconds int               `json:"checkpointFrequencySeconds" doc:"Seconds between durable checkpoints; 0 is none"`
+	Conflict                   string            `json:"conflict" doc:"What happens when a file exists: overwrite, skip, rename or fail" validate:"oneof=overwrite skip rename fail"`
+	OnError                    string            `json:"onError" doc:"What happens when one file fails: stop or continue" validate:"oneof=stop continue"`
+	TotalFiles                 int64             `json:"totalFiles" doc:"Number of files"`
+	TotalBytes                 int64             `json:"totalBytes" doc:"Bytes of all files"`
+	FilesSent                  int64             `json:"filesSent" doc:"Files the receiver has confirmed"`
+	BytesSent                  int64             `json:"bytesSent" doc:"Bytes the receiver has confirmed"`
+	Rate                       float64           `json:"rate" doc:"Present rate in kbit/s"`
+	EtaSeconds                 *int64            `json:"etaSeconds" doc:"Seconds until the end at the present rate, or null"`
+	RequestTime                api.Time          `json:"requestTime" doc:"When it was requested"`
+	StartTime                  api.Time          `json:"startTime" doc:"When the first connection was made, or null"`
+	EndTime                    api.Time          `json:"endTime" doc:"When it ended, or null"`
+	SnapshotTime               api.Time          `json:"snapshotTime" doc:"When these numbers were taken"`
+	Owner                      string            `json:"owner" doc:"User that made it"`
+	UserData                   map[string]string `json:"userData" doc:"Data of the user's own"`
+
+	// SealedPassword is the remote password sealed with the server's key file;
+	// erased when it is traded for Ticket or the transfer ends.
+	SealedPassword []byte `json:"-"`
+	// Ticket lets this server go on with this transfer at the receiver.
+	Ticket []byte `json:"-"`
+	// PublicKey is the destination's key that was pinned when last connected.
+	PublicKey string `json:"-"`
+	// TellPeer is true after a cancel or failure here until the receiver knows.
+	TellPeer bool `json:"-"`
+	// RequestID is the API request that made it; Depth the caller's depth.
+	RequestID string `json:"-"`
+	Depth     int    `json:"-"`
+}
+
+// RecvTransfer is a transfer as its receiver keeps it. It is one per sending
+// server (SourcePublicKey) and id.
+type RecvTransfer struct {
+	Seq int64 `json:"-"`
+
+	TransferID      string   `json:"transferId" doc:"Id of the transfer, the same at both ends"`
+	Username        string   `json:"username" doc:"User that authorized it here"`
+	DestinationPath string   `json:"destinationPath" doc:"Directory in the user's sandbox that the files are placed below"`
+	Status          Status   `json:"status" doc:"receiving, complete, error or cancelled" validate:"oneof=receiving complete error cancelled"`
+	Processing      bool     `json:"processing" doc:"True until it has ended"`
+	ErrorMessage    string   `json:"errorMessage" doc:"Why it failed, or empty"`
+	TotalFiles      int64    `json:"totalFiles" doc:"Number of files"`
+	TotalSize       int64    `json:"totalSize" doc:"Bytes of all files"`
+	FilesReceived   int64    `json:"filesReceived" doc:"Files received and verified"`
+	BytesReceived   int64    `json:"bytesReceived" doc:"Bytes received and verified"`
+	Rate            float64  `json:"rate" doc:"Present rate in kbit/s"`
+	SourceIP        string   `json:"sourceIP" doc:"Address of the sending server"`
+	SourcePort      int      `json:"sourcePort" doc:"Port of the sending server's connection"`
+	SourcePublicKey string   `json:"sourcePublicKey" doc:"The sending server's public key"`
+	StartTime       api.Time `json:"startTime" doc:"When it was authorized"`
+	LastRecvTime    api.Time `json:"lastRecvTime" doc:"When something last arrived, or null"`
+	LastErrorTime   api.Time `json:"lastErrorTime" doc:"When it was last interrupted, or null; not by itself a failure"`
+	EndTime         api.Time `json:"endTime" doc:"When it ended, or null"`
+
+	// TicketHash is the SHA-256 of the ticket given to the sender.
+	TicketHash []byte `json:"-"`
+	Conflict   string `json:"-"`
+	OnError    string `json:"-"`
+}

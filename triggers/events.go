@@ -1,0 +1,44 @@
+package triggers
+
+// LaunchParams are the arguments of launch.
+type LaunchParams struct {
+	Port string `json:"port" doc:"Control port of the server"`
+}
+
+// DestinationParams are the arguments of the destination events.
+type DestinationParams struct {
+	Destination string `json:"destination" doc:"Address and port of the destination, as ip:port"`
+	Sender      string `json:"sender" doc:"Address and port of this server's side, as ip:port"`
+}
+
+// TransferParams are the arguments of the transfer events.
+type TransferParams struct {
+	TransferID string `json:"transfer_id" doc:"Id of the transfer, the same at both ends"`
+	Username   string `json:"username" doc:"User that authorized the transfer at the receiver"`
+}
+
+// The events of the seed, each declared once. on.<command> events are made
+// from the command registry by Command.
+var (
+	Launch = Define[LaunchParams]("launch",
+		"The server has started and listens on its control port.")
+	SendDestinationCreated = Define[DestinationParams]("send.destinationCreated",
+		"createDestination made a new destination.")
+	SendDestinationDeleted = Define[DestinationParams]("send.destinationDeleted",
+		"deleteDestination succeeded.")
+	RecvTransferComplete = withFileList(Define[TransferParams]("recv.transferComplete",
+		"Every file of a transfer is verified, on disk, under its final name."))
+)
+
+func withFileList(k Kind[TransferParams]) Kind[TransferParams] {
+	k.FileList = true
+	return k
+}
+
+// Definitions lists the declared events in the order of the manual.
+func Definitions() []Definition {
+	return []Definition{
+		Launch.Definition, SendDestinationCreated.Definition, SendDestinationDeleted.Definition,
+		RecvTransferComplete.Definition,
+	}
+}
