@@ -1,0 +1,182 @@
+// Command jetstream moves files between sites and runs the operator's scripts
+// on everything that happens. This is the only room that knows flags, the
+// environment, signals and how the whole program is put together.
+//
+// Exit status everywhere: 0 done, 1 refused or failed, 2 wrong usage.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"strings"
+	"syscall"
+
+	"github.com/alecthomas/kong"
+)
+
+// The exit statuses of every command.
+const (
+	exitDone   = 0
+	exitFailed = 1
+	exitUsage  = 2
+)
+
+// program is what a command sees of the process around it: one door for main,
+// tests and other programs.
+type program struct {
+	Stdin          io.Reader
+	Stdout, Stderr io.Writer
+	// Getenv reads one environment variable, "" when it is not set.
+	Getenv func(string) string
+	// Environ is the whole environment, for child processes.
+	Environ []string
+}
+
+// cli is the grammar of the command line.
+type cli struct {
+	Version versionCmd `cmd:"" help:"Show the version of this program."`
+}
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	code := run(ctx, os.Args[1:], os.Getenv, os.Stdin, os.Stdout, os.Stderr)
+	stop()
+	os.Exit(code)
+}
+
+// run carries one command line out and returns the exit status. ctx ends when
+// the command shall stop.
+func run(ctx context.Context, args []string, getenv func(string) string, stdin io.Reader, stdout, stderr io.Writer) int {
+	p := &program{Stdin: stdin, Stdout: stdout, Stderr: stderr, Getenv: getenv, Environ: os.Environ()}
+	err := p.execute(ctx, &cli{}, args, kong.Name("jetstream"),
+		kong.Description("Moves files between sites and runs your scripts on everything that happens."))
+	return p.report(err)
+}
+
+// execute parses args by grammar and runs the command that they name.
+func (p *program) execute(ctx context.Context, grammar any, args []string, options ...kong.Option) error {
+	parsed, err := p.parse(grammar, args, options...)
+	if err != nil || parsed == nil {
+		return err
+	}
+	parsed.BindTo(ctx, (*context.Context)(nil))
+	parsed.Bind(p)
+	return parsed.Run()
+}
+
+// helped is what parsing panics with once help was printed: kong would go on
+// and complain about what is missing.
+type helped struct{}
+
+// parse parses args by grammar. It returns nil and no error when help was
+// asked for and printed. Every other failure is a usageError.
+func (p *program) parse(grammar any, args []string, options ...kong.Option) (parsed *kong.Context, err error) {
+	defer func() {
+		switch v := recover(); v.(type) {
+		case nil:
+		case helped:
+			parsed, err = nil, nil
+		default:
+			panic(v)
+		}
+	}()
+	options = append(options,
+		kong.Writers(p.Stdout, p.Stderr),
+		kong.Exit(func(int) { panic(helped{}) }),
+		kong.ConfigureHelp(kong.HelpOptions{Compact: true}),
+		kong.PostBuild(nameVariables),
+		kong.Resolvers(variables(p.Getenv)),
+	)
+	parser, err := kong.New(grammar, options...)
+	if err != nil { // the grammar is wrong, not the user
+		return nil, fmt.Errorf("command line: %w", err)
+	}
+	if parsed, err = parser.Parse(args); err != nil {
+		return nil, &usageError{message: err.Error(), help: helpCommand(parser, err)}
+	}
+	return parsed, nil
+}
+
+func helpCommand(parser *kong.Kong, err error) string {
+	words := parser.Model.Name
+	if e, ok := errors.AsType[*kong.ParseError](err); ok && e.Context != nil {
+		for _, step := range e.Context.Path {
+			if step.Command != nil {
+				words += " " + step.Command.Name
+			}
+		}
+	}
+	return words + " --help"
+}
+
+// serverVariables is the prefix of the variables that stand for the flags of
+// jetstream server; a flag elsewhere names its variable by a "from" tag.
+const serverVariables = "JETSTREAM_SERVER_"
+
+// nameVariables tells every flag its variable, so that help shows it. Kong's
+// own "env" tag would read the process's environment behind Getenv's back.
+func nameVariables(k *kong.Kong) error {
+	return kong.Visit(k.Model.Node, func(node kong.Visitable, next kong.Next) error {
+		if n, ok := node.(*kong.Node); ok {
+			for _, f := range n.Flags {
+				switch name := f.Tag.Get("from"); {
+				case name != "":
+					f.Envs = []string{name}
+				case n.Name == "server" && f.Name != "help":
+					f.Envs = []string{serverVariables + strings.ToUpper(strings.ReplaceAll(f.Name, "-", "_"))}
+				}
+			}
+		}
+		return next(nil)
+	})
+}
+
+// variables gives a flag that was not set its variable's value; an empty
+// variable counts as not set.
+func variables(getenv func(string) string) kong.Resolver {
+	return kong.ResolverFunc(func(_ *kong.Context, _ *kong.Path, f *kong.Flag) (any, error) {
+		for _, name := range f.Envs {
+			if v := getenv(name); v != "" {
+				return v, nil
+			}
+		}
+		return nil, nil
+	})
+}
+
+// usageError is a command line that cannot be carried out: exit status 2.
+type usageError struct {
+	message string
+	help    string // the command that shows help, or empty
+}
+
+func usagef(format string, args ...any) *usageError {
+	return &usageError{message: fmt.Sprintf(format, args...)}
+}
+
+func (e *usageError) Error() string { return e.message }
+
+// errQuiet fails a command that has already said why.
+var errQuiet = errors.New("failed")
+
+// report tells err to the person at the terminal and returns the exit status.
+func (p *program) report(err error) int {
+	if err == nil {
+		return exitDone
+	}
+	if errors.Is(err, errQuiet) {
+		return exitFailed
+	}
+	_, _ = fmt.Fprintln(p.Stderr, "jetstream:", err)
+	if e, ok := errors.AsType[*usageError](err); ok {
+		if e.help != "" {
+			_, _ = fmt.Fprintf(p.Stderr, "jetstream: `%s` shows what can be given\n", e.help)
+		}
+		return exitUsage
+	}
+	return exitFailed
+}
