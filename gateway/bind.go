@@ -1,0 +1,217 @@
+package gateway
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+	"reflect"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/go-chi/chi/v5"
+
+	"jetstream/internal/api"
+)
+
+// binder makes one command's parameter struct from what a request submitted.
+// It is safe for concurrent use.
+type binder struct {
+	command  *api.Command
+	names    []string
+	pristine reflect.Value // with the defaults of absent parameters
+	validate *checker
+}
+
+// newBinder panics on a default that does not fit its field.
+func newBinder(c *api.Command) *binder {
+	b := &binder{command: c, pristine: reflect.New(c.ParamsType).Elem(), validate: newChecker(c)}
+	for _, f := range c.Params {
+		b.names = append(b.names, f.Name)
+		if f.Default == "" || f.Pointer {
+			continue
+		}
+		if err := json.Unmarshal(fromText(f, f.Default), b.pristine.FieldByIndex(f.Index).Addr().Interface()); err != nil {
+			panic(fmt.Sprintf("command %s: default of %s: %v", c.Name, f.Name, err))
+		}
+	}
+	return b
+}
+
+// gather merges path, query and body into one set of parameters as submitted,
+// typed as declared.
+func (b *binder) gather(w http.ResponseWriter, r *http.Request) (map[string]json.RawMessage, error) {
+	params, err := readObject(w, r)
+	if err != nil {
+		return nil, err
+	}
+	query, err := url.ParseQuery(r.URL.RawQuery)
+	if err != nil {
+		return nil, api.Errorf(api.CodeInvalid, "the query of the address cannot be read; escape it as application/x-www-form-urlencoded")
+	}
+	for name, values := range query {
+		f, known := b.command.Param(name)
+		if _, twice := params[name]; twice {
+			return nil, invalidField(name, "unique", fmt.Sprintf("%.100q is given in the query and in the body; give it once", name))
+		}
+		if known && (f.Secret || f.InPath) {
+			return nil, invalidField(name, "place", fmt.Sprintf("%s does not belong into the query of an address", name))
+		}
+		switch {
+		case known && f.Kind == api.KindList:
+			params[name] = listFromText(values)
+		case len(values) > 1:
+			return nil, invalidField(name, "unique", fmt.Sprintf("%.100q is given more than once", name))
+		default:
+			params[name] = fromText(f, values[0])
+		}
+	}
+	for _, f := range b.command.Params {
+		if !f.InPath {
+			continue
+		}
+		if _, twice := params[f.Name]; twice {
+			return nil, invalidField(f.Name, "place", f.Name+" is given in the path; leave it out of the body")
+		}
+		value := chi.URLParam(r, f.Name)
+		if r.URL.RawPath != "" { // else net/url has unescaped it already
+			if value, err = url.PathUnescape(value); err != nil {
+				return nil, invalidField(f.Name, "escape", f.Name+" in the path is not escaped correctly")
+			}
+		}
+		params[f.Name] = fromText(f, value)
+	}
+	return params, nil
+}
+
+// fromText turns the text of a path, a query or a default into JSON of the
+// field's kind. Text that does not fit becomes a JSON string, which bind will
+// refuse with a sentence about the type.
+func fromText(f api.Field, text string) json.RawMessage {
+	switch f.Kind {
+	case api.KindInteger, api.KindNumber:
+		if _, err := strconv.ParseFloat(text, 64); err == nil && json.Valid([]byte(text)) {
+			return json.RawMessage(text)
+		}
+	case api.KindBool:
+		if text == "true" || text == "false" {
+			return json.RawMessage(text)
+		}
+	case api.KindMap, api.KindList:
+		if json.Valid([]byte(text)) {
+			return json.RawMessage(text)
+		}
+	}
+	quoted, err := api.Marshal(text)
+	if err != nil { // a string always marshals
+		return json.RawMessage(`""`)
+	}
+	return quoted
+}
+
+func listFromText(values []string) json.RawMessage {
+	b, err := api.Marshal(values)
+	if err != nil {
+		return json.RawMessage(`[]`)
+	}
+	return b
+}
+
+// bind decodes the parameters into the command's struct and validates it.
+// Every fault is named, not only the first.
+func (b *binder) bind(params map[string]json.RawMessage) (any, error) {
+	v := reflect.New(b.command.ParamsType).Elem()
+	v.Set(b.pristine)
+	var faults []api.FieldError
+	for name, raw := range params {
+		f, known := b.command.Param(name)
+		if !known {
+			faults = append(faults, api.FieldError{Field: bounded(name), Rule: "unknown", Message: b.unknown(name)})
+			continue
+		}
+		if fault := decode(f, raw, v.FieldByIndex(f.Index)); fault != nil {
+			faults = append(faults, *fault)
+		}
+	}
+	if len(faults) == 0 {
+		faults = b.validate.check(v.Interface(), params)
+	}
+	if len(faults) > 0 {
+		slices.SortFunc(faults, func(x, y api.FieldError) int { return strings.Compare(x.Field, y.Field) })
+		return nil, invalid(faults)
+	}
+	return v.Interface(), nil
+}
+
+func (b *binder) unknown(name string) string {
+	text := fmt.Sprintf("%s has no parameter %q", b.command.Name, bounded(name))
+	if near := api.Nearest(bounded(name), b.names); near != "" {
+		return text + "; did you mean " + near + "?"
+	}
+	if len(b.names) == 0 {
+		return text + ", nor any other"
+	}
+	return text + "; it has " + strings.Join(b.names, ", ")
+}
+
+// decode puts one value into its field.
+func decode(f api.Field, raw json.RawMessage, field reflect.Value) *api.FieldError {
+	if holdsNull(raw) {
+		return &api.FieldError{Field: f.Name, Rule: "null", Message: f.Name + " may not be null; leave it out instead"}
+	}
+	if f.Kind == api.KindMap && raw[0] == '{' {
+		if _, err := parseObject(raw); err != nil {
+			return &api.FieldError{Field: f.Name, Rule: "unique", Message: f.Name + " names a member twice"}
+		}
+	}
+	if f.Pointer {
+		p := reflect.New(f.Type)
+		field.Set(p)
+		field = p.Elem()
+	}
+	err := json.Unmarshal(raw, field.Addr().Interface())
+	if err == nil {
+		return nil
+	}
+	wanted := map[api.Kind]string{
+		api.KindString: "a string", api.KindBool: "true or false", api.KindInteger: "an integer", api.KindNumber: "a number",
+		api.KindMap: "an object", api.KindList: "a list",
+	}[f.Kind]
+	if f.Type.Kind() == reflect.Map && f.Type.Elem().Kind() == reflect.String {
+		wanted = "an object whose values are strings"
+	}
+	if t, ok := errors.AsType[*json.UnmarshalTypeError](err); ok && f.Kind == api.KindInteger {
+		if digits, isNumber := strings.CutPrefix(t.Value, "number "); isNumber && !strings.ContainsAny(digits, ".eE") {
+			wanted = "an integer within 64 bits"
+		}
+	}
+	return &api.FieldError{Field: f.Name, Rule: "type", Message: f.Name + " must be " + wanted}
+}
+
+// bounded keeps a name that somebody sent short enough for a message.
+func bounded(name string) string {
+	if len(name) > 100 {
+		return strings.ToValidUTF8(name[:100], "") + "..."
+	}
+	return name
+}
+
+func invalidField(field, rule, message string) *api.Error {
+	return invalid([]api.FieldError{{Field: bounded(field), Rule: rule, Message: message}})
+}
+
+// invalid makes one error of all faults; its message names the first few.
+func invalid(faults []api.FieldError) *api.Error {
+	const shown = 5
+	var texts []string
+	for _, f := range faults[:min(shown, len(faults))] {
+		texts = append(texts, f.Message)
+	}
+	if more := len(faults) - shown; more > 0 {
+		texts = append(texts, fmt.Sprintf("and %d more", more))
+		faults = faults[:min(len(faults), 100)]
+	}
+	return &api.Error{Code: api.CodeInvalid, Message: strings.Join(texts, "; "), Fields: faults}
+}

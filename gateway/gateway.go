@@ -1,0 +1,160 @@
+// Package gateway turns the command registry into an HTTP server: a REST route
+// for each command, the envelope POST /api/v1/command for all of them, and
+// what stands beside the commands (health, documents, the page, its session).
+//
+// The way of a command: bind path, query and body into its parameters,
+// validate, carry out, encode once, report to the capture middleware, answer.
+package gateway
+
+import (
+	"context"
+	"log/slog"
+	"net/http"
+	"time"
+
+	"github.com/go-chi/chi/v5"
+
+	"jetstream/internal/api"
+	"jetstream/middleware"
+)
+
+// Prefix is where the commands' routes begin.
+const Prefix = "/api/v1"
+
+// Sessions logs people in on the page.
+type Sessions interface {
+	// Open checks the credentials and returns the cookie's value.
+	Open(ctx context.Context, name, password, remote string) (id string, expires time.Time, err error)
+	Close(id string)
+}
+
+// Options is what a gateway is made of. Registry, Auth and Log are needed.
+type Options struct {
+	Registry *api.Registry
+	Auth     middleware.Authenticator
+	Sessions Sessions
+	Log      *slog.Logger
+	// Hosts are the names, beside IP literals and localhost, that requests
+	// may address this server by.
+	Hosts []string
+	// Observers are told of every command before its reply goes out.
+	Observers []middleware.Observer
+	// Healthy tells why the server is out of order, nil when it is fine; nil
+	// means always fine.
+	Healthy func(context.Context) error
+	// Secure tells that the server speaks TLS: cookies are marked so.
+	Secure bool
+	// OpenAPI is the document at /openapi.json; Docs serves /docs and what is
+	// below it; Web serves the page at / and its files.
+	OpenAPI []byte
+	Docs    http.Handler
+	Web     http.Handler
+}
+
+// Gateway is the HTTP side of the control API. It is safe for concurrent use.
+type Gateway struct {
+	o       Options
+	log     *slog.Logger
+	binders map[string]*binder
+	router  chi.Router
+}
+
+// New builds the routes.
+func New(o Options) *Gateway {
+	g := &Gateway{o: o, log: o.Log, binders: map[string]*binder{}}
+	for _, c := range o.Registry.All() {
+		g.binders[c.Name] = newBinder(c)
+	}
+	g.router = g.routes()
+	return g
+}
+
+// ServeHTTP implements http.Handler.
+func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) { g.router.ServeHTTP(w, r) }
+
+// routes is the whole map of the server. Everything under Prefix needs a login
+// but the public commands by their own route; what stands outside it is for
+// everybody and shows no state.
+func (g *Gateway) routes() chi.Router {
+	r := chi.NewRouter()
+	r.Use(middleware.WithRequestID, middleware.Log(g.log), middleware.Recover(g.log),
+		middleware.Hosts(g.log, g.o.Hosts...), middleware.SameOrigin(g.log))
+	r.NotFound(g.notFound)
+	r.MethodNotAllowed(g.methodNotAllowed)
+
+	r.Get("/healthz", g.health)
+	r.Post("/session", g.openSession)
+	r.Delete("/session", g.closeSession)
+	if g.o.OpenAPI != nil {
+		r.Get("/openapi.json", g.document)
+	}
+	if g.o.Docs != nil {
+		r.Get("/docs", g.o.Docs.ServeHTTP)
+		r.Get("/docs/*", g.o.Docs.ServeHTTP)
+	}
+	if g.o.Web != nil {
+		r.Get("/", g.o.Web.ServeHTTP)
+		r.Get("/static/*", g.o.Web.ServeHTTP)
+	}
+
+	r.Route(Prefix, func(r chi.Router) {
+		r.Use(middleware.Capture(g.o.Observers...), middleware.Authenticate(g.log, g.o.Auth, g.exempt))
+		// Set again, so that strangers cannot tell which routes exist.
+		r.NotFound(g.notFound)
+		r.MethodNotAllowed(g.methodNotAllowed)
+		r.Post("/command", g.envelope)
+		for _, c := range g.o.Registry.All() {
+			r.Method(c.Method, c.Path, g.rest(c))
+		}
+	})
+	return r
+}
+
+// exempt is the short list of what strangers may call under Prefix.
+func (g *Gateway) exempt(r *http.Request) bool {
+	for _, c := range g.o.Registry.All() {
+		if c.Access == api.AccessPublic && r.Method == c.Method && r.URL.Path == Prefix+c.Path {
+			return true
+		}
+	}
+	return false
+}
+
+func (g *Gateway) health(w http.ResponseWriter, r *http.Request) {
+	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+	w.Header().Set("Cache-Control", "no-store")
+	w.Header().Set("X-Content-Type-Options", "nosniff")
+	if g.o.Healthy != nil {
+		if err := g.o.Healthy(r.Context()); err != nil {
+			g.log.WarnContext(r.Context(), "health check failed", "error", err)
+			w.WriteHeader(http.StatusServiceUnavailable)
+			_, _ = w.Write([]byte("out of order\n"))
+			return
+		}
+	}
+	_, _ = w.Write([]byte("ok\n"))
+}
+
+func (g *Gateway) document(w http.ResponseWriter, _ *http.Request) {
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("Cache-Control", "no-cache")
+	w.Header().Set("X-Content-Type-Options", "nosniff")
+	_, _ = w.Write(g.o.OpenAPI)
+}
+
+func (g *Gateway) notFound(w http.ResponseWriter, r *http.Request) {
+	middleware.Fail(w, r, g.log, api.Errorf(api.CodeNotFound,
+		"there is nothing at %s %.200q; the routes are in /docs", r.Method, r.URL.Path))
+}
+
+func (g *Gateway) methodNotAllowed(w http.ResponseWriter, r *http.Request) {
+	var allowed string
+	for _, m := range []string{"GET", "POST", "PATCH", "PUT", "DELETE"} {
+		if g.router.Match(chi.NewRouteContext(), m, r.URL.Path) {
+			w.Header().Add("Allow", m)
+			allowed += " " + m
+		}
+	}
+	middleware.FailStatus(w, r, g.log, http.StatusMethodNotAllowed, api.Errorf(api.CodeInvalid,
+		"%.200q does not take %.20q, but%s", r.URL.Path, r.Method, allowed))
+}

@@ -1,0 +1,56 @@
+package gateway
+
+import (
+	"encoding/json"
+	"net/http"
+	"time"
+
+	"jetstream/internal/api"
+	"jetstream/middleware"
+)
+
+// openSession logs somebody in on the page: JSON name and password in, cookie
+// out. Script cannot read the cookie, and other sites cannot make a browser
+// send it.
+func (g *Gateway) openSession(w http.ResponseWriter, r *http.Request) {
+	members, err := readObject(w, r)
+	if err != nil {
+		g.refuse(w, r, err)
+		return
+	}
+	var name, password string
+	for key, field := range map[string]*string{"name": &name, "password": &password} {
+		if json.Unmarshal(members[key], field) != nil || *field == "" {
+			g.refuse(w, r, invalidField(key, "required", key+" is required and must be a string"))
+			return
+		}
+		delete(members, key)
+	}
+	for key := range members {
+		g.refuse(w, r, invalidField(key, "unknown", "a session takes name and password, nothing else"))
+		return
+	}
+	id, expires, err := g.o.Sessions.Open(r.Context(), name, password, middleware.RemoteIP(r))
+	if err != nil {
+		g.refuse(w, r, err)
+		return
+	}
+	http.SetCookie(w, g.cookie(id, int(time.Until(expires).Seconds())))
+	middleware.Answer(w, http.StatusOK, api.Reply{Status: api.CodeSuccess, Message: "Signed in.", Result: json.RawMessage(`{}`)})
+}
+
+// closeSession signs out; signing out without being in is fine.
+func (g *Gateway) closeSession(w http.ResponseWriter, r *http.Request) {
+	if c, err := r.Cookie(middleware.SessionCookie); err == nil {
+		g.o.Sessions.Close(c.Value)
+	}
+	http.SetCookie(w, g.cookie("", -1))
+	middleware.Answer(w, http.StatusOK, api.Reply{Status: api.CodeSuccess, Message: "Signed out.", Result: json.RawMessage(`{}`)})
+}
+
+func (g *Gateway) cookie(value string, maxAge int) *http.Cookie {
+	return &http.Cookie{
+		Name: middleware.SessionCookie, Value: value, Path: "/", MaxAge: maxAge,
+		HttpOnly: true, Secure: g.o.Secure, SameSite: http.SameSiteStrictMode,
+	}
+}

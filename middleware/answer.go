@@ -1,0 +1,83 @@
+package middleware
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"log/slog"
+	"math"
+	"net/http"
+	"strconv"
+	"sync"
+	"time"
+
+	"jetstream/internal/api"
+)
+
+// writeTimeout bounds how long a client may take to read an answer.
+const writeTimeout = 60 * time.Second
+
+var buffers = sync.Pool{New: func() any { return new(bytes.Buffer) }}
+
+// Answer writes a reply: the one place where replies become bytes. Status is
+// the HTTP status. Errors of writing mean that the client went away and are
+// nobody's concern.
+func Answer(w http.ResponseWriter, status int, reply api.Reply) {
+	b := buffers.Get().(*bytes.Buffer)
+	defer buffers.Put(b)
+	b.Reset()
+	b.WriteString(`{"status":`)
+	writeJSON(b, string(reply.Status))
+	b.WriteString(`,"message":`)
+	writeJSON(b, reply.Message)
+	b.WriteString(`,"result":`)
+	b.Write(reply.Result)
+	b.WriteString("}\n")
+
+	h := w.Header()
+	h.Set("Content-Type", "application/json")
+	h.Set("Content-Length", strconv.Itoa(b.Len()))
+	h.Set("Cache-Control", "no-store")
+	h.Set("X-Content-Type-Options", "nosniff")
+	_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(writeTimeout))
+	w.WriteHeader(status)
+	_, _ = w.Write(b.Bytes())
+}
+
+func writeJSON(b *bytes.Buffer, s string) {
+	text, err := api.Marshal(s)
+	if err != nil { // a string always marshals
+		text = json.RawMessage(`""`)
+	}
+	b.Write(text)
+}
+
+// Fail answers an error. What has no code is internal: the caller gets a
+// general sentence, the log gets the cause.
+func Fail(w http.ResponseWriter, r *http.Request, log *slog.Logger, err error) {
+	FailStatus(w, r, log, 0, err)
+}
+
+// FailStatus is Fail with another HTTP status than the code's (0: the code's).
+func FailStatus(w http.ResponseWriter, r *http.Request, log *slog.Logger, status int, err error) {
+	e := api.ErrorOf(err)
+	LogFailure(r.Context(), log, e)
+	if status == 0 {
+		status = e.Code.HTTPStatus()
+	}
+	switch e.Code {
+	case api.CodeTooManyRequests:
+		w.Header().Set("Retry-After", strconv.Itoa(max(1, int(math.Ceil(e.RetryAfter.Seconds())))))
+	case api.CodeUnauthorized:
+		// Not Basic: browsers would show a dialog of their own over the page.
+		w.Header().Set("WWW-Authenticate", `Bearer realm="JetStream"`)
+	}
+	Answer(w, status, api.FailureReply(e))
+}
+
+// LogFailure writes the cause of an error that is our fault to the log.
+func LogFailure(ctx context.Context, log *slog.Logger, e *api.Error) {
+	if e.Code == api.CodeInternal {
+		log.ErrorContext(ctx, "request failed", "requestId", RequestID(ctx), "error", e.Error())
+	}
+}

@@ -1,0 +1,100 @@
+package middleware
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"net"
+	"net/http"
+	"strconv"
+	"strings"
+
+	"jetstream/internal/api"
+)
+
+// Headers of the command line's own.
+const (
+	// DepthHeader carries JETSTREAM_DEPTH: how many trigger runs led to this
+	// call. It can only raise the depth that a script's token carries.
+	DepthHeader = "X-JetStream-Depth"
+	// UserHeader names the user that a launch script's token acts as.
+	UserHeader = "X-JetStream-User"
+)
+
+// SessionCookie is the name of the page's cookie.
+const SessionCookie = "jetstream_session"
+
+// maxDepth bounds what DepthHeader may say; a chain never gets there.
+const maxDepth = 1000
+
+// Authenticator tells who the bearer of credentials is. Failures are
+// unauthorized or tooManyRequests errors; remote is the client's IP.
+type Authenticator interface {
+	Password(ctx context.Context, name, password, remote string) (api.Caller, error)
+	Token(ctx context.Context, token, actAs string) (api.Caller, error)
+	Session(ctx context.Context, id string) (api.Caller, error)
+}
+
+// Authenticate refuses requests without login, but those that exempt names:
+// these pass without a caller when they carry no credentials. Wrong
+// credentials are refused everywhere. A refusal ends the request: no command,
+// no trigger.
+func Authenticate(log *slog.Logger, auth Authenticator, exempt func(*http.Request) bool) func(http.Handler) http.Handler {
+	return func(next http.Handler) http.Handler {
+		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			caller, err := authenticate(r, auth)
+			switch {
+			case errors.Is(err, errNoCredentials):
+				if !exempt(r) {
+					Fail(w, r, log, errNoCredentials)
+					return
+				}
+				next.ServeHTTP(w, r)
+				return
+			case err != nil:
+				Fail(w, r, log, err)
+				return
+			}
+			caller.RequestID = RequestID(r.Context())
+			if d, err := strconv.Atoi(r.Header.Get(DepthHeader)); err == nil && d > caller.Depth {
+				caller.Depth = min(d, maxDepth)
+			}
+			next.ServeHTTP(w, r.WithContext(api.WithCaller(r.Context(), caller)))
+		})
+	}
+}
+
+var errNoCredentials = api.Errorf(api.CodeUnauthorized,
+	"log in: with user and password (HTTP Basic), with a token (Authorization: Bearer), or on the page at /")
+
+func authenticate(r *http.Request, auth Authenticator) (api.Caller, error) {
+	ctx := r.Context()
+	if header := r.Header.Get("Authorization"); header != "" {
+		if name, password, ok := r.BasicAuth(); ok {
+			return auth.Password(ctx, name, password, RemoteIP(r))
+		}
+		scheme, token, _ := strings.Cut(header, " ")
+		if strings.EqualFold(scheme, "Bearer") && token != "" {
+			return auth.Token(ctx, strings.TrimSpace(token), r.Header.Get(UserHeader))
+		}
+		return api.Caller{}, api.Errorf(api.CodeUnauthorized, "the Authorization header is neither Basic nor Bearer")
+	}
+	if c, err := r.Cookie(SessionCookie); err == nil {
+		caller, err := auth.Session(ctx, c.Value)
+		if errors.Is(err, &api.Error{Code: api.CodeUnauthorized}) {
+			return caller, errNoCredentials // an old cookie is no credential, and no attack either
+		}
+		return caller, err
+	}
+	return api.Caller{}, errNoCredentials
+}
+
+// RemoteIP is the client's address without the port: of the connection, never
+// of a header that a client may set.
+func RemoteIP(r *http.Request) string {
+	host, _, err := net.SplitHostPort(r.RemoteAddr)
+	if err != nil {
+		return r.RemoteAddr
+	}
+	return host
+}
