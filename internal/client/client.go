@@ -1,0 +1,268 @@
+// Package client calls the control API of a JetStream server over HTTP. It is
+// what stands behind jetstream api, send and demo.
+package client
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"strconv"
+	"strings"
+	"time"
+
+	"jetstream/internal/api"
+)
+
+const (
+	// commandPath is the envelope's door; every command goes through it.
+	commandPath = "/api/v1/command"
+	// maxReply bounds what one answer may hold: 1000 entries of a list with
+	// generous user data.
+	maxReply = 64 << 20
+	// maxDrain bounds what is read of a body only to keep the connection.
+	maxDrain = 64 << 10
+
+	depthHeader = "X-JetStream-Depth"
+	userHeader  = "X-JetStream-User"
+)
+
+// Options say which server to call and as whom.
+type Options struct {
+	// Host is the server's name or IP; default localhost.
+	Host string
+	// Port is its control port; default 8886.
+	Port int
+	// TLS speaks HTTPS; a CAFile implies it.
+	TLS bool
+	// CAFile is a PEM file of certificates to trust instead of the system's;
+	// empty trusts the system's.
+	CAFile string
+
+	// Token logs in as its bearer and goes before User and Password. Without
+	// Token and User calls are sent without login.
+	Token string
+	// ActAs names the user that a launch script's token acts as; empty for
+	// every other login.
+	ActAs string
+	// User and Password log in by HTTP Basic.
+	User, Password string
+	// Depth counts the trigger runs in the chain that led to these calls; 0
+	// outside trigger scripts.
+	Depth int
+
+	// Timeout is how long a call may take beyond the timeoutSeconds that its
+	// parameters ask for; default 90 s, since a wait command that is not told
+	// otherwise waits for 60 s.
+	Timeout time.Duration
+}
+
+// Client calls one server. It is safe for concurrent use.
+type Client struct {
+	o       Options
+	address string // host:port, for people
+	url     string
+	http    *http.Client
+}
+
+// New makes a client; it connects at the first call. It fails when CAFile
+// cannot be read or holds no certificate, or when a login cannot be sent.
+func New(o Options) (*Client, error) {
+	o.Host = strings.Trim(cmp.Or(o.Host, "localhost"), "[]")
+	o.Port = cmp.Or(o.Port, 8886)
+	o.Timeout = cmp.Or(o.Timeout, 90*time.Second)
+	if o.Port < 1 || o.Port > 65535 {
+		return nil, api.Errorf(api.CodeInvalid, "%d is no port: ports are 1 to 65535", o.Port)
+	}
+	if strings.ContainsAny(o.Host, "/@?#% \t\r\n") {
+		return nil, api.Errorf(api.CodeInvalid, "%q is no host name: give a name or an IP, without port and path", o.Host)
+	}
+	if strings.ContainsAny(o.Token, " \t\r\n") {
+		return nil, api.Errorf(api.CodeInvalid, "the token holds blanks or line breaks; it must be one word")
+	}
+	transport := &http.Transport{
+		// No Proxy: a control API is called directly, and its credentials
+		// are nobody else's business.
+		DialContext:           (&net.Dialer{Timeout: 10 * time.Second}).DialContext,
+		TLSHandshakeTimeout:   10 * time.Second,
+		ResponseHeaderTimeout: 0, // a wait command answers late; Timeout bounds the call
+		IdleConnTimeout:       30 * time.Second,
+		MaxIdleConns:          4,
+		ForceAttemptHTTP2:     true,
+	}
+	scheme := "http"
+	if o.TLS || o.CAFile != "" {
+		scheme = "https"
+		config := &tls.Config{MinVersion: tls.VersionTLS12}
+		if o.CAFile != "" {
+			pool, err := readCA(o.CAFile)
+			if err != nil {
+				return nil, err
+			}
+			config.RootCAs = pool
+		}
+		transport.TLSClientConfig = config
+	}
+	address := net.JoinHostPort(o.Host, strconv.Itoa(o.Port))
+	return &Client{
+		o: o, address: address, url: scheme + "://" + address + commandPath,
+		http: &http.Client{
+			Transport: transport,
+			// A redirect would carry the login to whoever it names.
+			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+		},
+	}, nil
+}
+
+func readCA(file string) (*x509.CertPool, error) {
+	pem, err := os.ReadFile(file)
+	if err != nil {
+		return nil, api.Wrap(err, api.CodeInvalid, "the CA file cannot be read: %v", err)
+	}
+	pool := x509.NewCertPool()
+	if !pool.AppendCertsFromPEM(pem) {
+		return nil, api.Errorf(api.CodeInvalid, "the CA file %s holds no PEM certificate", file)
+	}
+	return pool, nil
+}
+
+// Address is the server's host:port.
+func (c *Client) Address() string { return c.address }
+
+// Close lets go of idle connections. Calls in progress go on.
+func (c *Client) Close() { c.http.CloseIdleConnections() }
+
+// Call carries out one command and returns its reply. params is anything that
+// encodes as a JSON object, or nil. A failure, the server's or the way's, is an
+// *api.Error with code, message and fields; the reply is then empty.
+func (c *Client) Call(ctx context.Context, command string, params any) (api.Reply, error) {
+	body, err := encode(command, params)
+	if err != nil {
+		return api.Reply{}, err
+	}
+	ctx, cancel := context.WithTimeout(ctx, c.timeout(body.Parameters))
+	defer cancel()
+	text, err := api.Marshal(body)
+	if err != nil {
+		return api.Reply{}, api.Wrap(err, api.CodeInvalid, "the parameters of %s cannot be written as JSON", command)
+	}
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, c.url, bytes.NewReader(text))
+	if err != nil {
+		return api.Reply{}, api.Wrap(err, api.CodeInvalid, "%q is no address of a server", c.address)
+	}
+	c.authorize(req)
+	resp, err := c.http.Do(req)
+	if err != nil {
+		return api.Reply{}, c.unreachable(ctx, err)
+	}
+	defer func() {
+		_, _ = io.CopyN(io.Discard, resp.Body, maxDrain) // lets the connection be used again
+		_ = resp.Body.Close()
+	}()
+	return c.read(ctx, resp)
+}
+
+// As decodes the result of a call:
+//
+//	info, err := client.As[Info](c.Call(ctx, "getServerInfo", nil))
+func As[T any](reply api.Reply, err error) (T, error) {
+	var result T
+	if err != nil {
+		return result, err
+	}
+	if err := json.Unmarshal(reply.Result, &result); err != nil {
+		return result, api.Wrap(err, api.CodeInternal, "the server's result is not of the expected form; is it another version than this program?")
+	}
+	return result, nil
+}
+
+type envelope struct {
+	Request    string          `json:"request"`
+	Parameters json.RawMessage `json:"parameters"`
+}
+
+func encode(command string, params any) (envelope, error) {
+	e := envelope{Request: command, Parameters: json.RawMessage(`{}`)}
+	if params == nil {
+		return e, nil
+	}
+	b, err := api.Marshal(params)
+	if err != nil {
+		return e, api.Wrap(err, api.CodeInvalid, "the parameters of %s cannot be written as JSON", command)
+	}
+	if string(b) != "null" {
+		e.Parameters = b
+	}
+	return e, nil
+}
+
+// timeout adds what a wait command was asked to wait.
+func (c *Client) timeout(params json.RawMessage) time.Duration {
+	var wait struct {
+		TimeoutSeconds int `json:"timeoutSeconds"`
+	}
+	if err := json.Unmarshal(params, &wait); err != nil {
+		return c.o.Timeout // the server says what is wrong with it
+	}
+	return c.o.Timeout + time.Duration(min(max(wait.TimeoutSeconds, 0), 600))*time.Second
+}
+
+func (c *Client) authorize(req *http.Request) {
+	req.Header.Set("Content-Type", "application/json")
+	req.Header.Set("Accept", "application/json")
+	if c.o.Depth > 0 {
+		req.Header.Set(depthHeader, strconv.Itoa(c.o.Depth))
+	}
+	switch {
+	case c.o.Token != "":
+		req.Header.Set("Authorization", "Bearer "+c.o.Token)
+		if c.o.ActAs != "" {
+			req.Header.Set(userHeader, c.o.ActAs)
+		}
+	case c.o.User != "":
+		req.SetBasicAuth(c.o.User, c.o.Password)
+	}
+}
+
+// read turns an HTTP response into a reply, or into the error that it says.
+func (c *Client) read(ctx context.Context, resp *http.Response) (api.Reply, error) {
+	text, err := io.ReadAll(io.LimitReader(resp.Body, maxReply+1))
+	if err != nil {
+		return api.Reply{}, c.unreachable(ctx, err)
+	}
+	if len(text) > maxReply {
+		return api.Reply{}, api.Errorf(api.CodeTooLarge, "the answer of %s is over %d MiB: ask for less with limit", c.address, maxReply>>20)
+	}
+	var reply api.Reply
+	if err := json.Unmarshal(text, &reply); err != nil || reply.Status == "" {
+		return api.Reply{}, c.foreign(resp, text)
+	}
+	if len(reply.Result) == 0 || string(reply.Result) == "null" {
+		reply.Result = json.RawMessage(`{}`)
+	}
+	if reply.Status == api.CodeSuccess {
+		return reply, nil
+	}
+	failure := &api.Error{Code: reply.Status, Message: reply.Message}
+	var result struct {
+		Fields []api.FieldError `json:"fields"`
+	}
+	if err := json.Unmarshal(reply.Result, &result); err == nil {
+		failure.Fields = result.Fields
+	}
+	if s, err := strconv.Atoi(resp.Header.Get("Retry-After")); err == nil && s > 0 {
+		failure.RetryAfter = time.Duration(s) * time.Second
+	}
+	if failure.Code == api.CodeUnauthorized && c.o.Token == "" && c.o.User == "" {
+		failure.Message = fmt.Sprintf("%s asks for a login: give --user NAME (and JETSTREAM_API_PASSWORD or a prompt), "+
+			"or set JETSTREAM_API_TOKEN", c.address)
+	}
+	return api.Reply{}, failure
+}
