@@ -1,0 +1,217 @@
+package wire
+
+import (
+	"crypto/ed25519"
+	"crypto/hkdf"
+	"crypto/rand"
+	"crypto/sha256"
+	"crypto/subtle"
+	"crypto/tls"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/base64"
+	"encoding/pem"
+	"errors"
+	"fmt"
+	"io/fs"
+	"math/big"
+	"os"
+	"path/filepath"
+	"time"
+)
+
+// IdentityFile is the key file's name inside the state directory.
+const IdentityFile = "identity.key"
+
+// ALPN is the protocol's name in the TLS handshake. It changes only when even
+// the Hello could not be understood any more.
+const ALPN = "jetstream/1"
+
+const pemType = "PRIVATE KEY"
+
+// Identity is this server's Ed25519 key. It is immutable and safe for
+// concurrent use.
+type Identity struct {
+	key  ed25519.PrivateKey
+	cert tls.Certificate
+	seal [32]byte
+}
+
+// LoadIdentity reads the key from state directory dir, or makes it if it is
+// not there. It refuses a file that others may read or that is no such key.
+func LoadIdentity(dir string) (*Identity, error) {
+	path := filepath.Join(dir, IdentityFile)
+	key, err := readKey(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		if err := makeKey(dir, path); err != nil {
+			return nil, fmt.Errorf("make identity: %w", err)
+		}
+		key, err = readKey(path)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return newIdentity(key)
+}
+
+// makeKey writes a new key under a temporary name and links it into place, so
+// that a crash leaves a whole key or none and two processes agree on one.
+func makeKey(dir, path string) error {
+	_, key, err := ed25519.GenerateKey(rand.Reader)
+	if err != nil {
+		return err
+	}
+	der, err := x509.MarshalPKCS8PrivateKey(key)
+	if err != nil {
+		return err
+	}
+	f, err := os.CreateTemp(dir, IdentityFile+".*") // mode 0600
+	if err != nil {
+		return err
+	}
+	defer os.Remove(f.Name())
+	_, err = f.Write(pem.EncodeToMemory(&pem.Block{Type: pemType, Bytes: der}))
+	if err = errors.Join(err, f.Sync(), f.Close()); err != nil {
+		return err
+	}
+	if err := os.Link(f.Name(), path); err != nil && !errors.Is(err, fs.ErrExist) {
+		// A file system without hard links.
+		if err := os.Rename(f.Name(), path); err != nil {
+			return err
+		}
+	}
+	return syncDir(dir)
+}
+
+func readKey(path string) (ed25519.PrivateKey, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	info, err := f.Stat()
+	if err != nil {
+		return nil, err
+	}
+	if err := checkPrivate(path, info); err != nil {
+		return nil, err
+	}
+	text := make([]byte, 4096)
+	n, err := f.Read(text)
+	if err != nil {
+		return nil, fmt.Errorf("the key file %s cannot be read or is empty; put back a copy of it: %w", path, err)
+	}
+	block, _ := pem.Decode(text[:n])
+	if block == nil || block.Type != pemType {
+		return nil, fmt.Errorf("the key file %s holds no PEM private key; put back a copy of it, or remove it to become a new server that every peer must accept anew", path)
+	}
+	parsed, err := x509.ParsePKCS8PrivateKey(block.Bytes)
+	if err != nil {
+		return nil, fmt.Errorf("the key file %s holds no PKCS#8 key: %w", path, err)
+	}
+	key, ok := parsed.(ed25519.PrivateKey)
+	if !ok {
+		return nil, fmt.Errorf("the key file %s holds a %T, not an Ed25519 key", path, parsed)
+	}
+	return key, nil
+}
+
+func newIdentity(key ed25519.PrivateKey) (*Identity, error) {
+	seal, err := hkdf.Key(sha256.New, key.Seed(), nil, "jetstream seal key 1", 32)
+	if err != nil {
+		return nil, err
+	}
+	template := &x509.Certificate{
+		SerialNumber: big.NewInt(1),
+		Subject:      pkix.Name{CommonName: "jetstream"},
+		// Nobody looks at the times: peers pin the key.
+		NotBefore: time.Unix(0, 0),
+		NotAfter:  time.Date(9999, 12, 31, 0, 0, 0, 0, time.UTC),
+		KeyUsage:  x509.KeyUsageDigitalSignature,
+	}
+	der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
+	if err != nil {
+		return nil, fmt.Errorf("make certificate: %w", err)
+	}
+	id := &Identity{key: key, cert: tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key}}
+	copy(id.seal[:], seal)
+	return id, nil
+}
+
+// PublicKey names this server to its peers: the key's 32 bytes in base64url
+// without padding.
+func (id *Identity) PublicKey() string {
+	return EncodeKey(id.key.Public().(ed25519.PublicKey))
+}
+
+// SealKey is the key for secrets that lie in this server's database. It is
+// derived from the identity but tells nothing about it.
+func (id *Identity) SealKey() [32]byte { return id.seal }
+
+// EncodeKey writes a public key as the API shows it.
+func EncodeKey(key ed25519.PublicKey) string { return base64.RawURLEncoding.EncodeToString(key) }
+
+// ValidKey tells whether s has the form of a public key.
+func ValidKey(s string) bool {
+	b, err := base64.RawURLEncoding.Strict().DecodeString(s)
+	return err == nil && len(b) == ed25519.PublicKeySize
+}
+
+// KeyChangedError says that a server answered with another key than the one
+// that was pinned.
+type KeyChangedError struct{ Pinned, Presented string }
+
+func (e *KeyChangedError) Error() string {
+	return fmt.Sprintf("the public key %s is not the pinned %s", e.Presented, e.Pinned)
+}
+
+// ServerTLS is the configuration of the receiving end. Any Ed25519 key may
+// connect; what it may do is decided by login and ticket.
+func (id *Identity) ServerTLS() *tls.Config {
+	c := id.config("")
+	c.ClientAuth = tls.RequireAnyClientCert
+	return c
+}
+
+// ClientTLS is the configuration of the sending end. The peer must have the
+// pinned public key; an empty one accepts any, for the first connection.
+func (id *Identity) ClientTLS(pinned string) *tls.Config {
+	c := id.config(pinned)
+	// There is no authority and no name to check: VerifyConnection compares
+	// the key, which the handshake proves the peer to have.
+	c.InsecureSkipVerify = true
+	return c
+}
+
+func (id *Identity) config(pinned string) *tls.Config {
+	return &tls.Config{
+		Certificates:           []tls.Certificate{id.cert},
+		MinVersion:             tls.VersionTLS13,
+		NextProtos:             []string{ALPN},
+		SessionTicketsDisabled: true,
+		VerifyConnection: func(state tls.ConnectionState) error {
+			key, err := peerKey(state)
+			if err != nil {
+				return err
+			}
+			if state.NegotiatedProtocol != ALPN {
+				return errors.New("the peer does not speak the protocol " + ALPN)
+			}
+			if pinned != "" && subtle.ConstantTimeCompare([]byte(key), []byte(pinned)) != 1 {
+				return &KeyChangedError{Pinned: pinned, Presented: key}
+			}
+			return nil
+		},
+	}
+}
+
+func peerKey(state tls.ConnectionState) (string, error) {
+	if len(state.PeerCertificates) == 0 {
+		return "", errors.New("the peer showed no certificate")
+	}
+	key, ok := state.PeerCertificates[0].PublicKey.(ed25519.PublicKey)
+	if !ok {
+		return "", errors.New("the peer's key is not an Ed25519 key")
+	}
+	return EncodeKey(key), nil
+}
