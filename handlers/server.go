@@ -25,6 +25,7 @@ type ServerInfo struct {
 	APIControlPort int           `json:"apiControlPort,omitempty" doc:"Port of the control API"`
 	RecvPort       int           `json:"recvPort,omitempty" doc:"Port that transfers are received on"`
 	PublicKey      string        `json:"publicKey,omitempty" doc:"Public key of this server, base64url"`
+	Sandbox        string        `json:"sandbox,omitempty" doc:"Directory of the server that / means in the caller's paths"`
 	Triggers       *TriggersInfo `json:"triggers,omitempty" doc:"State of the triggers"`
 	StartTime      api.Time      `json:"startTime,omitempty" doc:"When this process started"`
 }
