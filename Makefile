@@ -1,0 +1,99 @@
+# JetStream is built and checked by these targets; `make help` lists them.
+# Everything but `race`, `check` and `lint` needs the Go tool chain alone.
+
+GO       ?= go
+# What --version shows: the tag, else the commit, else "dev" outside a checkout.
+VERSION  ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
+# How long each fuzz target runs, and which benchmarks run how often.
+FUZZTIME ?= 10s
+BENCH    ?= .
+COUNT    ?= 1
+
+# The linter's version stands in tools/lint/go.mod, apart from the program's
+# own dependencies. Its file name holds that version, so a new one is built anew.
+LINT_PACKAGE := github.com/golangci/golangci-lint/v2
+LINT_VERSION := $(shell awk '$$1 == "$(LINT_PACKAGE)" { print $$2 }' tools/lint/go.mod)
+LINT         := bin/golangci-lint-$(LINT_VERSION)
+
+.DEFAULT_GOAL := help
+.PHONY: help build demo test race lint fuzz bench generate check \
+	check-modules check-format check-platforms check-generated check-short compiler
+
+help: ## Show this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+build: ## Build bin/jetstream, one static file (VERSION=... names it)
+	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '-X main.version=$(VERSION)' -o bin/ ./cmd/jetstream
+
+demo: build ## Show everything once: two servers, real files, real triggers (KEEP=1 leaves them up)
+	bin/jetstream demo
+
+test: ## Run all tests; nothing else need be installed
+	CGO_ENABLED=0 $(GO) test ./...
+
+race: compiler ## Run all tests under the race detector; needs a C compiler
+	CGO_ENABLED=1 $(GO) test -race -timeout 20m ./...
+
+lint: check-format $(LINT) ## Check format, vet and run golangci-lint (the first time builds it, some minutes)
+	$(GO) vet ./...
+	$(LINT) run ./...
+
+fuzz: ## Run every fuzz target for FUZZTIME (10s)
+	@list=$$($(GO) test -list '^Fuzz' ./...) || { echo "$$list"; exit 1; }; \
+	echo "$$list" | awk '/^Fuzz/ { name[++n] = $$1 } /^ok/ { for (i = 1; i <= n; i++) print $$2, name[i]; n = 0 }' | \
+	while read -r package target; do \
+		echo "== $$package $$target"; \
+		$(GO) test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) "$$package" || exit 1; \
+	done
+
+bench: ## Run the benchmarks (BENCH=pattern, COUNT=1)
+	$(GO) test -run '^$$' -bench '$(BENCH)' -benchmem -count $(COUNT) ./...
+
+generate: ## Write what is made from the declarations: openapi/openapi.json
+	$(GO) test ./cmd/jetstream -run TestOpenAPIDocumentIsFresh -count 1 -update
+
+# What fails soonest and costs least comes first. The race detector runs every
+# test; without it only the ones that -short keeps run a second time, which
+# shows that they pass without cgo and at full speed.
+check: ## All that must pass before a push: modules, format, platforms, lint, tests, race
+	@$(MAKE) --no-print-directory compiler
+	@$(MAKE) --no-print-directory check-format
+	@$(MAKE) --no-print-directory check-modules
+	@$(MAKE) --no-print-directory check-platforms
+	@$(MAKE) --no-print-directory check-generated
+	@$(MAKE) --no-print-directory lint
+	@$(MAKE) --no-print-directory check-short
+	@$(MAKE) --no-print-directory race
+	@echo "check: everything passes"
+
+check-format:
+	@files=$$(gofmt -s -l cmd gateway handlers internal middleware openapi triggers web) || exit 1; \
+	if [ -n "$$files" ]; then echo "gofmt -s -w would change:"; echo "$$files"; exit 1; fi
+
+check-modules:
+	$(GO) mod verify
+	$(GO) mod tidy -diff
+	cd tools/lint && $(GO) mod tidy -diff
+
+# vet compiles the tests too, so these are builds of everything.
+check-platforms:
+	$(GO) vet ./...
+	GOOS=windows $(GO) build ./... && GOOS=windows $(GO) vet ./...
+	GOOS=darwin $(GO) build ./... && GOOS=darwin $(GO) vet ./...
+
+check-generated:
+	$(GO) test ./internal/house
+	$(GO) test ./cmd/jetstream -run TestOpenAPIDocumentIsFresh -count 1
+
+check-short:
+	CGO_ENABLED=0 $(GO) test -short ./...
+
+compiler:
+	@cc=$$($(GO) env CC); command -v "$${cc%% *}" >/dev/null || { \
+		echo "the race detector needs a C compiler and there is no $$cc: install gcc or clang, or set CC" >&2; exit 1; }
+
+$(LINT): tools/lint/go.mod tools/lint/go.sum
+	@echo "building golangci-lint $(LINT_VERSION): minutes the first time, seconds from the cache"
+	@rm -f bin/golangci-lint-*
+	@mkdir -p bin
+	cd tools/lint && CGO_ENABLED=0 $(GO) build -o ../../$(LINT) $(LINT_PACKAGE)/cmd/golangci-lint
