@@ -28,7 +28,9 @@ type Store interface {
 	InsertUser(ctx context.Context, u User) error
 	// User finds a user by name without regard to case; notFound otherwise.
 	User(ctx context.Context, name string) (User, error)
-	// Users lists users by name, after the given name, limit at most.
+	// Users lists users newest first, limit at most: those made before the
+	// user named after, or from the newest when that is empty; notFound when
+	// there is no such user (any more).
 	Users(ctx context.Context, after string, limit int) ([]User, error)
 	// UpdateUser changes a user within one transaction; notFound otherwise.
 	UpdateUser(ctx context.Context, name string, change func(*User) error) (User, error)

@@ -4,11 +4,13 @@ CREATE TABLE meta (
 	value TEXT NOT NULL
 ) WITHOUT ROWID;
 
+-- seq is the order in which users were made; names differ by more than case.
 CREATE TABLE users (
-	name        TEXT PRIMARY KEY COLLATE NOCASE,
+	seq         INTEGER PRIMARY KEY AUTOINCREMENT,
+	name        TEXT NOT NULL UNIQUE COLLATE NOCASE,
 	superuser   INTEGER NOT NULL,
 	sandbox     TEXT NOT NULL,
 	disabled    INTEGER NOT NULL,
 	hash        TEXT NOT NULL,
 	create_time INTEGER NOT NULL
-) WITHOUT ROWID;
+);

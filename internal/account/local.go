@@ -1,0 +1,40 @@
+package account
+
+import (
+	"path/filepath"
+
+	"jetstream/internal/api"
+)
+
+// FromLocal translates an absolute path of this machine into the API path that
+// means it in the sandbox. Links on the way are followed, but not the last
+// name: a link is sent under its own name. It needs no server, and what the
+// caller may not look at is compared by its text. Codes: invalid when abs is
+// not absolute, forbidden, naming the sandbox, when it lies outside.
+func FromLocal(sandboxDir, abs string) (apiPath string, err error) {
+	if !filepath.IsAbs(abs) || !filepath.IsAbs(sandboxDir) {
+		return "", api.Errorf(api.CodeInvalid, "%q and the sandbox %q must be absolute paths", abs, sandboxDir)
+	}
+	abs, dir := filepath.Clean(abs), filepath.Clean(sandboxDir)
+	if realDir, err := filepath.EvalSymlinks(dir); err == nil {
+		if real, err := filepath.EvalSymlinks(abs); err == nil && real == realDir {
+			return "/", nil
+		}
+		if parent, err := filepath.EvalSymlinks(filepath.Dir(abs)); err == nil {
+			if rel, inside := below(filepath.Join(parent, filepath.Base(abs)), realDir); inside {
+				return asAPIPath(rel), nil
+			}
+		}
+	}
+	if rel, inside := below(abs, dir); inside {
+		return asAPIPath(rel), nil
+	}
+	return "", api.Errorf(api.CodeForbidden, "%s lies outside the sandbox %s, the directory of your files on this server; copy it there or ask for another sandbox", abs, sandboxDir)
+}
+
+func asAPIPath(rel string) string {
+	if rel == "." {
+		return "/"
+	}
+	return "/" + filepath.ToSlash(rel)
+}

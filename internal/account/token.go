@@ -1,0 +1,107 @@
+package account
+
+import (
+	"context"
+	"crypto/sha256"
+	"crypto/subtle"
+	"encoding/base64"
+	"errors"
+	"strings"
+	"sync"
+
+	"jetstream/internal/api"
+)
+
+// Grant is what a run token entitles to.
+type Grant struct {
+	// User is the account that it acts as; empty for a launch script's token
+	// that named nobody.
+	User string
+	// Superuser is the user's present right; true where User is empty.
+	Superuser bool
+	// Depth is the number of trigger runs that led to the script that has it.
+	Depth int
+}
+
+// runTokens are those of the scripts that run now. Only their SHA-256 is kept.
+type runTokens struct {
+	mu    sync.Mutex
+	bySum map[[sha256.Size]byte]runToken
+}
+
+type runToken struct {
+	user   string
+	launch bool
+	depth  int
+}
+
+func newRunTokens() *runTokens { return &runTokens{bySum: map[[sha256.Size]byte]runToken{}} }
+
+// IssueRunToken makes the credential of one run of a trigger script, valid
+// until RevokeRunToken. It acts as user; with launch it has no user. depth is
+// the depth of the run. The form is api.TokenPrefix's.
+func (s *Service) IssueRunToken(user string, launch bool, depth int) string {
+	e := base64.RawURLEncoding
+	if launch {
+		user = ""
+	}
+	token := api.TokenPrefix + e.EncodeToString([]byte(user)) + "." + e.EncodeToString(randomBytes(32))
+	s.tokens.mu.Lock()
+	defer s.tokens.mu.Unlock()
+	s.tokens.bySum[sha256.Sum256([]byte(token))] = runToken{user, launch, depth}
+	return token
+}
+
+// RevokeRunToken ends a token; one that is not there is passed over.
+func (s *Service) RevokeRunToken(token string) {
+	s.tokens.mu.Lock()
+	defer s.tokens.mu.Unlock()
+	delete(s.tokens.bySum, sha256.Sum256([]byte(token)))
+}
+
+// ByToken tells what a run token entitles to, with the user's rights of this
+// moment. actAs, if not empty, names the user that a launch token shall act
+// as; on a token that has a user it must be that user. Codes: unauthorized.
+func (s *Service) ByToken(ctx context.Context, token, actAs string) (Grant, error) {
+	t, ok := s.tokens.find(token)
+	if !ok {
+		return Grant{}, api.Errorf(api.CodeUnauthorized, "the token is not valid, or the run that it was made for has ended")
+	}
+	name := t.user
+	if t.launch {
+		if name = actAs; name == "" {
+			return Grant{Superuser: true, Depth: t.depth}, nil
+		}
+	}
+	if name == "" {
+		return Grant{}, api.Errorf(api.CodeUnauthorized, "the event of this token was caused by no user; log in with a user and a password")
+	}
+	if actAs != "" && !strings.EqualFold(actAs, name) {
+		return Grant{}, api.Errorf(api.CodeUnauthorized, "the token belongs to user %s and cannot act as %s; log in as %s with a password", name, actAs, actAs)
+	}
+	u, err := s.User(ctx, name)
+	if errors.Is(err, &api.Error{Code: api.CodeNotFound}) {
+		return Grant{}, api.Wrap(err, api.CodeUnauthorized, "there is no user %q for this token to act as", name)
+	}
+	if err != nil {
+		return Grant{}, err
+	}
+	if u.Disabled {
+		return Grant{}, errDisabled(u.Name)
+	}
+	return Grant{User: u.Name, Superuser: u.Superuser, Depth: t.depth}, nil
+}
+
+// find compares sums in constant time: how far a guess agrees cannot be told
+// from the answer's time.
+func (r *runTokens) find(token string) (found runToken, ok bool) {
+	sum := sha256.Sum256([]byte(token))
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for have, t := range r.bySum { // as many as scripts run now
+		if subtle.ConstantTimeCompare(have[:], sum[:]) == 1 {
+			found, ok = t, true
+		}
+	}
+	return found, ok
+}

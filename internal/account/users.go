@@ -1,0 +1,195 @@
+package account
+
+import (
+	"context"
+	"encoding/base64"
+	"errors"
+	"path/filepath"
+	"strings"
+
+	"jetstream/internal/api"
+)
+
+// NewUser is what Create makes a user from.
+type NewUser struct {
+	Name, Password string
+	Superuser      bool
+	// Sandbox is an absolute directory, or empty for the server's default.
+	Sandbox  string
+	Disabled bool
+}
+
+// Change is what Update changes; nil leaves as is.
+type Change struct {
+	Superuser *bool
+	Disabled  *bool
+	// Sandbox is an absolute directory, or empty for the server's default.
+	Sandbox *string
+}
+
+const (
+	maxNameBytes    = 64
+	maxSandboxBytes = 4096
+)
+
+// ValidName tells whether name may be a user's: [A-Za-z0-9_][A-Za-z0-9._@-]{0,63}.
+func ValidName(name string) bool {
+	if name == "" || len(name) > maxNameBytes {
+		return false
+	}
+	for i := range len(name) {
+		c := name[i]
+		if c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9' || c == '_' {
+			continue
+		}
+		if i == 0 || strings.IndexByte(".@-", c) < 0 {
+			return false
+		}
+	}
+	return true
+}
+
+func fieldError(field, rule, message string) error {
+	return &api.Error{Code: api.CodeInvalid, Message: message,
+		Fields: []api.FieldError{{Field: field, Rule: rule, Message: message}}}
+}
+
+func checkName(name string) error {
+	if ValidName(name) {
+		return nil
+	}
+	return fieldError("name", "userName",
+		"name must be 1 to 64 letters, digits or ._@- and begin with a letter, a digit or _")
+}
+
+func checkPassword(password string) error {
+	if len(password) >= 1 && len(password) <= maxPasswordBytes {
+		return nil
+	}
+	return fieldError("password", "passwordLength", "password must be 1 to 1024 bytes long")
+}
+
+// checkSandbox holds a configured sandbox against the protected places. The
+// directory need not exist yet.
+func (s *Service) checkSandbox(dir string) error {
+	switch {
+	case dir == "":
+		return nil
+	case len(dir) > maxSandboxBytes || strings.ContainsRune(dir, 0):
+		return fieldError("sandbox", "path", "sandbox must be a path of at most 4096 bytes without NUL")
+	case !filepath.IsAbs(dir):
+		return fieldError("sandbox", "absolute", "sandbox must be an absolute path, such as "+filepath.FromSlash("/srv/files"))
+	}
+	if err := CheckOverlap(dir, Read, s.options.Protected); err != nil {
+		message := api.ErrorOf(err).Message
+		return &api.Error{Code: api.CodeInvalid, Message: message, Err: err,
+			Fields: []api.FieldError{{Field: "sandbox", Rule: "overlap", Message: message}}}
+	}
+	return nil
+}
+
+// Create makes a user. Codes: invalid, conflict when the name is taken.
+func (s *Service) Create(ctx context.Context, n NewUser) (User, error) {
+	if err := checkName(n.Name); err != nil {
+		return User{}, err
+	}
+	if err := checkPassword(n.Password); err != nil {
+		return User{}, err
+	}
+	if err := s.checkSandbox(n.Sandbox); err != nil {
+		return User{}, err
+	}
+	hash, err := s.hasher.hash(ctx, n.Password)
+	if err != nil {
+		return User{}, err
+	}
+	u := User{Name: n.Name, Superuser: n.Superuser, Sandbox: n.Sandbox, Disabled: n.Disabled, CreateTime: api.TimeOf(s.now()), Hash: hash}
+	if err := s.store.InsertUser(ctx, u); err != nil {
+		return User{}, err
+	}
+	return u, nil
+}
+
+// User finds a user, in whatever case the name is written. Codes: notFound.
+func (s *Service) User(ctx context.Context, name string) (User, error) {
+	if !ValidName(name) {
+		return User{}, api.Errorf(api.CodeNotFound, "there is no user %q", name)
+	}
+	return s.store.User(ctx, name)
+}
+
+// Users lists users newest first, limit at most: those made before the user
+// named after, or from the newest when that is empty. Codes: invalid when
+// there is no user of that name any more.
+func (s *Service) Users(ctx context.Context, after string, limit int) ([]User, error) {
+	users, err := s.store.Users(ctx, after, limit)
+	if errors.Is(err, &api.Error{Code: api.CodeNotFound}) {
+		return nil, api.Wrap(err, api.CodeInvalid, "the list cannot go on after user %q, who is there no more; start again from the first page", after)
+	}
+	return users, err
+}
+
+// Update changes a user's rights or sandbox. Codes: invalid, notFound.
+func (s *Service) Update(ctx context.Context, name string, c Change) (User, error) {
+	if c.Sandbox != nil {
+		if err := s.checkSandbox(*c.Sandbox); err != nil {
+			return User{}, err
+		}
+	}
+	return s.store.UpdateUser(ctx, name, func(u *User) error {
+		if c.Superuser != nil {
+			u.Superuser = *c.Superuser
+		}
+		if c.Disabled != nil {
+			u.Disabled = *c.Disabled
+		}
+		if c.Sandbox != nil {
+			u.Sandbox = *c.Sandbox
+		}
+		return nil
+	})
+}
+
+// SetPassword changes a user's password and so ends what was bound to the
+// former one: proofs and page sessions. Codes: invalid, notFound.
+func (s *Service) SetPassword(ctx context.Context, name, password string) error {
+	if err := checkPassword(password); err != nil {
+		return err
+	}
+	if _, err := s.User(ctx, name); err != nil {
+		return err
+	}
+	hash, err := s.hasher.hash(ctx, password)
+	if err != nil {
+		return err
+	}
+	_, err = s.store.UpdateUser(ctx, name, func(u *User) error {
+		u.Hash = hash
+		return nil
+	})
+	return err
+}
+
+// Delete removes a user; files stay. A later user of the same name without a
+// sandbox of their own gets the same directory. Codes: notFound.
+func (s *Service) Delete(ctx context.Context, name string) error {
+	return s.store.DeleteUser(ctx, name)
+}
+
+// EnsureAdmin makes the superuser admin with a random password if there are no
+// users at all; made tells whether it did.
+func (s *Service) EnsureAdmin(ctx context.Context) (password string, made bool, err error) {
+	n, err := s.store.CountUsers(ctx)
+	if err != nil || n > 0 {
+		return "", false, err
+	}
+	password = base64.RawURLEncoding.EncodeToString(randomBytes(18)) // 144 bits
+	_, err = s.Create(ctx, NewUser{Name: "admin", Password: password, Superuser: true})
+	if errors.Is(err, &api.Error{Code: api.CodeConflict}) {
+		return "", false, nil // another process made users meanwhile
+	}
+	if err != nil {
+		return "", false, err
+	}
+	return password, true, nil
+}
