@@ -19,8 +19,17 @@ type Tx interface {
 	Destination(destinationID string) (*Destination, error)
 
 	SaveManifest(*Manifest) error
-	// AddManifestFiles appends a page of the file list.
+	// AddManifestFiles appends a page of the file list. Two entries of one
+	// name are a conflict that names both sources; a manifest that is gone is
+	// notFound.
 	AddManifestFiles(manifestID string, files []ManifestFile) error
+	// ResetManifestFiles gives the manifest an empty file list; the entries of
+	// the old one are left for PurgeManifestFiles.
+	ResetManifestFiles(manifestID string) error
+	// PurgeManifestFiles removes up to limit entries that belong to no
+	// manifest any more, so that no transaction is long; more tells that
+	// some are left.
+	PurgeManifestFiles(limit int) (more bool, err error)
 	DeleteManifest(manifestID string) error
 	Manifest(manifestID string) (*Manifest, error)
 
@@ -30,6 +39,10 @@ type Tx interface {
 	// destination or a manifest (the other one empty).
 	OpenTransfers(destinationID, manifestID string) ([]string, error)
 }
+
+// MaxPageBytes ends a page of manifests early: it is how many bytes of file
+// mappings one page holds before its last entry.
+const MaxPageBytes = 8 << 20
 
 // Page selects one page of a list, newest first: entries with a Seq below
 // Before (0: from the newest).
@@ -50,8 +63,12 @@ type Store interface {
 	Destination(ctx context.Context, destinationID string) (Destination, error)
 	Manifests(ctx context.Context, p Page) ([]Manifest, error)
 	Manifest(ctx context.Context, manifestID string) (Manifest, error)
-	// PendingManifests lists manifests whose walk was cut off by a restart.
-	PendingManifests(ctx context.Context) ([]Manifest, error)
+	// PendingManifests lists manifests that are to be walked, oldest first;
+	// limit at most, those in except left out.
+	PendingManifests(ctx context.Context, except []string, limit int) ([]Manifest, error)
+	// NameClash finds a file of the manifest whose name another entry needs as
+	// a directory; ok is false when there is none.
+	NameClash(ctx context.Context, manifestID string) (file, below ManifestFile, ok bool, err error)
 	// ManifestFiles lists entries with Index >= from, in order, limit at most.
 	ManifestFiles(ctx context.Context, manifestID string, from int64, limit int) ([]ManifestFile, error)
 	Transfers(ctx context.Context, p Page) ([]Transfer, error)
@@ -77,11 +94,18 @@ type RecvFile struct {
 	// failed with onError continue (then Error says why).
 	Skipped bool
 	Error   string
-	// Final is the path below the user's sandbox that the file got, chosen
-	// before the rename; empty until then.
-	Final string
+	// Final is the path that the file got as the user's API sees it, chosen
+	// before the rename; empty until then. Real is the same place below Root
+	// with links resolved, slash-separated, without a leading slash.
+	Final, Real string
 	// Placed tells that the rename was done.
 	Placed bool
+}
+
+// RecvSubject is the key under which the file list of a received transfer is
+// found by triggers.Lister.
+func RecvSubject(sourcePublicKey, transferID string) string {
+	return sourcePublicKey + "/" + transferID
 }
 
 // RecvTx is a database transaction as the receiver needs it.
@@ -105,8 +129,15 @@ type RecvStore interface {
 	RecvTransfer(ctx context.Context, transferID, username string) (RecvTransfer, error)
 	// RecvFiles lists entries with Index >= from in order.
 	RecvFiles(ctx context.Context, sourcePublicKey, transferID string, from int64) iter.Seq2[RecvFile, error]
-	// Receiving lists the unfinished ones (after a restart).
+	// RecvCount tells how many entries are recorded, which is the index to go
+	// on with, how many of them are files, and the sum of their sizes.
+	RecvCount(ctx context.Context, sourcePublicKey, transferID string) (entries, files, bytes int64, err error)
+	// Receiving lists the unfinished ones and the ended ones whose Staging must
+	// still be removed (after a restart).
 	Receiving(ctx context.Context) ([]RecvTransfer, error)
+	// SaveRecvProgress keeps the connection's address, the counts and the
+	// times of the last data and the last interruption; it survives kill -9,
+	// not necessarily a power cut.
 	SaveRecvProgress(ctx context.Context, t *RecvTransfer) error
 }
 

@@ -1,0 +1,142 @@
+package transfer
+
+import (
+	"context"
+	"encoding/base64"
+	"net"
+	"net/netip"
+	"strconv"
+	"strings"
+)
+
+// DefaultPort is the receive port of a destination that names none.
+const DefaultPort = 8887
+
+// ParseAddress splits a destinationAddress, which is a host name or IP, or
+// either with a port ([v6]:port), and joins it with destinationPort (nil when
+// it was not given). Host names come back in lower case, IPs in their usual
+// form. Codes: invalid.
+func ParseAddress(address string, port *int) (host string, number int, err error) {
+	bad := func(format string, args ...any) error {
+		return invalidField("destinationAddress", "address", "destinationAddress %s "+format,
+			append([]any{quote(address)}, args...)...)
+	}
+	host, number = address, DefaultPort
+	given := 0
+	if ip, err := netip.ParseAddr(strings.Trim(address, "[]")); err == nil && strings.HasPrefix(address, "[") == strings.HasSuffix(address, "]") {
+		host = ip.Unmap().String()
+	} else if strings.ContainsAny(address, ":[]") {
+		h, p, err := net.SplitHostPort(address)
+		if err != nil {
+			return "", 0, bad("is no address: give host, host:port or [IPv6]:port")
+		}
+		if given, err = strconv.Atoi(p); err != nil || given < 1 || given > 65535 {
+			return "", 0, bad("has a port that is no number from 1 to 65535")
+		}
+		host = h
+	}
+	switch {
+	case port != nil && (*port < 1 || *port > 65535):
+		return "", 0, invalidField("destinationPort", "range", "destinationPort %d is not from 1 to 65535", *port)
+	case port != nil && given != 0 && given != *port:
+		return "", 0, bad("names another port than destinationPort %d: give one of them", *port)
+	case given != 0:
+		number = given
+	case port != nil:
+		number = *port
+	}
+	if ip, err := netip.ParseAddr(host); err == nil {
+		ip = ip.Unmap()
+		if ip.IsUnspecified() || ip.IsMulticast() {
+			return "", 0, bad("cannot be connected to: give the address of one host")
+		}
+		return ip.String(), number, nil
+	}
+	host = strings.ToLower(strings.TrimSuffix(host, "."))
+	if why := badHost(host); why != "" {
+		return "", 0, bad("%s", why)
+	}
+	return host, number, nil
+}
+
+// badHost says what is wrong with a host name, or "".
+func badHost(host string) string {
+	switch {
+	case host == "":
+		return "names no host"
+	case strings.Contains(host, "://"), strings.Contains(host, "/"):
+		return "is no host: give it without scheme and path"
+	case len(host) > 253:
+		return "is longer than the 253 bytes of a host name"
+	}
+	numeric := true
+	for label := range strings.SplitSeq(host, ".") {
+		if label == "" || len(label) > 63 {
+			return "is no host name: each part between dots has 1 to 63 characters"
+		}
+		if label[0] == '-' || label[len(label)-1] == '-' {
+			return "is no host name: no part of it begins or ends with -"
+		}
+		for i := range len(label) {
+			c := label[i]
+			digit := c >= '0' && c <= '9'
+			if !digit && (c < 'a' || c > 'z') && c != '-' && c != '_' {
+				return "is no host name: it is made of letters, digits, - and . (write other scripts in their xn-- form)"
+			}
+			numeric = numeric && digit
+		}
+	}
+	if numeric {
+		return "is neither an IP address nor a host name"
+	}
+	return ""
+}
+
+// checkPublicKey holds the form of a server's public key: base64url, without
+// padding, of 32 bytes.
+func checkPublicKey(key string) error {
+	if raw, err := base64.RawURLEncoding.Strict().DecodeString(key); err != nil || len(raw) != 32 {
+		return invalidField("destinationPublicKey", "publicKey",
+			"destinationPublicKey %s is no public key: it is the publicKey of the receiver's getServerInfo, 43 characters of base64url", quote(key))
+	}
+	return nil
+}
+
+// resolve finds the IP of a destination within Options.ResolveTimeout; what
+// cannot be resolved stays the name itself.
+func (e *Engine) resolve(ctx context.Context, host string) string {
+	if _, err := netip.ParseAddr(host); err == nil {
+		return host
+	}
+	ctx, cancel := context.WithTimeout(ctx, e.o.ResolveTimeout)
+	defer cancel()
+	ips, err := e.o.Resolver.LookupNetIP(ctx, "ip", host)
+	if err != nil || len(ips) == 0 {
+		return host
+	}
+	return ips[0].Unmap().String()
+}
+
+// senderAddress is this server's side of a connection to ip: the local IP that
+// routes there, and the receive port. Without a route, or when ip is an
+// unresolved name, it is the external address, else the receive host.
+func (e *Engine) senderAddress(ctx context.Context, ip string, port int) string {
+	recvPort := strconv.Itoa(e.o.RecvPort)
+	if _, err := netip.ParseAddr(ip); err == nil {
+		// Connecting a UDP socket asks the routing table and sends nothing.
+		c, err := (&net.Dialer{}).DialContext(ctx, "udp", net.JoinHostPort(ip, strconv.Itoa(port)))
+		if err == nil {
+			local, ok := c.LocalAddr().(*net.UDPAddr)
+			_ = c.Close()
+			if ok && !local.IP.IsUnspecified() {
+				return net.JoinHostPort(local.AddrPort().Addr().Unmap().String(), recvPort)
+			}
+		}
+	}
+	external := e.o.ExternalAddress
+	if _, _, err := net.SplitHostPort(external); err == nil {
+		return external
+	}
+	host := orElse(external, orElse(e.o.RecvHost, "0.0.0.0"))
+	return net.JoinHostPort(strings.Trim(host, "[]"), recvPort)
+}

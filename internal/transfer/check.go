@@ -1,0 +1,106 @@
+package transfer
+
+import (
+	"path"
+	"strings"
+
+	"jetstream/internal/api"
+)
+
+// Limits of what users give.
+const (
+	maxPassword     = 1024  // bytes
+	maxPath         = 4096  // bytes, of a source, a name or a destinationPath
+	maxComponent    = 255   // bytes between two slashes, what file systems take
+	maxMappings     = 10000 // entries of fileMappings
+	maxMappingBytes = 4 << 20
+	maxUserData     = 64 // entries of userData
+	maxUserBytes    = 16 << 10
+)
+
+// invalidField makes an invalid error about one parameter.
+func invalidField(field, rule, format string, args ...any) error {
+	e := api.Errorf(api.CodeInvalid, format, args...)
+	e.Fields = []api.FieldError{{Field: field, Rule: rule, Message: e.Message}}
+	return e
+}
+
+func checkUserData(m map[string]string) error {
+	if len(m) > maxUserData {
+		return invalidField("userData", "max", "userData has %d entries; at most %d are kept", len(m), maxUserData)
+	}
+	total := 0
+	for k, v := range m {
+		total += len(k) + len(v)
+	}
+	if total > maxUserBytes {
+		return invalidField("userData", "max", "userData has %d bytes; at most %d are kept", total, maxUserBytes)
+	}
+	return nil
+}
+
+// checkUsername holds the rule for names of users, which is the same on every
+// server.
+func checkUsername(name string) error {
+	ok := len(name) >= 1 && len(name) <= 64
+	for i := range len(name) {
+		c := name[i]
+		word := c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9' || c == '_'
+		ok = ok && (word || i > 0 && strings.IndexByte(".@-", c) >= 0)
+	}
+	if !ok {
+		return invalidField("username", "username",
+			"%s is no name of a user: 1 to 64 letters, digits and . _ @ -, the first a letter, digit or _", quote(name))
+	}
+	return nil
+}
+
+// quote shows a text of the caller's in a message, shortened, as valid UTF-8.
+func quote(s string) string {
+	const most = 200
+	if len(s) > most {
+		s = s[:most] + "..."
+	}
+	return `"` + strings.ToValidUTF8(s, "\uFFFD") + `"`
+}
+
+// cleanTarget makes a path for the receiver: beginning with /, without .., in
+// names that file systems take. Empty is /.
+func cleanTarget(p string) (string, error) {
+	clean, err := cleanName(p)
+	if err != nil {
+		return "", invalidField("destinationPath", "path", "destinationPath %s %s", quote(p), err)
+	}
+	return clean, nil
+}
+
+// nameError says what is wrong with a name, to be put after it.
+type nameError string
+
+func (e nameError) Error() string { return string(e) }
+
+// cleanName cleans a slash-separated name that somebody will make a file of.
+func cleanName(p string) (string, error) {
+	switch {
+	case len(p) > maxPath:
+		return "", nameError("is longer than 4096 bytes")
+	case strings.IndexByte(p, 0) >= 0:
+		return "", nameError("holds a NUL byte, which no file name can")
+	}
+	for part := range strings.SplitSeq(p, "/") {
+		if err := checkComponent(part); err != nil {
+			return "", err
+		}
+	}
+	return path.Clean("/" + p), nil
+}
+
+func checkComponent(part string) error {
+	switch {
+	case part == "..":
+		return nameError("must not contain ..")
+	case len(part) > maxComponent:
+		return nameError("has a part longer than 255 bytes, which file systems do not take")
+	}
+	return nil
+}

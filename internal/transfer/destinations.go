@@ -1,0 +1,230 @@
+package transfer
+
+import (
+	"context"
+	"maps"
+	"net"
+	"strconv"
+	"time"
+
+	"jetstream/internal/api"
+)
+
+// NewDestination is what CreateDestination makes a destination from; a nil
+// field was not given.
+type NewDestination struct {
+	Owner       string
+	Address     string // host, host:port or [IPv6]:port
+	Port        *int
+	PublicKey   *string // base64url of 32 bytes
+	SendRateMax *int64  // kbit/s, 0 is no limit
+	UserData    map[string]string
+	// RequestID and Depth are those of the API call.
+	RequestID string
+	Depth     int
+}
+
+// CreateDestination makes a destination, or returns the owner's existing one
+// of that address and port with the given fields applied. Codes: invalid,
+// conflict when another public key is known.
+func (e *Engine) CreateDestination(ctx context.Context, n NewDestination) (d Destination, existing bool, err error) {
+	host, port, err := ParseAddress(n.Address, n.Port)
+	if err != nil {
+		return Destination{}, false, err
+	}
+	if n.PublicKey != nil {
+		if err := checkPublicKey(*n.PublicKey); err != nil {
+			return Destination{}, false, err
+		}
+	}
+	if n.SendRateMax != nil && *n.SendRateMax < 0 {
+		return Destination{}, false, invalidField("sendRateMax", "min=0", "sendRateMax is a rate in kbit/s, or 0 for no limit")
+	}
+	if err := checkUserData(n.UserData); err != nil {
+		return Destination{}, false, err
+	}
+	if err := e.o.Store.Update(ctx, func(tx Tx) error {
+		d, existing, err = e.existingDestination(tx, host, port, n)
+		return err
+	}); err != nil || existing {
+		return d, existing, err
+	}
+
+	ip := e.resolve(ctx, host)
+	made := Destination{
+		DestinationID: api.NewID(), DestinationAddress: host, DestinationPort: port, DestinationIP: ip,
+		CreateTime: api.Now(), Owner: n.Owner, UserData: map[string]string{},
+		Destination: net.JoinHostPort(ip, strconv.Itoa(port)), Sender: e.senderAddress(ctx, ip, port),
+	}
+	made.apply(n)
+	err = e.o.Store.Update(ctx, func(tx Tx) error {
+		// Another call may have made it while this one resolved.
+		if d, existing, err = e.existingDestination(tx, host, port, n); err != nil || existing {
+			return err
+		}
+		d = made
+		return e.move(tx, &destinationObject{Destination: &d}, present, cause{n.RequestID, n.Depth})
+	})
+	if err != nil {
+		return Destination{}, false, err
+	}
+	return d, existing, nil
+}
+
+// existingDestination looks for the destination that n means and applies what
+// n gives.
+func (e *Engine) existingDestination(tx Tx, host string, port int, n NewDestination) (Destination, bool, error) {
+	d, err := tx.DestinationAt(n.Owner, host, port)
+	if err != nil || d == nil {
+		return Destination{}, false, err
+	}
+	if n.PublicKey != nil && d.DestinationPublicKey != "" && d.DestinationPublicKey != *n.PublicKey {
+		return Destination{}, false, d.otherKey(*n.PublicKey)
+	}
+	if d.apply(n) {
+		if err := tx.SaveDestination(d); err != nil {
+			return Destination{}, false, err
+		}
+	}
+	return *d, true, nil
+}
+
+// apply sets the given fields and tells whether any of them differed.
+func (d *Destination) apply(n NewDestination) bool {
+	changed := false
+	if n.PublicKey != nil && *n.PublicKey != d.DestinationPublicKey {
+		d.DestinationPublicKey, changed = *n.PublicKey, true
+	}
+	if n.SendRateMax != nil && *n.SendRateMax != d.SendRateMax {
+		d.SendRateMax, changed = *n.SendRateMax, true
+	}
+	if n.UserData != nil && !maps.Equal(n.UserData, d.UserData) {
+		d.UserData, changed = n.UserData, true
+	}
+	return changed
+}
+
+func (d *Destination) otherKey(got string) error {
+	return api.Errorf(api.CodeConflict, "the key of %s has changed: expected %s, got %s; "+
+		"if its server was installed anew, delete the destination and create it again",
+		net.JoinHostPort(d.DestinationAddress, strconv.Itoa(d.DestinationPort)), d.DestinationPublicKey, got)
+}
+
+// Destination returns a destination. Codes: notFound.
+func (e *Engine) Destination(ctx context.Context, destinationID string) (Destination, error) {
+	return e.o.Store.Destination(ctx, destinationID)
+}
+
+// Destinations lists destinations, newest first; more tells that the list goes
+// on.
+func (e *Engine) Destinations(ctx context.Context, p Page) (list []Destination, more bool, err error) {
+	return page(ctx, p, e.o.Store.Destinations)
+}
+
+// DeleteDestination removes a destination. With unfinished transfers it is a
+// conflict, unless force, which cancels them. requestID and depth are those of
+// the API call. Codes: notFound, conflict.
+func (e *Engine) DeleteDestination(ctx context.Context, destinationID string, force bool, requestID string, depth int) error {
+	return e.o.Store.Update(ctx, func(tx Tx) error {
+		d, err := tx.Destination(destinationID)
+		if err != nil {
+			return err
+		}
+		open, err := tx.OpenTransfers(destinationID, "")
+		if err != nil {
+			return err
+		}
+		if len(open) > 0 && !force {
+			return inUse("destination", destinationID, len(open))
+		}
+		if err := e.cancelAll(tx, open); err != nil {
+			return err
+		}
+		return e.move(tx, &destinationObject{Destination: d, exists: true}, absent, cause{requestID, depth})
+	})
+}
+
+func inUse(what, id string, transfers int) error {
+	if transfers == 1 {
+		return api.Errorf(api.CodeConflict,
+			"%s %s is used by a transfer that has not ended: wait for it, cancel it, or delete with force", what, id)
+	}
+	return api.Errorf(api.CodeConflict,
+		"%s %s is used by %d transfers that have not ended: wait for them, cancel them, or delete with force", what, id, transfers)
+}
+
+// PinKey compares the key that a destination's server has shown (base64url)
+// with the one that is pinned, and pins it if there is none yet. Codes:
+// notFound, conflict when it is another.
+func (e *Engine) PinKey(ctx context.Context, destinationID, key string) error {
+	if err := checkPublicKey(key); err != nil {
+		return err
+	}
+	d, err := e.o.Store.Destination(ctx, destinationID)
+	if err != nil || d.DestinationPublicKey == key {
+		return err
+	}
+	return e.o.Store.Update(ctx, func(tx Tx) error {
+		d, err := tx.Destination(destinationID)
+		switch {
+		case err != nil:
+			return err
+		case d.DestinationPublicKey == key:
+			return nil
+		case d.DestinationPublicKey != "":
+			return d.otherKey(key)
+		}
+		d.DestinationPublicKey = key
+		return tx.SaveDestination(d)
+	})
+}
+
+// contactEvery is how old a saved lastSendTime may become while a destination
+// is reached again and again.
+const contactEvery = 5 * time.Second
+
+// Reached notes that something was sent to a destination just now. A failure
+// to save that is logged only; so it is for a destination that is gone.
+func (e *Engine) Reached(destinationID string) {
+	e.noteContact(destinationID, func(d *Destination) bool {
+		now := api.Now()
+		if d.LastErrorMessage == "" && now.Std().Sub(d.LastSendTime.Std()) < contactEvery {
+			return false
+		}
+		d.LastErrorMessage, d.LastSendTime = "", now
+		return true
+	})
+}
+
+// Unreached notes why a destination could not be reached: the message that err
+// has for people.
+func (e *Engine) Unreached(destinationID string, err error) {
+	message := api.ErrorOf(err).Message
+	e.noteContact(destinationID, func(d *Destination) bool {
+		if d.LastErrorMessage == message {
+			return false
+		}
+		d.LastErrorMessage = message
+		return true
+	})
+}
+
+// noteContact changes a destination where note says so, and writes nothing
+// where it does not.
+func (e *Engine) noteContact(destinationID string, note func(*Destination) bool) {
+	ctx, cancel := context.WithTimeout(context.Background(), saveTimeout)
+	defer cancel()
+	d, err := e.o.Store.Destination(ctx, destinationID)
+	if err == nil && note(&d) {
+		err = e.o.Store.Update(ctx, func(tx Tx) error {
+			d, err := tx.Destination(destinationID)
+			if err != nil || !note(d) {
+				return err
+			}
+			return tx.SaveDestination(d)
+		})
+	}
+	if err != nil && api.ErrorOf(err).Code != api.CodeNotFound {
+		e.o.Log.Warn("the contact with a destination was not noted", "destinationId", destinationID, "error", err)
+	}
+}

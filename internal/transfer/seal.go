@@ -1,0 +1,49 @@
+package transfer
+
+import (
+	"crypto/rand"
+
+	"golang.org/x/crypto/chacha20poly1305"
+
+	"jetstream/internal/api"
+)
+
+// seal encrypts a remote password for its stay in the database:
+// XChaCha20-Poly1305 with a random nonce in front, bound to the transfer.
+func seal(key [32]byte, transferID, password string) ([]byte, error) {
+	aead, err := chacha20poly1305.NewX(key[:])
+	if err != nil {
+		return nil, err
+	}
+	nonce := make([]byte, aead.NonceSize(), aead.NonceSize()+len(password)+aead.Overhead())
+	_, _ = rand.Read(nonce) // never fails
+	return aead.Seal(nonce, nonce, []byte(password), sealContext(transferID)), nil
+}
+
+func unseal(key [32]byte, transferID string, sealed []byte) (string, error) {
+	aead, err := chacha20poly1305.NewX(key[:])
+	if err != nil {
+		return "", err
+	}
+	if len(sealed) < aead.NonceSize() {
+		return "", api.Errorf(api.CodeConflict, "transfer %s has no password any more: create it again", transferID)
+	}
+	n := aead.NonceSize()
+	plain, err := aead.Open(nil, sealed[:n], sealed[n:], sealContext(transferID))
+	if err != nil {
+		return "", api.Wrap(err, api.CodeConflict,
+			"the password of transfer %s cannot be read with this server's key file: create the transfer again", transferID)
+	}
+	return string(plain), nil
+}
+
+func sealContext(transferID string) []byte {
+	return []byte("jetstream remote password of " + transferID)
+}
+
+// Password returns the remote password of a transfer that was not yet traded
+// for a ticket. Codes: conflict when it is gone, or was sealed with another
+// key file.
+func (e *Engine) Password(t *Transfer) (string, error) {
+	return unseal(e.o.SealKey, t.TransferID, t.SealedPassword)
+}

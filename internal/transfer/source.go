@@ -1,0 +1,72 @@
+package transfer
+
+import (
+	"context"
+	"os"
+
+	"jetstream/internal/account"
+	"jetstream/internal/api"
+)
+
+// Sources opens the files of one owner's manifests, below the owner's sandbox.
+// Safe for concurrent use; Close it at the end.
+type Sources struct{ box *account.Sandbox }
+
+// Sources opens the sandbox that the files of a transfer lie in. Codes: those
+// of account.Service.Sandbox.
+func (e *Engine) Sources(ctx context.Context, t *Transfer) (*Sources, error) {
+	box, err := e.o.Accounts.Sandbox(ctx, t.Owner, account.Read)
+	if err != nil {
+		return nil, err
+	}
+	return &Sources{box}, nil
+}
+
+// Close closes the sandbox; files that were opened stay open.
+func (s *Sources) Close() error { return s.box.Close() }
+
+// Open opens a file of a manifest for reading and checks that it is the one
+// that was listed, by size and modification time. The message of its error
+// names the path as the owner sees it. Codes: notFound, forbidden, conflict
+// when it has changed.
+func (s *Sources) Open(f ManifestFile) (*os.File, os.FileInfo, error) {
+	rel, err := s.box.Resolve(f.Source, true)
+	if err != nil {
+		return nil, nil, fault(f.Source, err)
+	}
+	file, err := s.box.Root.OpenFile(rel, os.O_RDONLY|openFlags, 0)
+	if err != nil {
+		return nil, nil, fault(f.Source, err)
+	}
+	fi, err := file.Stat()
+	if err == nil {
+		err = checkUnchanged(f, fi)
+	}
+	if err != nil {
+		_ = file.Close()
+		return nil, nil, fault(f.Source, err)
+	}
+	return file, fi, nil
+}
+
+func checkUnchanged(f ManifestFile, fi os.FileInfo) error {
+	switch {
+	case f.EmptyDir && fi.IsDir():
+		return nil
+	case f.EmptyDir != fi.IsDir(), !fi.IsDir() && !fi.Mode().IsRegular(),
+		fi.Size() != f.Size, fi.ModTime().UnixNano() != f.ModTime:
+		return api.Errorf(api.CodeConflict, "source %s has changed since the manifest was made: create a new manifest", f.Source)
+	}
+	return nil
+}
+
+// OpenSource opens one file of a transfer's manifest; whoever opens many keeps
+// Sources open instead.
+func (e *Engine) OpenSource(ctx context.Context, t *Transfer, f ManifestFile) (*os.File, os.FileInfo, error) {
+	s, err := e.Sources(ctx, t)
+	if err != nil {
+		return nil, nil, err
+	}
+	defer func() { _ = s.Close() }()
+	return s.Open(f)
+}

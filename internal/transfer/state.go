@@ -1,0 +1,171 @@
+package transfer
+
+import (
+	"fmt"
+	"slices"
+
+	"jetstream/internal/api"
+	"jetstream/triggers"
+)
+
+// steps lists the states that each state may be followed by; a state without
+// an entry is an end. The empty state is that of an object not yet made.
+type steps map[Status][]Status
+
+// Destinations only exist or not.
+const (
+	absent  Status = ""
+	present Status = "present"
+)
+
+var destinationSteps = steps{
+	absent:  {present},
+	present: {absent},
+}
+
+var manifestSteps = steps{
+	"":            {StatusPending},
+	StatusPending: {StatusComplete, StatusError},
+}
+
+// A transfer whose connection breaks goes from active back to pending.
+var transferSteps = steps{
+	"":              {StatusPending},
+	StatusPending:   {StatusActive, StatusSuspended, StatusCancelled, StatusError},
+	StatusActive:    {StatusPending, StatusSuspended, StatusCancelled, StatusComplete, StatusError},
+	StatusSuspended: {StatusPending, StatusCancelled, StatusError},
+}
+
+// cause is the API request behind a change.
+type cause struct {
+	requestID string
+	depth     int
+}
+
+// object is what move moves.
+type object interface {
+	// label names it in messages, such as "transfer 0123"; id is its key for
+	// watchers.
+	label() string
+	id() string
+	state() Status
+	steps() steps
+	// enter sets the state and the fields that follow from it.
+	enter(to Status, now api.Time)
+	save(tx Tx) error
+	// event makes the event that belongs to the step that led from a state to
+	// the present one; ok is false when there is none.
+	event(from Status, c cause) (ev triggers.Event, ok bool, err error)
+}
+
+// move is the one function that changes an object's state. It saves the
+// object and queues the event that belongs to the step, in the caller's
+// transaction, and notifies watchers once that is on disk. Codes: conflict
+// when the present state does not allow the step.
+func (e *Engine) move(tx Tx, o object, to Status, c cause) error {
+	from := o.state()
+	if !slices.Contains(o.steps()[from], to) {
+		return api.Errorf(api.CodeConflict, "%s is %s and cannot become %s", o.label(), from, to)
+	}
+	o.enter(to, api.Now())
+	if err := o.save(tx); err != nil {
+		return err
+	}
+	ev, ok, err := o.event(from, c)
+	if err != nil {
+		return err
+	}
+	if ok {
+		if err := e.o.Emitter.Queue(tx, ev); err != nil {
+			return fmt.Errorf("queue %s: %w", ev.Name, err)
+		}
+	}
+	id := o.id()
+	tx.AfterCommit(func() { e.watchers.notify(id) })
+	return nil
+}
+
+type destinationObject struct {
+	*Destination
+	exists bool
+}
+
+func (o *destinationObject) label() string { return "destination " + o.DestinationID }
+func (o *destinationObject) id() string    { return o.DestinationID }
+func (o *destinationObject) steps() steps  { return destinationSteps }
+
+func (o *destinationObject) state() Status {
+	if o.exists {
+		return present
+	}
+	return absent
+}
+
+func (o *destinationObject) enter(to Status, _ api.Time) { o.exists = to == present }
+
+func (o *destinationObject) save(tx Tx) error {
+	if !o.exists {
+		return tx.DeleteDestination(o.DestinationID)
+	}
+	return tx.SaveDestination(o.Destination)
+}
+
+func (o *destinationObject) event(_ Status, c cause) (triggers.Event, bool, error) {
+	kind := triggers.SendDestinationDeleted
+	if o.exists {
+		kind = triggers.SendDestinationCreated
+	}
+	ev, err := kind.Event(
+		triggers.DestinationParams{Destination: o.Destination.Destination, Sender: o.Sender},
+		triggers.Cause{User: o.Owner, RequestID: c.requestID, Key: o.DestinationID, Depth: c.depth})
+	return ev, true, err
+}
+
+type manifestObject struct{ *Manifest }
+
+func (o manifestObject) label() string { return "manifest " + o.ManifestID }
+func (o manifestObject) id() string    { return o.ManifestID }
+func (o manifestObject) state() Status { return o.Status }
+func (o manifestObject) steps() steps  { return manifestSteps }
+
+func (o manifestObject) enter(to Status, now api.Time) {
+	o.Status, o.Processing = to, to.Processing()
+	if o.Processing {
+		o.CreateTime = now
+	} else {
+		o.EndTime = now
+	}
+}
+
+func (o manifestObject) save(tx Tx) error { return tx.SaveManifest(o.Manifest) }
+
+func (o manifestObject) event(Status, cause) (triggers.Event, bool, error) {
+	return triggers.Event{}, false, nil
+}
+
+type transferObject struct{ *Transfer }
+
+func (o transferObject) label() string { return "transfer " + o.TransferID }
+func (o transferObject) id() string    { return o.TransferID }
+func (o transferObject) state() Status { return o.Status }
+func (o transferObject) steps() steps  { return transferSteps }
+
+func (o transferObject) enter(to Status, now api.Time) {
+	if o.Status == "" {
+		o.RequestTime = now
+	}
+	o.Status, o.Processing = to, to.Processing()
+	if to == StatusActive && o.StartTime == 0 {
+		o.StartTime = now
+	}
+	if !o.Processing {
+		o.EndTime = now
+		o.SealedPassword = nil
+	}
+}
+
+func (o transferObject) save(tx Tx) error { return tx.SaveTransfer(o.Transfer) }
+
+func (o transferObject) event(Status, cause) (triggers.Event, bool, error) {
+	return triggers.Event{}, false, nil
+}

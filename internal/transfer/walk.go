@@ -1,0 +1,262 @@
+package transfer
+
+import (
+	"context"
+	"errors"
+	"io/fs"
+	"maps"
+	"os"
+	"path"
+	"slices"
+	"strings"
+	"syscall"
+
+	"jetstream/internal/account"
+	"jetstream/internal/api"
+)
+
+// maxEntries bounds one manifest. A tree of links that multiply, which is no
+// loop, would otherwise end only with the disk.
+const maxEntries = 100_000_000
+
+// walker lists the files of one manifest. It belongs to one goroutine and
+// holds one page of entries and, of each directory that it is in, one batch
+// of names.
+type walker struct {
+	e        *Engine
+	manifest string
+	box      *account.Sandbox
+
+	page  []ManifestFile
+	next  int64 // index of the next entry
+	files int64
+	size  int64
+	// inside are the directories that the walk is in, by their paths below the
+	// sandbox without links, outermost first.
+	inside []string
+}
+
+// walk lists the sources of a manifest into its file list, from the start, and
+// returns how many files there are and their bytes. The message of its error
+// names the source as its owner sees it.
+func (e *Engine) walk(ctx context.Context, m Manifest) (files, size int64, err error) {
+	sources, err := inOrder(m.FileMappings)
+	if err != nil {
+		return 0, 0, err
+	}
+	err = e.o.Store.Update(ctx, func(tx Tx) error { return tx.ResetManifestFiles(m.ManifestID) })
+	if err != nil {
+		return 0, 0, notSaved(err)
+	}
+	box, err := e.o.Accounts.Sandbox(ctx, m.Owner, account.Read)
+	if err != nil {
+		return 0, 0, err
+	}
+	w := &walker{e: e, manifest: m.ManifestID, box: box}
+	err = w.run(ctx, sources)
+	if closeErr := box.Close(); err == nil {
+		err = closeErr
+	}
+	return w.files, w.size, err
+}
+
+// source is one entry of fileMappings, cleaned.
+type source struct{ path, name string }
+
+// inOrder sorts the sources by the names that they get and refuses two of the
+// same name.
+func inOrder(mappings map[string]string) ([]source, error) {
+	list := make([]source, 0, len(mappings))
+	for _, p := range slices.Sorted(maps.Keys(mappings)) {
+		name, err := cleanName(mappings[p])
+		if err != nil {
+			return nil, api.Errorf(api.CodeInvalid, "the name %s of source %s %s", quote(mappings[p]), p, err)
+		}
+		list = append(list, source{p, name})
+	}
+	slices.SortStableFunc(list, func(a, b source) int { return strings.Compare(a.name, b.name) })
+	for i := 1; i < len(list); i++ {
+		if list[i-1].name == list[i].name {
+			return nil, api.Errorf(api.CodeConflict, "sources %s and %s would both be called %s: give them different names",
+				list[i-1].path, list[i].path, list[i].name)
+		}
+	}
+	return list, nil
+}
+
+func (w *walker) run(ctx context.Context, sources []source) error {
+	for _, s := range sources {
+		clean, err := cleanSource(s.path)
+		if err != nil {
+			return err
+		}
+		rel, err := w.box.Resolve(clean, true)
+		if err != nil {
+			return fault(s.path, err)
+		}
+		fi, err := w.box.Root.Lstat(rel)
+		if err != nil {
+			return fault(s.path, err)
+		}
+		if w.box.Forbidden(fi) {
+			return api.Errorf(api.CodeForbidden, "source %s may not be sent: the server keeps its own state there", s.path)
+		}
+		if s.name == "/" && !fi.IsDir() {
+			return api.Errorf(api.CodeInvalid, "source %s is a file and needs a name of its own, not /", s.path)
+		}
+		if err := w.entry(ctx, w.box.Root, rel, rel, source{clean, s.name}, fi); err != nil {
+			return err
+		}
+	}
+	if err := w.flush(ctx); err != nil {
+		return err
+	}
+	if len(sources) == 1 {
+		return nil // entries of one tree cannot be in each other's way
+	}
+	file, below, clash, err := w.e.o.Store.NameClash(ctx, w.manifest)
+	if err != nil {
+		return notSaved(err)
+	}
+	if clash {
+		return api.Errorf(api.CodeConflict, "source %s would be the file %s, which source %s needs as a directory: give them different names",
+			file.Source, file.Name, below.Source)
+	}
+	return nil
+}
+
+// cleanSource cleans a source path and refuses one that leaves the sandbox.
+func cleanSource(p string) (string, error) {
+	if strings.IndexByte(p, 0) >= 0 {
+		return "", api.Errorf(api.CodeInvalid, "source %s holds a NUL byte, which no file name can", quote(p))
+	}
+	depth := 0
+	for part := range strings.SplitSeq(p, "/") {
+		switch part {
+		case "", ".":
+		case "..":
+			if depth--; depth < 0 {
+				return "", api.Errorf(api.CodeForbidden, "source %s is outside the sandbox", p)
+			}
+		default:
+			depth++
+		}
+	}
+	return path.Clean("/" + p), nil
+}
+
+// entry takes one file or directory into the manifest. at and name lead to it
+// (dir is the sandbox itself, or the directory that holds it); rel is its path
+// below the sandbox, without links.
+func (w *walker) entry(ctx context.Context, at *os.Root, name, rel string, s source, fi fs.FileInfo) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	if err := checkEntryName(s); err != nil {
+		return err
+	}
+	switch {
+	case fi.IsDir():
+		return w.directory(ctx, rel, s)
+	case fi.Mode().IsRegular():
+		return w.file(ctx, at, name, s)
+	}
+	return api.Errorf(api.CodeInvalid, "source %s is %s; only files, directories and links to them can be sent", s.path, kind(fi.Mode()))
+}
+
+func checkEntryName(s source) error {
+	if len(s.name) > maxPath || len(s.path) > maxPath {
+		return api.Errorf(api.CodeInvalid, "source %s is too deep: its path or its name %s is longer than %d bytes", quote(s.path), quote(s.name), maxPath)
+	}
+	return nil
+}
+
+// file opens a file, to be sure that it can be read, and lists it.
+func (w *walker) file(ctx context.Context, at *os.Root, name string, s source) error {
+	f, err := at.OpenFile(name, os.O_RDONLY|openFlags, 0)
+	if err != nil {
+		return fault(s.path, err)
+	}
+	fi, err := f.Stat()
+	_ = f.Close()
+	if err != nil {
+		return fault(s.path, err)
+	}
+	if !fi.Mode().IsRegular() {
+		return api.Errorf(api.CodeConflict, "source %s has changed while it was listed: create the manifest again", s.path)
+	}
+	w.files++
+	w.size += fi.Size()
+	return w.add(ctx, s, fi, false)
+}
+
+func (w *walker) add(ctx context.Context, s source, fi fs.FileInfo, emptyDir bool) error {
+	if w.next >= maxEntries {
+		return api.Errorf(api.CodeTooLarge, "the manifest has more than %d entries: split it into several", maxEntries)
+	}
+	f := ManifestFile{
+		Index: w.next, Source: s.path, Name: s.name, Mode: uint32(fi.Mode().Perm()),
+		ModTime: fi.ModTime().UnixNano(), EmptyDir: emptyDir,
+	}
+	if !emptyDir {
+		f.Size = fi.Size()
+	}
+	w.page = append(w.page, f)
+	w.next++
+	if len(w.page) >= w.e.o.PageSize {
+		return w.flush(ctx)
+	}
+	return nil
+}
+
+// flush saves the page.
+func (w *walker) flush(ctx context.Context) error {
+	if len(w.page) == 0 {
+		return ctx.Err()
+	}
+	err := w.e.o.Store.Update(ctx, func(tx Tx) error { return tx.AddManifestFiles(w.manifest, w.page) })
+	w.page = w.page[:0]
+	return notSaved(err)
+}
+
+// notSaved keeps what the database says to people, and hides everything else.
+func notSaved(err error) error {
+	if err == nil || api.ErrorOf(err).Code != api.CodeInternal {
+		return err
+	}
+	return api.Wrap(err, api.CodeInternal, "the list of files could not be saved; the server's log says why")
+}
+
+// fault says why a source cannot be sent, without the server's own paths.
+func fault(p string, err error) error {
+	if e, ok := errors.AsType[*api.Error](err); ok {
+		if strings.Contains(e.Message, p) {
+			return e
+		}
+		return api.Wrap(err, e.Code, "source %s: %s", p, e.Message)
+	}
+	switch {
+	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
+		return err
+	case errors.Is(err, fs.ErrNotExist):
+		return api.Wrap(err, api.CodeNotFound, "source %s does not exist", p)
+	case errors.Is(err, fs.ErrPermission):
+		return api.Wrap(err, api.CodeForbidden, "source %s cannot be read: the server's user has no permission", p)
+	}
+	if errno, ok := errors.AsType[syscall.Errno](err); ok {
+		return api.Wrap(err, api.CodeConflict, "source %s cannot be read: %s", p, errno.Error())
+	}
+	return api.Wrap(err, api.CodeConflict, "source %s cannot be read; the server's log says why", p)
+}
+
+func kind(m fs.FileMode) string {
+	switch {
+	case m&fs.ModeNamedPipe != 0:
+		return "a named pipe"
+	case m&fs.ModeSocket != 0:
+		return "a socket"
+	case m&fs.ModeDevice != 0:
+		return "a device"
+	}
+	return "no regular file"
+}

@@ -1,0 +1,66 @@
+package transfer
+
+import (
+	"context"
+	"sync"
+	"time"
+)
+
+// watchers are those who want to know when an object changes, by its id.
+type watchers struct {
+	mu sync.Mutex
+	by map[string]map[chan struct{}]struct{}
+}
+
+func (w *watchers) add(id string) (changes <-chan struct{}, stop func()) {
+	c := make(chan struct{}, 1)
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.by == nil {
+		w.by = map[string]map[chan struct{}]struct{}{}
+	}
+	if w.by[id] == nil {
+		w.by[id] = map[chan struct{}]struct{}{}
+	}
+	w.by[id][c] = struct{}{}
+	return c, func() {
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		delete(w.by[id], c)
+		if len(w.by[id]) == 0 {
+			delete(w.by, id)
+		}
+	}
+}
+
+func (w *watchers) notify(id string) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for c := range w.by[id] {
+		signal(c)
+	}
+}
+
+// await looks at an object now and after each change until it is no longer
+// processing or timeout is over, and returns it as it last was. Codes:
+// notFound (also when it is deleted meanwhile).
+func await[T any](ctx context.Context, e *Engine, id string, timeout time.Duration,
+	look func(context.Context, string) (T, error), processing func(T) bool) (T, error) {
+	changes, stop := e.Watch(id)
+	defer stop()
+	over := time.NewTimer(timeout)
+	defer over.Stop()
+	for {
+		v, err := look(ctx, id)
+		if err != nil || !processing(v) {
+			return v, err
+		}
+		select {
+		case <-changes:
+		case <-over.C:
+			return look(ctx, id)
+		case <-ctx.Done():
+			return v, ctx.Err()
+		}
+	}
+}
