@@ -71,6 +71,9 @@ type Command struct {
 	ParamsType, ResultType reflect.Type
 	// Params are the parameters in the order of their declaration.
 	Params []Field
+	// Varies tells that the handler returns a Result: a command with status
+	// 201 may then answer 200 with an object that was there already.
+	Varies bool
 
 	results      []Field
 	hasSecretOut bool
@@ -83,7 +86,7 @@ type Command struct {
 func Define[P, R any](spec Spec, fn func(context.Context, P) (R, error)) *Command {
 	c := &Command{Spec: spec, ParamsType: reflect.TypeFor[P](), ResultType: reflect.TypeFor[R]()}
 	if v, ok := any(*new(R)).(varying); ok {
-		c.ResultType = v.valueType()
+		c.ResultType, c.Varies = v.valueType(), true
 	}
 	if c.Status == 0 {
 		c.Status = 200

@@ -1,0 +1,141 @@
+package openapi
+
+import (
+	"fmt"
+
+	"github.com/swaggest/jsonschema-go"
+	"github.com/swaggest/openapi-go/openapi31"
+
+	"jetstream/internal/api"
+)
+
+// addCommand adds the REST route of one command.
+func (b *builder) addCommand(c *api.Command) error {
+	params, err := b.parameters(c.ParamsType)
+	if err != nil {
+		return err
+	}
+	op := operation(c.Name, c.Group(), c.Summary, commandText(c))
+	hasBody, err := addParameters(op, c, params)
+	if err != nil {
+		return err
+	}
+	result, err := b.result(c.ResultType)
+	if err != nil {
+		return err
+	}
+
+	r := newResponses()
+	r.fail(api.CodeInvalid, api.CodeUnauthorized, api.CodeForbidden, api.CodeTooManyRequests, api.CodeInternal)
+	r.fail(c.Errors...)
+	if hasBody {
+		r.failBody()
+	}
+	done := success(statusText(c.Status), c.Message, result)
+	if c.Status == 201 && c.Location != "" {
+		done.WithHeadersItem("Location", header("Path of what was made", "string"))
+	}
+	r.set(c.Status, done)
+	if c.Status == 201 && c.Varies {
+		r.set(200, success("Nothing was made: there is one already, and this is it.", "", result))
+	}
+	op.WithResponses(*r.Responses)
+
+	switch c.Access {
+	case api.AccessPublic:
+		op.Security = append([]map[string][]string{everybody()}, logins()...)
+	case api.AccessSuperuser:
+		op.WithMapOfAnythingItem("x-access", "superuser")
+	case api.AccessUser:
+	}
+	return b.spec().AddOperation(c.Method, Prefix+c.Path, *op)
+}
+
+func operation(id, tag, summary, text string) *openapi31.Operation {
+	op := (&openapi31.Operation{}).WithID(id).WithTags(tag).WithSummary(summary)
+	if text != "" {
+		op.WithDescription(text)
+	}
+	return op
+}
+
+func commandText(c *api.Command) string {
+	text := c.Description
+	add := func(s string) {
+		if text != "" {
+			text += "\n\n"
+		}
+		text += s
+	}
+	switch c.Access {
+	case api.AccessPublic:
+		add("May be called without login.")
+	case api.AccessSuperuser:
+		add("For superusers.")
+	case api.AccessUser:
+	}
+	return text
+}
+
+func statusText(status int) string {
+	switch status {
+	case 201:
+		return "Made."
+	case 202:
+		return "Accepted; the work goes on in the background."
+	}
+	return "Done."
+}
+
+// addParameters puts each parameter where the gateway looks for it: path
+// parameters into the path, those of GET and DELETE into the query, the rest
+// into the JSON body.
+func addParameters(op *openapi31.Operation, c *api.Command, params *jsonschema.Schema) (hasBody bool, err error) {
+	body := map[string]any{}
+	var required []any
+	for _, f := range c.Params {
+		schema, ok := params.Properties[f.Name]
+		if !ok {
+			return false, fmt.Errorf("parameter %s has no schema", f.Name)
+		}
+		m, err := schema.ToSimpleMap()
+		if err != nil {
+			return false, fmt.Errorf("parameter %s: %w", f.Name, err)
+		}
+		switch {
+		case f.InPath:
+			op.Parameters = append(op.Parameters, parameter(openapi31.ParameterInPath, f, m))
+		case c.Method == "GET" || c.Method == "DELETE":
+			if f.Secret || f.Kind == api.KindMap {
+				return false, fmt.Errorf("parameter %s cannot stand in a query; use another method than %s", f.Name, c.Method)
+			}
+			op.Parameters = append(op.Parameters, parameter(openapi31.ParameterInQuery, f, m))
+		default:
+			body[f.Name] = m
+			if f.Required {
+				required = append(required, f.Name)
+			}
+		}
+	}
+	if len(body) == 0 {
+		return false, nil
+	}
+	shape := map[string]any{"type": "object", "additionalProperties": false, "properties": body}
+	if required != nil {
+		shape["required"] = required
+	}
+	op.RequestBody = jsonBody(shape, required != nil)
+	return true, nil
+}
+
+func jsonBody(shape map[string]any, required bool) *openapi31.RequestBodyOrReference {
+	content := (&openapi31.RequestBody{}).WithContentItem(jsonType, openapi31.MediaType{Schema: shape}).WithRequired(required)
+	return &openapi31.RequestBodyOrReference{RequestBody: content}
+}
+
+func parameter(in openapi31.ParameterIn, f api.Field, schema map[string]any) openapi31.ParameterOrReference {
+	delete(schema, "description") // it is the parameter's own
+	p := &openapi31.Parameter{Name: f.Name, In: in, Schema: schema}
+	p.WithDescription(f.Doc).WithRequired(f.Required || f.InPath)
+	return openapi31.ParameterOrReference{Parameter: p}
+}
