@@ -20,7 +20,7 @@ func FromLocal(sandboxDir, abs string) (apiPath string, err error) {
 		if real, err := filepath.EvalSymlinks(abs); err == nil && real == realDir {
 			return "/", nil
 		}
-		if parent, err := filepath.EvalSymlinks(filepath.Dir(abs)); err == nil {
+		if parent, err := realPath(filepath.Dir(abs)); err == nil {
 			if rel, inside := below(filepath.Join(parent, filepath.Base(abs)), realDir); inside {
 				return asAPIPath(rel), nil
 			}

@@ -70,18 +70,18 @@ func (b *Sandbox) Resolve(apiPath string, followLast bool) (rel string, err erro
 	if err != nil {
 		return "", err
 	}
-	w := walk{box: b, clean: clean, rest: splitNames(clean)}
+	w := walk{box: b, clean: clean, rest: hops(splitNames(clean), "", "")}
 	for len(w.rest) > 0 {
-		name := w.rest[0]
+		next := w.rest[0]
 		w.rest = w.rest[1:]
-		if name == ".." {
+		if next.name == ".." {
 			if len(w.done) == 0 {
-				return "", w.outside("..")
+				return "", w.outside(next.link, next.target)
 			}
 			w.done = w.done[:len(w.done)-1]
 			continue
 		}
-		end, err := w.step(name, followLast)
+		end, err := w.step(next, followLast)
 		if err != nil {
 			return "", err
 		}
@@ -101,25 +101,38 @@ type walk struct {
 	box   *Sandbox
 	clean string
 	done  []string
-	rest  []string
+	rest  []hop
 	links int
-	// link and target are the link gone through last, for messages.
-	link, target string
+}
+
+// hop is a name to go to, and the link with its target that it came from, for
+// messages; they are empty for names of the path itself.
+type hop struct{ name, link, target string }
+
+func hops(names []string, link, target string) []hop {
+	out := make([]hop, len(names))
+	for i, name := range names {
+		out[i] = hop{name, link, target}
+	}
+	return out
 }
 
 // step goes one name further; end tells that the whole path is done.
-func (w *walk) step(name string, followLast bool) (end bool, err error) {
-	at := strings.Join(append(slices.Clip(w.done), name), "/")
+func (w *walk) step(next hop, followLast bool) (end bool, err error) {
+	at := strings.Join(append(slices.Clip(w.done), next.name), "/")
 	if len(at) > maxPathBytes {
 		return false, api.Errorf(api.CodeInvalid, "path %q becomes longer than %d bytes through its links", shown(w.clean), maxPathBytes)
 	}
 	fi, err := w.box.Root.Lstat(at)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
-		if slices.Contains(w.rest, "..") {
-			return false, api.Wrap(err, api.CodeNotFound, "path %q: the link %q leads to %q, which does not exist", shown(w.clean), w.link, w.target)
+		w.done = append(w.done, next.name)
+		for _, h := range w.rest {
+			if h.name == ".." {
+				return false, api.Wrap(err, api.CodeNotFound, "path %q: the link %q leads to %q, which does not exist", shown(w.clean), h.link, h.target)
+			}
+			w.done = append(w.done, h.name)
 		}
-		w.done = append(append(w.done, name), w.rest...)
 		return true, nil
 	case err != nil:
 		return false, w.diskError(at, err)
@@ -130,7 +143,7 @@ func (w *walk) step(name string, followLast bool) (end bool, err error) {
 	case !fi.IsDir() && len(w.rest) > 0:
 		return false, api.Errorf(api.CodeInvalid, "path %q: %q is not a directory", shown(w.clean), "/"+at)
 	}
-	w.done = append(w.done, name)
+	w.done = append(w.done, next.name)
 	return false, nil
 }
 
@@ -143,27 +156,23 @@ func (w *walk) follow(at string) error {
 	if err != nil {
 		return w.diskError(at, err)
 	}
-	w.link, w.target = "/"+at, target
-	names := splitNames(filepath.ToSlash(target))
+	link, names := "/"+at, splitNames(filepath.ToSlash(target))
 	switch {
 	case filepath.IsAbs(target):
 		inside, ok := w.box.translate(target)
 		if !ok {
-			return w.outside(target)
+			return w.outside(link, target)
 		}
 		names, w.done = inside, nil
 	case len(target) == 0 || filepath.VolumeName(target) != "" || os.IsPathSeparator(target[0]):
-		return w.outside(target) // only Windows: \dir, C:dir
+		return w.outside(link, target) // only Windows: \dir, C:dir
 	}
-	w.rest = append(names, w.rest...)
+	w.rest = append(hops(names, link, target), w.rest...)
 	return nil
 }
 
-func (w *walk) outside(target string) error {
-	if w.link != "" {
-		target = w.target
-	}
-	return api.Errorf(api.CodeForbidden, "path %q: the link %q leads to %q, outside the sandbox", shown(w.clean), w.link, target)
+func (w *walk) outside(link, target string) error {
+	return api.Errorf(api.CodeForbidden, "path %q: the link %q leads to %q, outside the sandbox", shown(w.clean), link, target)
 }
 
 func (w *walk) diskError(at string, err error) error {

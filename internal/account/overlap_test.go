@@ -1,0 +1,258 @@
+package account_test
+
+import (
+	"os"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"testing"
+
+	"jetstream/internal/account"
+	"jetstream/internal/api"
+)
+
+// place is a host as an operator sets it up: files, triggers and state beside
+// each other below one directory without links in its own path.
+type place struct {
+	dir       string
+	protected []account.Protected
+}
+
+func newPlace(t *testing.T) place {
+	t.Helper()
+	dir, err := filepath.EvalSymlinks(t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := place{dir: dir}
+	for _, d := range []string{"data/triggers/sub", "var/state/sub", "opt/bin", "srv"} {
+		mkdir(t, p.at(d))
+	}
+	write(t, p.at("opt/bin/jetstream"), "program")
+	p.protected = []account.Protected{
+		{What: "trigger directory", Path: p.at("data/triggers")},
+		{What: "state directory", Path: p.at("var/state"), Secret: true},
+		{What: "program file", Path: p.at("opt/bin/jetstream")},
+	}
+	return p
+}
+
+func (p place) at(rel string) string { return filepath.Join(p.dir, filepath.FromSlash(rel)) }
+
+func mkdir(t *testing.T, dir string) {
+	t.Helper()
+	if err := os.MkdirAll(dir, 0o750); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func write(t *testing.T, path, text string) {
+	t.Helper()
+	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func link(t *testing.T, target, path string) {
+	t.Helper()
+	if err := os.Symlink(target, path); err != nil {
+		t.Skip("this machine or user cannot make links: ", err)
+	}
+}
+
+func TestOverlapRules(t *testing.T) {
+	p := newPlace(t)
+	link(t, p.at("data/triggers"), p.at("srv/to-triggers"))
+	link(t, "../var", p.at("srv/to-var"))
+	link(t, p.at("data"), p.at("srv/to-data"))
+	link(t, p.at("nowhere"), p.at("srv/dangling"))
+	link(t, "loop", p.at("srv/loop"))
+	none := map[account.Use]string{}
+	never := func(other string) map[account.Use]string {
+		return map[account.Use]string{account.Read: other, account.Write: other}
+	}
+	readOnly := func(other string) map[account.Use]string { return map[account.Use]string{account.Write: other} }
+	for dir, want := range map[string]map[account.Use]string{
+		p.at("srv"):                    none,
+		p.at("srv/not/there/yet"):      none,
+		p.at("data/triggers-2"):        none, // a common beginning is no overlap
+		p.at("data/triggers"):          never(p.at("data/triggers")),
+		p.at("data/triggers/sub"):      never(p.at("data/triggers")),
+		p.at("data/triggers/new/dir"):  never(p.at("data/triggers")),
+		p.at("data/x/../triggers/sub"): never(p.at("data/triggers")),
+		p.at("var/state"):              never(p.at("var/state")),
+		p.at("var/state/sub"):          never(p.at("var/state")),
+		p.at("srv/to-triggers"):        never(p.at("data/triggers")),
+		p.at("srv/to-triggers/sub"):    never(p.at("data/triggers")),
+		p.at("srv/to-triggers/new"):    never(p.at("data/triggers")),
+		p.at("srv/to-var/state"):       never(p.at("var/state")),
+		p.at("srv/dangling"):           never(p.at("srv/dangling")),
+		p.at("srv/dangling/x"):         never(p.at("srv/dangling")),
+		p.at("srv/loop/x"):             never(p.at("srv/loop")),
+		p.at("data"):                   readOnly(p.at("data/triggers")),
+		p.at("srv/to-data"):            readOnly(p.at("data/triggers")),
+		p.at("var"):                    readOnly(p.at("var/state")),
+		p.at("srv/to-var"):             readOnly(p.at("var/state")),
+		p.at("opt"):                    readOnly(p.at("opt/bin/jetstream")),
+		p.at("opt/bin"):                readOnly(p.at("opt/bin/jetstream")),
+		p.dir:                          readOnly(p.at("data/triggers")),
+		filepath.VolumeName(p.dir) + string(filepath.Separator): readOnly(p.at("data/triggers")),
+	} {
+		for _, use := range []account.Use{account.Read, account.Write} {
+			err := account.CheckOverlap(dir, use, p.protected)
+			other, refused := want[use]
+			if !refused {
+				if err != nil {
+					t.Errorf("%s, use %d: %v", dir, use, err)
+				}
+				continue
+			}
+			if err == nil {
+				t.Errorf("%s, use %d was allowed", dir, use)
+				continue
+			}
+			if m := wantCode(t, err, api.CodeForbidden); !strings.Contains(m, dir) || !strings.Contains(m, other) && !strings.HasPrefix(dir, other) {
+				t.Errorf("%s, use %d: message %q does not name both paths", dir, use, m)
+			}
+		}
+	}
+}
+
+// The trigger directory may itself be reached through a link.
+func TestOverlapSeesThroughLinksToTheProtectedPlace(t *testing.T) {
+	p := newPlace(t)
+	mkdir(t, p.at("srv/scripts"))
+	link(t, p.at("srv/scripts"), p.at("etc-triggers"))
+	protected := []account.Protected{{What: "trigger directory", Path: p.at("etc-triggers")}}
+	wantCode(t, account.CheckOverlap(p.at("srv/scripts"), account.Read, protected), api.CodeForbidden)
+	wantCode(t, account.CheckOverlap(p.at("srv"), account.Write, protected), api.CodeForbidden)
+	if err := account.CheckOverlap(p.at("srv"), account.Read, protected); err != nil {
+		t.Error(err)
+	}
+	// Not there yet: the place counts all the same.
+	later := []account.Protected{{What: "state directory", Path: p.at("srv/later/state")}}
+	wantCode(t, account.CheckOverlap(p.at("srv/later/state/x"), account.Read, later), api.CodeForbidden)
+	wantCode(t, account.CheckOverlap(p.at("srv"), account.Write, later), api.CodeForbidden)
+}
+
+func TestSandboxOfTheAccountIsCheckedWhenSet(t *testing.T) {
+	p := newPlace(t)
+	s, _ := newService(t, account.Options{Protected: p.protected})
+	for _, dir := range []string{p.at("data/triggers"), p.at("var/state/sub")} {
+		_, err := s.Create(t.Context(), account.NewUser{Name: "bob", Password: "p", Sandbox: dir})
+		wantCode(t, err, api.CodeInvalid)
+	}
+	mustCreate(t, s, account.NewUser{Name: "bob", Password: "p", Sandbox: p.at("data")})
+	inside := p.at("data/triggers/sub")
+	_, err := s.Update(t.Context(), "bob", account.Change{Sandbox: &inside})
+	wantCode(t, err, api.CodeInvalid)
+}
+
+func TestDefaultSandboxIsMadeAtFirstUse(t *testing.T) {
+	p := newPlace(t)
+	s, _ := newService(t, account.Options{SandboxDir: p.at("files/%u"), Protected: p.protected})
+	mustCreate(t, s, account.NewUser{Name: "Bob", Password: "p"})
+	if _, err := os.Stat(p.at("files")); err == nil {
+		t.Error("the directory was there before its first use")
+	}
+	b, err := s.Sandbox(t.Context(), "bob", account.Write)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer b.Close()
+	if b.Dir != p.at("files/Bob") || b.Absolute("a/b") != p.at("files/Bob/a/b") || b.Absolute(".") != b.Dir {
+		t.Errorf("Dir %s, Absolute(a/b) %s", b.Dir, b.Absolute("a/b"))
+	}
+	fi, err := os.Stat(b.Dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if runtime.GOOS != "windows" && fi.Mode().Perm() != 0o750 {
+		t.Errorf("mode %v, want 0750", fi.Mode())
+	}
+}
+
+func TestSandboxThatCannotBeOpened(t *testing.T) {
+	p := newPlace(t)
+	write(t, p.at("srv/file"), "")
+	s, _ := newService(t, account.Options{SandboxDir: p.at("data/triggers/%u"), Protected: p.protected})
+	noDefault, _ := newService(t, account.Options{})
+	mustCreate(t, noDefault, account.NewUser{Name: "bob", Password: "p"})
+	mustCreate(t, s, account.NewUser{Name: "default", Password: "p"})
+	mustCreate(t, s, account.NewUser{Name: "missing", Password: "p", Sandbox: p.at("srv/missing")})
+	mustCreate(t, s, account.NewUser{Name: "file", Password: "p", Sandbox: p.at("srv/file")})
+	for name, want := range map[string]api.Code{
+		"nobody": api.CodeNotFound, "default": api.CodeForbidden, "missing": api.CodeConflict, "file": api.CodeConflict,
+	} {
+		_, err := s.Sandbox(t.Context(), name, account.Read)
+		if m := wantCode(t, err, want); !strings.Contains(m, name) && want != api.CodeForbidden {
+			t.Errorf("message %q does not name %s", m, name)
+		}
+	}
+	_, err := noDefault.Sandbox(t.Context(), "bob", account.Read)
+	wantCode(t, err, api.CodeForbidden)
+	if _, err := os.Stat(p.at("data/triggers/default")); err == nil {
+		t.Error("a directory was made inside the trigger directory")
+	}
+}
+
+// Links may change after the account was made: each use looks again.
+func TestOverlapIsCheckedAtEachUse(t *testing.T) {
+	p := newPlace(t)
+	mkdir(t, p.at("srv/bob"))
+	link(t, p.at("srv/bob"), p.at("box"))
+	s, _ := newService(t, account.Options{Protected: p.protected})
+	mustCreate(t, s, account.NewUser{Name: "bob", Password: "p", Sandbox: p.at("box")})
+	b, err := s.Sandbox(t.Context(), "bob", account.Write)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if b.Dir != p.at("srv/bob") {
+		t.Errorf("Dir = %s, want it without links", b.Dir)
+	}
+	if err := b.Close(); err != nil {
+		t.Fatal(err)
+	}
+	for target, use := range map[string]account.Use{"data/triggers/sub": account.Read, "data": account.Write} {
+		if err := os.Remove(p.at("box")); err != nil {
+			t.Fatal(err)
+		}
+		link(t, p.at(target), p.at("box"))
+		_, err = s.Sandbox(t.Context(), "bob", use)
+		wantCode(t, err, api.CodeForbidden)
+	}
+}
+
+// A sandbox above the state directory may be read, but never into it: not by
+// its path, not by a link, not by a walk.
+func TestStateDirectoryIsNeverRead(t *testing.T) {
+	p := newPlace(t)
+	write(t, p.at("var/state/jetstream.db"), "secret")
+	link(t, "../var/state", p.at("srv/relative"))
+	link(t, p.at("var/state/jetstream.db"), p.at("srv/absolute"))
+	s, _ := newService(t, account.Options{Protected: p.protected})
+	mustCreate(t, s, account.NewUser{Name: "bob", Password: "p", Sandbox: p.dir})
+	b, err := s.Sandbox(t.Context(), "bob", account.Read)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer b.Close()
+	for _, path := range []string{"/var/state", "/var/state/jetstream.db", "/var/state/missing", "/var/x/../state/sub", "/srv/relative/jetstream.db", "/srv/absolute"} {
+		_, err := b.Resolve(path, true)
+		if m := wantCode(t, err, api.CodeForbidden); !strings.Contains(m, path) && !strings.Contains(path, "..") {
+			t.Errorf("message %q does not name %s", m, path)
+		}
+	}
+	if rel, err := b.Resolve("/data/triggers", true); err != nil || rel != "data/triggers" {
+		t.Errorf("the trigger directory may be read here: %q, %v", rel, err)
+	}
+	for rel, want := range map[string]bool{"var/state": true, "var": false, "var/state/sub": false, "srv": false} {
+		fi, err := b.Root.Stat(rel)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if b.Forbidden(fi) != want {
+			t.Errorf("Forbidden(%s) = %v", rel, !want)
+		}
+	}
+}
