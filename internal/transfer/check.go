@@ -4,6 +4,7 @@ import (
 	"path"
 	"strings"
 
+	"jetstream/internal/account"
 	"jetstream/internal/api"
 )
 
@@ -39,16 +40,8 @@ func checkUserData(m map[string]string) error {
 	return nil
 }
 
-// checkUsername holds the rule for names of users, which is the same on every
-// server.
 func checkUsername(name string) error {
-	ok := len(name) >= 1 && len(name) <= 64
-	for i := range len(name) {
-		c := name[i]
-		word := c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9' || c == '_'
-		ok = ok && (word || i > 0 && strings.IndexByte(".@-", c) >= 0)
-	}
-	if !ok {
+	if !account.ValidName(name) {
 		return invalidField("username", "username",
 			"%s is no name of a user: 1 to 64 letters, digits and . _ @ -, the first a letter, digit or _", quote(name))
 	}

@@ -28,21 +28,24 @@ func (e *Engine) Serve(ctx context.Context) error {
 	defer walkers.Wait()
 	pause := retryFirst
 	for {
-		err := errors.Join(e.startWalks(ctx, &walkers), e.purge(ctx))
-		if ctx.Err() != nil {
+		err := e.startWalks(ctx, &walkers)
+		more, purgeErr := e.purge(ctx)
+		err = errors.Join(err, purgeErr)
+		switch {
+		case ctx.Err() != nil:
 			return nil
-		}
-		if err == nil {
-			pause = retryFirst
+		case err != nil:
+			e.o.Log.Error("manifests cannot be worked on; trying again", "error", err)
+			sleep(ctx, pause)
+			pause = min(2*pause, retryMost)
+			continue
+		case !more:
 			select {
 			case <-e.walkWake:
 			case <-ctx.Done():
 			}
-			continue
 		}
-		e.o.Log.Error("pending manifests cannot be looked up", "error", err)
-		sleep(ctx, pause)
-		pause = min(2*pause, retryMost)
+		pause = retryFirst
 	}
 }
 
@@ -126,17 +129,14 @@ func (e *Engine) endWalk(ctx context.Context, manifestID string, files, size int
 	})
 }
 
-// purge removes dead file lists piece by piece; other updates go in between.
-func (e *Engine) purge(ctx context.Context) error {
-	for more := true; more; {
-		if err := e.o.Store.Update(ctx, func(tx Tx) (err error) {
-			more, err = tx.PurgeManifestFiles(purgeBatch)
-			return err
-		}); err != nil {
-			return err
-		}
-	}
-	return nil
+// purge removes one piece of the dead file lists; more tells that some is left.
+// New manifests and other updates go in between.
+func (e *Engine) purge(ctx context.Context) (more bool, err error) {
+	err = e.o.Store.Update(ctx, func(tx Tx) (err error) {
+		more, err = tx.PurgeManifestFiles(purgeBatch)
+		return err
+	})
+	return more, err
 }
 
 func sleep(ctx context.Context, d time.Duration) {

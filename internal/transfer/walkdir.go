@@ -141,12 +141,12 @@ func (w *walker) children(ctx context.Context, rel string, s source, names []str
 func (w *walker) link(ctx context.Context, s source) error {
 	rel, err := w.box.Resolve(s.path, true)
 	if err != nil {
-		if errors.Is(err, fs.ErrNotExist) {
-			return api.Wrap(err, api.CodeNotFound, "source %s is a link to something that does not exist", s.path)
-		}
 		return fault(s.path, err)
 	}
 	fi, err := w.box.Root.Lstat(rel)
+	if errors.Is(err, fs.ErrNotExist) {
+		return api.Wrap(err, api.CodeNotFound, "source %s is a link to something that does not exist", s.path)
+	}
 	if err != nil {
 		return fault(s.path, err)
 	}

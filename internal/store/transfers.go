@@ -1,0 +1,191 @@
+package store
+
+import (
+	"context"
+	"database/sql"
+	"encoding/json"
+	"errors"
+
+	"jetstream/internal/api"
+	"jetstream/internal/transfer"
+)
+
+// Transfers is the database as the transfer engine sees it: destinations,
+// manifests and sent transfers. It implements transfer.Store.
+type Transfers struct{ db *DB }
+
+// Transfers returns the view of destinations, manifests and sent transfers.
+func (db *DB) Transfers() *Transfers { return &Transfers{db} }
+
+var _ transfer.Store = (*Transfers)(nil)
+
+// Update implements transfer.Store.
+func (s *Transfers) Update(ctx context.Context, fn func(transfer.Tx) error) error {
+	return s.db.update(ctx, func(t *tx) error { return fn(t) })
+}
+
+// onePage selects a page of a list by owner, status, seq and limit.
+const onePage = " WHERE (?1 = '' OR owner = ?1) AND (?2 = '' OR status = ?2) AND (?3 = 0 OR seq < ?3) ORDER BY seq DESC LIMIT ?4"
+
+const transferColumns = `seq, transfer_id, manifest_id, destination_id, destination_address, destination_port,
+	destination_path, username, status, processing, error_message, priority, checkpoint_seconds, conflict,
+	on_error, total_files, total_bytes, files_sent, bytes_sent, request_time, start_time, end_time, owner,
+	user_data, sealed_password, ticket, public_key, tell_peer, request_id, depth`
+
+const selectTransfer = "SELECT " + transferColumns + " FROM transfers"
+
+const insertTransfer = "INSERT INTO transfers (" + transferColumns + ") VALUES (" +
+	"NULL, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+
+// updateTransfer changes what may change after a transfer was made.
+const updateTransfer = `UPDATE transfers SET destination_path = ?, username = ?, status = ?, processing = ?,
+	error_message = ?, priority = ?, checkpoint_seconds = ?, conflict = ?, on_error = ?, total_files = ?,
+	total_bytes = ?, files_sent = ?, bytes_sent = ?, request_time = ?, start_time = ?, end_time = ?, owner = ?,
+	user_data = ?, sealed_password = ?, ticket = ?, public_key = ?, tell_peer = ?, request_id = ?, depth = ?
+	WHERE seq = ?`
+
+// SaveTransfer implements transfer.Tx.
+func (t *tx) SaveTransfer(x *transfer.Transfer) error {
+	data, err := json.Marshal(x.UserData)
+	if err != nil {
+		return err
+	}
+	identity := []any{x.TransferID, x.ManifestID, x.DestinationID, x.DestinationAddress, x.DestinationPort}
+	rest := []any{
+		x.DestinationPath, x.Username, string(x.Status), x.Processing, x.ErrorMessage, x.Priority,
+		x.CheckpointFrequencySeconds, x.Conflict, x.OnError, x.TotalFiles, x.TotalBytes, x.FilesSent, x.BytesSent,
+		int64(x.RequestTime), int64(x.StartTime), int64(x.EndTime), x.Owner, string(data), x.SealedPassword, x.Ticket,
+		x.PublicKey, x.TellPeer, x.RequestID, x.Depth,
+	}
+	if x.Seq == 0 {
+		x.Seq, err = t.insert(insertTransfer, append(identity, rest...)...)
+		return err
+	}
+	_, err = t.exec(updateTransfer, append(rest, x.Seq)...)
+	return err
+}
+
+// insert returns the sequence number that the row got.
+func (t *tx) insert(query string, args ...any) (int64, error) {
+	r, err := t.exec(query, args...)
+	if err != nil {
+		return 0, err
+	}
+	return r.LastInsertId()
+}
+
+// scanTransfer reads transferColumns; no row is notFound.
+func scanTransfer(row scanner, transferID string) (transfer.Transfer, error) {
+	var x transfer.Transfer
+	var data []byte
+	err := row.Scan(&x.Seq, &x.TransferID, &x.ManifestID, &x.DestinationID, &x.DestinationAddress, &x.DestinationPort,
+		&x.DestinationPath, &x.Username, &x.Status, &x.Processing, &x.ErrorMessage, &x.Priority,
+		&x.CheckpointFrequencySeconds, &x.Conflict, &x.OnError, &x.TotalFiles, &x.TotalBytes, &x.FilesSent, &x.BytesSent,
+		&x.RequestTime, &x.StartTime, &x.EndTime, &x.Owner, &data, &x.SealedPassword, &x.Ticket,
+		&x.PublicKey, &x.TellPeer, &x.RequestID, &x.Depth)
+	if err != nil {
+		return x, noRow(err, "transfer", transferID)
+	}
+	return x, json.Unmarshal(data, &x.UserData)
+}
+
+// noRow makes the notFound error of an object that is not there.
+func noRow(err error, what, id string) error {
+	if errors.Is(err, sql.ErrNoRows) {
+		return api.Errorf(api.CodeNotFound, "there is no %s %q", what, shorten(id))
+	}
+	return err
+}
+
+// shorten bounds what a caller gave as an id, for messages.
+func shorten(id string) string {
+	const most = 100
+	if len(id) > most {
+		return id[:most] + "..."
+	}
+	return id
+}
+
+// Transfer implements transfer.Tx.
+func (t *tx) Transfer(transferID string) (*transfer.Transfer, error) {
+	row, err := t.queryRow(selectTransfer+" WHERE transfer_id = ?", transferID)
+	if err != nil {
+		return nil, err
+	}
+	x, err := scanTransfer(row, transferID)
+	return &x, err
+}
+
+// OpenTransfers implements transfer.Tx.
+func (t *tx) OpenTransfers(destinationID, manifestID string) ([]string, error) {
+	query, id := "SELECT transfer_id FROM transfers WHERE processing = 1 AND destination_id = ? ORDER BY seq", destinationID
+	if destinationID == "" {
+		query, id = "SELECT transfer_id FROM transfers WHERE processing = 1 AND manifest_id = ? ORDER BY seq", manifestID
+	}
+	rows, err := t.query(query, id)
+	if err != nil {
+		return nil, err
+	}
+	return collect(rows, func(row scanner) (id string, err error) { return id, row.Scan(&id) })
+}
+
+// collect reads all rows and closes them.
+func collect[T any](rows *sql.Rows, scan func(scanner) (T, error)) (list []T, err error) {
+	defer func() { err = errors.Join(err, rows.Close()) }()
+	for rows.Next() {
+		v, err := scan(rows)
+		if err != nil {
+			return nil, err
+		}
+		list = append(list, v)
+	}
+	return list, rows.Err()
+}
+
+// Transfers implements transfer.Store.
+func (s *Transfers) Transfers(ctx context.Context, p transfer.Page) ([]transfer.Transfer, error) {
+	rows, err := s.db.readers.QueryContext(ctx, selectTransfer+onePage, p.Owner, string(p.Status), p.Before, p.Limit)
+	if err != nil {
+		return nil, err
+	}
+	return collect(rows, listedTransfer)
+}
+
+func listedTransfer(row scanner) (transfer.Transfer, error) { return scanTransfer(row, "") }
+
+// Transfer implements transfer.Store.
+func (s *Transfers) Transfer(ctx context.Context, transferID string) (transfer.Transfer, error) {
+	return scanTransfer(s.db.readers.QueryRowContext(ctx, selectTransfer+" WHERE transfer_id = ?", transferID), transferID)
+}
+
+// Runnable implements transfer.Store.
+func (s *Transfers) Runnable(ctx context.Context, except []string, limit int) ([]transfer.Transfer, error) {
+	left, err := idList(except)
+	if err != nil {
+		return nil, err
+	}
+	rows, err := s.db.readers.QueryContext(ctx, selectTransfer+` WHERE (status IN ('pending', 'active') OR tell_peer = 1)
+		AND transfer_id NOT IN (SELECT value FROM json_each(?)) ORDER BY priority, seq LIMIT ?`, left, limit)
+	if err != nil {
+		return nil, err
+	}
+	return collect(rows, listedTransfer)
+}
+
+// idList writes ids for json_each.
+func idList(ids []string) (string, error) {
+	if len(ids) == 0 {
+		return "[]", nil
+	}
+	b, err := json.Marshal(ids)
+	return string(b), err
+}
+
+// SaveProgress implements transfer.Store.
+func (s *Transfers) SaveProgress(ctx context.Context, x *transfer.Transfer) error {
+	return s.db.updateLax(ctx, func(t *tx) error {
+		_, err := t.exec("UPDATE transfers SET files_sent = ?, bytes_sent = ? WHERE transfer_id = ? AND processing = 1",
+			x.FilesSent, x.BytesSent, x.TransferID)
+		return err
+	})
+}

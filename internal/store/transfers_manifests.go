@@ -1,0 +1,247 @@
+package store
+
+import (
+	"context"
+	"database/sql"
+	"encoding/json"
+	"errors"
+	"fmt"
+
+	"jetstream/internal/api"
+	"jetstream/internal/transfer"
+)
+
+const manifestColumns = `seq, manifest_id, status, total_files, total_size, error_message, create_time, end_time,
+	owner, user_data, file_mappings`
+
+const selectManifest = "SELECT " + manifestColumns + " FROM manifests"
+
+const insertManifest = "INSERT INTO manifests (" + manifestColumns + ") VALUES (NULL, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+
+const updateManifest = `UPDATE manifests SET status = ?, total_files = ?, total_size = ?, error_message = ?,
+	create_time = ?, end_time = ?, owner = ?, user_data = ? WHERE seq = ?`
+
+// SaveManifest implements transfer.Tx. The file mappings are written once.
+func (t *tx) SaveManifest(m *transfer.Manifest) error {
+	data, err := json.Marshal(m.UserData)
+	if err != nil {
+		return err
+	}
+	fields := []any{
+		string(m.Status), m.TotalFiles, m.TotalSize, m.ErrorMessage, int64(m.CreateTime), int64(m.EndTime),
+		m.Owner, string(data),
+	}
+	if m.Seq != 0 {
+		_, err = t.exec(updateManifest, append(fields, m.Seq)...)
+		return err
+	}
+	mappings, err := json.Marshal(m.FileMappings)
+	if err != nil {
+		return err
+	}
+	all := append([]any{m.ManifestID}, fields...)
+	if m.Seq, err = t.insert(insertManifest, append(all, string(mappings))...); err != nil {
+		return err
+	}
+	_, err = t.exec("INSERT INTO file_sets (manifest_seq) VALUES (?)", m.Seq)
+	return err
+}
+
+// scanManifest reads manifestColumns; no row is notFound.
+func scanManifest(row scanner, manifestID string) (transfer.Manifest, error) {
+	m, _, err := scanWeighedManifest(row, manifestID)
+	return m, err
+}
+
+// scanWeighedManifest also tells how many bytes its file mappings have.
+func scanWeighedManifest(row scanner, manifestID string) (transfer.Manifest, int, error) {
+	var m transfer.Manifest
+	var data, mappings []byte
+	err := row.Scan(&m.Seq, &m.ManifestID, &m.Status, &m.TotalFiles, &m.TotalSize, &m.ErrorMessage, &m.CreateTime,
+		&m.EndTime, &m.Owner, &data, &mappings)
+	if err != nil {
+		return m, 0, noRow(err, "manifest", manifestID)
+	}
+	m.Processing = m.Status.Processing()
+	return m, len(mappings), errors.Join(json.Unmarshal(data, &m.UserData), json.Unmarshal(mappings, &m.FileMappings))
+}
+
+// Manifest implements transfer.Tx.
+func (t *tx) Manifest(manifestID string) (*transfer.Manifest, error) {
+	row, err := t.queryRow(selectManifest+" WHERE manifest_id = ?", manifestID)
+	if err != nil {
+		return nil, err
+	}
+	m, err := scanManifest(row, manifestID)
+	return &m, err
+}
+
+// fileSet finds the file list of a manifest, notFound when that is gone.
+const fileSet = "SELECT set_id FROM file_sets WHERE manifest_seq = (SELECT seq FROM manifests WHERE manifest_id = ?)"
+
+func (t *tx) fileSet(manifestID string) (set int64, err error) {
+	row, err := t.queryRow(fileSet, manifestID)
+	if err != nil {
+		return 0, err
+	}
+	return set, noRow(row.Scan(&set), "manifest", manifestID)
+}
+
+const insertManifestFile = `INSERT INTO manifest_files (set_id, idx, source, name, size, mode, mod_time, empty_dir)
+	VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (set_id, name) DO NOTHING`
+
+// AddManifestFiles implements transfer.Tx.
+func (t *tx) AddManifestFiles(manifestID string, files []transfer.ManifestFile) error {
+	set, err := t.fileSet(manifestID)
+	if err != nil {
+		return err
+	}
+	for _, f := range files {
+		r, err := t.exec(insertManifestFile, set, f.Index, f.Source, f.Name, f.Size, f.Mode, f.ModTime, f.EmptyDir)
+		if err != nil {
+			return err
+		}
+		if n, err := r.RowsAffected(); err != nil {
+			return err
+		} else if n == 1 {
+			continue
+		}
+		row, err := t.queryRow("SELECT source FROM manifest_files WHERE set_id = ? AND name = ?", set, f.Name)
+		if err != nil {
+			return err
+		}
+		var other string
+		if err := row.Scan(&other); err != nil {
+			return fmt.Errorf("two entries are called %q: %w", f.Name, err)
+		}
+		return api.Errorf(api.CodeConflict, "sources %s and %s would both be called %s: give them different names", other, f.Source, f.Name)
+	}
+	return nil
+}
+
+// ResetManifestFiles implements transfer.Tx.
+func (t *tx) ResetManifestFiles(manifestID string) error {
+	set, err := t.fileSet(manifestID)
+	if err != nil {
+		return err
+	}
+	row, err := t.queryRow("SELECT EXISTS (SELECT 1 FROM manifest_files WHERE set_id = ?)", set)
+	if err != nil {
+		return err
+	}
+	var used bool
+	if err := row.Scan(&used); err != nil || !used {
+		return err
+	}
+	_, err = t.exec("UPDATE file_sets SET manifest_seq = NULL WHERE set_id = ?", set)
+	if err != nil {
+		return err
+	}
+	_, err = t.exec("INSERT INTO file_sets (manifest_seq) SELECT seq FROM manifests WHERE manifest_id = ?", manifestID)
+	return err
+}
+
+// DeleteManifest implements transfer.Tx; the entries are left to
+// PurgeManifestFiles.
+func (t *tx) DeleteManifest(manifestID string) error {
+	set, err := t.fileSet(manifestID)
+	if err != nil {
+		return err
+	}
+	if _, err := t.exec("UPDATE file_sets SET manifest_seq = NULL WHERE set_id = ?", set); err != nil {
+		return err
+	}
+	_, err = t.exec("DELETE FROM manifests WHERE manifest_id = ?", manifestID)
+	return err
+}
+
+// PurgeManifestFiles implements transfer.Tx.
+func (t *tx) PurgeManifestFiles(limit int) (more bool, err error) {
+	row, err := t.queryRow("SELECT set_id FROM file_sets WHERE manifest_seq IS NULL LIMIT 1")
+	if err != nil {
+		return false, err
+	}
+	var set int64
+	if err := row.Scan(&set); errors.Is(err, sql.ErrNoRows) {
+		return false, nil
+	} else if err != nil {
+		return false, err
+	}
+	r, err := t.exec(`DELETE FROM manifest_files WHERE set_id = ?1 AND idx IN
+		(SELECT idx FROM manifest_files WHERE set_id = ?1 ORDER BY idx LIMIT ?2)`, set, limit)
+	if err != nil {
+		return false, err
+	}
+	if n, err := r.RowsAffected(); err != nil || n == int64(limit) {
+		return err == nil, err
+	}
+	_, err = t.exec("DELETE FROM file_sets WHERE set_id = ?", set)
+	return true, err
+}
+
+// Manifest implements transfer.Store.
+func (s *Transfers) Manifest(ctx context.Context, manifestID string) (transfer.Manifest, error) {
+	return scanManifest(s.db.readers.QueryRowContext(ctx, selectManifest+" WHERE manifest_id = ?", manifestID), manifestID)
+}
+
+// Manifests implements transfer.Store.
+func (s *Transfers) Manifests(ctx context.Context, p transfer.Page) (list []transfer.Manifest, err error) {
+	rows, err := s.db.readers.QueryContext(ctx, selectManifest+onePage, p.Owner, string(p.Status), p.Before, p.Limit)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, rows.Close()) }()
+	for total := 0; total < transfer.MaxPageBytes && rows.Next(); {
+		m, weight, err := scanWeighedManifest(rows, "")
+		if err != nil {
+			return nil, err
+		}
+		list, total = append(list, m), total+weight
+	}
+	return list, rows.Err()
+}
+
+// PendingManifests implements transfer.Store.
+func (s *Transfers) PendingManifests(ctx context.Context, except []string, limit int) ([]transfer.Manifest, error) {
+	left, err := idList(except)
+	if err != nil {
+		return nil, err
+	}
+	rows, err := s.db.readers.QueryContext(ctx, selectManifest+` WHERE status = 'pending'
+		AND manifest_id NOT IN (SELECT value FROM json_each(?)) ORDER BY seq LIMIT ?`, left, limit)
+	if err != nil {
+		return nil, err
+	}
+	return collect(rows, func(row scanner) (transfer.Manifest, error) { return scanManifest(row, "") })
+}
+
+const selectManifestFile = "SELECT idx, source, name, size, mode, mod_time, empty_dir FROM manifest_files"
+
+// ManifestFiles implements transfer.Store.
+func (s *Transfers) ManifestFiles(ctx context.Context, manifestID string, from int64, limit int) ([]transfer.ManifestFile, error) {
+	var set int64
+	if err := s.db.readers.QueryRowContext(ctx, fileSet, manifestID).Scan(&set); err != nil {
+		return nil, noRow(err, "manifest", manifestID)
+	}
+	rows, err := s.db.readers.QueryContext(ctx, selectManifestFile+" WHERE set_id = ? AND idx >= ? ORDER BY idx LIMIT ?", set, from, limit)
+	if err != nil {
+		return nil, err
+	}
+	return collect(rows, func(row scanner) (f transfer.ManifestFile, err error) {
+		return f, row.Scan(&f.Index, &f.Source, &f.Name, &f.Size, &f.Mode, &f.ModTime, &f.EmptyDir)
+	})
+}
+
+// NameClash implements transfer.Store. For each file it looks once into the
+// index of names, where everything below NAME lies between NAME/ and NAME0.
+func (s *Transfers) NameClash(ctx context.Context, manifestID string) (file, below transfer.ManifestFile, ok bool, err error) {
+	err = s.db.readers.QueryRowContext(ctx, `SELECT f.source, f.name, g.source, g.name
+		FROM manifest_files f CROSS JOIN manifest_files g
+		ON g.set_id = f.set_id AND g.name > f.name || '/' AND g.name < f.name || '0'
+		WHERE f.set_id = (`+fileSet+`) AND f.empty_dir = 0 LIMIT 1`, manifestID).
+		Scan(&file.Source, &file.Name, &below.Source, &below.Name)
+	if errors.Is(err, sql.ErrNoRows) {
+		return file, below, false, nil
+	}
+	return file, below, err == nil, err
+}
