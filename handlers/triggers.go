@@ -1,5 +1,69 @@
 package handlers
 
-import "jetstream/internal/api"
+import (
+	"context"
 
-func triggerCommands(d Deps) []*api.Command { return nil }
+	"jetstream/internal/api"
+	"jetstream/triggers"
+)
+
+type triggerHandlers struct{ engine *triggers.Engine }
+
+func triggerCommands(d Deps) []*api.Command {
+	h := triggerHandlers{d.Triggers}
+	return []*api.Command{
+		api.Define(api.Spec{
+			Name: "getTriggerRuns", Method: "GET", Path: "/trigger-runs",
+			Summary: "List the trigger runs, newest first",
+			Description: "A run is queue entry, then record: one attempt to run a script for one event. " +
+				"A page may hold fewer runs than `limit` where they are large; `nextCursor` leads on.",
+			Message: "Trigger runs.", Access: api.AccessSuperuser,
+		}, h.list),
+		api.Define(api.Spec{
+			Name: "getTriggerRun", Method: "GET", Path: "/trigger-runs/{runId}",
+			Summary: "Show a trigger run", Message: "Trigger run.",
+			Errors: []api.Code{api.CodeNotFound}, Access: api.AccessSuperuser,
+		}, h.get),
+	}
+}
+
+type getTriggerRunsParams struct {
+	api.ListParams
+	Event  string `json:"event" doc:"Only runs for this event; absent for all" validate:"max=256"`
+	Status string `json:"status" doc:"Only runs in this state; absent for all" validate:"omitempty,oneof=queued running success failed timeout cancelled interrupted"`
+	Since  int64  `json:"since" doc:"Only runs queued at or after this time, in microseconds since the Unix epoch; absent for all" validate:"min=0"`
+}
+
+type triggerRunList struct {
+	Runs       []triggers.Run `json:"runs" doc:"The runs, newest first"`
+	NextCursor *string        `json:"nextCursor" doc:"Cursor of the next page; null on the last"`
+}
+
+func (h triggerHandlers) list(ctx context.Context, p getTriggerRunsParams) (triggerRunList, error) {
+	before, err := parseCursor(p.Cursor)
+	if err != nil {
+		return triggerRunList{}, err
+	}
+	runs, more, err := h.engine.Runs(ctx, triggers.Filter{
+		Event: p.Event, Status: triggers.Status(p.Status), Since: api.Time(p.Since), Before: before, Limit: p.Limit,
+	})
+	if err != nil {
+		return triggerRunList{}, err
+	}
+	l := triggerRunList{Runs: runs}
+	if l.Runs == nil {
+		l.Runs = []triggers.Run{} // an empty list, not null
+	}
+	if more {
+		l.NextCursor = cursor(runs[len(runs)-1].Seq)
+	}
+	return l, nil
+}
+
+type getTriggerRunParams struct {
+	RunID string `json:"runId" doc:"Id of the run" validate:"required,max=64"`
+}
+
+func (h triggerHandlers) get(ctx context.Context, p getTriggerRunParams) (triggers.Run, error) {
+	return h.engine.Run(ctx, p.RunID)
+}

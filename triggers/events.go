@@ -1,5 +1,7 @@
 package triggers
 
+import "encoding/json"
+
 // LaunchParams are the arguments of launch.
 type LaunchParams struct {
 	Port string `json:"port" doc:"Control port of the server"`
@@ -15,6 +17,23 @@ type DestinationParams struct {
 type TransferParams struct {
 	TransferID string `json:"transfer_id" doc:"Id of the transfer, the same at both ends"`
 	Username   string `json:"username" doc:"User that authorized the transfer at the receiver"`
+}
+
+// CommandParams are the arguments of on.<command>.
+type CommandParams struct {
+	Command json.RawMessage `json:"command" doc:"The command as submitted: request and parameters, secrets masked"`
+	Status  string          `json:"status" doc:"success or the error code"`
+	Message string          `json:"message" doc:"What the caller was told"`
+	Result  json.RawMessage `json:"result" doc:"The result that the caller got, secrets masked"`
+}
+
+// commandPrefix begins the names of API command events.
+const commandPrefix = "on."
+
+// Command declares the event of one API command by the command's full name.
+// Declare each once and keep it: this reads struct tags.
+func Command(name string) Kind[CommandParams] {
+	return Define[CommandParams](commandPrefix+name, "The API command "+name+" was processed.")
 }
 
 // The events of the seed, each declared once. on.<command> events are made

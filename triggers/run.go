@@ -106,8 +106,10 @@ type Store interface {
 	// DropLaunches ends the waiting launch runs of other processes as
 	// cancelled with that message, and returns how many.
 	DropLaunches(ctx context.Context, process, message string) (int, error)
-	// Runs lists runs newest first; Run finds one (notFound otherwise).
-	Runs(ctx context.Context, f Filter) ([]Run, error)
+	// Runs lists runs newest first. A page may end before Limit where runs are
+	// large; more tells whether there are further ones. Run finds one (notFound
+	// otherwise).
+	Runs(ctx context.Context, f Filter) (page []Run, more bool, err error)
 	Run(ctx context.Context, runID string) (Run, error)
 	// Waiting counts queued runs.
 	Waiting(ctx context.Context) (int, error)

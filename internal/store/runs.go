@@ -1,0 +1,233 @@
+package store
+
+import (
+	"context"
+	"database/sql"
+	"encoding/json"
+	"errors"
+	"strings"
+
+	"jetstream/internal/api"
+	"jetstream/triggers"
+)
+
+// Runs is the view of the database that the trigger engine works on.
+type Runs struct{ db *DB }
+
+// Runs returns the trigger runs of the database.
+func (db *DB) Runs() *Runs { return &Runs{db} }
+
+// runFixed is what a run's row weighs beside its texts, in bytes.
+const runFixed = 512
+
+// maxPageBytes bounds the texts of one page of a list: a page ends early
+// rather than hold a thousand large runs in memory.
+const maxPageBytes = 8 << 20
+
+const insertRun = `INSERT INTO runs (run_id, status, urgent, event, event_id, attempt, event_time, queue_time,
+	depth, request_id, user, transfer_id, subject, lane, process, parameters)
+	VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)`
+
+// InsertRun implements triggers.Tx.
+func (t *tx) InsertRun(r *triggers.Run) error { return t.insertRun(r, 0) }
+
+func (t *tx) insertRun(r *triggers.Run, urgent int) error {
+	res, err := t.exec(insertRun, r.RunID, string(r.Status), urgent, r.Event, r.EventID, r.Attempt,
+		int64(r.EventTime), int64(r.QueueTime), r.Depth, r.RequestID, r.User, r.TransferID,
+		r.Subject, r.Key, r.Process, string(r.Parameters))
+	if err != nil {
+		return err
+	}
+	r.Seq, err = res.LastInsertId()
+	return err
+}
+
+const markRun = `UPDATE runs SET status = ?, bytes = ?, start_time = ?, end_time = ?, exit_code = ?, signal = ?,
+	message = ?, pid = ?, pid_start = ?, stdout = ?, stdout_dropped = ?, stderr = ?, stderr_dropped = ? WHERE seq = ?`
+
+func (t *tx) markRun(r *triggers.Run) error {
+	bytes := runFixed + len(r.Parameters) + len(r.ErrorMessage) + len(r.Stdout.Text) + len(r.Stderr.Text)
+	var exit sql.NullInt64
+	if r.ExitCode != nil {
+		exit = sql.NullInt64{Int64: int64(*r.ExitCode), Valid: true}
+	}
+	_, err := t.exec(markRun, string(r.Status), bytes, int64(r.StartTime), int64(r.EndTime), exit, r.Signal,
+		r.ErrorMessage, r.PID, int64(r.PIDStart), r.Stdout.Text, r.Stdout.DroppedBytes,
+		r.Stderr.Text, r.Stderr.DroppedBytes, r.Seq)
+	return err
+}
+
+// Update implements triggers.Store.
+func (s *Runs) Update(ctx context.Context, fn func(triggers.Tx) error) error {
+	return s.db.update(ctx, func(t *tx) error { return fn(t) })
+}
+
+// Mark implements triggers.Store.
+func (s *Runs) Mark(ctx context.Context, r *triggers.Run) error {
+	return s.db.updateLax(ctx, func(t *tx) error { return t.markRun(r) })
+}
+
+// Interrupt implements triggers.Store.
+func (s *Runs) Interrupt(ctx context.Context, ended, again *triggers.Run) error {
+	return s.db.update(ctx, func(t *tx) error {
+		if err := t.markRun(ended); err != nil {
+			return err
+		}
+		return t.insertRun(again, 1)
+	})
+}
+
+// DropLaunches implements triggers.Store.
+func (s *Runs) DropLaunches(ctx context.Context, process, message string) (int, error) {
+	var n int64
+	err := s.db.update(ctx, func(t *tx) error {
+		res, err := t.exec(`UPDATE runs SET status = 'cancelled', end_time = ?, message = ?,
+			bytes = ? + length(CAST(parameters AS BLOB)) WHERE status = 'queued' AND event = 'launch' AND process <> ?`,
+			int64(api.Now()), message, runFixed+len(message), process)
+		if err != nil {
+			return err
+		}
+		n, err = res.RowsAffected()
+		return err
+	})
+	return int(n), err
+}
+
+// Prune implements triggers.Store.
+func (s *Runs) Prune(ctx context.Context, keep int, maxBytes int64) error {
+	// The newest ended runs are walked until one of the bounds is passed; the
+	// walk reads the small index only, and nothing is written when all may stay.
+	var last sql.NullInt64
+	err := s.db.readers.QueryRowContext(ctx, `SELECT seq FROM (
+		SELECT seq, row_number() OVER win AS n, sum(bytes) OVER win AS total FROM runs
+		WHERE end_time > 0 WINDOW win AS (ORDER BY seq DESC ROWS UNBOUNDED PRECEDING))
+		WHERE n > ? OR total > ? ORDER BY seq DESC LIMIT 1`, keep, maxBytes).Scan(&last)
+	if errors.Is(err, sql.ErrNoRows) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	return s.db.updateLax(ctx, func(t *tx) error {
+		_, err := t.exec("DELETE FROM runs WHERE end_time > 0 AND seq <= ?", last.Int64)
+		return err
+	})
+}
+
+// Waiting implements triggers.Store.
+func (s *Runs) Waiting(ctx context.Context) (n int, err error) {
+	err = s.db.readers.QueryRowContext(ctx, "SELECT count(*) FROM runs WHERE status = 'queued'").Scan(&n)
+	return n, err
+}
+
+const selectRun = `SELECT seq, run_id, status, event, event_id, attempt, event_time, queue_time, start_time, end_time,
+	exit_code, signal, pid, pid_start, depth, request_id, user, transfer_id, subject, lane, process, message,
+	parameters, stdout, stdout_dropped, stderr, stderr_dropped FROM runs `
+
+func scanRun(row interface{ Scan(...any) error }) (*triggers.Run, error) {
+	var (
+		r          triggers.Run
+		exit       sql.NullInt64
+		pidStart   int64
+		parameters string
+	)
+	err := row.Scan(&r.Seq, &r.RunID, &r.Status, &r.Event, &r.EventID, &r.Attempt, &r.EventTime, &r.QueueTime,
+		&r.StartTime, &r.EndTime, &exit, &r.Signal, &r.PID, &pidStart, &r.Depth, &r.RequestID, &r.User,
+		&r.TransferID, &r.Subject, &r.Key, &r.Process, &r.ErrorMessage, &parameters,
+		&r.Stdout.Text, &r.Stdout.DroppedBytes, &r.Stderr.Text, &r.Stderr.DroppedBytes)
+	if err != nil {
+		return nil, err
+	}
+	if exit.Valid {
+		code := int(exit.Int64)
+		r.ExitCode = &code
+	}
+	r.PIDStart, r.Parameters = uint64(pidStart), json.RawMessage(parameters)
+	return &r, nil
+}
+
+// Next implements triggers.Store.
+func (s *Runs) Next(ctx context.Context) (*triggers.Run, error) {
+	r, err := scanRun(s.db.readers.QueryRowContext(ctx,
+		selectRun+"WHERE status = 'queued' ORDER BY urgent DESC, seq LIMIT 1"))
+	if errors.Is(err, sql.ErrNoRows) {
+		return nil, nil
+	}
+	return r, err
+}
+
+// Running implements triggers.Store.
+func (s *Runs) Running(ctx context.Context) (running []*triggers.Run, err error) {
+	rows, err := s.db.readers.QueryContext(ctx, selectRun+"WHERE status = 'running' ORDER BY seq")
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, rows.Close()) }()
+	for rows.Next() {
+		r, err := scanRun(rows)
+		if err != nil {
+			return nil, err
+		}
+		running = append(running, r)
+	}
+	return running, rows.Err()
+}
+
+// Run implements triggers.Store.
+func (s *Runs) Run(ctx context.Context, runID string) (triggers.Run, error) {
+	r, err := scanRun(s.db.readers.QueryRowContext(ctx, selectRun+"WHERE run_id = ?", runID))
+	if errors.Is(err, sql.ErrNoRows) {
+		return triggers.Run{}, api.Errorf(api.CodeNotFound,
+			"trigger run %s does not exist; it may have been removed with the oldest ones", runID)
+	}
+	if err != nil {
+		return triggers.Run{}, err
+	}
+	return *r, nil
+}
+
+// Runs implements triggers.Store.
+func (s *Runs) Runs(ctx context.Context, f triggers.Filter) (page []triggers.Run, more bool, err error) {
+	query, args := &strings.Builder{}, []any{}
+	query.WriteString(selectRun)
+	glue := "WHERE "
+	where := func(condition string, arg any) {
+		query.WriteString(glue + condition)
+		args = append(args, arg)
+		glue = " AND "
+	}
+	if f.Before > 0 {
+		where("seq < ?", f.Before)
+	}
+	if f.Event != "" {
+		where("event = ?", f.Event)
+	}
+	if f.Status != "" {
+		where("status = ?", string(f.Status))
+	}
+	if f.User != "" {
+		where("user = ?", f.User)
+	}
+	if f.Since != 0 {
+		where("queue_time >= ?", int64(f.Since))
+	}
+	query.WriteString(" ORDER BY seq DESC LIMIT ?")
+	rows, err := s.db.readers.QueryContext(ctx, query.String(), append(args, f.Limit+1)...)
+	if err != nil {
+		return nil, false, err
+	}
+	defer func() { err = errors.Join(err, rows.Close()) }()
+	size := 0
+	for rows.Next() {
+		if len(page) == f.Limit || size > maxPageBytes {
+			return page, true, nil
+		}
+		r, err := scanRun(rows)
+		if err != nil {
+			return nil, false, err
+		}
+		size += len(r.Parameters) + len(r.Stdout.Text) + len(r.Stderr.Text)
+		page = append(page, *r)
+	}
+	return page, false, rows.Err()
+}

@@ -1,0 +1,118 @@
+package triggers
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"strings"
+	"unicode/utf8"
+)
+
+// maxArgument is the longest argument that is passed as it is, in bytes. Linux
+// refuses 131,072; what is longer is in the payload only.
+const maxArgument = 64 << 10
+
+// parameter is one member of a parameters object.
+type parameter struct {
+	name  string
+	value json.RawMessage
+}
+
+// parametersOf reads an object's members in their order.
+func parametersOf(object json.RawMessage) ([]parameter, error) {
+	d := json.NewDecoder(bytes.NewReader(object))
+	if t, err := d.Token(); err != nil || t != json.Delim('{') {
+		return nil, fmt.Errorf("the parameters are no JSON object")
+	}
+	var out []parameter
+	for d.More() {
+		t, err := d.Token()
+		if err != nil {
+			return nil, err
+		}
+		var p parameter
+		p.name, _ = t.(string)
+		if err := d.Decode(&p.value); err != nil {
+			return nil, err
+		}
+		out = append(out, p)
+	}
+	_, err := d.Token()
+	return out, err
+}
+
+// arguments turns an event's parameters into positional arguments: strings as
+// they are, everything else as compact JSON. Too long ones are cut (strings)
+// or replaced by a marker that says so (JSON).
+func arguments(parameters json.RawMessage) ([]string, error) {
+	params, err := parametersOf(parameters)
+	if err != nil {
+		return nil, err
+	}
+	args := make([]string, len(params))
+	for i, p := range params {
+		var s string
+		if p.value[0] == '"' {
+			if err := json.Unmarshal(p.value, &s); err != nil {
+				return nil, err
+			}
+			s = cut(withoutNUL(s), maxArgument)
+		} else if s, err = compact(p.value); err != nil {
+			return nil, err
+		} else if len(s) > maxArgument {
+			s = fmt.Sprintf(`{"truncated":true,"bytes":%d}`, len(s))
+		}
+		args[i] = s
+	}
+	return args, nil
+}
+
+func compact(value json.RawMessage) (string, error) {
+	var b bytes.Buffer
+	if err := json.Compact(&b, value); err != nil {
+		return "", err
+	}
+	return b.String(), nil
+}
+
+// withoutNUL replaces the one character that no argument and no environment
+// variable can hold.
+func withoutNUL(s string) string { return strings.ReplaceAll(s, "\x00", "\uFFFD") }
+
+// cut shortens s to at most n bytes without splitting a character.
+func cut(s string, n int) string {
+	if len(s) <= n {
+		return s
+	}
+	for n > 0 && !utf8.RuneStart(s[n]) {
+		n--
+	}
+	return s[:n]
+}
+
+// maxBatchArguments is what a batch file's arguments may have together, in
+// bytes: cmd.exe takes lines of 8,191 characters, the path included.
+const maxBatchArguments = 6 << 10
+
+// batchArguments makes arguments safe for a Windows batch file, which cmd.exe
+// parses again: one that holds a character with a meaning there, or that makes
+// the line too long, becomes "-". The payload has them all.
+func batchArguments(args []string) []string {
+	out := make([]string, len(args))
+	left := maxBatchArguments - 4*len(args) // quotes, a space, the dash
+	for i, a := range args {
+		if strings.ContainsAny(a, "&<>()@^|%!\"\r\n\x00") || len(a) > left {
+			a = "-"
+		}
+		left -= len(a)
+		out[i] = a
+	}
+	return out
+}
+
+// isBatch tells whether Windows runs the file by cmd.exe. It ignores what
+// Windows ignores at the end of a name.
+func isBatch(path string) bool {
+	path = strings.ToLower(strings.TrimRight(path, ". "))
+	return strings.HasSuffix(path, ".bat") || strings.HasSuffix(path, ".cmd")
+}

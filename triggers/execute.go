@@ -1,0 +1,284 @@
+package triggers
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"runtime/debug"
+	"strconv"
+	"sync"
+	"syscall"
+	"time"
+)
+
+// execution is one script on its way. It belongs to one goroutine.
+type execution struct {
+	e    *Engine
+	r    *Run
+	hard context.Context // ends with the engine
+	ctx  context.Context // ends when the script must; its cause says why
+	end  context.CancelCauseFunc
+
+	proc     *process
+	out, err *stream
+}
+
+// execute carries out one run, from the check of its script to the end of its
+// output, and fills in how it ended. Whatever happens, r.Status has an end.
+func (e *Engine) execute(hard context.Context, r *Run) {
+	x := &execution{e: e, r: r, hard: hard}
+	x.ctx, x.end = context.WithCancelCause(hard)
+	defer x.end(nil)
+	defer func() {
+		if x.proc != nil {
+			x.proc.group.release()
+		}
+	}()
+	defer func() {
+		if p := recover(); p != nil {
+			e.o.Log.Error("panic in the trigger runner; the queue goes on", "run", r.RunID, "event", r.Event,
+				"panic", fmt.Sprint(p), "stack", string(debug.Stack()))
+			r.Status, r.ErrorMessage = StatusFailed, fmt.Sprintf("internal error while the script was run: %v", p)
+			x.abandon()
+		}
+	}()
+	if err := x.begin(); err != nil {
+		x.fail(err)
+	}
+}
+
+// begin prepares and starts the script and follows it to its end. The error
+// says why it could not be started.
+func (x *execution) begin() (err error) {
+	path := scriptPath(x.e.o.Dir, x.r.Event)
+	if err := checkScript(path); err != nil {
+		return err
+	}
+	args, err := arguments(x.r.Parameters)
+	if err != nil {
+		return fmt.Errorf("the event's parameters cannot be read: %w", err)
+	}
+	if onWindows && isBatch(path) {
+		args = batchArguments(args)
+	}
+	s, err := x.e.spool(x.ctx, x.r)
+	defer func() {
+		if err := s.remove(); err != nil {
+			x.e.o.Log.Error("the spooled files of a trigger run could not be removed", "run", x.r.RunID, "error", err)
+		}
+	}()
+	if err != nil {
+		return fmt.Errorf("what the script reads could not be spooled to %s: %w; free space there, then run it again", x.e.spoolDir(), err)
+	}
+	token := ""
+	if t := x.e.o.Tokens; t != nil {
+		token = t.IssueRunToken(x.r.User, x.r.Event == Launch.Name, x.r.Depth)
+		defer t.RevokeRunToken(token)
+	}
+	if err := x.start(path, args, x.e.environment(x.r, s, token), s.stdin); err != nil {
+		return err
+	}
+	x.follow()
+	return nil
+}
+
+// start starts the script with its output connected and saves its pid.
+func (x *execution) start(path string, args, env []string, stdin *os.File) error {
+	var err error
+	if x.out, err = x.e.openStream(x.r); err != nil {
+		return fmt.Errorf("no pipe for the output: %w", err)
+	}
+	if x.err, err = x.e.openStream(x.r); err != nil {
+		x.out.discard()
+		return fmt.Errorf("no pipe for the output: %w", err)
+	}
+	attr := &os.ProcAttr{Dir: x.e.o.Dir, Env: env, Files: []*os.File{stdin, x.out.w, x.err.w}, Sys: groupAttr()}
+	x.proc, err = x.e.launch(x.ctx, path, args, attr)
+	if err != nil {
+		x.out.discard()
+		x.err.discard()
+		return err
+	}
+	x.out.begin(x.e)
+	x.err.begin(x.e)
+	x.r.PID, x.r.PIDStart = x.proc.Pid, x.proc.started
+	// The script runs meanwhile. If this cannot be saved, a crash now would
+	// leave an orphan that is found by its environment only.
+	if err := x.e.o.Store.Mark(context.WithoutCancel(x.ctx), x.r); err != nil {
+		x.e.o.Log.Error("the process id of a trigger run could not be saved", "run", x.r.RunID, "error", err)
+	}
+	return nil
+}
+
+// follow waits until the script has exited and its output is closed, or is
+// ended because x.ctx ended, and fills in the outcome.
+func (x *execution) follow() {
+	if limit := x.e.o.Timeout; limit > 0 {
+		timer := time.AfterFunc(limit, func() { x.end(errTimeout) })
+		defer timer.Stop()
+	}
+	slow := time.NewTimer(x.e.slowAfter)
+	defer slow.Stop()
+	forced := false
+	for waiting := true; waiting; {
+		select {
+		case <-x.proc.exited:
+			waiting = false
+		case <-x.ctx.Done():
+			forced, waiting = true, false
+		case <-slow.C:
+			if !x.nameSlow() {
+				slow.Reset(x.e.slowAfter)
+			}
+		}
+	}
+	if forced {
+		x.proc.endGroup(context.Background(), x.e.o.Grace)
+		<-x.proc.exited
+	}
+	x.collect()
+	x.r.ExitCode, x.r.Signal = x.proc.result()
+	switch {
+	case forced:
+		x.r.Status, x.r.ErrorMessage = endedBecause(context.Cause(x.ctx), x.e.o.Timeout)
+	case x.proc.err != nil:
+		x.r.Status, x.r.ErrorMessage = StatusFailed, "how the script ended is not known: "+x.proc.err.Error()
+	case x.r.Signal != "":
+		x.r.Status, x.r.ErrorMessage = StatusFailed, "the script was ended by "+x.r.Signal
+	case x.r.ExitCode != nil && *x.r.ExitCode == 0:
+		x.r.Status = StatusSuccess
+	default:
+		x.r.Status, x.r.ErrorMessage = StatusFailed, "the script ended with exit status "+strconv.Itoa(*x.r.ExitCode)
+	}
+}
+
+// collect waits for the end of both outputs, a while at most, and takes what
+// they kept. What a background child holds open is drained from then on.
+func (x *execution) collect() {
+	timer := time.NewTimer(x.e.outputWait)
+	defer timer.Stop()
+	late := false
+	for _, s := range []*stream{x.out, x.err} {
+		if late {
+			continue
+		}
+		select {
+		case <-s.done:
+		case <-timer.C:
+			late = true
+		}
+	}
+	x.r.Stdout, x.r.Stderr = x.out.close(), x.err.close()
+	x.out.leave(x.hard, x.e)
+	x.err.leave(x.hard, x.e)
+}
+
+// nameSlow tells the operator, once, of a script that holds up others.
+func (x *execution) nameSlow() bool {
+	n, err := x.e.Waiting(x.ctx)
+	if err != nil || n == 0 {
+		return false
+	}
+	x.e.o.Log.Warn("a trigger script holds up others", "script", scriptPath(x.e.o.Dir, x.r.Event), "run", x.r.RunID,
+		"pid", x.proc.Pid, "since", x.r.StartTime.Std(), "waiting", n)
+	return true
+}
+
+// fail ends the run before its script has begun.
+func (x *execution) fail(err error) {
+	x.r.Status, x.r.ErrorMessage = StatusFailed, err.Error()
+	if cause := context.Cause(x.ctx); cause != nil {
+		x.r.Status, x.r.ErrorMessage = endedBecause(cause, x.e.o.Timeout)
+	}
+}
+
+// abandon cleans up after a panic.
+func (x *execution) abandon() {
+	if x.proc == nil {
+		return
+	}
+	x.proc.endGroup(context.Background(), -1)
+	<-x.proc.exited
+	x.r.ExitCode, x.r.Signal = x.proc.result()
+	x.collect()
+}
+
+func endedBecause(cause error, limit time.Duration) (Status, string) {
+	if errors.Is(cause, errTimeout) {
+		return StatusTimeout, fmt.Sprintf("the script ran longer than %s and was ended", limit)
+	}
+	return StatusInterrupted, "the server stopped and ended the script; it runs again at the next start"
+}
+
+// launch starts the process. A file that is being written, or a process table
+// that is full, gets a little time.
+func (e *Engine) launch(ctx context.Context, path string, args []string, attr *os.ProcAttr) (*process, error) {
+	argv := append([]string{path}, args...)
+	delay := 10 * time.Millisecond
+	for try := 1; ; try++ {
+		p, err := e.children.start(argv, attr)
+		if err == nil {
+			return p, nil
+		}
+		switch {
+		case errors.Is(err, syscall.ENOEXEC) && argv[0] == path && !onWindows:
+			// As execvp does for a text file without #!.
+			if s, err := readShebang(path); err != nil || s.binary {
+				return nil, fmt.Errorf("%s is a program that this machine cannot run; build it for this system", path)
+			}
+			argv = append([]string{"/bin/sh", path}, args...)
+		case (errors.Is(err, syscall.ETXTBSY) || errors.Is(err, syscall.EAGAIN)) && try < 5 && pause(ctx, delay):
+			delay *= 2
+		default:
+			return nil, explainStart(path, err)
+		}
+	}
+}
+
+func explainStart(path string, err error) error {
+	switch {
+	case errors.Is(err, syscall.ENOENT):
+		return explainENOENT(path)
+	case errors.Is(err, syscall.ETXTBSY):
+		return fmt.Errorf("%s is open for writing; put scripts in place by renaming them", path)
+	case errors.Is(err, syscall.E2BIG):
+		return fmt.Errorf("arguments and environment are too long together; shorten what --trigger-env passes on")
+	case errors.Is(err, syscall.EAGAIN), errors.Is(err, syscall.ENOMEM):
+		return fmt.Errorf("no further process can be started (%w); raise the limits of the server's user", err)
+	case errors.Is(err, syscall.EACCES):
+		return fmt.Errorf("%s may not be executed: its rights, its interpreter's or the file system's mount options forbid it", path)
+	}
+	return fmt.Errorf("%s cannot be started: %w", path, err)
+}
+
+// children starts processes and knows the living ones, so that whoever reaps
+// adopted orphans leaves them alone. Safe for concurrent use.
+type children struct {
+	mu   sync.Mutex
+	pids map[int]struct{}
+}
+
+func (c *children) start(argv []string, attr *os.ProcAttr) (*process, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	p, err := os.StartProcess(argv[0], argv, attr)
+	if err != nil {
+		return nil, err
+	}
+	if c.pids == nil {
+		c.pids = map[int]struct{}{}
+	}
+	c.pids[p.Pid] = struct{}{}
+	// Read before anybody waits: until then the pid cannot be another's.
+	proc := &process{Process: p, started: processStart(p.Pid), exited: make(chan struct{})}
+	proc.group = groupOf(p)
+	go func() {
+		proc.state, proc.err = p.Wait()
+		c.mu.Lock()
+		delete(c.pids, p.Pid)
+		c.mu.Unlock()
+		close(proc.exited)
+	}()
+	return proc, nil
+}

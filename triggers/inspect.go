@@ -1,0 +1,192 @@
+package triggers
+
+import (
+	"io/fs"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"jetstream/internal/api"
+)
+
+// Level says how much a finding matters.
+type Level string
+
+// The levels of findings.
+const (
+	LevelError   Level = "error"   // will not work
+	LevelWarning Level = "warning" // works, but ought to be changed
+	LevelNote    Level = "note"    // worth knowing
+)
+
+// Finding is something that the operator should know of the trigger directory.
+type Finding struct {
+	Level Level `json:"level"`
+	// File is the file's name in the directory; empty: the directory itself.
+	File string `json:"file"`
+	// Message names the fault and the way out; it stands without File.
+	Message string `json:"message"`
+}
+
+// CheckDir examines a trigger directory at the server's start. The error, if
+// any, is about the directory itself and forbids the start; the findings are
+// about its files. events are the names of all events, on.* included. path is
+// the PATH that scripts will get; empty: programs named by env in a first line
+// are not looked for.
+func CheckDir(dir string, events []string, path string) ([]Finding, error) {
+	findings := Inspect(dir, events, path)
+	for i, f := range findings {
+		if f.File == "" && f.Level == LevelError {
+			return slices.Delete(findings, i, i+1), api.Errorf(api.CodeInvalid, "%s", f.Message)
+		}
+	}
+	return findings, nil
+}
+
+// Inspect examines a trigger directory and changes nothing; see CheckDir.
+func Inspect(dir string, events []string, path string) []Finding {
+	whole := func(level Level, message string) []Finding { return []Finding{{Level: level, Message: message}} }
+	fi, err := os.Stat(dir)
+	switch {
+	case os.IsNotExist(err):
+		return whole(LevelError, "trigger directory "+dir+" does not exist; make it, or name another with --trigger-dir")
+	case err != nil:
+		return whole(LevelError, "trigger directory "+dir+" cannot be examined ("+err.Error()+"); let the server's user into it")
+	case !fi.IsDir():
+		return whole(LevelError, dir+" is no directory; --trigger-dir names the directory that holds the scripts")
+	}
+	var findings []Finding
+	if fault, warning := ownership(fi); warning {
+		findings = whole(LevelWarning, "trigger directory "+dir+" "+fault)
+	} else if fault != "" {
+		return whole(LevelError, "trigger directory "+dir+" "+fault+": who may write there decides what this server runs")
+	}
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		return whole(LevelError, "trigger directory "+dir+" cannot be listed ("+err.Error()+"); let the server's user read it")
+	}
+	i := inspection{dir: dir, events: events, path: path, findings: findings}
+	for _, entry := range entries {
+		i.file(entry)
+	}
+	return i.findings
+}
+
+// inspection is one look at a directory.
+type inspection struct {
+	dir, path string
+	events    []string
+	findings  []Finding
+}
+
+func (i *inspection) add(level Level, file, message string) {
+	i.findings = append(i.findings, Finding{Level: level, File: file, Message: message})
+}
+
+// eventOf is the event that a file name belongs to; ok is false for none.
+func (i *inspection) eventOf(file string) (event string, ok bool) {
+	for _, ext := range extensions() {
+		if len(file) > len(ext) && strings.EqualFold(file[len(file)-len(ext):], ext) {
+			if event = file[:len(file)-len(ext)]; slices.Contains(i.events, event) {
+				return event, true
+			}
+		}
+	}
+	return file, false
+}
+
+func (i *inspection) file(entry fs.DirEntry) {
+	name := entry.Name()
+	full := filepath.Join(i.dir, name)
+	fi, err := os.Stat(full)
+	if _, known := i.eventOf(name); !known {
+		i.stranger(name, err == nil && fi.Mode().IsRegular() && !onWindows && executable(fi))
+		return
+	}
+	if err := checkScript(full); err != nil {
+		i.add(LevelError, name, err.Error())
+		return
+	}
+	if fault, warning := ownership(fi); warning {
+		i.add(LevelWarning, name, full+" "+fault)
+	}
+	if !onWindows {
+		i.firstLine(name, full)
+	}
+}
+
+// stranger looks at a file that no event is named like.
+func (i *inspection) stranger(name string, runs bool) {
+	base := name
+	if onWindows {
+		base = strings.TrimSuffix(name, filepath.Ext(name))
+	}
+	switch near := api.Nearest(base, i.events); {
+	case near != "":
+		if onWindows {
+			near += extensions()[0]
+		}
+		i.add(LevelError, name, name+" is no event; did you mean "+near+"?")
+	case runs:
+		i.add(LevelNote, name, name+" is executable but no event has its name; nothing runs it")
+	}
+}
+
+// firstLine looks for what the kernel would say to the script's first line.
+func (i *inspection) firstLine(name, full string) {
+	s, err := readShebang(full)
+	switch {
+	case err != nil:
+		i.add(LevelWarning, name, full+" cannot be read, so its first line was not checked ("+err.Error()+")")
+	case s.crlf || s.present && s.interpreter == "":
+		i.add(LevelError, name, explainENOENT(full).Error())
+	case s.empty:
+		i.add(LevelNote, name, full+" is empty; it will do nothing")
+	case !s.present && !s.binary:
+		i.add(LevelNote, name, full+" has no #! line; it is run by /bin/sh")
+	case s.present:
+		i.interpreter(name, full, s)
+	}
+}
+
+func (i *inspection) interpreter(name, full string, s shebang) {
+	interpreter := s.interpreter
+	if !filepath.IsAbs(interpreter) {
+		interpreter = filepath.Join(i.dir, interpreter)
+	}
+	if fi, err := os.Stat(interpreter); err != nil {
+		i.add(LevelError, name, explainENOENT(full).Error())
+		return
+	} else if fi.IsDir() || !executable(fi) {
+		i.add(LevelError, name, full+": the interpreter "+s.interpreter+" of its first line cannot be executed; correct the line")
+		return
+	}
+	if filepath.Base(interpreter) != "env" || i.path == "" {
+		return
+	}
+	for _, word := range s.words {
+		if strings.HasPrefix(word, "-") || strings.Contains(word, "=") {
+			continue
+		}
+		if !inPath(word, i.path) {
+			i.add(LevelError, name, full+": its first line looks for "+word+", which is nowhere on the server's PATH; install it or name its whole path")
+		}
+		return
+	}
+}
+
+// inPath tells whether a program is there; path is a PATH.
+func inPath(program, path string) bool {
+	if strings.Contains(program, "/") {
+		_, err := exec.LookPath(program)
+		return err == nil
+	}
+	for _, dir := range filepath.SplitList(path) {
+		if _, err := exec.LookPath(filepath.Join(dir, program)); err == nil && dir != "" {
+			return true
+		}
+	}
+	return false
+}

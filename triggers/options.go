@@ -1,0 +1,109 @@
+package triggers
+
+import (
+	"io"
+	"log/slog"
+	"path/filepath"
+	"time"
+
+	"jetstream/internal/api"
+)
+
+// What Options mean when they say nothing.
+const (
+	DefaultGrace         = 5 * time.Second
+	DefaultShutdownGrace = 30 * time.Second
+	DefaultKeep          = 10_000
+)
+
+// maxKeptBytes bounds what the records of ended runs weigh together.
+const maxKeptBytes = 1 << 30
+
+// Tokens makes the credentials that scripts carry.
+type Tokens interface {
+	// IssueRunToken makes a token that acts as user; launch tells that it is
+	// for a launch script, which has no user. depth is the run's.
+	IssueRunToken(user string, launch bool, depth int) string
+	// RevokeRunToken ends a token.
+	RevokeRunToken(token string)
+}
+
+// APIAccess is where scripts reach their own server.
+type APIAccess struct {
+	// Host and Port are the control API's.
+	Host string
+	Port int
+	// CAFile is the certificate file that clients trust; empty without TLS.
+	CAFile string
+}
+
+// Options say how triggers work.
+type Options struct {
+	// Dir is the trigger directory, absolute. Empty: there are no triggers;
+	// what an earlier process queued stays queued.
+	Dir string
+	// StateDir is the state directory, absolute; payloads and file lists lie in
+	// its subdirectory spool while a run needs them.
+	StateDir string
+	// Store keeps the runs. Needed.
+	Store Store
+	// Files gives the lists of received files. Needed where events with a file
+	// list occur.
+	Files Lister
+	// Tokens makes the scripts' credentials; nil: scripts carry none.
+	Tokens Tokens
+	// Log gets what the operator must know, and with LogRuns the runs; nil is silent.
+	Log *slog.Logger
+	// LogRuns logs the start and end of every run and prints the scripts'
+	// output, line by line, on Console (--trigger-log).
+	LogRuns bool
+	// Console is where LogRuns prints output; never a log file. nil: nowhere.
+	Console io.Writer
+	// Timeout ends a script that runs longer; 0 is no limit.
+	Timeout time.Duration
+	// Grace is the time between SIGTERM and SIGKILL; 0 means 5 s, below 0 none.
+	Grace time.Duration
+	// ShutdownGrace is how long Serve lets the running script go on when its
+	// context ends; 0 means 30 s, below 0 none.
+	ShutdownGrace time.Duration
+	// Keep is how many ended runs are kept; 0 means 10,000.
+	Keep int
+	// Env names further environment variables that scripts get.
+	Env []string
+	// Environ is the server's environment as NAME=value; scripts get the few
+	// that the contract names, and those of Env.
+	Environ []string
+	// ServerUID names this server, the same over restarts.
+	ServerUID string
+	// ProcessID names this process of the server; launch runs of another
+	// process are dropped.
+	ProcessID string
+}
+
+func (o *Options) fill() error {
+	if o.Store == nil {
+		return api.Errorf(api.CodeInternal, "triggers need a store")
+	}
+	if o.Dir != "" && !filepath.IsAbs(o.Dir) {
+		return api.Errorf(api.CodeInvalid, "trigger directory %s is not absolute; give its whole path", o.Dir)
+	}
+	if o.Dir != "" && !filepath.IsAbs(o.StateDir) {
+		return api.Errorf(api.CodeInvalid, "triggers need an absolute state directory to spool into, got %q", o.StateDir)
+	}
+	if o.Log == nil {
+		o.Log = slog.New(slog.DiscardHandler)
+	}
+	if o.Console == nil {
+		o.Console = io.Discard
+	}
+	if o.Grace == 0 {
+		o.Grace = DefaultGrace
+	}
+	if o.ShutdownGrace == 0 {
+		o.ShutdownGrace = DefaultShutdownGrace
+	}
+	if o.Keep <= 0 {
+		o.Keep = DefaultKeep
+	}
+	return nil
+}

@@ -1,0 +1,38 @@
+//go:build unix
+
+package triggers
+
+import (
+	"os"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+)
+
+// group is a process group, known by its leader's pid.
+type group int
+
+// groupAttr makes a process the leader of a new group.
+func groupAttr() *syscall.SysProcAttr { return &syscall.SysProcAttr{Setpgid: true} }
+
+func groupOf(p *os.Process) group { return group(p.Pid) }
+
+func (g group) terminate() { _ = syscall.Kill(-int(g), syscall.SIGTERM) }
+func (g group) kill()      { _ = syscall.Kill(-int(g), syscall.SIGKILL) }
+func (g group) release()   {}
+
+// result is the exit status, or the name of the signal that ended the process.
+func (p *process) result() (exitCode *int, signal string) {
+	if p.state == nil {
+		return nil, ""
+	}
+	ws, ok := p.state.Sys().(syscall.WaitStatus)
+	if ok && ws.Signaled() {
+		if name := unix.SignalName(ws.Signal()); name != "" {
+			return nil, name
+		}
+		return nil, "signal " + itoa(int(ws.Signal())) // real-time signals have no name
+	}
+	code := p.state.ExitCode()
+	return &code, ""
+}

@@ -1,0 +1,102 @@
+package triggers
+
+import (
+	"bufio"
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"strconv"
+	"strings"
+)
+
+func itoa(n int) string { return strconv.Itoa(n) }
+
+// isFileName tells whether an event's name is safe as a name in a directory.
+func isFileName(event string) bool {
+	return event != "" && event[0] != '.' && !strings.ContainsAny(event, "/\\:\x00")
+}
+
+// checkScript says why the file must not or cannot be run; nil when it may.
+func checkScript(path string) error {
+	fi, err := os.Stat(path)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		if _, err := os.Lstat(path); err == nil {
+			return fmt.Errorf("%s is a link to a file that does not exist; mend the link", path)
+		}
+		return fmt.Errorf("%s is gone; it was removed after the event was queued", path)
+	case err != nil:
+		return fmt.Errorf("%s cannot be examined: %w", path, err)
+	case fi.IsDir():
+		return fmt.Errorf("%s is a directory; a script is a file", path)
+	case !fi.Mode().IsRegular():
+		return fmt.Errorf("%s is not a regular file", path)
+	case !executable(fi):
+		return fmt.Errorf("%s %s", path, makeExecutable)
+	}
+	if fault, warning := ownership(fi); fault != "" && !warning {
+		return fmt.Errorf("%s is not run: it %s", path, fault)
+	}
+	return nil
+}
+
+// shebang is what a script's first line says.
+type shebang struct {
+	present     bool
+	crlf        bool     // the line ends with CR, which becomes part of the last word
+	interpreter string   // as the kernel sees it
+	words       []string // the rest of the line
+	binary      bool     // no text at all
+	empty       bool
+}
+
+// readShebang looks at the beginning of a file.
+func readShebang(path string) (s shebang, err error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return s, err
+	}
+	defer func() { err = errors.Join(err, f.Close()) }()
+	start, err := bufio.NewReaderSize(f, 4096).Peek(4096)
+	if err != nil && !errors.Is(err, io.EOF) {
+		return s, err
+	}
+	return parseShebang(start), nil
+}
+
+func parseShebang(start []byte) (s shebang) {
+	s.empty = len(start) == 0
+	line, _, _ := bytes.Cut(start, []byte("\n"))
+	if !bytes.HasPrefix(line, []byte("#!")) {
+		s.binary = bytes.IndexByte(start, 0) >= 0
+		return s
+	}
+	s.present = true
+	s.crlf = bytes.HasSuffix(line, []byte("\r"))
+	words := strings.Fields(strings.ReplaceAll(string(line[2:]), "\r", ""))
+	if len(words) > 0 {
+		s.interpreter, s.words = words[0], words[1:]
+	}
+	return s
+}
+
+// explainENOENT tells apart why the kernel found no such file.
+func explainENOENT(path string) error {
+	s, err := readShebang(path)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return fmt.Errorf("%s is gone; it was removed after the event was queued", path)
+	case err != nil:
+		return fmt.Errorf("%s cannot be read: %w", path, err)
+	case s.crlf:
+		return fmt.Errorf("%s: its first line ends with CR LF, so that the interpreter %q is not found; save it with Unix line ends", path, s.interpreter+"\r")
+	case s.present && s.interpreter == "":
+		return fmt.Errorf("%s: its first line names no interpreter after #!", path)
+	case s.present:
+		return fmt.Errorf("%s: the interpreter %s of its first line is not there; install it or correct the line", path, s.interpreter)
+	}
+	return fmt.Errorf("%s: the loader that this program needs is not there", path)
+}

@@ -1,0 +1,47 @@
+//go:build unix
+
+package triggers
+
+import (
+	"io/fs"
+	"os"
+	"path/filepath"
+	"syscall"
+)
+
+const onWindows = false
+
+// extensions are what may follow an event's name in its script's.
+func extensions() []string { return []string{""} }
+
+// fault says why nothing that belongs to somebody else or that others may
+// write is run; "" when the file or directory is fine. warning tells that it
+// is only worth a word.
+func ownership(fi fs.FileInfo) (fault string, warning bool) {
+	if st, ok := fi.Sys().(*syscall.Stat_t); ok && st.Uid != 0 && int(st.Uid) != os.Geteuid() {
+		return "belongs to another user (uid " + itoa(int(st.Uid)) + "); chown it to the server's user or root", false
+	}
+	switch mode := fi.Mode().Perm(); {
+	case mode&0o002 != 0:
+		return "may be written by everybody; chmod o-w it", false
+	case mode&0o020 != 0:
+		return "may be written by its group; chmod g-w it unless that is meant", true
+	}
+	return "", false
+}
+
+func executable(fi fs.FileInfo) bool { return fi.Mode().Perm()&0o111 != 0 }
+
+const makeExecutable = "is not executable; chmod +x it"
+
+// scriptExists tells whether anything of the event's name is in dir.
+func scriptExists(dir, event string) bool {
+	if !isFileName(event) {
+		return false
+	}
+	_, err := os.Lstat(filepath.Join(dir, event))
+	return err == nil
+}
+
+// scriptPath is the file to run for the event.
+func scriptPath(dir, event string) string { return filepath.Join(dir, event) }

@@ -1,0 +1,171 @@
+package triggers
+
+import (
+	"bufio"
+	"context"
+	"encoding/base64"
+	"errors"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"unicode/utf8"
+
+	"jetstream/internal/api"
+)
+
+// spooled are the files that one run needs and that end with it.
+type spooled struct {
+	payload  string // path of the parameters object
+	fileList string // path of the list as JSON Lines, empty when there is none
+	tsv      string // path of the list as the script's stdin
+	// stdin is what the script reads: payload, list or nothing.
+	stdin *os.File
+}
+
+func (e *Engine) spoolDir() string { return filepath.Join(e.o.StateDir, "spool") }
+
+// emptySpool makes the spool directory, for nobody else to read, and removes
+// what a former process left in it.
+func (e *Engine) emptySpool() error {
+	dir := e.spoolDir()
+	if err := os.RemoveAll(dir); err != nil {
+		return api.Wrap(err, api.CodeUnavailable, "the trigger spool %s could not be emptied; remove it", dir)
+	}
+	if err := os.Mkdir(dir, 0o700); err != nil {
+		return api.Wrap(err, api.CodeUnavailable, "the trigger spool %s could not be made; check the state directory's rights and space", dir)
+	}
+	return nil
+}
+
+// spool writes what the script of r reads. Call remove in any case.
+func (e *Engine) spool(ctx context.Context, r *Run) (*spooled, error) {
+	s := &spooled{payload: filepath.Join(e.spoolDir(), r.RunID+".json")}
+	if err := writePayload(s.payload, r.Parameters); err != nil {
+		return s, err
+	}
+	stdin := os.DevNull
+	switch {
+	case strings.HasPrefix(r.Event, commandPrefix):
+		stdin = s.payload
+	case hasFileList(r.Event):
+		s.fileList = filepath.Join(e.spoolDir(), r.RunID+".jsonl")
+		s.tsv = filepath.Join(e.spoolDir(), r.RunID+".tsv")
+		if err := e.spoolList(ctx, r.Subject, s.tsv, s.fileList); err != nil {
+			return s, err
+		}
+		stdin = s.tsv
+	}
+	var err error
+	s.stdin, err = os.Open(stdin)
+	return s, err
+}
+
+// remove ends the files. A background child that still holds stdin open keeps
+// reading it.
+func (s *spooled) remove() error {
+	var err error
+	if s.stdin != nil {
+		err = s.stdin.Close()
+	}
+	for _, path := range []string{s.payload, s.fileList, s.tsv} {
+		if path == "" {
+			continue
+		}
+		if e := os.Remove(path); e != nil && !errors.Is(e, fs.ErrNotExist) {
+			err = errors.Join(err, e)
+		}
+	}
+	return err
+}
+
+func hasFileList(event string) bool {
+	for _, d := range Definitions() {
+		if d.Name == event {
+			return d.FileList
+		}
+	}
+	return false
+}
+
+func writePayload(path string, parameters []byte) error {
+	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	if err != nil {
+		return err
+	}
+	_, err = f.Write(append(parameters[:len(parameters):len(parameters)], '\n'))
+	return errors.Join(err, f.Close())
+}
+
+// spoolList writes both forms of a file list in one pass.
+func (e *Engine) spoolList(ctx context.Context, subject, tsv, jsonl string) (err error) {
+	if e.o.Files == nil {
+		return errors.New("this server keeps no file lists")
+	}
+	t, err := newListFile(tsv)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, t.close()) }()
+	j, err := newListFile(jsonl)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, j.close()) }()
+	for f, err := range e.o.Files.List(ctx, subject) {
+		if err != nil {
+			return err
+		}
+		if _, err := t.WriteString(escapeTSV.Replace(f.ManifestFile) + "\t" + escapeTSV.Replace(f.FilePath) + "\n"); err != nil {
+			return err
+		}
+		line, err := api.Marshal(listLine{
+			ManifestFile: f.ManifestFile, FilePath: f.FilePath, Path: f.Path, Size: f.Size,
+			ManifestFileBase64: base64Unless(f.ManifestFile), FilePathBase64: base64Unless(f.FilePath),
+		})
+		if err != nil {
+			return err
+		}
+		if _, err := j.Write(append(line, '\n')); err != nil {
+			return err
+		}
+	}
+	return ctx.Err()
+}
+
+// escapeTSV writes the three bytes that would break a line's form.
+var escapeTSV = strings.NewReplacer("\t", `\t`, "\r", `\r`, "\n", `\n`)
+
+// listLine is one line of JETSTREAM_FILE_LIST. In the plain fields bytes that
+// are not UTF-8 are replaced; the base64 fields are there only for such names.
+type listLine struct {
+	ManifestFile       string `json:"manifestFile"`
+	FilePath           string `json:"filePath"`
+	Path               string `json:"path"`
+	Size               int64  `json:"size"`
+	ManifestFileBase64 string `json:"manifestFileBase64,omitempty"`
+	FilePathBase64     string `json:"filePathBase64,omitempty"`
+}
+
+func base64Unless(name string) string {
+	if utf8.ValidString(name) {
+		return ""
+	}
+	return base64.StdEncoding.EncodeToString([]byte(name))
+}
+
+// listFile is a buffered file that is being written.
+type listFile struct {
+	*bufio.Writer
+	file *os.File
+}
+
+func newListFile(path string) (*listFile, error) {
+	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	if err != nil {
+		return nil, err
+	}
+	return &listFile{bufio.NewWriterSize(f, 64<<10), f}, nil
+}
+
+func (l *listFile) close() error { return errors.Join(l.Flush(), l.file.Close()) }
