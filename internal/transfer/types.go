@@ -151,6 +151,15 @@ type RecvTransfer struct {
 
 	// TicketHash is the SHA-256 of the ticket given to the sender.
 	TicketHash []byte `json:"-"`
-	Conflict   string `json:"-"`
-	OnError    string `json:"-"`
+	// Conflict and OnError are the sender's; empty until it opened the transfer.
+	Conflict string `json:"-"`
+	OnError  string `json:"-"`
+	// Root is the absolute directory that / of DestinationPath means.
+	Root string `json:"-"`
+	// Staging is the directory below Root, slash-separated, that holds part
+	// files; empty when there is none (any more).
+	Staging string `json:"-"`
+	// Finishing tells that every entry is recorded and that what is left is to
+	// give the files their final names.
+	Finishing bool `json:"-"`
 }

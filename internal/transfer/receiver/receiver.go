@@ -1,5 +1,165 @@
-// Package receiver writes what other servers send below the user's sandbox.
+// Package receiver writes what other servers send below the user's sandbox:
+// part files in a staging directory first, then, when every entry is verified
+// and on disk, under their final names.
 package receiver
 
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"net"
+	"sync"
+	"time"
+
+	"jetstream/internal/account"
+	"jetstream/internal/transfer"
+	"jetstream/internal/transfer/wire"
+)
+
+// Accounts is what the receiver needs of account.Service.
+type Accounts interface {
+	Login(ctx context.Context, name, password, remote string) (account.User, error)
+	User(ctx context.Context, name string) (account.User, error)
+	Sandbox(ctx context.Context, userName string, use account.Use) (*account.Sandbox, error)
+}
+
+// Options sets a Receiver up.
+type Options struct {
+	// Store keeps received transfers. Required.
+	Store transfer.RecvStore
+	// Emitter queues recv.transferComplete in the transaction that completes a
+	// transfer. Required.
+	Emitter transfer.Emitter
+	// Accounts checks passwords and opens sandboxes. Required.
+	Accounts Accounts
+	// Identity is this server's key. Required.
+	Identity *wire.Identity
+	// ServerUID and Software are told to senders in the handshake.
+	ServerUID, Software string
+	// Log gets what the operator should know; nil is silent.
+	Log *slog.Logger
+	// MaxConnections is how many connections are served at a time; more are
+	// closed at once, and senders come again. 0 is 256.
+	MaxConnections int
+	// MaxEntries is how many entries one transfer may have; 0 is 50 million.
+	MaxEntries int64
+}
+
 // Receiver accepts connections of sending servers. Safe for concurrent use.
-type Receiver struct{}
+type Receiver struct {
+	o   Options
+	log *slog.Logger
+
+	mu   sync.Mutex
+	live map[string]*incoming // by transfer.RecvSubject
+}
+
+// New makes a Receiver; Serve runs it.
+func New(o Options) (*Receiver, error) {
+	if o.Store == nil || o.Emitter == nil || o.Accounts == nil || o.Identity == nil {
+		return nil, errors.New("receiver: Store, Emitter, Accounts and Identity are required")
+	}
+	if o.MaxConnections == 0 {
+		o.MaxConnections = 256
+	}
+	if o.MaxEntries == 0 {
+		o.MaxEntries = 50_000_000
+	}
+	if o.Log == nil {
+		o.Log = slog.New(slog.DiscardHandler)
+	}
+	return &Receiver{o: o, log: o.Log, live: map[string]*incoming{}}, nil
+}
+
+// Serve goes on with what a former process left, then accepts connections from
+// ln until ctx ends. It closes ln and returns when every connection is done:
+// nil after ctx ended, else why accepting failed.
+func (r *Receiver) Serve(ctx context.Context, ln net.Listener) error {
+	ctx, cancel := context.WithCancel(ctx)
+	var wg sync.WaitGroup
+	defer wg.Wait()
+	defer cancel()
+	stop := context.AfterFunc(ctx, func() { _ = ln.Close() })
+	defer stop()
+	if err := r.recover(ctx, &wg); err != nil {
+		_ = ln.Close()
+		return err
+	}
+	slots := make(chan struct{}, r.o.MaxConnections)
+	pause := time.Duration(0)
+	for {
+		nc, err := ln.Accept()
+		if err != nil {
+			if ctx.Err() != nil {
+				return nil
+			}
+			if !isExhausted(err) && !isTransient(err) {
+				return err
+			}
+			pause = min(max(2*pause, 5*time.Millisecond), time.Second)
+			r.log.Warn("a connection could not be accepted", "error", err, "pause", pause)
+			select {
+			case <-time.After(pause):
+			case <-ctx.Done():
+			}
+			continue
+		}
+		pause = 0
+		select {
+		case slots <- struct{}{}:
+		default:
+			r.log.Warn("too many connections of senders; one was turned away", "limit", r.o.MaxConnections, "from", nc.RemoteAddr().String())
+			_ = nc.Close()
+			continue
+		}
+		wg.Go(func() {
+			defer func() { <-slots }()
+			r.handle(ctx, nc)
+		})
+	}
+}
+
+// isTransient tells of a connection that died before it was accepted.
+func isTransient(err error) bool {
+	t, ok := errors.AsType[interface {
+		error
+		Temporary() bool
+	}](err)
+	return ok && t.Temporary()
+}
+
+// recover finishes transfers whose entries are all recorded and removes the
+// part files of ended ones. The others wait for their sender.
+func (r *Receiver) recover(ctx context.Context, wg *sync.WaitGroup) error {
+	rows, err := r.o.Store.Receiving(ctx)
+	if err != nil {
+		return err
+	}
+	slots := make(chan struct{}, 4)
+	for _, row := range rows {
+		switch {
+		case !row.Processing:
+			r.sweep(ctx, &row)
+		case row.Finishing:
+			in := r.incoming(row.SourcePublicKey, row.TransferID)
+			wg.Go(func() {
+				select {
+				case slots <- struct{}{}:
+				case <-ctx.Done():
+					return
+				}
+				defer func() { <-slots }()
+				ctx, release, err := in.claim(ctx)
+				if err != nil {
+					return
+				}
+				defer release()
+				if _, err := r.finish(ctx, in); err != nil && ctx.Err() == nil {
+					r.log.Warn("a received transfer could not be finished; its sender or the next start tries again",
+						"transferId", in.id, "error", err)
+				}
+			})
+		}
+	}
+	return nil
+}

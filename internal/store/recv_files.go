@@ -1,0 +1,132 @@
+package store
+
+import (
+	"context"
+	"fmt"
+	"iter"
+	"path/filepath"
+	"strings"
+
+	"jetstream/internal/transfer"
+	"jetstream/triggers"
+)
+
+// recvPage is how many entries are read at a time: a reader that pauses
+// between them holds neither a connection nor an old state of the database.
+const recvPage = 1000
+
+// SaveRecvFiles implements transfer.RecvTx.
+func (t *tx) SaveRecvFiles(sourcePublicKey, transferID string, files []transfer.RecvFile) error {
+	row, err := t.queryRow(`SELECT seq FROM recv_transfers WHERE transfer_id = ? AND source_public_key = ?`,
+		transferID, sourcePublicKey)
+	if err != nil {
+		return err
+	}
+	var seq int64
+	if err := row.Scan(&seq); err != nil {
+		return fmt.Errorf("save entries of received transfer %s: %w", transferID, err)
+	}
+	for i := range files {
+		f := &files[i]
+		if _, err := t.exec(`INSERT OR REPLACE INTO recv_files
+			(transfer, idx, name, size, mode, mod_time, empty_dir, skipped, error, final, real, placed)
+			VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+			seq, f.Index, []byte(f.Name), f.Size, f.Mode, f.ModTime, f.EmptyDir, f.Skipped, f.Error,
+			[]byte(f.Final), []byte(f.Real), f.Placed); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// RecvFiles implements transfer.RecvStore.
+func (v *Received) RecvFiles(ctx context.Context, sourcePublicKey, transferID string, from int64) iter.Seq2[transfer.RecvFile, error] {
+	return func(yield func(transfer.RecvFile, error) bool) {
+		seq, err := v.seqOf(ctx, sourcePublicKey, transferID)
+		if err != nil {
+			yield(transfer.RecvFile{}, err)
+			return
+		}
+		for {
+			page, err := v.filePage(ctx, seq, from)
+			if err != nil {
+				yield(transfer.RecvFile{}, err)
+				return
+			}
+			for _, f := range page {
+				if !yield(f, nil) {
+					return
+				}
+			}
+			if len(page) < recvPage {
+				return
+			}
+			from = page[len(page)-1].Index + 1
+		}
+	}
+}
+
+func (v *Received) filePage(ctx context.Context, seq, from int64) ([]transfer.RecvFile, error) {
+	rows, err := v.db.readers.QueryContext(ctx, `SELECT idx, name, size, mode, mod_time, empty_dir, skipped, error, final, real, placed
+		FROM recv_files WHERE transfer = ? AND idx >= ? ORDER BY idx LIMIT ?`, seq, from, recvPage)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	page := make([]transfer.RecvFile, 0, 64)
+	for rows.Next() {
+		var f transfer.RecvFile
+		if err := rows.Scan(&f.Index, &f.Name, &f.Size, &f.Mode, &f.ModTime, &f.EmptyDir, &f.Skipped, &f.Error,
+			&f.Final, &f.Real, &f.Placed); err != nil {
+			return nil, err
+		}
+		page = append(page, f)
+	}
+	return page, rows.Err()
+}
+
+// RecvCount implements transfer.RecvStore.
+func (v *Received) RecvCount(ctx context.Context, sourcePublicKey, transferID string) (entries, files, bytes int64, err error) {
+	seq, err := v.seqOf(ctx, sourcePublicKey, transferID)
+	if err != nil {
+		return 0, 0, 0, err
+	}
+	err = v.db.readers.QueryRowContext(ctx, `SELECT coalesce(max(idx) + 1, 0), coalesce(sum(NOT empty_dir), 0), coalesce(sum(size), 0)
+		FROM recv_files WHERE transfer = ?`, seq).Scan(&entries, &files, &bytes)
+	return entries, files, bytes, err
+}
+
+// List implements triggers.Lister: subject is what transfer.RecvSubject made.
+func (v *Received) List(ctx context.Context, subject string) iter.Seq2[triggers.ListedFile, error] {
+	return func(yield func(triggers.ListedFile, error) bool) {
+		key, id, ok := strings.Cut(subject, "/")
+		if !ok {
+			yield(triggers.ListedFile{}, fmt.Errorf("%q names no received transfer", subject))
+			return
+		}
+		seq, err := v.seqOf(ctx, key, id)
+		if err != nil {
+			yield(triggers.ListedFile{}, err)
+			return
+		}
+		var root string
+		if err := v.db.readers.QueryRowContext(ctx, `SELECT root FROM recv_transfers WHERE seq = ?`, seq).Scan(&root); err != nil {
+			yield(triggers.ListedFile{}, err)
+			return
+		}
+		for f, err := range v.RecvFiles(ctx, key, id, 0) {
+			if err != nil {
+				yield(triggers.ListedFile{}, err)
+				return
+			}
+			if f.EmptyDir || f.Skipped || !f.Placed {
+				continue
+			}
+			if !yield(triggers.ListedFile{
+				ManifestFile: f.Name, FilePath: filepath.Join(root, filepath.FromSlash(f.Real)), Path: f.Final, Size: f.Size,
+			}, nil) {
+				return
+			}
+		}
+	}
+}

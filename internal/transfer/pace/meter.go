@@ -1,0 +1,64 @@
+// Package pace measures how fast bytes go.
+package pace
+
+import (
+	"sync"
+	"time"
+)
+
+// window is how many seconds a rate is averaged over.
+const window = 5
+
+// Meter measures a rate over the last few seconds. The zero Meter is ready;
+// it is safe for concurrent use.
+type Meter struct {
+	mu      sync.Mutex
+	buckets [window + 1]int64 // bytes by second, a ring
+	last    int64             // the second of the newest bucket
+	first   time.Time         // when the first bytes were added
+}
+
+// Add counts bytes that have just gone.
+func (m *Meter) Add(bytes int64) {
+	now := time.Now()
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.first.IsZero() {
+		m.first = now
+	}
+	m.turn(now)
+	m.buckets[m.last%int64(len(m.buckets))] += bytes
+}
+
+// Rate is the present rate in kbit/s.
+func (m *Meter) Rate() float64 {
+	now := time.Now()
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.first.IsZero() {
+		return 0
+	}
+	m.turn(now)
+	var sum int64
+	for _, n := range m.buckets {
+		sum += n
+	}
+	// The ring holds the present second's part and the full ones before it.
+	span := float64(len(m.buckets)-1) + float64(now.Nanosecond())/1e9
+	span = min(span, max(now.Sub(m.first).Seconds(), 0.05))
+	return float64(sum) * 8 / 1000 / span
+}
+
+// turn empties the buckets of the seconds that have passed.
+func (m *Meter) turn(now time.Time) {
+	second := now.Unix()
+	if second-m.last >= int64(len(m.buckets)) || second < m.last {
+		clear(m.buckets[:])
+		m.last = second
+		return
+	}
+	for m.last < second {
+		m.last++
+		m.buckets[m.last%int64(len(m.buckets))] = 0
+	}
+}

@@ -1,0 +1,170 @@
+package receiver
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"sync"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"jetstream/internal/api"
+	"jetstream/internal/transfer"
+	"jetstream/internal/transfer/wire"
+)
+
+const (
+	// commitBatch is how many complete entries share a transaction, and how
+	// many part files are open for it.
+	commitBatch = 64
+	// syncs is how many files of a batch are brought to disk at a time.
+	syncs = 8
+	// entitledEvery is how often a running transfer's user is looked at.
+	entitledEvery = 5 * time.Second
+)
+
+// committer brings complete entries to disk and records them, in their order,
+// while the session goes on receiving. Whatever has gathered while one batch
+// was under way is the next.
+type committer struct {
+	s     *session
+	queue chan finished
+	stop  context.CancelCauseFunc // of the session
+	dead  chan struct{}           // closed after a failure
+
+	mu  sync.Mutex
+	err error
+}
+
+func newCommitter(s *session, stop context.CancelCauseFunc) *committer {
+	return &committer{s: s, queue: make(chan finished, commitBatch), stop: stop, dead: make(chan struct{})}
+}
+
+// add hands an entry over; after a failure it returns that and closes the file.
+func (c *committer) add(f finished) error {
+	select {
+	case c.queue <- f:
+		return nil
+	case <-c.dead:
+		if f.file != nil {
+			_ = f.file.Close()
+		}
+		return c.failure()
+	}
+}
+
+func (c *committer) failure() error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.err
+}
+
+// run commits until the queue is closed. After a failure it stops the session
+// and only closes files.
+func (c *committer) run(ctx context.Context) {
+	var checked time.Time
+	for f := range c.queue {
+		batch := c.gather(f)
+		err := c.failure()
+		if err == nil && time.Since(checked) > entitledEvery {
+			checked = time.Now()
+			err = c.s.r.entitled(ctx, c.s.row)
+		}
+		if err == nil {
+			err = c.commit(ctx, batch)
+		}
+		for _, f := range batch {
+			if f.file != nil {
+				_ = f.file.Close() // again does no harm
+			}
+		}
+		if err != nil && c.failure() == nil {
+			c.mu.Lock()
+			c.err = err
+			c.mu.Unlock()
+			close(c.dead)
+			c.stop(err)
+		}
+	}
+}
+
+// gather takes what waits behind f.
+func (c *committer) gather(f finished) []finished {
+	batch := []finished{f}
+	for len(batch) < commitBatch {
+		select {
+		case f, ok := <-c.queue:
+			if !ok {
+				return batch
+			}
+			batch = append(batch, f)
+		default:
+			return batch
+		}
+	}
+	return batch
+}
+
+// commit makes a batch durable, then records it.
+func (c *committer) commit(ctx context.Context, batch []finished) error {
+	s := c.s
+	var g errgroup.Group
+	g.SetLimit(syncs)
+	written := false
+	for _, f := range batch {
+		if f.file == nil {
+			continue
+		}
+		written = true
+		g.Go(func() error { return diskError(settle(s.staging, f), shown(s.place.path(f.Name))) })
+	}
+	if err := g.Wait(); err != nil {
+		return err
+	}
+	if written {
+		if err := syncBelow(s.staging, "."); err != nil {
+			return diskError(err, "the directory for part files")
+		}
+	}
+	files, bytes := int64(0), int64(0)
+	records := make([]transfer.RecvFile, len(batch))
+	for i, f := range batch {
+		records[i] = f.RecvFile
+		if f.received() {
+			files, bytes = files+1, bytes+f.Size
+		}
+	}
+	err := s.r.o.Store.Update(ctx, func(tx transfer.RecvTx) error {
+		row, err := tx.RecvTransfer(s.in.key, s.in.id)
+		if err != nil {
+			return err
+		}
+		if row == nil || !row.Processing {
+			return fmt.Errorf("received transfer %s is no longer open", s.in.id)
+		}
+		row.FilesReceived += files
+		row.BytesReceived += bytes
+		row.LastRecvTime = max(row.LastRecvTime, api.Time(s.in.lastRecv.Load()))
+		return errors.Join(tx.SaveRecvTransfer(row), tx.SaveRecvFiles(s.in.key, s.in.id, records))
+	})
+	if err != nil {
+		return err
+	}
+	// A connection that has broken is the session's business.
+	_ = s.conn.Send(wire.TypeProgress, wire.Progress{Files: s.in.files.Add(files), Bytes: s.in.bytes.Load()})
+	return nil
+}
+
+// settle gives a part file its mode and time, brings it to disk and closes it.
+func settle(staging *os.Root, f finished) error {
+	err := f.file.Chmod(os.FileMode(f.Mode))
+	if err == nil {
+		err = staging.Chtimes(partName(f.Index), f.stamp(), f.stamp())
+	}
+	if err == nil {
+		err = f.file.Sync()
+	}
+	return errors.Join(err, f.file.Close())
+}

@@ -1,0 +1,282 @@
+package receiver
+
+import (
+	"context"
+	"crypto/rand"
+	"crypto/sha256"
+	"crypto/subtle"
+	"errors"
+	"net"
+	"runtime/debug"
+	"sync"
+	"time"
+
+	"jetstream/internal/api"
+	"jetstream/internal/transfer"
+	"jetstream/internal/transfer/wire"
+)
+
+// loginTimeout is how long a connection may take, after the handshake, to
+// show that it may send here.
+const loginTimeout = 30 * time.Second
+
+// Limits of what a login gives, in bytes.
+const (
+	maxUsername = 64
+	maxPassword = 1024
+)
+
+// handle serves one connection to its end.
+func (r *Receiver) handle(ctx context.Context, nc net.Conn) {
+	from := nc.RemoteAddr().String()
+	defer func() {
+		if p := recover(); p != nil {
+			_ = nc.Close()
+			r.log.Error("panic while receiving", "from", from, "panic", p, "stack", string(debug.Stack()))
+		}
+	}()
+	if tcp, ok := nc.(*net.TCPConn); ok {
+		_ = tcp.SetKeepAliveConfig(net.KeepAliveConfig{Enable: true, Idle: 30 * time.Second, Interval: 10 * time.Second, Count: 6})
+	}
+	conn, err := wire.Server(ctx, nc, r.o.Identity, r.hello())
+	if err != nil {
+		r.log.Debug("a connection did not become a sender's", "from", from, "error", err)
+		return
+	}
+	stop := context.AfterFunc(ctx, conn.Abort)
+	defer stop()
+	var helpers sync.WaitGroup // goroutines that end when conn is closed
+	defer helpers.Wait()
+	defer conn.Close()
+	conn.Limit(time.Now().Add(loginTimeout))
+	if err := r.converse(ctx, conn, &helpers); err != nil && ctx.Err() == nil {
+		f := failureOf(err)
+		r.log.Debug("a sender's connection ended", "from", from, "code", string(f.Code), "error", err)
+		_ = conn.Send(wire.TypeFailure, f)
+	}
+}
+
+func (r *Receiver) hello() wire.Hello {
+	return wire.Hello{
+		MinVersion: wire.MinVersion, MaxVersion: wire.MaxVersion,
+		ServerUID: r.o.ServerUID, Software: r.o.Software,
+	}
+}
+
+// failureOf says an error to the sender, without its cause.
+func failureOf(err error) wire.Failure {
+	if p, ok := errors.AsType[*wire.ProtocolError](err); ok {
+		return wire.Failure{Code: api.CodeInvalid, Message: p.Reason}
+	}
+	if c, ok := errors.AsType[*wire.ErrCorrupt](err); ok {
+		return wire.Failure{Code: api.CodeUnavailable, Message: c.Error()}
+	}
+	if e, ok := errors.AsType[*api.Error](err); ok {
+		return wire.Failure{Code: e.Code, Message: e.Message, RetryAfterSeconds: int((e.RetryAfter + time.Second - 1) / time.Second)}
+	}
+	return wire.Failure{Code: api.CodeUnavailable, Message: "the receiver could not go on; its log has the cause"}
+}
+
+// converse reads what the sender wants: a ticket first if it has none, then to
+// send or to cancel one transfer.
+func (r *Receiver) converse(ctx context.Context, conn *wire.Conn, helpers *sync.WaitGroup) error {
+	loggedIn := false
+	for {
+		h, payload, err := conn.Read(nil)
+		if err != nil {
+			return err
+		}
+		switch h.Type {
+		case wire.TypeLogin:
+			if loggedIn {
+				return &wire.ProtocolError{Reason: "a connection may log in once"}
+			}
+			loggedIn = true
+			if err := r.login(ctx, conn, payload); err != nil {
+				return err
+			}
+		case wire.TypeOpen:
+			return r.open(ctx, conn, helpers, payload)
+		case wire.TypeCancel:
+			return r.cancel(ctx, conn, payload)
+		default:
+			return &wire.ProtocolError{Reason: "the sender did not open a transfer"}
+		}
+	}
+}
+
+// login trades user and password for a ticket of one transfer. Asking again
+// for the same transfer and user gives a new ticket: the sender may have lost
+// the former answer.
+func (r *Receiver) login(ctx context.Context, conn *wire.Conn, payload []byte) error {
+	var l wire.Login
+	if err := wire.Decode(payload, &l); err != nil {
+		return err
+	}
+	if !api.IsID(l.TransferID) || len(l.Username) > maxUsername || len(l.Password) > maxPassword {
+		return &wire.ProtocolError{Reason: "the login is malformed"}
+	}
+	user, err := r.o.Accounts.Login(ctx, l.Username, l.Password, conn.RemoteAddr().String())
+	if err != nil {
+		return err
+	}
+	ticket := make([]byte, 32)
+	_, _ = rand.Read(ticket) // never fails
+	hash := sha256.Sum256(ticket)
+	err = r.o.Store.Update(ctx, func(tx transfer.RecvTx) error {
+		row, err := tx.RecvTransfer(conn.PeerKey(), l.TransferID)
+		if err != nil {
+			return err
+		}
+		if row == nil {
+			row = &transfer.RecvTransfer{
+				TransferID: l.TransferID, Username: user.Name, SourcePublicKey: conn.PeerKey(),
+				DestinationPath: "/", TicketHash: hash[:],
+			}
+			row.SourceIP, row.SourcePort = address(conn)
+			return r.move(tx, row, transfer.StatusReceiving, "")
+		}
+		if row.Username != user.Name {
+			return api.Errorf(api.CodeForbidden, "transfer %s belongs to another user of this server", l.TransferID)
+		}
+		row.TicketHash = hash[:]
+		return tx.SaveRecvTransfer(row)
+	})
+	if err != nil {
+		return err
+	}
+	return conn.Send(wire.TypeTicket, wire.Ticket{Ticket: ticket})
+}
+
+func address(conn *wire.Conn) (ip string, port int) {
+	if a, ok := conn.RemoteAddr().(*net.TCPAddr); ok {
+		return a.IP.String(), a.Port
+	}
+	return "", 0
+}
+
+// authorize finds the transfer that a ticket is for.
+func (r *Receiver) authorize(ctx context.Context, conn *wire.Conn, transferID string, ticket []byte) (*transfer.RecvTransfer, error) {
+	refused := api.Errorf(api.CodeUnauthorized, "the ticket of the transfer is not valid here; create the transfer again")
+	if !api.IsID(transferID) || len(ticket) != 32 {
+		return nil, refused
+	}
+	row, err := r.row(ctx, conn.PeerKey(), transferID)
+	if err != nil {
+		return nil, err
+	}
+	hash := sha256.Sum256(ticket)
+	if row == nil || subtle.ConstantTimeCompare(hash[:], row.TicketHash) != 1 {
+		return nil, refused
+	}
+	return row, nil
+}
+
+// row reads a transfer's row as it is now, nil when there is none.
+func (r *Receiver) row(ctx context.Context, key, id string) (row *transfer.RecvTransfer, err error) {
+	err = r.o.Store.Update(ctx, func(tx transfer.RecvTx) error {
+		row, err = tx.RecvTransfer(key, id)
+		return err
+	})
+	return row, err
+}
+
+// entitled tells whether the user who authorized the transfer still may. A
+// user made anew under the name is another one.
+func (r *Receiver) entitled(ctx context.Context, row *transfer.RecvTransfer) error {
+	u, err := r.o.Accounts.User(ctx, row.Username)
+	gone := errors.Is(err, &api.Error{Code: api.CodeNotFound})
+	switch {
+	case gone || err == nil && u.CreateTime > row.StartTime:
+		return failf(nil, "user %s, who authorized the transfer, was removed", row.Username)
+	case err != nil:
+		return err
+	case u.Disabled:
+		return failf(nil, "user %s, who authorized the transfer, was disabled", row.Username)
+	}
+	return nil
+}
+
+// open serves a transfer: to its end, or until the connection breaks.
+func (r *Receiver) open(ctx context.Context, conn *wire.Conn, helpers *sync.WaitGroup, payload []byte) error {
+	var o wire.Open
+	if err := wire.Decode(payload, &o); err != nil {
+		return err
+	}
+	if _, err := r.authorize(ctx, conn, o.TransferID, o.Ticket); err != nil {
+		return err
+	}
+	conn.Limit(time.Time{})
+	in := r.incoming(conn.PeerKey(), o.TransferID)
+	ctx, release, err := in.claim(ctx)
+	if err != nil {
+		return err
+	}
+	defer release()
+	// Again, now that nobody else works on it.
+	row, err := r.authorize(ctx, conn, o.TransferID, o.Ticket)
+	if err != nil {
+		return err
+	}
+	if !row.Processing {
+		r.forget(in)
+		return conn.Send(wire.TypeOutcome, outcome(row))
+	}
+	row.SourceIP, row.SourcePort = address(conn)
+	s := &session{r: r, conn: conn, in: in, row: row, helpers: helpers}
+	end, err := s.receive(ctx, o)
+	if e, ok := errors.AsType[*ended](err); ok {
+		if e.cause != nil {
+			r.log.Warn("a transfer ends at the receiver", "transferId", in.id, "message", e.message, "error", e.cause)
+		}
+		// Saved whatever happens to the connection meanwhile.
+		end, err = r.end(context.WithoutCancel(ctx), in, e.status, e.message)
+	}
+	if err != nil {
+		now := api.Now()
+		row.LastErrorTime, row.LastRecvTime = now, api.Time(in.lastRecv.Load())
+		if err := r.o.Store.SaveRecvProgress(context.WithoutCancel(ctx), row); err != nil {
+			r.log.Warn("a received transfer could not be saved", "transferId", in.id, "error", err)
+		}
+		return err
+	}
+	return conn.Send(wire.TypeOutcome, outcome(&end))
+}
+
+func outcome(row *transfer.RecvTransfer) wire.Outcome {
+	return wire.Outcome{
+		Status: string(row.Status), Message: row.ErrorMessage,
+		Files: row.FilesReceived, Bytes: row.BytesReceived,
+	}
+}
+
+// cancel ends a transfer that its sender gave up.
+func (r *Receiver) cancel(ctx context.Context, conn *wire.Conn, payload []byte) error {
+	var c wire.Cancel
+	if err := wire.Decode(payload, &c); err != nil {
+		return err
+	}
+	if _, err := r.authorize(ctx, conn, c.TransferID, c.Ticket); err != nil {
+		return err
+	}
+	in := r.incoming(conn.PeerKey(), c.TransferID)
+	ctx, release, err := in.claim(ctx)
+	if err != nil {
+		return err
+	}
+	defer release()
+	e := cancelled(c)
+	row, err := r.end(context.WithoutCancel(ctx), in, e.status, e.message)
+	if err != nil {
+		return err
+	}
+	return conn.Send(wire.TypeOutcome, outcome(&row))
+}
+
+// cancelled is how a transfer ends that its sender gave up.
+func cancelled(c wire.Cancel) *ended {
+	if c.Status == string(transfer.StatusCancelled) {
+		return &ended{status: transfer.StatusCancelled, message: "cancelled by the sender"}
+	}
+	return &ended{status: transfer.StatusError, message: "the sender gave up: " + wire.Clean(c.Message)}
+}

@@ -1,0 +1,146 @@
+package receiver
+
+import (
+	"context"
+	"sync"
+	"sync/atomic"
+
+	"jetstream/internal/api"
+	"jetstream/internal/transfer"
+	"jetstream/internal/transfer/pace"
+)
+
+// incoming is what this process knows of an unfinished transfer beyond its
+// row: who works on it, the file that was cut off, and live numbers.
+type incoming struct {
+	key, id string // sending server's public key, transfer id
+
+	mu   sync.Mutex
+	stop context.CancelFunc // of the one who works on it or waits to
+	gate chan struct{}      // holds a token while somebody works on it
+
+	// partial belongs to whoever holds the gate.
+	partial partial
+
+	bytes    atomic.Int64 // verified and written, of the whole transfer
+	files    atomic.Int64 // verified and recorded
+	counted  atomic.Bool  // bytes and files are set
+	lastRecv atomic.Int64 // api.Time
+	meter    pace.Meter
+}
+
+// partial is a file whose part file holds the first offset bytes.
+type partial struct {
+	entry  transfer.RecvFile
+	offset int64 // 0: there is none
+}
+
+func (r *Receiver) incoming(key, id string) *incoming {
+	subject := transfer.RecvSubject(key, id)
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	in := r.live[subject]
+	if in == nil {
+		in = &incoming{key: key, id: id, gate: make(chan struct{}, 1)}
+		r.live[subject] = in
+	}
+	return in
+}
+
+// forget drops what is known of a transfer that has ended.
+func (r *Receiver) forget(in *incoming) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	subject := transfer.RecvSubject(in.key, in.id)
+	if r.live[subject] == in {
+		delete(r.live, subject)
+	}
+}
+
+// claim makes the caller the only one to work on the transfer: whoever does or
+// waits to is told to stop, for a newer connection stands for an older one that
+// may be half dead. The returned context ends when the caller is replaced.
+func (in *incoming) claim(parent context.Context) (ctx context.Context, release func(), err error) {
+	ctx, cancel := context.WithCancel(parent)
+	in.mu.Lock()
+	if in.stop != nil {
+		in.stop()
+	}
+	in.stop = cancel
+	in.mu.Unlock()
+	select {
+	case in.gate <- struct{}{}:
+	case <-ctx.Done():
+		cancel()
+		return nil, nil, ctx.Err()
+	}
+	return ctx, func() { cancel(); <-in.gate }, nil
+}
+
+// note counts data that has just been verified and written.
+func (in *incoming) note(bytes int) {
+	in.bytes.Add(int64(bytes))
+	in.meter.Add(int64(bytes))
+	in.lastRecv.Store(int64(api.Now()))
+}
+
+// overlay fills in the live numbers.
+func (r *Receiver) overlay(t *transfer.RecvTransfer) {
+	if !t.Processing {
+		return
+	}
+	r.mu.Lock()
+	in := r.live[transfer.RecvSubject(t.SourcePublicKey, t.TransferID)]
+	r.mu.Unlock()
+	if in == nil {
+		return
+	}
+	if in.counted.Load() {
+		t.FilesReceived, t.BytesReceived = in.files.Load(), in.bytes.Load()
+	}
+	t.LastRecvTime = max(t.LastRecvTime, api.Time(in.lastRecv.Load()))
+	t.Rate = in.meter.Rate()
+}
+
+// Transfer returns a received transfer, as far as username (empty: anybody)
+// may see it, with its live numbers. Codes: notFound.
+func (r *Receiver) Transfer(ctx context.Context, transferID, username string) (transfer.RecvTransfer, error) {
+	t, err := r.o.Store.RecvTransfer(ctx, transferID, username)
+	if err != nil {
+		return t, err
+	}
+	r.overlay(&t)
+	return t, nil
+}
+
+// Transfers lists received transfers, newest first, with their live numbers;
+// more tells that the list goes on.
+func (r *Receiver) Transfers(ctx context.Context, p transfer.Page) (list []transfer.RecvTransfer, more bool, err error) {
+	limit := p.Limit
+	p.Limit++
+	if list, err = r.o.Store.RecvTransfers(ctx, p); err != nil {
+		return nil, false, err
+	}
+	if len(list) > limit {
+		list, more = list[:limit], true
+	}
+	for i := range list {
+		r.overlay(&list[i])
+	}
+	return list, more, nil
+}
+
+// Files lists the recorded entries of a received transfer from an index on;
+// more tells that the list goes on.
+func (r *Receiver) Files(ctx context.Context, t transfer.RecvTransfer, from int64, limit int) (list []transfer.RecvFile, more bool, err error) {
+	for f, err := range r.o.Store.RecvFiles(ctx, t.SourcePublicKey, t.TransferID, from) {
+		if err != nil {
+			return nil, false, err
+		}
+		if len(list) == limit {
+			return list, true, nil
+		}
+		list = append(list, f)
+	}
+	return list, false, nil
+}

@@ -1,0 +1,309 @@
+package receiver
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path"
+	"strings"
+	"time"
+
+	"jetstream/internal/account"
+	"jetstream/internal/api"
+	"jetstream/internal/transfer"
+)
+
+// maxDirs is how many directories a placer remembers.
+const maxDirs = 4096
+
+// errTaken tells that something has the name that must not be replaced.
+var errTaken = errors.New("the name is taken")
+
+// placer gives received files their final names below the user's sandbox. It
+// belongs to one goroutine, except for path.
+type placer struct {
+	box     *account.Sandbox
+	target  string // destinationPath
+	staging string // below the sandbox
+	// dirs maps directories as the user sees them to the real ones.
+	dirs map[string]string
+	// dirty are real directories with names that are not yet durable.
+	dirty map[string]struct{}
+}
+
+func newPlacer(box *account.Sandbox, row *transfer.RecvTransfer) *placer {
+	return &placer{
+		box: box, target: row.DestinationPath, staging: row.Staging,
+		dirs: map[string]string{}, dirty: map[string]struct{}{},
+	}
+}
+
+// path is where the user sees an entry of that name.
+func (p *placer) path(name string) string { return path.Join("/", p.target, name) }
+
+// exists tells whether something is at a path of the user's. What stands in
+// the way of looking is found again when the file is placed.
+func (p *placer) exists(userPath string) (bool, error) {
+	rel, err := p.box.Resolve(userPath, false)
+	if err != nil {
+		if isExhausted(err) {
+			return false, err
+		}
+		return false, nil
+	}
+	_, err = p.box.Root.Lstat(rel)
+	if isExhausted(err) {
+		return false, err
+	}
+	return err == nil, nil
+}
+
+// dir makes a directory of the user's, with its parents, and returns where it
+// really is. Links inside the sandbox are followed; one that leaves it ends
+// the transfer.
+func (p *placer) dir(userDir string) (rel string, err error) {
+	if userDir == "/" {
+		return ".", nil
+	}
+	if rel, ok := p.dirs[userDir]; ok {
+		return rel, nil
+	}
+	parent, err := p.dir(path.Dir(userDir))
+	if err != nil {
+		return "", err
+	}
+	rel = path.Join(parent, path.Base(userDir))
+	info, err := p.box.Root.Lstat(rel)
+	if errors.Is(err, fs.ErrNotExist) {
+		err = p.box.Root.Mkdir(rel, 0o755)
+		if err == nil || errors.Is(err, fs.ErrExist) {
+			p.dirty[parent] = struct{}{}
+			info, err = p.box.Root.Lstat(rel)
+		}
+	}
+	if err == nil && info.Mode()&fs.ModeSymlink != 0 {
+		rel, err = p.box.Resolve(userDir, true)
+		if e, ok := errors.AsType[*api.Error](err); ok {
+			return "", failf(e.Err, "%s", e.Message)
+		}
+		if err == nil {
+			info, err = p.box.Root.Stat(rel)
+		}
+	}
+	if err != nil {
+		return "", diskError(err, "the directory "+shown(userDir))
+	}
+	if !info.IsDir() {
+		return "", failf(nil, "%s is in the way of a directory of that name", shown(userDir))
+	}
+	if len(p.dirs) >= maxDirs {
+		clear(p.dirs)
+	}
+	p.dirs[userDir] = rel
+	return rel, nil
+}
+
+// choose decides an entry's final name and sets Final and Real, or Skipped.
+// taken holds the real names chosen already that are not on disk yet.
+func (p *placer) choose(f *transfer.RecvFile, conflict string, taken map[string]struct{}) error {
+	final := p.path(f.Name)
+	dir, err := p.dir(path.Dir(final))
+	if err != nil {
+		return err
+	}
+	free := func(name string) (bool, error) {
+		if _, chosen := taken[path.Join(dir, name)]; chosen {
+			return false, nil
+		}
+		_, err := p.box.Root.Lstat(path.Join(dir, name))
+		if errors.Is(err, fs.ErrNotExist) {
+			return true, nil
+		}
+		return false, diskError(err, shown(final))
+	}
+	name := path.Base(final)
+	if !f.EmptyDir && conflict != "overwrite" {
+		ok, err := free(name)
+		switch {
+		case err != nil:
+			return err
+		case ok:
+		case conflict == "skip":
+			f.Skipped = true
+			return nil
+		case conflict == "fail":
+			return failf(nil, "%s exists already at the receiver", shown(final))
+		default:
+			if name, err = numbered(name, free); err != nil {
+				return err
+			}
+		}
+	}
+	f.Final, f.Real = path.Join(path.Dir(final), name), path.Join(dir, name)
+	taken[f.Real] = struct{}{}
+	return nil
+}
+
+// numbered finds a free name like "reel (1).mov".
+func numbered(name string, free func(string) (bool, error)) (string, error) {
+	ext := path.Ext(name)
+	if ext == name { // .profile
+		ext = ""
+	}
+	stem := strings.TrimSuffix(name, ext)
+	for n := 1; n < 100_000; n++ {
+		suffix := fmt.Sprintf(" (%d)%s", n, ext)
+		// A name that is as long as file systems take loses its end.
+		candidate := stem[:min(len(stem), max(0, maxComponent-len(suffix)))] + suffix
+		if ok, err := free(candidate); ok || err != nil {
+			return candidate, err
+		}
+	}
+	return "", failf(nil, "no free name for %s was found at the receiver", shown(name))
+}
+
+// put gives an entry the name that was chosen. It may have been done before a
+// crash: then it finds that out. errTaken tells that the name must be chosen
+// anew.
+func (p *placer) put(f *transfer.RecvFile, conflict string) error {
+	p.dirty[path.Dir(f.Real)] = struct{}{}
+	if f.EmptyDir {
+		return p.putDir(f)
+	}
+	root, part := p.box.Root, path.Join(p.staging, partName(f.Index))
+	own, err := root.Lstat(part)
+	if errors.Is(err, fs.ErrNotExist) {
+		return p.checkPlaced(f)
+	}
+	there, thereErr := root.Lstat(f.Real)
+	switch {
+	case err != nil:
+	case thereErr == nil && os.SameFile(own, there): // linked before a crash
+		err = root.Remove(part)
+	case thereErr == nil && conflict != "overwrite":
+		return errTaken
+	case thereErr == nil && there.IsDir():
+		return failf(nil, "a directory is in the way at %s", shown(f.Final))
+	case conflict == "overwrite":
+		err = root.Rename(part, f.Real)
+	default:
+		err = p.link(part, f.Real)
+	}
+	if isOtherDevice(err) {
+		err = p.copy(f, part, conflict)
+	}
+	if errors.Is(err, errTaken) {
+		return err
+	}
+	return diskError(err, shown(f.Final))
+}
+
+// link moves a file to a name that nothing has, and replaces nothing that
+// gets it meanwhile, where the file system has hard links.
+func (p *placer) link(from, to string) error {
+	root := p.box.Root
+	err := root.Link(from, to)
+	switch {
+	case err == nil:
+		return root.Remove(from)
+	case errors.Is(err, fs.ErrExist):
+		return errTaken
+	case errors.Is(err, fs.ErrNotExist) || isFull(err) || isOtherDevice(err):
+		return err
+	}
+	if _, there := root.Lstat(to); there == nil {
+		return errTaken
+	}
+	return root.Rename(from, to)
+}
+
+// copy is put for a target on another file system, such as a mount below the
+// sandbox.
+func (p *placer) copy(f *transfer.RecvFile, part, conflict string) (err error) {
+	root := p.box.Root
+	temp := path.Join(path.Dir(f.Real), path.Base(p.staging)+"."+partName(f.Index))
+	if err := root.Remove(temp); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	if err := root.Chmod(part, 0o600); err != nil {
+		return err
+	}
+	from, err := root.Open(part)
+	if err != nil {
+		return err
+	}
+	defer from.Close()
+	to, err := root.OpenFile(temp, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	if err != nil {
+		return err
+	}
+	_, err = io.Copy(to, from)
+	if err == nil {
+		err = to.Chmod(os.FileMode(f.Mode))
+	}
+	if err == nil {
+		err = root.Chtimes(temp, time.Unix(0, f.ModTime), time.Unix(0, f.ModTime))
+	}
+	if err == nil {
+		err = to.Sync()
+	}
+	if err = errors.Join(err, to.Close()); err == nil {
+		if conflict == "overwrite" {
+			err = root.Rename(temp, f.Real)
+		} else {
+			err = p.link(temp, f.Real)
+		}
+	}
+	if err != nil {
+		_ = root.Remove(temp)
+		return err
+	}
+	return root.Remove(part)
+}
+
+// checkPlaced tells whether a file without part file has been placed before a
+// crash.
+func (p *placer) checkPlaced(f *transfer.RecvFile) error {
+	info, err := p.box.Root.Lstat(f.Real)
+	if err == nil && info.Mode().IsRegular() && info.Size() == f.Size {
+		// File systems keep times to 2 s at worst.
+		if d := info.ModTime().Sub(time.Unix(0, f.ModTime)); d > -2*time.Second && d < 2*time.Second {
+			return nil
+		}
+	}
+	return failf(err, "the received data of %s were removed before they got their final name; send it again", shown(f.Final))
+}
+
+func (p *placer) putDir(f *transfer.RecvFile) error {
+	root := p.box.Root
+	info, err := root.Lstat(f.Real)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		if err = root.Mkdir(f.Real, 0o755); err == nil {
+			err = root.Chmod(f.Real, os.FileMode(f.Mode)|0o700)
+		}
+		if err == nil {
+			err = root.Chtimes(f.Real, time.Unix(0, f.ModTime), time.Unix(0, f.ModTime))
+		}
+	case err != nil || info.IsDir():
+	default: // a link to a directory will do
+		_, err = p.dir(f.Final)
+		if _, ok := errors.AsType[*ended](err); ok {
+			return err
+		}
+	}
+	return diskError(err, "the directory "+shown(f.Final))
+}
+
+// sync makes the names given since the last sync durable.
+func (p *placer) sync() error {
+	for dir := range p.dirty {
+		if err := syncBelow(p.box.Root, dir); err != nil {
+			return diskError(err, "the directory "+shown("/"+dir))
+		}
+	}
+	clear(p.dirty)
+	return nil
+}

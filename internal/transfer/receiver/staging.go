@@ -1,0 +1,108 @@
+package receiver
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path"
+	"strconv"
+)
+
+// partName is the name of an entry's part file.
+func partName(index int64) string { return strconv.FormatInt(index, 10) + ".part" }
+
+// makeStaging makes the directory rel below root anew, with mode 0700, and
+// opens it. Whatever has its name is removed before, never followed.
+func makeStaging(root *os.Root, rel string) (*os.Root, error) {
+	if err := root.RemoveAll(rel); err != nil {
+		return nil, err
+	}
+	if err := root.Mkdir(rel, 0o700); err != nil {
+		return nil, err
+	}
+	if err := syncBelow(root, path.Dir(rel)); err != nil {
+		return nil, err
+	}
+	return openStaging(root, rel)
+}
+
+// openStaging opens the directory that makeStaging made. A link or anything
+// else in its place is an error.
+func openStaging(root *os.Root, rel string) (*os.Root, error) {
+	named, err := root.Lstat(rel)
+	if err != nil {
+		return nil, err
+	}
+	if !named.IsDir() {
+		return nil, &fs.PathError{Op: "open", Path: rel, Err: errors.New("something else is in the place of the directory of part files")}
+	}
+	staging, err := root.OpenRoot(rel)
+	if err != nil {
+		return nil, err
+	}
+	opened, err := staging.Stat(".")
+	if err == nil && !os.SameFile(named, opened) {
+		err = &fs.PathError{Op: "open", Path: rel, Err: errors.New("the directory of part files was exchanged")}
+	}
+	if err == nil {
+		err = ours(opened)
+	}
+	if err != nil {
+		return nil, errors.Join(err, staging.Close())
+	}
+	return staging, nil
+}
+
+// removeStaging removes the directory rel below dir with all part files.
+func removeStaging(dir, rel string) error {
+	root, err := os.OpenRoot(dir)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	return errors.Join(root.RemoveAll(rel), root.Close())
+}
+
+// createPart makes an entry's part file; a leftover of its name is removed.
+func createPart(staging *os.Root, index int64) (*os.File, error) {
+	const flags = os.O_WRONLY | os.O_CREATE | os.O_EXCL
+	f, err := staging.OpenFile(partName(index), flags, 0o600)
+	if errors.Is(err, fs.ErrExist) {
+		if err := staging.Remove(partName(index)); err != nil {
+			return nil, err
+		}
+		f, err = staging.OpenFile(partName(index), flags, 0o600)
+	}
+	return f, err
+}
+
+// reopenPart opens a part file that holds size bytes at least and cuts it
+// there.
+func reopenPart(staging *os.Root, index, size int64) (*os.File, error) {
+	name := partName(index)
+	named, err := staging.Lstat(name)
+	if err != nil {
+		return nil, err
+	}
+	if !named.Mode().IsRegular() || named.Size() < size {
+		return nil, fmt.Errorf("part file %s is not what was written", name)
+	}
+	f, err := staging.OpenFile(name, os.O_WRONLY, 0)
+	if err != nil {
+		return nil, err
+	}
+	opened, err := f.Stat()
+	if err == nil && !os.SameFile(named, opened) {
+		err = fmt.Errorf("part file %s was exchanged", name)
+	}
+	if err == nil {
+		err = f.Truncate(size)
+	}
+	if err != nil {
+		return nil, errors.Join(err, f.Close())
+	}
+	return f, nil
+}
