@@ -45,6 +45,9 @@ func TestFromLocal(t *testing.T) {
 	if got, err := account.FromLocal(root, p.at("srv/box/reel")); err != nil || got != "/"+filepath.ToSlash(strings.TrimPrefix(p.at("srv/box/reel"), root)) {
 		t.Errorf("below the root of the machine: %q, %v", got, err)
 	}
+	if got, err := account.FromLocal(p.at("gone/box"), p.at("gone/box/x")); err != nil || got != "/x" {
+		t.Errorf("below a sandbox that cannot be looked at: %q, %v", got, err)
+	}
 	if got, err := account.FromLocal(root, root); err != nil || got != "/" {
 		t.Errorf("the root itself: %q, %v", got, err)
 	}
