@@ -25,7 +25,8 @@ func userRegistry(t *testing.T) *api.Registry {
 	return api.NewRegistry(userCommands(Deps{Accounts: account.New(db.Accounts(), account.Options{})})...)
 }
 
-func callUsers(t *testing.T, r *api.Registry, name string, params any) (api.Outcome, error) {
+// do carries a command out as its caller would, parameters bound.
+func do(t *testing.T, r *api.Registry, name string, params any) (api.Outcome, error) {
 	t.Helper()
 	c, ok := r.Find(name)
 	if !ok {
@@ -36,7 +37,7 @@ func callUsers(t *testing.T, r *api.Registry, name string, params any) (api.Outc
 
 func TestCreateUserAnswersWithoutSecrets(t *testing.T) {
 	r := userRegistry(t)
-	out, err := callUsers(t, r, "createUser", createUserParams{Name: "bob@site", Password: "hush-hush", Superuser: true, Sandbox: "/srv/bob"})
+	out, err := do(t, r, "createUser", createUserParams{Name: "bob@site", Password: "hush-hush", Superuser: true, Sandbox: "/srv/bob"})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -57,7 +58,7 @@ func TestCreateUserAnswersWithoutSecrets(t *testing.T) {
 	if shown := string(c.Request(map[string]json.RawMessage{"name": json.RawMessage(`"bob"`), "password": json.RawMessage(`"hush-hush"`)})); strings.Contains(shown, "hush") {
 		t.Errorf("the command as logs see it tells the password: %s", shown)
 	}
-	if _, err := callUsers(t, r, "createUser", createUserParams{Name: "BOB@site", Password: "p"}); api.ErrorOf(err).Code != api.CodeConflict {
+	if _, err := do(t, r, "createUser", createUserParams{Name: "BOB@site", Password: "p"}); api.ErrorOf(err).Code != api.CodeConflict {
 		t.Errorf("the same name again: %v", err)
 	}
 }
@@ -74,7 +75,7 @@ func TestGetUsersInPages(t *testing.T) {
 	r := userRegistry(t)
 	list := func(cursor string) (names []string, next *string) {
 		t.Helper()
-		out, err := callUsers(t, r, "getUsers", getUsersParams{api.ListParams{Limit: 2, Cursor: cursor}})
+		out, err := do(t, r, "getUsers", getUsersParams{api.ListParams{Limit: 2, Cursor: cursor}})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -97,7 +98,7 @@ func TestGetUsersInPages(t *testing.T) {
 		t.Errorf("no users: %v, %v", names, next)
 	}
 	for _, name := range []string{"a", "b", "c", "d"} {
-		if _, err := callUsers(t, r, "createUser", createUserParams{Name: name, Password: "p"}); err != nil {
+		if _, err := do(t, r, "createUser", createUserParams{Name: name, Password: "p"}); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -110,7 +111,7 @@ func TestGetUsersInPages(t *testing.T) {
 		t.Errorf("pages hold %s, then cursor %v", got, end)
 	}
 	for _, bad := range []string{"!", "Li4v", "bm9ib2R5"} { // no base64url; "../"; nobody
-		if _, err := callUsers(t, r, "getUsers", getUsersParams{api.ListParams{Limit: 2, Cursor: bad}}); api.ErrorOf(err) == nil || api.ErrorOf(err).Code != api.CodeInvalid {
+		if _, err := do(t, r, "getUsers", getUsersParams{api.ListParams{Limit: 2, Cursor: bad}}); api.ErrorOf(err) == nil || api.ErrorOf(err).Code != api.CodeInvalid {
 			t.Errorf("cursor %q: %v", bad, err)
 		}
 	}
