@@ -105,7 +105,7 @@ func (g *Gateway) carryOut(w http.ResponseWriter, r *http.Request, b *binder, pa
 	caller, loggedIn := api.CallerOf(ctx)
 	rec := &middleware.Record{Command: b.command, Caller: caller, Params: params, Status: api.CodeSuccess}
 	reply := api.Reply{Status: api.CodeSuccess}
-	status := 0
+	var status int
 
 	out, err := g.do(ctx, b, params)
 	if err != nil {

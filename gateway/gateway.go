@@ -10,6 +10,7 @@ import (
 	"context"
 	"log/slog"
 	"net/http"
+	"strings"
 	"time"
 
 	"github.com/go-chi/chi/v5"
@@ -148,13 +149,13 @@ func (g *Gateway) notFound(w http.ResponseWriter, r *http.Request) {
 }
 
 func (g *Gateway) methodNotAllowed(w http.ResponseWriter, r *http.Request) {
-	var allowed string
+	var allowed strings.Builder
 	for _, m := range []string{"GET", "POST", "PATCH", "PUT", "DELETE"} {
 		if g.router.Match(chi.NewRouteContext(), m, r.URL.Path) {
 			w.Header().Add("Allow", m)
-			allowed += " " + m
+			allowed.WriteString(" " + m)
 		}
 	}
 	middleware.FailStatus(w, r, g.log, http.StatusMethodNotAllowed, api.Errorf(api.CodeInvalid,
-		"%.200q does not take %.20q, but%s", r.URL.Path, r.Method, allowed))
+		"%.200q does not take %.20q, but%s", r.URL.Path, r.Method, allowed.String()))
 }

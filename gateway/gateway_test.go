@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -424,11 +425,7 @@ func FuzzParseObject(f *testing.F) {
 					}
 				}
 			case []any:
-				for _, e := range v {
-					if hasNull(e) {
-						return true
-					}
-				}
+				return slices.ContainsFunc(v, hasNull)
 			}
 			return false
 		}

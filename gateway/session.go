@@ -49,7 +49,7 @@ func (g *Gateway) closeSession(w http.ResponseWriter, r *http.Request) {
 }
 
 func (g *Gateway) cookie(value string, maxAge int) *http.Cookie {
-	return &http.Cookie{
+	return &http.Cookie{ //nolint:gosec // Secure follows TLS: without it a browser would drop the cookie
 		Name: middleware.SessionCookie, Value: value, Path: "/", MaxAge: maxAge,
 		HttpOnly: true, Secure: g.o.Secure, SameSite: http.SameSiteStrictMode,
 	}
