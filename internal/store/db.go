@@ -53,8 +53,8 @@ func Open(ctx context.Context, dir string) (*DB, error) {
 	path := filepath.Join(dir, File)
 	if f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600); err != nil {
 		return nil, fmt.Errorf("open database: %w", err)
-	} else if err := f.Close(); err != nil {
-		return nil, err
+	} else if err := errors.Join(giveToOwner(f, dir), f.Close()); err != nil {
+		return nil, fmt.Errorf("open database: %w", err)
 	}
 	dsn := (&url.URL{Scheme: "file", Path: filepath.ToSlash(path)}).String() +
 		"?_pragma=busy_timeout(10000)&_pragma=journal_mode(WAL)&_pragma=foreign_keys(1)"

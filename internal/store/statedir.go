@@ -9,8 +9,8 @@ import (
 )
 
 // PrepareDir makes state directory dir (mode 0700) if it is missing and checks
-// that nobody else can write to it: it must belong to the caller or root, and
-// group and others must not write. What it cannot mend it says.
+// that nobody else can write to it: it must belong to the caller (root may use
+// anybody's), and group and others must not write. What it cannot mend it says.
 func PrepareDir(dir string) error {
 	if !filepath.IsAbs(dir) {
 		return fmt.Errorf("state directory %s must be an absolute path", dir)

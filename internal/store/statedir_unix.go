@@ -16,13 +16,30 @@ func ownedSafely(info os.FileInfo) error {
 	if !ok {
 		return nil
 	}
-	if me := os.Geteuid(); int(st.Uid) != me && st.Uid != 0 {
-		return fmt.Errorf("belongs to user %d, not to this one (%d) or root; run as its owner or choose another with --persistent-state-dir", st.Uid, me)
+	if me := os.Geteuid(); me != 0 && int(st.Uid) != me && st.Uid != 0 {
+		return fmt.Errorf("belongs to user %d, not to this one (%d); run as its owner or root, or choose another with --persistent-state-dir", st.Uid, me)
 	}
 	if perm := info.Mode().Perm(); perm&0o022 != 0 {
 		return fmt.Errorf("may be written by others (mode %04o); run chmod 0700 on it", perm)
 	}
 	return nil
+}
+
+// giveToOwner lets root work on another user's state directory without leaving
+// files there that the owner cannot use.
+func giveToOwner(f *os.File, dir string) error {
+	if os.Geteuid() != 0 {
+		return nil
+	}
+	info, err := os.Stat(dir)
+	if err != nil {
+		return err
+	}
+	st, ok := info.Sys().(*syscall.Stat_t)
+	if !ok || st.Uid == 0 {
+		return nil
+	}
+	return f.Chown(int(st.Uid), int(st.Gid))
 }
 
 // lockFile takes an advisory lock that the kernel frees with the process.

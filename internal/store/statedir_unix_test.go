@@ -1,11 +1,13 @@
+//go:build unix
+
 package store
 
 import (
 	"errors"
 	"os"
 	"path/filepath"
-	"runtime"
 	"strings"
+	"syscall"
 	"testing"
 )
 
@@ -36,7 +38,7 @@ func TestPrepareDir(t *testing.T) {
 	if err := PrepareDir(fresh); err != nil {
 		t.Fatal(err)
 	}
-	if info, err := os.Stat(fresh); err != nil || runtime.GOOS != "windows" && info.Mode().Perm() != 0o700 {
+	if info, err := os.Stat(fresh); err != nil || info.Mode().Perm() != 0o700 {
 		t.Fatalf("made with %v (%v)", info.Mode(), err)
 	}
 	file := filepath.Join(base, "file")
@@ -47,9 +49,6 @@ func TestPrepareDir(t *testing.T) {
 		if err := PrepareDir(dir); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: %v", dir, err)
 		}
-	}
-	if runtime.GOOS == "windows" {
-		return
 	}
 	open := filepath.Join(base, "open")
 	if err := os.Mkdir(open, 0o700); err != nil {
@@ -71,7 +70,18 @@ func TestPrepareDir(t *testing.T) {
 	if err := os.Chown(foreign, 12345, 12345); err != nil {
 		t.Fatal(err)
 	}
-	if err := PrepareDir(foreign); err == nil || !strings.Contains(err.Error(), "belongs to user 12345") {
-		t.Errorf("foreign: %v", err)
+	if err := PrepareDir(foreign); err != nil {
+		t.Errorf("root at a foreign directory: %v", err)
+	}
+	db, err := Open(t.Context(), foreign)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = db.Close() }()
+	for _, name := range []string{File, File + "-wal", File + "-shm"} {
+		info, err := os.Stat(filepath.Join(foreign, name))
+		if err != nil || info.Sys().(*syscall.Stat_t).Uid != 12345 {
+			t.Errorf("%s was not given to the owner of the directory (%v)", name, err)
+		}
 	}
 }
