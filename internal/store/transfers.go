@@ -158,14 +158,18 @@ func (s *Transfers) Transfer(ctx context.Context, transferID string) (transfer.T
 	return scanTransfer(s.db.readers.QueryRowContext(ctx, selectTransfer+" WHERE transfer_id = ?", transferID), transferID)
 }
 
+// runnable repeats the condition of index transfers_runnable word for word, for
+// only then is that used.
+const runnable = ` WHERE (status IN ('pending', 'active') OR tell_peer = 1)
+	AND transfer_id NOT IN (SELECT value FROM json_each(?)) ORDER BY priority, seq LIMIT ?`
+
 // Runnable implements transfer.Store.
 func (s *Transfers) Runnable(ctx context.Context, except []string, limit int) ([]transfer.Transfer, error) {
 	left, err := idList(except)
 	if err != nil {
 		return nil, err
 	}
-	rows, err := s.db.readers.QueryContext(ctx, selectTransfer+` WHERE (status IN ('pending', 'active') OR tell_peer = 1)
-		AND transfer_id NOT IN (SELECT value FROM json_each(?)) ORDER BY priority, seq LIMIT ?`, left, limit)
+	rows, err := s.db.readers.QueryContext(ctx, selectTransfer+runnable, left, limit)
 	if err != nil {
 		return nil, err
 	}

@@ -21,6 +21,9 @@ func ParseAddress(address string, port *int) (host string, number int, err error
 		return invalidField("destinationAddress", "address", "destinationAddress %s "+format,
 			append([]any{quote(address)}, args...)...)
 	}
+	if strings.Contains(address, "/") {
+		return "", 0, bad("is no host: give it without scheme and path")
+	}
 	host, number = address, DefaultPort
 	given := 0
 	if ip, err := netip.ParseAddr(strings.Trim(address, "[]")); err == nil && strings.HasPrefix(address, "[") == strings.HasSuffix(address, "]") {
@@ -64,8 +67,6 @@ func badHost(host string) string {
 	switch {
 	case host == "":
 		return "names no host"
-	case strings.Contains(host, "://"), strings.Contains(host, "/"):
-		return "is no host: give it without scheme and path"
 	case len(host) > 253:
 		return "is longer than the 253 bytes of a host name"
 	}

@@ -59,6 +59,7 @@ func (e *Engine) Progress(transferID string, p Progress) {
 func (e *Engine) overlay(t *Transfer) {
 	t.SnapshotTime = api.Now()
 	if !t.Processing {
+		e.forget(t.TransferID) // a sender may have reported once more after a cancel
 		return
 	}
 	e.mu.Lock()

@@ -1,0 +1,345 @@
+package transfer_test
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"os"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"jetstream/internal/api"
+	"jetstream/internal/transfer"
+)
+
+// lines shows a file list: source, name and size, or "dir" for a directory.
+func lines(files []transfer.ManifestFile) (out []string) {
+	for i, f := range files {
+		what := fmt.Sprint(f.Size)
+		if f.EmptyDir {
+			what = "dir"
+		}
+		if f.Index != int64(i) {
+			what += fmt.Sprintf(" with index %d at %d", f.Index, i)
+		}
+		out = append(out, f.Source+" "+f.Name+" "+what)
+	}
+	return out
+}
+
+func TestManifestOfATree(t *testing.T) {
+	b := newBench(t)
+	b.put("src/b.txt", "src/a/z", "src/a/y", "src/a-b", "src/empty/", "src/deep/empty/", "src/\xff\xfe", "one")
+	when := time.Unix(1700000000, 123456789)
+	b.must(os.Chmod(filepath.Join(b.box, "one"), 0o750))
+	b.must(os.Chtimes(filepath.Join(b.box, "one"), when, when))
+	m := b.complete(map[string]string{"/src": "dst/", "//one/.": "/x/renamed"})
+	want := []string{ // within each directory in the order of the names' bytes
+		"/src/a/y /dst/a/y 18", "/src/a/z /dst/a/z 18", "/src/a-b /dst/a-b 18",
+		"/src/b.txt /dst/b.txt 20", "/src/deep/empty /dst/deep/empty dir", "/src/empty /dst/empty dir",
+		"/src/\xff\xfe /dst/\xff\xfe 17", "/one /x/renamed 14",
+	}
+	files := b.files(m.ManifestID)
+	if diff := cmp.Diff(want, lines(files)); diff != "" {
+		t.Errorf("file list (-want +got):\n%s", diff)
+	}
+	if *m.TotalFiles != 6 || *m.TotalSize != 18+18+18+20+17+14 || m.EndTime == 0 || m.Owner != "alice" {
+		t.Errorf("totals %d files, %d bytes; %+v", *m.TotalFiles, *m.TotalSize, m)
+	}
+	if last := files[len(files)-1]; last.Mode != 0o750 || last.ModTime != when.UnixNano() {
+		t.Errorf("mode %o and time %d were not kept", last.Mode, last.ModTime)
+	}
+	again := b.complete(map[string]string{"//one/.": "/x/renamed", "/src": "dst/"})
+	if diff := cmp.Diff(files, b.files(again.ManifestID)); diff != "" {
+		t.Errorf("the same sources gave another list:\n%s", diff)
+	}
+}
+
+func TestManifestIntoTheTop(t *testing.T) {
+	b := newBench(t)
+	b.put("src/a", "none/")
+	if got := lines(b.files(b.complete(map[string]string{"/src": "/"}).ManifestID)); !slices.Equal(got, []string{"/src/a /a 16"}) {
+		t.Errorf("list %q", got)
+	}
+	if m := b.complete(map[string]string{"/none": "/"}); *m.TotalFiles != 0 {
+		t.Errorf("an empty directory has %d files", *m.TotalFiles)
+	}
+	if got := lines(b.files(b.complete(map[string]string{"/none": "/n"}).ManifestID)); !slices.Equal(got, []string{"/none /n dir"}) {
+		t.Errorf("list %q", got)
+	}
+	b.fails(map[string]string{"/src/a": "/"}, "/src/a", "name of its own")
+}
+
+func TestLinksAreFollowedInside(t *testing.T) {
+	b := newBench(t)
+	b.put("data/real", "data/sub/f", "src/plain")
+	for link, target := range map[string]string{
+		"src/rel": "../data/real", "src/abs": filepath.Join(b.box, "data", "real"), "src/dir": "../data/sub",
+		"src/twice": "rel", "top": "data",
+	} {
+		b.must(os.Symlink(target, filepath.Join(b.box, link)))
+	}
+	want := []string{
+		"/src/abs /s/abs 20", "/src/dir/f /s/dir/f 21", "/src/plain /s/plain 20", "/src/rel /s/rel 20", "/src/twice /s/twice 20",
+		"/top/real /t/real 20", "/top/sub/f /t/sub/f 21",
+	}
+	m := b.complete(map[string]string{"/src": "/s", "/top": "/t"})
+	if diff := cmp.Diff(want, lines(b.files(m.ManifestID))); diff != "" {
+		t.Errorf("file list (-want +got):\n%s", diff)
+	}
+}
+
+func TestSourcesThatCannotBeSent(t *testing.T) {
+	b := newBench(t)
+	b.put("tree/ok", "loop/a/b", "out/ok", "dangling/ok", "self/ok", "socket/ok")
+	outside := filepath.Join(filepath.Dir(b.box), "secret")
+	b.must(os.WriteFile(outside, []byte("secret"), 0o644))
+	for link, target := range map[string]string{
+		"out/link": outside, "out2": "/etc", "up": "../secret", "dangling/link": "nothing", "loop/a/back": "..",
+		"self/link": "link",
+	} {
+		b.must(os.Symlink(target, filepath.Join(b.box, link)))
+	}
+	l, err := net.Listen("unix", filepath.Join(b.box, "socket", "s"))
+	b.must(err)
+	defer l.Close()
+
+	b.fails(map[string]string{"/missing": "/m"}, "/missing", "does not exist")
+	b.fails(map[string]string{"/tree/ok/below": "/m"}, "/tree/ok")
+	b.fails(map[string]string{"/tree": "/t", "/tree/gone": "/m"}, "/tree/gone")
+	b.fails(map[string]string{"/../secret": "/m"}, "/../secret", "outside the sandbox")
+	b.fails(map[string]string{"/tree/../../secret": "/m"}, "outside the sandbox")
+	b.fails(map[string]string{"/out": "/m"}, "/out/link", "outside the sandbox")
+	b.fails(map[string]string{"/out2": "/m"}, "/out2", "outside the sandbox")
+	b.fails(map[string]string{"/out2/passwd": "/m"}, "/out2", "outside the sandbox")
+	b.fails(map[string]string{"/up": "/m"}, "/up", "outside the sandbox")
+	b.fails(map[string]string{"/dangling": "/m"}, "/dangling/link", "does not exist")
+	b.fails(map[string]string{"/loop": "/m"}, "/loop/a/back", "leads back")
+	b.fails(map[string]string{"/self": "/m"}, "/self/link")
+	b.fails(map[string]string{"/socket": "/m"}, "/socket/s", "a socket")
+	b.fails(map[string]string{"/a\x00b": "/m"}, "NUL")
+}
+
+func TestSourceThatMayNotBeRead(t *testing.T) {
+	if os.Geteuid() == 0 {
+		t.Skip("skipped: root may read every file; run the tests as another user to see this one")
+	}
+	b := newBench(t)
+	b.put("tree/ok", "tree/locked", "dir/locked/f")
+	b.must(os.Chmod(filepath.Join(b.box, "tree/locked"), 0))
+	b.must(os.Chmod(filepath.Join(b.box, "dir/locked"), 0))
+	t.Cleanup(func() { b.must(os.Chmod(filepath.Join(b.box, "dir/locked"), 0o755)) })
+	b.fails(map[string]string{"/tree": "/t"}, "/tree/locked", "permission")
+	b.fails(map[string]string{"/dir": "/t"}, "/dir/locked", "permission")
+}
+
+func TestTheServersStateIsNeverSent(t *testing.T) {
+	b := newBench(t)
+	b.put("tree/ok")
+	// alice gets a sandbox that holds the state directory: it may be read.
+	b.must(b.db.Accounts().DeleteUser(t.Context(), "alice"))
+	alice := accountOf(filepath.Dir(b.box))
+	b.must(b.db.Accounts().InsertUser(t.Context(), alice))
+	b.must(os.Symlink("../state", filepath.Join(b.box, "tree", "link")))
+	b.fails(map[string]string{"/state": "/s"}, "/state")
+	b.fails(map[string]string{"/state/jetstream.db": "/s"}, "/state")
+	b.fails(map[string]string{"/box": "/s"}, "/box/tree/link")
+	b.must(os.Remove(filepath.Join(b.box, "tree", "link")))
+	for _, f := range b.files(b.complete(map[string]string{"/": "/all"}).ManifestID) {
+		if strings.HasPrefix(f.Source, "/state") {
+			t.Errorf("%s is in the manifest", f.Source)
+		}
+	}
+}
+
+func TestTwoSourcesOfOneName(t *testing.T) {
+	b := newBench(t)
+	b.put("a/x", "b", "c/x/y", "d/only", "e/")
+	b.fails(map[string]string{"/a": "/d", "/b": "d/"}, "/a", "/b", "/d")
+	b.fails(map[string]string{"/a": "/d", "/b": "/d/x"}, "/a/x", "/b", "/d/x")
+	b.fails(map[string]string{"/a": "/d", "/c/x": "/d/x"}, "/a/x", "/c/x/y", "as a directory")
+	b.fails(map[string]string{"/b": "/n", "/d": "/n/m"}, "/b", "/d/only", "as a directory")
+	// Directories may grow together; case makes names different.
+	b.complete(map[string]string{"/a": "/n", "/d": "/n/sub", "/e": "/n/sub/f", "/b": "/N"})
+	b.complete(map[string]string{"/e": "/n", "/d": "/n/sub"})
+	b.complete(map[string]string{"/b": "/n", "/a": "/n-m", "/c": "/n0"})
+}
+
+func TestBadMappingsAreRefused(t *testing.T) {
+	b := newBench(t)
+	many := map[string]string{}
+	for i := range 10001 {
+		many[fmt.Sprint("/", i)] = fmt.Sprint("/", i)
+	}
+	for _, mappings := range []map[string]string{
+		nil, {}, many, {"": "/a"}, {"/a": "/../b"}, {"/a": "b/.."}, {"/a": "a\x00b"}, {"/a": strings.Repeat("n", 256)},
+		{"/a": strings.Repeat("n/", 2100)}, {"/" + strings.Repeat("s/", 2100): "/a"},
+	} {
+		_, err := b.CreateManifest(t.Context(), transfer.NewManifest{Owner: "alice", FileMappings: mappings})
+		b.refused(err, api.CodeInvalid)
+		if len(api.ErrorOf(err).Fields) != 1 {
+			t.Errorf("%v names no field", err)
+		}
+	}
+}
+
+// gated is the real store with a gate before each page of a file list.
+type gated struct {
+	transfer.Store
+	gate func(ctx context.Context) error
+}
+
+func (g gated) Update(ctx context.Context, fn func(transfer.Tx) error) error {
+	return g.Store.Update(ctx, func(tx transfer.Tx) error { return fn(gatedTx{tx, func() error { return g.gate(ctx) }}) })
+}
+
+type gatedTx struct {
+	transfer.Tx
+	gate func() error
+}
+
+func (g gatedTx) AddManifestFiles(id string, files []transfer.ManifestFile) error {
+	if err := g.Tx.AddManifestFiles(id, files); err != nil {
+		return err
+	}
+	return g.gate()
+}
+
+func TestRestartInTheMiddleOfAWalk(t *testing.T) {
+	b := newBench(t)
+	for i := range 60 {
+		b.put(fmt.Sprintf("tree/%02d", i))
+	}
+	b.stop()
+	reached := make(chan struct{})
+	var pages atomic.Int64
+	b.options.PageSize = 10
+	b.options.Store = gated{b.db.Transfers(), func(ctx context.Context) error {
+		if pages.Add(1) == 4 { // the server stops while this page is saved
+			close(reached)
+			<-ctx.Done()
+			return ctx.Err()
+		}
+		return nil
+	}}
+	b.start()
+	m, err := b.CreateManifest(t.Context(), transfer.NewManifest{Owner: "alice", FileMappings: map[string]string{"/tree": "/t"}})
+	b.must(err)
+	<-reached
+	b.stop()
+	b.options.Store = b.db.Transfers()
+	b.put("tree/00a") // the tree changes meanwhile
+	b.must(os.Remove(filepath.Join(b.box, "tree/59")))
+	b.start()
+	m = b.walked(m.ManifestID)
+	files := b.files(m.ManifestID)
+	if m.Status != transfer.StatusComplete || *m.TotalFiles != 60 || len(files) != 60 || files[1].Name != "/t/00a" || files[59].Name != "/t/58" {
+		t.Fatalf("after the restart: %+v with %d files", m, len(files))
+	}
+}
+
+func TestDeletingAManifestStopsItsWalk(t *testing.T) {
+	// The walk waits between two pages until the manifest is deleted.
+	entered, deleted := make(chan struct{}), make(chan struct{})
+	var walk sync.Once
+	b := newBench(t, func(o *transfer.Options) {
+		o.PageSize, o.Walkers = 1, 1
+		o.Store = betweenPages{o.Store, func() {
+			walk.Do(func() {
+				close(entered)
+				<-deleted
+			})
+		}}
+	})
+	b.put("tree/a", "tree/b", "tree/c", "other")
+	m, err := b.CreateManifest(t.Context(), transfer.NewManifest{Owner: "alice", FileMappings: map[string]string{"/tree": "/t"}})
+	b.must(err)
+	<-entered
+	waited := make(chan error, 1)
+	go func() {
+		_, err := b.WaitForManifest(context.Background(), m.ManifestID, time.Minute)
+		waited <- err
+	}()
+	b.must(b.DeleteManifest(t.Context(), m.ManifestID, false))
+	close(deleted)
+	b.refused(<-waited, api.CodeNotFound, m.ManifestID)
+	b.complete(map[string]string{"/other": "/o"}) // the only walker is free again
+	b.refused(b.DeleteManifest(t.Context(), m.ManifestID, false), api.CodeNotFound)
+}
+
+// betweenPages is the real store that calls pause after a page was saved.
+type betweenPages struct {
+	transfer.Store
+	pause func()
+}
+
+func (s betweenPages) Update(ctx context.Context, fn func(transfer.Tx) error) error {
+	saved := false
+	err := s.Store.Update(ctx, func(tx transfer.Tx) error {
+		return fn(gatedTx{tx, func() error { saved = true; return nil }})
+	})
+	if saved {
+		s.pause()
+	}
+	return err
+}
+
+func TestManifestInUseIsKept(t *testing.T) {
+	b, ctx := newBench(t), t.Context()
+	x := b.transfer()
+	b.refused(b.DeleteManifest(ctx, x.ManifestID, false), api.CodeConflict, "force")
+	b.must(b.DeleteManifest(ctx, x.ManifestID, true))
+	if x, err := b.Transfer(ctx, x.TransferID); err != nil || x.Status != transfer.StatusCancelled {
+		t.Errorf("the transfer is %s (%v), want cancelled", x.Status, err)
+	}
+	_, err := b.ManifestFiles(ctx, x.ManifestID, 0, 1)
+	b.refused(err, api.CodeNotFound)
+}
+
+func TestMemoryStaysFlat(t *testing.T) {
+	const dirs, each = 200, 100
+	long := strings.Repeat("n", 200)
+	var first, most uint64
+	var pages int
+	b := newBench(t, func(o *transfer.Options) {
+		o.PageSize = 500
+		o.Store = gated{o.Store, func(context.Context) error {
+			if pages++; pages%5 == 0 {
+				var s runtime.MemStats
+				runtime.GC()
+				runtime.ReadMemStats(&s)
+				if first == 0 {
+					first = s.HeapAlloc
+				}
+				most = max(most, s.HeapAlloc)
+			}
+			return nil
+		}}
+	})
+	for d := range dirs {
+		dir := filepath.Join(b.box, fmt.Sprintf("tree/%03d", d))
+		b.must(os.MkdirAll(dir, 0o755))
+		for i := range each {
+			f, err := os.Create(filepath.Join(dir, fmt.Sprintf("%s%04d", long, i)))
+			b.must(err)
+			b.must(f.Close())
+		}
+	}
+	m := b.complete(map[string]string{"/tree": "/t"})
+	if *m.TotalFiles != dirs*each {
+		t.Fatalf("%d files are listed, want %d", *m.TotalFiles, dirs*each)
+	}
+	// The whole list would be more than 8 MB of names alone.
+	if first == 0 || most > first+2<<20 {
+		t.Errorf("the heap grew from %d to %d bytes over %d pages", first, most, pages)
+	}
+	b.must(b.DeleteManifest(t.Context(), m.ManifestID, false))
+}
