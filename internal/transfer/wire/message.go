@@ -31,8 +31,7 @@ type Ticket struct {
 type Open struct {
 	TransferID      string `json:"transferId"`
 	Ticket          []byte `json:"ticket"`
-	TotalEntries    int64  `json:"totalEntries"` // files and empty directories
-	TotalFiles      int64  `json:"totalFiles"`
+	TotalFiles      int64  `json:"totalFiles"` // empty directories do not count
 	TotalBytes      int64  `json:"totalBytes"`
 	DestinationPath Name   `json:"destinationPath"`
 	Conflict        string `json:"conflict"`
@@ -112,8 +111,6 @@ type Failure struct {
 	Message string   `json:"message"`
 	// RetryAfterSeconds comes with tooManyRequests.
 	RetryAfterSeconds int `json:"retryAfterSeconds,omitempty"`
-	// Final tells that the transfer is over at the receiver.
-	Final bool `json:"final,omitempty"`
 }
 
 // Name is a path that need not be UTF-8: such a one is written as

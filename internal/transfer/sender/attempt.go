@@ -1,0 +1,367 @@
+package sender
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"runtime/debug"
+	"strconv"
+	"time"
+
+	"jetstream/internal/api"
+	"jetstream/internal/transfer"
+	"jetstream/internal/transfer/pace"
+	"jetstream/internal/transfer/wire"
+)
+
+// errStopped tells that the transfer's state was changed by somebody else.
+var errStopped = errors.New("the transfer was stopped")
+
+// saveTimeout bounds saving how an attempt ended while the server stops.
+const saveTimeout = 5 * time.Second
+
+// final is an error that ends the transfer.
+type final struct {
+	status  transfer.Status
+	message string
+	tell    bool // the receiver does not know
+	cause   error
+}
+
+func (e *final) Error() string {
+	if e.cause != nil {
+		return e.message + ": " + e.cause.Error()
+	}
+	return e.message
+}
+
+func (e *final) Unwrap() error { return e.cause }
+
+func failf(cause error, tell bool, format string, args ...any) error {
+	return &final{status: transfer.StatusError, message: fmt.Sprintf(format, args...), tell: tell, cause: cause}
+}
+
+// later is an error after which the receiver wants to be left alone.
+type later struct {
+	message string
+	after   time.Duration
+}
+
+func (e *later) Error() string { return e.message }
+
+// attempt is one connection's work on one transfer. It belongs to one
+// goroutine.
+type attempt struct {
+	s          *Sender
+	t          transfer.Transfer
+	meter      pace.Meter
+	confirmed  int64 // bytes, as the receiver last said
+	progressed bool
+	connected  bool
+}
+
+func (s *Sender) attempt(ctx context.Context, t transfer.Transfer) (r result) {
+	a := &attempt{s: s, t: t}
+	defer func() {
+		if p := recover(); p != nil {
+			s.log.Error("panic while sending", "transferId", t.TransferID, "panic", p, "stack", string(debug.Stack()))
+			r = result{id: t.TransferID, again: true}
+		}
+	}()
+	var err error
+	if t.Processing {
+		err = a.run(ctx)
+	} else {
+		err = a.tell(ctx)
+	}
+	r = result{id: t.TransferID, progressed: a.progressed}
+	again, ok := a.settle(ctx, err)
+	r.again = again || !ok
+	if l, ok := errors.AsType[*later](err); ok {
+		r.after = l.after
+	}
+	return r
+}
+
+// settle saves how the attempt ended; ok is false when it could not be saved.
+func (a *attempt) settle(ctx context.Context, err error) (again, ok bool) {
+	if err == nil || errors.Is(err, errStopped) {
+		return false, true
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), saveTimeout)
+	defer cancel()
+	log := a.s.log.With("transferId", a.t.TransferID, "receiver", a.address())
+	end, ended := errors.AsType[*final](err)
+	if !a.t.Processing { // could not be told
+		log.Debug("a receiver could not be told of the end of a transfer", "error", err)
+		return true, true
+	}
+	message := a.waitMessage(err)
+	if ended {
+		message = end.message
+		log.Warn("a transfer ended", "status", string(end.status), "error", err)
+	} else {
+		log.Info("a transfer waits", "error", err)
+	}
+	_, err = a.s.o.Engine.Change(ctx, a.t.TransferID, func(t *transfer.Transfer) error {
+		if !t.Processing || t.Status == transfer.StatusSuspended {
+			return errStopped
+		}
+		if ended {
+			t.Status, t.TellPeer = end.status, end.tell && len(t.Ticket) > 0
+		} else {
+			t.Status = transfer.StatusPending
+		}
+		t.ErrorMessage = message
+		return nil
+	})
+	switch {
+	case err == nil:
+		return !ended, true
+	case errors.Is(err, errStopped) || errors.Is(err, &api.Error{Code: api.CodeNotFound}):
+		return false, true
+	}
+	log.Error("the state of a transfer could not be saved", "error", err)
+	return true, false
+}
+
+func (a *attempt) address() string {
+	return net.JoinHostPort(a.t.DestinationAddress, strconv.Itoa(a.t.DestinationPort))
+}
+
+// waitMessage says why the transfer waits, without the cause's technicalities
+// where there is a plain word for them.
+func (a *attempt) waitMessage(err error) string {
+	if l, ok := errors.AsType[*later](err); ok {
+		return l.message
+	}
+	if e, ok := errors.AsType[*api.Error](err); ok {
+		return e.Message + "; trying again"
+	}
+	if !a.connected {
+		return fmt.Sprintf("%s cannot be reached: %s; trying again", a.address(), reason(err))
+	}
+	return fmt.Sprintf("the connection to %s was lost: %s; trying again", a.address(), reason(err))
+}
+
+func reason(err error) string {
+	switch {
+	case errors.Is(err, context.Canceled):
+		return "this server stopped"
+	case errors.Is(err, context.DeadlineExceeded):
+		return "it did not answer in time"
+	}
+	if e, ok := errors.AsType[*net.OpError](err); ok && e.Err != nil {
+		return wire.Clean(e.Err.Error())
+	}
+	return wire.Clean(err.Error())
+}
+
+// run sends the transfer. nil: it has ended and that is saved.
+func (a *attempt) run(parent context.Context) error {
+	ctx, cancel := context.WithCancelCause(parent)
+	defer cancel(nil)
+	changes, stop := a.s.o.Engine.Watch(a.t.TransferID)
+	defer stop()
+	watching := make(chan struct{})
+	go func() {
+		defer close(watching)
+		a.watch(ctx, changes, cancel)
+	}()
+	defer func() { cancel(nil); <-watching }()
+
+	err := a.send(parent, ctx)
+	if err != nil && errors.Is(context.Cause(ctx), errStopped) {
+		return errStopped
+	}
+	if err != nil && parent.Err() != nil {
+		return parent.Err()
+	}
+	return err
+}
+
+// watch ends ctx when somebody else has stopped the transfer.
+func (a *attempt) watch(ctx context.Context, changes <-chan struct{}, cancel context.CancelCauseFunc) {
+	for {
+		t, err := a.s.o.Engine.Transfer(ctx, a.t.TransferID)
+		gone := errors.Is(err, &api.Error{Code: api.CodeNotFound})
+		if gone || err == nil && (!t.Processing || t.Status == transfer.StatusSuspended) {
+			cancel(errStopped)
+			return
+		}
+		select {
+		case <-changes:
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// send does what run says. parent outlives a stop by somebody else: a login
+// that has begun is carried through, so that the ticket is there to tell the
+// receiver with.
+func (a *attempt) send(parent, ctx context.Context) error {
+	conn, err := a.dial(ctx)
+	if err != nil {
+		return err
+	}
+	defer conn.Close()
+	if len(a.t.Ticket) == 0 {
+		if err := a.login(parent, conn); err != nil {
+			return err
+		}
+	}
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
+	a.t, err = a.s.o.Engine.Change(ctx, a.t.TransferID, func(t *transfer.Transfer) error {
+		if !t.Processing || t.Status == transfer.StatusSuspended {
+			return errStopped
+		}
+		t.Status, t.ErrorMessage, t.PublicKey = transfer.StatusActive, "", conn.PeerKey()
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	a.s.o.Engine.Reached(a.t.DestinationID)
+	outcome, err := a.stream(ctx, conn)
+	if err != nil {
+		return err
+	}
+	return a.conclude(parent, outcome)
+}
+
+// dial connects, checks the pinned key and pins the key first seen.
+func (a *attempt) dial(ctx context.Context) (*wire.Conn, error) {
+	engine := a.s.o.Engine
+	pinned := a.t.PublicKey
+	d, err := engine.Destination(ctx, a.t.DestinationID)
+	switch {
+	case err == nil && d.DestinationPublicKey != "":
+		pinned = d.DestinationPublicKey
+	case err != nil && !errors.Is(err, &api.Error{Code: api.CodeNotFound}):
+		return nil, err
+	}
+	known := err == nil
+	nc, err := a.s.o.Dial(ctx, a.address())
+	if err != nil {
+		if ctx.Err() == nil && known {
+			engine.Unreached(a.t.DestinationID, api.Wrap(err, api.CodeUnavailable, "%s cannot be reached: %s", a.address(), reason(err)))
+		}
+		return nil, err
+	}
+	conn, err := wire.Client(ctx, nc, a.s.o.Identity, pinned, wire.Hello{
+		MinVersion: wire.MinVersion, MaxVersion: wire.MaxVersion,
+		ServerUID: a.s.o.ServerUID, Software: a.s.o.Software,
+	})
+	if err == nil {
+		a.connected = true
+		if !known {
+			return conn, nil
+		}
+		if err := engine.PinKey(ctx, a.t.DestinationID, conn.PeerKey()); err != nil {
+			conn.Abort()
+			return nil, err
+		}
+		return conn, nil
+	}
+	if k, ok := errors.AsType[*wire.KeyChangedError](err); ok {
+		err = failf(err, true, "the public key of %s has changed: %s was pinned and %s answered; if the server was really replaced, delete the destination and create it anew",
+			a.address(), k.Pinned, k.Presented)
+	} else if v, ok := errors.AsType[*wire.VersionError](err); ok {
+		err = failf(err, true, "%s cannot be used: %s", a.address(), v.Error())
+	}
+	if ctx.Err() == nil && known {
+		message := a.waitMessage(err)
+		if e, ok := errors.AsType[*final](err); ok {
+			message = e.message
+		}
+		engine.Unreached(a.t.DestinationID, api.Wrap(err, api.CodeUnavailable, "%s", message))
+	}
+	return nil, err
+}
+
+// login trades the password for a ticket and saves that in one change.
+func (a *attempt) login(ctx context.Context, conn *wire.Conn) error {
+	password, err := a.s.o.Engine.Password(&a.t)
+	if err != nil {
+		return failf(err, false, "%s", api.ErrorOf(err).Message)
+	}
+	stop := context.AfterFunc(ctx, conn.Abort)
+	defer stop()
+	if err := conn.Send(wire.TypeLogin, wire.Login{TransferID: a.t.TransferID, Username: a.t.Username, Password: password}); err != nil {
+		return err
+	}
+	h, payload, err := conn.Read(nil)
+	if err != nil {
+		return err
+	}
+	switch h.Type {
+	case wire.TypeTicket:
+	case wire.TypeFailure:
+		var f wire.Failure
+		if err := wire.Decode(payload, &f); err != nil {
+			return err
+		}
+		if f.Code == api.CodeUnauthorized {
+			return failf(nil, false, "user %s or its password was refused by %s", a.t.Username, a.t.DestinationAddress)
+		}
+		return a.failure(f)
+	default:
+		return a.outOfPlace(h)
+	}
+	var ticket wire.Ticket
+	if err := wire.Decode(payload, &ticket); err != nil {
+		return err
+	}
+	// Also when the transfer was cancelled meanwhile: its receiver is told
+	// with the ticket.
+	_, err = a.s.o.Engine.Change(ctx, a.t.TransferID, func(t *transfer.Transfer) error {
+		t.Ticket, t.SealedPassword, t.PublicKey = ticket.Ticket, nil, conn.PeerKey()
+		return nil
+	})
+	a.t.Ticket = ticket.Ticket
+	return err
+}
+
+func (a *attempt) outOfPlace(h wire.Header) error {
+	return failf(nil, true, "%s broke the transfer protocol: a frame of type %d is out of place", a.address(), h.Type)
+}
+
+// failure turns what the receiver said into an error.
+func (a *attempt) failure(f wire.Failure) error {
+	message := fmt.Sprintf("%s: %s", a.t.DestinationAddress, wire.Clean(f.Message))
+	switch f.Code {
+	case api.CodeTooManyRequests:
+		after := time.Duration(min(max(f.RetryAfterSeconds, 1), 3600)) * time.Second
+		return &later{message: message + "; trying again later", after: after}
+	case api.CodeUnauthorized, api.CodeForbidden, api.CodeInvalid, api.CodeConflict, api.CodeNotFound, api.CodeTooLarge:
+		return failf(nil, f.Code != api.CodeUnauthorized, "%s", message)
+	}
+	return &later{message: message + "; trying again"}
+}
+
+// conclude saves how the transfer ended at the receiver.
+func (a *attempt) conclude(ctx context.Context, o wire.Outcome) error {
+	switch transfer.Status(o.Status) {
+	case transfer.StatusComplete:
+	case transfer.StatusCancelled:
+		return &final{status: transfer.StatusCancelled, message: fmt.Sprintf("%s: %s", a.t.DestinationAddress, wire.Clean(o.Message))}
+	case transfer.StatusError:
+		return failf(nil, false, "%s: %s", a.t.DestinationAddress, wire.Clean(o.Message))
+	default:
+		return failf(nil, false, "%s broke the transfer protocol: it answered the status %q", a.address(), wire.Clean(o.Status))
+	}
+	_, err := a.s.o.Engine.Change(ctx, a.t.TransferID, func(t *transfer.Transfer) error {
+		if !t.Processing {
+			t.TellPeer = false // cancelled too late
+			return nil
+		}
+		t.Status, t.ErrorMessage = transfer.StatusComplete, ""
+		t.FilesSent, t.BytesSent = o.Files, o.Bytes
+		return nil
+	})
+	return err
+}

@@ -1,0 +1,190 @@
+package sender
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"time"
+
+	"jetstream/internal/transfer"
+	"jetstream/internal/transfer/wire"
+)
+
+// errAnswered ends a stream because the receiver said how the transfer ended.
+var errAnswered = errors.New("the receiver has answered")
+
+// stream is the sending of one transfer on one connection: a producer reads
+// files into batches of frames, this goroutine writes them, and a listener
+// takes what the receiver says.
+type stream struct {
+	a       *attempt
+	conn    *wire.Conn
+	cancel  context.CancelCauseFunc
+	batches chan []byte
+	free    chan []byte
+	skips   chan wire.Skip
+	outcome chan wire.Outcome
+}
+
+// batchesInFlight is how many batches are in memory: one being filled, one
+// being written, one between them.
+const batchesInFlight = 3
+
+func (a *attempt) stream(ctx context.Context, conn *wire.Conn) (wire.Outcome, error) {
+	none := wire.Outcome{}
+	ctx, cancel := context.WithCancelCause(ctx)
+	var helpers sync.WaitGroup
+	defer helpers.Wait()
+	defer conn.Abort() // ends the listener
+	defer cancel(nil)
+	stop := context.AfterFunc(ctx, conn.Abort)
+	defer stop()
+	helpers.Go(func() { _ = conn.KeepAlive(ctx) })
+
+	resume, ended, err := a.open(conn)
+	if err != nil {
+		return none, cause(ctx, err)
+	}
+	if ended != nil {
+		return *ended, nil
+	}
+	a.confirmed = resume.Bytes
+	s := &stream{
+		a: a, conn: conn, cancel: cancel,
+		batches: make(chan []byte, 1), free: make(chan []byte, batchesInFlight),
+		skips: make(chan wire.Skip, 16), outcome: make(chan wire.Outcome, 1),
+	}
+	for range batchesInFlight {
+		s.free <- nil
+	}
+	listening := make(chan struct{})
+	helpers.Go(func() { defer close(listening); s.listen(ctx) })
+	helpers.Go(func() { s.produce(ctx, resume) })
+	for batch := range s.batches {
+		if err := conn.WriteFrames(batch); err != nil {
+			// The receiver may have said why before it closed.
+			select {
+			case <-listening:
+			case <-time.After(2 * time.Second):
+			}
+			cancel(err)
+			break
+		}
+		s.free <- batch[:0]
+	}
+	select {
+	case <-ctx.Done():
+	case o := <-s.outcome:
+		return o, nil
+	}
+	if errors.Is(context.Cause(ctx), errAnswered) {
+		return <-s.outcome, nil
+	}
+	return none, context.Cause(ctx)
+}
+
+// cause prefers the reason why ctx ended to the broken connection that
+// followed from it.
+func cause(ctx context.Context, err error) error {
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
+	return err
+}
+
+// open tells the receiver which transfer this is and learns where to go on, or
+// how it has ended.
+func (a *attempt) open(conn *wire.Conn) (resume wire.Resume, ended *wire.Outcome, err error) {
+	t := &a.t
+	if err := conn.Send(wire.TypeOpen, wire.Open{
+		TransferID: t.TransferID, Ticket: t.Ticket, TotalFiles: t.TotalFiles, TotalBytes: t.TotalBytes,
+		DestinationPath: wire.Name(t.DestinationPath), Conflict: t.Conflict, OnError: t.OnError,
+		CheckpointSeconds: t.CheckpointFrequencySeconds,
+	}); err != nil {
+		return resume, nil, err
+	}
+	for {
+		h, payload, err := conn.Read(nil)
+		if err != nil {
+			return resume, nil, err
+		}
+		switch h.Type {
+		case wire.TypeResume:
+			return resume, nil, wire.Decode(payload, &resume)
+		case wire.TypeOutcome:
+			ended = new(wire.Outcome)
+			return resume, ended, wire.Decode(payload, ended)
+		case wire.TypeProgress: // it is finishing
+			if err := a.progress(payload); err != nil {
+				return resume, nil, err
+			}
+		case wire.TypeFailure:
+			var f wire.Failure
+			if err := wire.Decode(payload, &f); err != nil {
+				return resume, nil, err
+			}
+			return resume, nil, a.failure(f)
+		default:
+			return resume, nil, a.outOfPlace(h)
+		}
+	}
+}
+
+// progress shows what the receiver has confirmed.
+func (a *attempt) progress(payload []byte) error {
+	var p wire.Progress
+	if err := wire.Decode(payload, &p); err != nil {
+		return err
+	}
+	if p.Bytes > a.confirmed {
+		a.progressed = true
+		a.meter.Add(p.Bytes - a.confirmed)
+		a.confirmed = p.Bytes
+	}
+	a.s.o.Engine.Progress(a.t.TransferID, transfer.Progress{
+		Files: min(max(p.Files, 0), a.t.TotalFiles), Bytes: min(max(p.Bytes, 0), a.t.TotalBytes), Rate: a.meter.Rate(),
+	})
+	return nil
+}
+
+// listen takes what the receiver says until the connection or the transfer
+// ends.
+func (s *stream) listen(ctx context.Context) {
+	for {
+		h, payload, err := s.conn.Read(nil)
+		if err != nil {
+			s.cancel(err)
+			return
+		}
+		switch h.Type {
+		case wire.TypeProgress:
+			err = s.a.progress(payload)
+		case wire.TypeSkip:
+			var skip wire.Skip
+			if err = wire.Decode(payload, &skip); err == nil {
+				select {
+				case s.skips <- skip:
+				case <-ctx.Done():
+					return
+				}
+			}
+		case wire.TypeOutcome:
+			var o wire.Outcome
+			if err = wire.Decode(payload, &o); err == nil {
+				s.outcome <- o
+				err = errAnswered
+			}
+		case wire.TypeFailure:
+			var f wire.Failure
+			if err = wire.Decode(payload, &f); err == nil {
+				err = s.a.failure(f)
+			}
+		default:
+			err = s.a.outOfPlace(h)
+		}
+		if err != nil {
+			s.cancel(err)
+			return
+		}
+	}
+}
