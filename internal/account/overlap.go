@@ -18,6 +18,9 @@ type Protected struct {
 	Path string
 	// Secret places are never even read by way of a sandbox.
 	Secret bool
+	// Scripts tells that what links in the directory lead to is run: it must
+	// stay out of reach as well.
+	Scripts bool
 }
 
 // Use says what a sandbox is opened for.
@@ -50,6 +53,45 @@ func CheckOverlap(dir string, use Use, protected []Protected) error {
 		}
 		if use == Write && within(place, real) {
 			return api.Errorf(api.CodeForbidden, "the sandbox %s contains the %s %s, so it may only be read; a superuser must choose another sandbox to change files in", dir, p.What, p.Path)
+		}
+		if use == Write && p.Scripts {
+			if err := checkLinks(dir, real, p); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// maxHops bounds how many links may lead to one script, as the kernel does.
+const maxHops = 40
+
+// checkLinks refuses a sandbox that holds what a link in the trigger directory
+// leads to, or a link on the way there: a received file could take its place.
+func checkLinks(dir, real string, p Protected) error {
+	entries, err := os.ReadDir(p.Path)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return api.Wrap(err, api.CodeInternal, "the %s %s cannot be looked at, so no sandbox may be changed", p.What, p.Path)
+	}
+	for _, e := range entries {
+		hop := filepath.Join(p.Path, e.Name())
+		for range maxHops {
+			next, err := os.Readlink(hop)
+			if err != nil {
+				break // not a link: the end of the way
+			}
+			if !filepath.IsAbs(next) {
+				next = filepath.Join(filepath.Dir(hop), next)
+			}
+			parent, err := realPath(filepath.Dir(next))
+			if err != nil {
+				break // leads nowhere
+			}
+			hop = filepath.Join(parent, filepath.Base(next))
+			if within(parent, real) {
+				return api.Errorf(api.CodeForbidden, "the sandbox %s contains %s, which %s in the %s leads to, so it may only be read; "+
+					"a superuser must move the script or choose another sandbox", dir, hop, e.Name(), p.What)
+			}
 		}
 	}
 	return nil

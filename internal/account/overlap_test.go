@@ -256,3 +256,39 @@ func TestStateDirectoryIsNeverRead(t *testing.T) {
 		}
 	}
 }
+
+// A script that is a link into a sandbox could be replaced by a received file.
+func TestScriptsThatAreLinks(t *testing.T) {
+	base := t.TempDir()
+	at := func(name string) string { return filepath.Join(base, name) }
+	for _, dir := range []string{"triggers", "files/alice", "scripts"} {
+		if err := os.MkdirAll(at(dir), 0o700); err != nil {
+			t.Fatal(err)
+		}
+	}
+	protected := []account.Protected{{What: "trigger directory", Path: at("triggers"), Scripts: true}}
+	link := func(target, name string) {
+		t.Helper()
+		if err := os.Symlink(target, at(name)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	link("../scripts/run.sh", "triggers/launch")
+	if err := account.CheckOverlap(at("files/alice"), account.Write, protected); err != nil {
+		t.Errorf("a link elsewhere: %v", err)
+	}
+	for name, target := range map[string]string{"straight": at("files/alice/run.sh"), "relative": "../files/alice/run.sh", "by a link on the way": at("scripts/hop")} {
+		if target == at("scripts/hop") {
+			link(at("files/alice/hop"), "scripts/hop") // and from there to a safe place
+			link(at("scripts/run.sh"), "files/alice/hop")
+		}
+		link(target, "triggers/bad")
+		wantCode(t, account.CheckOverlap(at("files/alice"), account.Write, protected), api.CodeForbidden)
+		if err := account.CheckOverlap(at("files/alice"), account.Read, protected); err != nil {
+			t.Errorf("%s: reading: %v", name, err)
+		}
+		if err := os.Remove(at("triggers/bad")); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
