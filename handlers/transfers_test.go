@@ -1,0 +1,286 @@
+package handlers
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"jetstream/internal/account"
+	"jetstream/internal/api"
+	"jetstream/internal/store"
+	"jetstream/internal/transfer"
+	"jetstream/triggers"
+)
+
+// sending is the commands of destinations, manifests and transfers on a real
+// engine that serves; alice and bob share a sandbox with three files.
+type sending struct {
+	t *testing.T
+	*api.Registry
+	engine *transfer.Engine
+}
+
+func newSending(t *testing.T) *sending {
+	t.Helper()
+	must := func(err error) {
+		t.Helper()
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	box := t.TempDir()
+	for _, name := range []string{"a", "b", "c"} {
+		must(os.WriteFile(filepath.Join(box, name), []byte(name), 0o600))
+	}
+	db, err := store.Open(t.Context(), t.TempDir())
+	must(err)
+	t.Cleanup(func() { must(db.Close()) })
+	for _, name := range []string{"alice", "bob"} {
+		must(db.Accounts().InsertUser(t.Context(), account.User{Name: name, Sandbox: box}))
+	}
+	events, err := triggers.New(triggers.Options{Store: db.Runs()})
+	must(err)
+	engine, err := transfer.New(transfer.Options{
+		Store: db.Transfers(), Emitter: events, Accounts: account.New(db.Accounts(), account.Options{}), SealKey: [32]byte{1},
+	})
+	must(err)
+	ctx, cancel := context.WithCancel(context.Background())
+	served := make(chan error, 1)
+	go func() { served <- engine.Serve(ctx) }()
+	t.Cleanup(func() {
+		cancel()
+		must(<-served)
+	})
+	d := Deps{Engine: engine}
+	return &sending{t, api.NewRegistry(slices.Concat(destinationCommands(d), manifestCommands(d), transferCommands(d))...), engine}
+}
+
+// as carries a command out for a user; root is a superuser.
+func (s *sending) as(user, name string, params any) (api.Outcome, map[string]any, error) {
+	s.t.Helper()
+	c, ok := s.Find(name)
+	if !ok {
+		s.t.Fatalf("no command %s", name)
+	}
+	ctx := api.WithCaller(s.t.Context(), api.Caller{User: user, Superuser: user == "root" || user == "", RequestID: "req"})
+	out, err := c.Do(ctx, params)
+	if err != nil {
+		return out, nil, err
+	}
+	var result map[string]any
+	if err := json.Unmarshal(out.Result, &result); err != nil {
+		s.t.Fatal(err)
+	}
+	return out, result, nil
+}
+
+// ok is as for a command that must succeed.
+func (s *sending) ok(user, name string, params any) (api.Outcome, map[string]any) {
+	s.t.Helper()
+	out, result, err := s.as(user, name, params)
+	if err != nil {
+		s.t.Fatalf("%s as %q: %v", name, user, err)
+	}
+	return out, result
+}
+
+// refused is as for a command that must answer that code.
+func (s *sending) refused(code api.Code, user, name string, params any) {
+	s.t.Helper()
+	if _, _, err := s.as(user, name, params); err == nil || api.ErrorOf(err).Code != code {
+		s.t.Errorf("%s as %q answers %v, want %s", name, user, err, code)
+	}
+}
+
+// made is what alice makes: ids of a destination, a manifest and a transfer.
+func (s *sending) made() (destination, manifest, transferID string) {
+	s.t.Helper()
+	_, d := s.ok("alice", "send.createDestination", createDestinationParams{DestinationAddress: "127.0.0.1"})
+	_, m := s.ok("alice", "send.createManifest", createManifestParams{FileMappings: map[string]string{"/": "/all"}})
+	destination, manifest = d["destinationId"].(string), m["manifestId"].(string)
+	s.ok("alice", "send.waitForManifest", waitForManifestParams{getManifestParams{manifest}, api.WaitParams{TimeoutSeconds: 60}})
+	_, x := s.ok("alice", "send.createTransfer", createTransferParams{
+		ManifestID: manifest, DestinationID: destination, Username: "bob", Password: "hush-hush", Priority: 100, Conflict: "overwrite", OnError: "stop",
+	})
+	return destination, manifest, x["transferId"].(string)
+}
+
+func TestCreateAnswersAsTheContractSays(t *testing.T) {
+	s := newSending(t)
+	out, m := s.ok("alice", "send.createManifest", createManifestParams{FileMappings: map[string]string{"/a": "/a"}})
+	if out.Message != "Manifest requested." || out.Status != 201 || out.Location != "/send/manifests/"+m["manifestId"].(string) {
+		t.Errorf("createManifest: %+v", out)
+	}
+	for name, want := range map[string]any{
+		"status": "pending", "processing": true, "totalFiles": nil, "totalSize": nil, "errorMessage": nil, "owner": "alice",
+	} {
+		if got, there := m[name]; !there || got != want {
+			t.Errorf("createManifest: %s is %v, want %v", name, got, want)
+		}
+	}
+	p := createDestinationParams{DestinationAddress: "127.0.0.1:9000"}
+	out, d := s.ok("alice", "send.createDestination", p)
+	if out.Status != 201 || d["destinationAddress"] != "127.0.0.1" || d["destinationPort"] != 9000.0 {
+		t.Errorf("createDestination: %d %v", out.Status, d)
+	}
+	if out, again := s.ok("alice", "send.createDestination", p); out.Status != 200 || out.Location != "" || again["destinationId"] != d["destinationId"] {
+		t.Errorf("createDestination again: %d %v", out.Status, again)
+	}
+	other := 9001
+	p.DestinationPort = &other
+	s.refused(api.CodeInvalid, "alice", "send.createDestination", p)
+
+	_, _, id := s.made()
+	out, x := s.ok("alice", "send.getTransfer", getTransferParams{id})
+	if strings.Contains(string(out.Result), "hush") || x["status"] != "pending" || x["endTime"] != nil || x["username"] != "bob" {
+		t.Errorf("getTransfer: %s", out.Result)
+	}
+}
+
+func TestObjectsOfOthersAreNotFound(t *testing.T) {
+	s := newSending(t)
+	destination, manifest, id := s.made()
+	d, m, x := getDestinationParams{destination}, getManifestParams{manifest}, getTransferParams{id}
+	calls := []struct {
+		name   string
+		params any
+	}{
+		{"send.getDestination", d},
+		{"send.getManifest", m},
+		{"send.waitForManifest", waitForManifestParams{m, api.WaitParams{}}},
+		{"send.getManifestFiles", getManifestFilesParams{m, api.ListParams{Limit: 1}}},
+		{"send.getTransfer", x},
+		{"send.waitForTransfer", waitForTransferParams{x, api.WaitParams{}}},
+		{"send.createTransfer", createTransferParams{ManifestID: manifest, DestinationID: destination, Username: "u", Password: "p"}},
+		{"send.cancelTransfer", x},
+		{"send.deleteManifest", deleteManifestParams{m, true}},
+		{"send.deleteDestination", deleteDestinationParams{d, true}},
+	}
+	for _, c := range calls {
+		s.refused(api.CodeNotFound, "bob", c.name, c.params)
+	}
+	for _, c := range calls { // a superuser may everything
+		if _, _, err := s.as("root", c.name, c.params); err != nil {
+			t.Errorf("%s as a superuser: %v", c.name, err)
+		}
+	}
+	for _, c := range calls { // and now they are gone, but for the transfer
+		if !strings.Contains(c.name, "Transfer") || c.name == "send.createTransfer" {
+			s.refused(api.CodeNotFound, "root", c.name, c.params)
+		}
+	}
+	s.refused(api.CodeConflict, "alice", "send.cancelTransfer", x)
+}
+
+func TestWhatASuperuserSendsBelongsToTheManifestsOwner(t *testing.T) {
+	s := newSending(t)
+	destination, manifest, _ := s.made()
+	p := createTransferParams{ManifestID: manifest, DestinationID: destination, Username: "u", Password: "p"}
+	if _, x := s.ok("root", "send.createTransfer", p); x["owner"] != "alice" {
+		t.Errorf("the transfer belongs to %v", x["owner"])
+	}
+	// A launch script's token of no user sees everything and owns nothing.
+	s.ok("", "send.getManifest", getManifestParams{manifest})
+	s.refused(api.CodeInvalid, "", "send.createManifest", createManifestParams{FileMappings: map[string]string{"/a": "/a"}})
+	s.refused(api.CodeInvalid, "", "send.createDestination", createDestinationParams{DestinationAddress: "h"})
+}
+
+func TestListsGoOnByCursor(t *testing.T) {
+	s := newSending(t)
+	want := map[string][]string{}
+	for i := range 7 {
+		user := []string{"alice", "bob"}[i%2]
+		_, d := s.ok(user, "send.createDestination", createDestinationParams{DestinationAddress: fmt.Sprintf("127.0.0.%d", i+1)})
+		_, m := s.ok(user, "send.createManifest", createManifestParams{FileMappings: map[string]string{"/a": "/a"}})
+		manifest := getManifestParams{m["manifestId"].(string)}
+		s.ok(user, "send.waitForManifest", waitForManifestParams{manifest, api.WaitParams{TimeoutSeconds: 60}})
+		_, x := s.ok(user, "send.createTransfer", createTransferParams{
+			ManifestID: manifest.ManifestID, DestinationID: d["destinationId"].(string), Username: "u", Password: "p",
+		})
+		for key, id := range map[string]any{"destinations": d["destinationId"], "manifests": m["manifestId"], "transfers": x["transferId"]} {
+			want[key] = append([]string{user + " " + id.(string)}, want[key]...)
+		}
+	}
+	names := map[string]string{"destinations": "destinationId", "manifests": "manifestId", "transfers": "transferId"}
+	params := map[string]func(l api.ListParams, owner string) (string, any){
+		"destinations": func(l api.ListParams, owner string) (string, any) {
+			return "send.getDestinations", getDestinationsParams{l, ownerParam{owner}}
+		},
+		"manifests": func(l api.ListParams, owner string) (string, any) {
+			return "send.getManifests", getManifestsParams{l, ownerParam{owner}, ""}
+		},
+		"transfers": func(l api.ListParams, owner string) (string, any) {
+			return "send.getTransfers", getTransfersParams{l, ownerParam{owner}, ""}
+		},
+	}
+	for key, make := range params {
+		for _, c := range []struct{ caller, owner, sees string }{
+			{"root", "", ""}, {"root", "bob", "bob"}, {"alice", "", "alice"}, {"alice", "alice", "alice"},
+		} {
+			var got, expected []string
+			for _, w := range want[key] {
+				if strings.HasPrefix(w, c.sees) {
+					expected = append(expected, w)
+				}
+			}
+			for l := (api.ListParams{Limit: 2}); ; {
+				name, p := make(l, c.owner)
+				_, page := s.ok(c.caller, name, p)
+				for _, v := range page[key].([]any) {
+					o := v.(map[string]any)
+					got = append(got, o["owner"].(string)+" "+o[names[key]].(string))
+				}
+				if page["nextCursor"] == nil {
+					break
+				}
+				l.Cursor = page["nextCursor"].(string)
+			}
+			if !slices.Equal(got, expected) {
+				t.Errorf("%s for %s with owner %q: %q, want %q", key, c.caller, c.owner, got, expected)
+			}
+		}
+		for _, bad := range []string{"x", "!!", "LTE", "MA", "OTk5OTk5OTk5OTk5OTk5OTk5OTk5OTk"} {
+			name, p := make(api.ListParams{Limit: 2, Cursor: bad}, "")
+			s.refused(api.CodeInvalid, "alice", name, p)
+		}
+		name, p := make(api.ListParams{Limit: 2}, "bob")
+		s.refused(api.CodeForbidden, "alice", name, p)
+		name, p = make(api.ListParams{Limit: 2}, "nobody")
+		if _, page := s.ok("root", name, p); page[key] == nil || len(page[key].([]any)) != 0 {
+			t.Errorf("an empty list is written %v", page[key])
+		}
+	}
+	if _, page := s.ok("root", "send.getTransfers", getTransfersParams{api.ListParams{Limit: 9}, ownerParam{}, "complete"}); len(page["transfers"].([]any)) != 0 {
+		t.Errorf("the status filter lets through %v", page["transfers"])
+	}
+}
+
+func TestManifestFilesGoOnByCursor(t *testing.T) {
+	s := newSending(t)
+	_, manifest, _ := s.made()
+	p := getManifestFilesParams{getManifestParams{manifest}, api.ListParams{Limit: 2}}
+	_, first := s.ok("alice", "send.getManifestFiles", p)
+	p.Cursor, _ = first["nextCursor"].(string)
+	_, second := s.ok("alice", "send.getManifestFiles", p)
+	got := fmt.Sprint(first["files"], second["files"], second["nextCursor"])
+	const want = "[map[destPath:/all/a fileSize:1 isEmptyDir:false srcPath:/a] map[destPath:/all/b fileSize:1 isEmptyDir:false srcPath:/b]] " +
+		"[map[destPath:/all/c fileSize:1 isEmptyDir:false srcPath:/c]] <nil>"
+	if got != want {
+		t.Errorf("files %s, want %s", got, want)
+	}
+}
+
+func TestParametersDoNotCollideWithFlags(t *testing.T) {
+	for _, c := range Commands(Deps{}).All() {
+		for _, f := range c.Params {
+			if slices.Contains([]string{"host", "api-control-port", "user", "tls", "ca"}, f.Name) {
+				t.Errorf("%s: the command line has a flag %s of its own", c.Name, f.Name)
+			}
+		}
+	}
+}
