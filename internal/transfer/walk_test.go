@@ -343,3 +343,11 @@ func TestMemoryStaysFlat(t *testing.T) {
 	}
 	b.must(b.DeleteManifest(t.Context(), m.ManifestID, false))
 }
+
+func TestAListThatCannotBeSavedFailsItsManifest(t *testing.T) {
+	b := newBench(t, func(o *transfer.Options) {
+		o.Store = gated{o.Store, func(context.Context) error { return errTest }}
+	})
+	b.put("a")
+	b.fails(map[string]string{"/a": "/a"}, "could not be saved", "log")
+}
