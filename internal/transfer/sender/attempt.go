@@ -162,12 +162,13 @@ func reason(err error) string {
 func (a *attempt) run(parent context.Context) error {
 	ctx, cancel := context.WithCancelCause(parent)
 	defer cancel(nil)
-	changes, stop := a.s.o.Engine.Watch(a.t.TransferID)
+	id := a.t.TransferID
+	changes, stop := a.s.o.Engine.Watch(id)
 	defer stop()
 	watching := make(chan struct{})
 	go func() {
 		defer close(watching)
-		a.watch(ctx, changes, cancel)
+		a.s.watch(ctx, id, changes, cancel)
 	}()
 	defer func() { cancel(nil); <-watching }()
 
@@ -182,9 +183,9 @@ func (a *attempt) run(parent context.Context) error {
 }
 
 // watch ends ctx when somebody else has stopped the transfer.
-func (a *attempt) watch(ctx context.Context, changes <-chan struct{}, cancel context.CancelCauseFunc) {
+func (s *Sender) watch(ctx context.Context, id string, changes <-chan struct{}, cancel context.CancelCauseFunc) {
 	for {
-		t, err := a.s.o.Engine.Transfer(ctx, a.t.TransferID)
+		t, err := s.o.Engine.Transfer(ctx, id)
 		gone := errors.Is(err, &api.Error{Code: api.CodeNotFound})
 		if gone || err == nil && (!t.Processing || t.Status == transfer.StatusSuspended) {
 			cancel(errStopped)
@@ -215,7 +216,7 @@ func (a *attempt) send(parent, ctx context.Context) error {
 	if ctx.Err() != nil {
 		return context.Cause(ctx)
 	}
-	a.t, err = a.s.o.Engine.Change(ctx, a.t.TransferID, func(t *transfer.Transfer) error {
+	t, err := a.s.o.Engine.Change(ctx, a.t.TransferID, func(t *transfer.Transfer) error {
 		if !t.Processing || t.Status == transfer.StatusSuspended {
 			return errStopped
 		}
@@ -225,7 +226,8 @@ func (a *attempt) send(parent, ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	a.s.o.Engine.Reached(a.t.DestinationID)
+	a.t = t
+	a.s.o.Engine.Reached(t.DestinationID)
 	outcome, err := a.stream(ctx, conn)
 	if err != nil {
 		return err
