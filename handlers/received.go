@@ -1,5 +1,127 @@
 package handlers
 
-import "jetstream/internal/api"
+import (
+	"context"
 
-func receivedCommands(d Deps) []*api.Command { return nil }
+	"jetstream/internal/api"
+	"jetstream/internal/transfer"
+	"jetstream/internal/transfer/receiver"
+)
+
+type receivedHandlers struct{ receiver *receiver.Receiver }
+
+func receivedCommands(d Deps) []*api.Command {
+	h := receivedHandlers{d.Receiver}
+	notFound := []api.Code{api.CodeNotFound}
+	return []*api.Command{
+		api.Define(api.Spec{
+			Name: "recv.getTransfers", Method: "GET", Path: "/recv/transfers",
+			Summary:     "List the received transfers, newest first",
+			Description: "Those that the caller authorized; a superuser sees everybody's.",
+			Message:     "Received transfers.",
+		}, h.list),
+		api.Define(api.Spec{
+			Name: "recv.getTransfer", Method: "GET", Path: "/recv/transfers/{transferId}",
+			Summary: "Show a received transfer",
+			Description: "Ids are unique for each sending server; should two servers have used the same one, " +
+				"the newest transfer is shown.",
+			Message: "Received transfer.", Errors: notFound,
+		}, h.get),
+		api.Define(api.Spec{
+			Name: "recv.getTransferFiles", Method: "GET", Path: "/recv/transfers/{transferId}/files",
+			Summary:     "List the files of a received transfer, in the manifest's order",
+			Description: "Only what is verified and on disk; `path` is empty until a file has its final name.",
+			Message:     "Received files.", Errors: notFound,
+		}, h.files),
+	}
+}
+
+type getReceivedListParams struct {
+	api.ListParams
+	Username string          `json:"username" doc:"Only the transfers that this user authorized; others than oneself are for superusers" validate:"max=64"`
+	Status   transfer.Status `json:"status" doc:"Only those in this state" validate:"omitempty,oneof=receiving complete error cancelled"`
+}
+
+type receivedList struct {
+	Transfers  []transfer.RecvTransfer `json:"transfers" doc:"The transfers, newest first"`
+	NextCursor *string                 `json:"nextCursor" doc:"Cursor of the next page; null on the last"`
+}
+
+func (h receivedHandlers) list(ctx context.Context, p getReceivedListParams) (receivedList, error) {
+	caller, _ := api.CallerOf(ctx)
+	if !caller.Superuser && p.Username != "" && p.Username != caller.User {
+		return receivedList{}, api.Errorf(api.CodeForbidden, "only a superuser may list what others received: leave username out")
+	}
+	page, err := pageOf(ctx, p.ListParams, p.Username, p.Status)
+	if err != nil {
+		return receivedList{}, err
+	}
+	found, more, err := h.receiver.Transfers(ctx, page)
+	list := receivedList{Transfers: append([]transfer.RecvTransfer{}, found...)}
+	if more {
+		list.NextCursor = cursor(found[len(found)-1].Seq)
+	}
+	return list, err
+}
+
+type getReceivedParams struct {
+	TransferID string `json:"transferId" doc:"Id of the transfer, the same as at its sender" validate:"required,max=64"`
+}
+
+func (h receivedHandlers) get(ctx context.Context, p getReceivedParams) (transfer.RecvTransfer, error) {
+	caller, _ := api.CallerOf(ctx)
+	username := caller.User
+	if caller.Superuser {
+		username = ""
+	} else if username == "" {
+		return transfer.RecvTransfer{}, mayAct(ctx, "", "received transfer", p.TransferID)
+	}
+	return h.receiver.Transfer(ctx, p.TransferID, username)
+}
+
+type getReceivedFilesParams struct {
+	getReceivedParams
+	api.ListParams
+}
+
+type receivedFile struct {
+	Name         string `json:"name" doc:"Name in the sender's manifest, below destinationPath"`
+	Path         string `json:"path" doc:"Final path in the receiving user's sandbox; empty before it has one"`
+	FileSize     int64  `json:"fileSize" doc:"Bytes; 0 for a directory"`
+	IsEmptyDir   bool   `json:"isEmptyDir" doc:"Whether it is an empty directory"`
+	Skipped      bool   `json:"skipped" doc:"Whether it was not placed: it existed and conflict was skip, or it failed"`
+	ErrorMessage string `json:"errorMessage" doc:"Why it failed, or empty"`
+}
+
+type receivedFileList struct {
+	TransferID string         `json:"transferId" doc:"Id of the transfer"`
+	Files      []receivedFile `json:"files" doc:"Files and empty directories, in the order of the manifest"`
+	NextCursor *string        `json:"nextCursor" doc:"Cursor of the next page; null on the last"`
+}
+
+func (h receivedHandlers) files(ctx context.Context, p getReceivedFilesParams) (receivedFileList, error) {
+	t, err := h.get(ctx, p.getReceivedParams)
+	if err != nil {
+		return receivedFileList{}, err
+	}
+	from, err := parseCursor(p.Cursor)
+	if err != nil {
+		return receivedFileList{}, err
+	}
+	found, more, err := h.receiver.Files(ctx, t, from, p.Limit)
+	list := receivedFileList{TransferID: t.TransferID, Files: make([]receivedFile, 0, len(found))}
+	for _, f := range found {
+		file := receivedFile{
+			Name: f.Name, FileSize: f.Size, IsEmptyDir: f.EmptyDir,
+			Skipped: f.Skipped, ErrorMessage: f.Error,
+		}
+		if f.Placed {
+			file.Path = f.Final
+		}
+		list.Files = append(list.Files, file)
+	}
+	if more {
+		list.NextCursor = cursor(found[len(found)-1].Index + 1)
+	}
+	return list, err
+}
