@@ -65,6 +65,7 @@ func (b *builder) addWebhook(name, summary string, arguments []any, text string,
 	op := operation("event."+name, tagEvents, summary, text)
 	op.WithMapOfAnythingItem("x-arguments", arguments)
 	op.RequestBody = jsonBody(shape, true)
+	op.Security = []map[string][]string{everybody()}
 	none := openapi31.ResponseOrReference{Response: &openapi31.Response{
 		Description: "Nobody waits for the script. Its exit status is in the trigger run's record."}}
 	op.WithResponses(openapi31.Responses{Default: &none})

@@ -27,7 +27,6 @@ func newBuilder(info Info) *builder {
 	spec.Info.WithTitle("JetStream control API").WithVersion(info.Version).WithDescription(description)
 	spdx := "Apache-2.0"
 	spec.Info.License = &openapi31.License{Name: "Apache License 2.0", Identifier: &spdx}
-	spec.Servers = []openapi31.Server{{URL: "/"}}
 	spec.Tags = tags()
 	spec.Security = logins()
 	return b
