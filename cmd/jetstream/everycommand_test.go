@@ -1,0 +1,425 @@
+package main
+
+import (
+	"bufio"
+	"encoding/json"
+	"fmt"
+	"net/url"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"syscall"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"jetstream/gateway"
+	"jetstream/handlers"
+	"jetstream/internal/api"
+	"jetstream/middleware"
+)
+
+// fixture makes one command succeed on a live pair of servers.
+type fixture struct {
+	// params makes the parameters, and whatever must be there before; it is
+	// called anew for each door (0, 1, 2).
+	params func(p *pair, door int) map[string]any
+	// at is the server that is called: the sender, or with recv the receiver.
+	recv bool
+	// user is who calls; alice unless set.
+	user string
+	// varies names result fields that differ between the calls beside ids and
+	// times.
+	varies []string
+}
+
+func none(*pair, int) map[string]any { return map[string]any{} }
+
+// fixtures has an entry for every command; TestEveryCommand fails without.
+var fixtures = map[string]fixture{
+	"getServerInfo": {params: none, varies: []string{"triggers"}},
+	"createUser": {user: "root", varies: []string{"name"}, params: func(_ *pair, door int) map[string]any {
+		return map[string]any{"name": fmt.Sprintf("user%d", door), "password": "a secret of some length"}
+	}},
+	"getUsers":       {user: "root", params: none},
+	"getTriggerRuns": {user: "root", params: func(*pair, int) map[string]any { return map[string]any{"event": "send.destinationCreated"} }},
+	"getTriggerRun": {user: "root", params: func(p *pair, _ int) map[string]any {
+		p.destination()
+		runs := p.from.callAs("root", "getTriggerRuns", map[string]any{"event": "send.destinationCreated"})["runs"].([]any)
+		return map[string]any{"runId": runs[0].(map[string]any)["runId"]}
+	}},
+
+	"send.createDestination": {params: func(p *pair, _ int) map[string]any {
+		return map[string]any{"destinationAddress": "127.0.0.1", "destinationPort": p.to.recvPort, "sendRateMax": 0}
+	}},
+	"send.getDestinations": {params: none},
+	"send.getDestination": {params: func(p *pair, _ int) map[string]any {
+		return map[string]any{"destinationId": p.destination()}
+	}},
+	"send.deleteDestination": {params: func(p *pair, door int) map[string]any {
+		d := p.from.call("send.createDestination", map[string]any{"destinationAddress": "127.0.0.1", "destinationPort": 9000 + door})
+		return map[string]any{"destinationId": d["destinationId"], "force": true}
+	}},
+	"send.createManifest": {params: func(*pair, int) map[string]any {
+		return map[string]any{"fileMappings": map[string]any{"/reel": "/reel"}}
+	}},
+	"send.getManifests":     {params: func(*pair, int) map[string]any { return map[string]any{"limit": 1, "status": "complete"} }},
+	"send.getManifest":      {params: func(p *pair, _ int) map[string]any { return map[string]any{"manifestId": p.manifest()} }},
+	"send.waitForManifest":  {params: func(p *pair, _ int) map[string]any { return map[string]any{"manifestId": p.manifest()} }},
+	"send.getManifestFiles": {params: func(p *pair, _ int) map[string]any { return map[string]any{"manifestId": p.manifest()} }},
+	"send.deleteManifest":   {params: func(p *pair, _ int) map[string]any { return map[string]any{"manifestId": p.manifest()} }},
+	"send.createTransfer": {params: func(p *pair, _ int) map[string]any {
+		return map[string]any{"manifestId": p.manifest(), "destinationId": p.destination(), "username": "bob", "password": "pw", "destinationPath": "/in"}
+	}},
+	"send.getTransfers": {varies: []string{"rate", "bytesSent", "filesSent", "status", "processing"}, params: func(p *pair, _ int) map[string]any {
+		p.transfer(true)
+		return map[string]any{"limit": 1}
+	}},
+	"send.getTransfer":     {varies: []string{"rate"}, params: func(p *pair, _ int) map[string]any { return map[string]any{"transferId": p.transfer(true)} }},
+	"send.waitForTransfer": {varies: []string{"rate"}, params: func(p *pair, _ int) map[string]any { return map[string]any{"transferId": p.transfer(true)} }},
+	"send.cancelTransfer": {params: func(p *pair, door int) map[string]any {
+		// Nobody listens at that port: it waits until it is cancelled.
+		d := p.from.call("send.createDestination", map[string]any{"destinationAddress": "127.0.0.1", "destinationPort": 1})
+		x := p.from.call("send.createTransfer", map[string]any{
+			"manifestId": p.manifest(), "destinationId": d["destinationId"], "username": "bob", "password": "pw"})
+		return map[string]any{"transferId": x["transferId"]}
+	}},
+	"recv.getTransfers": {recv: true, user: "bob", varies: []string{"rate", "sourcePort"}, params: func(p *pair, _ int) map[string]any {
+		p.transfer(true)
+		return map[string]any{"limit": 1, "status": "complete"}
+	}},
+	"recv.getTransfer": {recv: true, user: "bob", varies: []string{"rate", "sourcePort"}, params: func(p *pair, _ int) map[string]any {
+		return map[string]any{"transferId": p.transfer(true)}
+	}},
+	"recv.getTransferFiles": {recv: true, user: "bob", params: func(p *pair, _ int) map[string]any {
+		return map[string]any{"transferId": p.transfer(true)}
+	}},
+}
+
+// TestEveryCommand holds what one declaration promises, for every command:
+// both doors and the command line give the same, strangers and unknown
+// parameters are refused, it stands in the document and in the help, and its
+// trigger gets exactly the four arguments.
+func TestEveryCommand(t *testing.T) {
+	registry := handlers.Commands(handlers.Deps{})
+	p := &pair{}
+	*p = *newPair(t, "--trigger-on-api")
+	p.to.stop()
+	p.to.start("--trigger-dir="+p.to.triggers, "--trigger-on-api")
+	heard := map[*live]*fifo{p.from: listenOn(t, p.from, registry), p.to: listenOn(t, p.to, registry)}
+	p.from.script("send.destinationCreated", "#!/bin/sh\nexit 0\n")
+	document := openAPIOf(t, p.from)
+	help := helpOf(t, p.from)
+
+	for name := range fixtures {
+		if _, ok := registry.Find(name); !ok {
+			t.Errorf("there is a fixture for %s, but no such command", name)
+		}
+	}
+	for _, c := range registry.All() {
+		t.Run(c.Name, func(t *testing.T) {
+			f, ok := fixtures[c.Name]
+			if !ok {
+				t.Fatalf("%s has no fixture: add one, so that it is shown to succeed", c.Name)
+			}
+			at := p.from
+			if f.recv {
+				at = p.to
+			}
+			at.t, p.from.t, p.to.t = t, t, t
+			if f.user == "" {
+				f.user = "alice"
+			}
+			checkDoors(t, p, at, c, f, heard[at])
+			checkRefusals(t, at, c, f)
+			if !document[c.Name] {
+				t.Error("it is not in the OpenAPI document")
+			}
+			if !strings.Contains(help, c.Name) && !strings.Contains(help, c.BareName()) {
+				t.Error("it is not in the help of jetstream api")
+			}
+		})
+	}
+}
+
+// checkDoors calls c by REST, envelope and command line.
+func checkDoors(t *testing.T, p *pair, at *live, c *api.Command, f fixture, heard *fifo) {
+	t.Helper()
+	var results []any
+	for door := range 3 {
+		params := f.params(p, door)
+		heard.drain()
+		var status int
+		var reply api.Reply
+		switch door {
+		case 0:
+			status, reply = at.rest(f.user, c.Method, restPath(c, params), restBody(c, params))
+		case 1:
+			status, reply = at.rest(f.user, "POST", "/api/v1/command", map[string]any{"request": c.Name, "parameters": params})
+		case 2:
+			code, stdout, stderr := at.cli(f.user, append([]string{c.Name}, cliArgs(t, c, params)...)...)
+			if code != 0 {
+				t.Fatalf("command line: exit status %d: %s", code, stderr)
+			}
+			status, reply = c.Status, api.Reply{Status: api.CodeSuccess, Result: json.RawMessage(stdout)}
+		}
+		if reply.Status != api.CodeSuccess || status != c.Status && status != 200 {
+			t.Fatalf("door %d: %d %s %q, want %d success", door, status, reply.Status, reply.Message, c.Status)
+		}
+		if door < 2 && reply.Message == "" {
+			t.Errorf("door %d: success says nothing", door)
+		}
+		result := object(t, reply.Result)
+		checkTrigger(t, heard.next("on."+c.Name), c, params, reply, door)
+		results = append(results, plain(result, f.varies))
+	}
+	for door := 1; door < 3; door++ {
+		if diff := cmp.Diff(results[0], results[door]); diff != "" {
+			t.Errorf("door %d gave another result than REST (-REST +other):\n%s", door, diff)
+		}
+	}
+}
+
+// checkTrigger holds the four arguments of on.<command>.
+func checkTrigger(t *testing.T, args []string, c *api.Command, params map[string]any, reply api.Reply, door int) {
+	t.Helper()
+	if len(args) != 4 {
+		t.Fatalf("door %d: on.%s got %d arguments, want 4: %q", door, c.Name, len(args), args)
+	}
+	command, want := object(t, []byte(args[0])), map[string]any{}
+	for name, v := range params {
+		if f, _ := c.Param(name); f.Secret {
+			v = "***"
+		}
+		want[name] = v
+	}
+	if diff := cmp.Diff(jsonValue(t, map[string]any{"request": c.Name, "parameters": want}), any(command)); diff != "" {
+		t.Errorf("door %d: command argument (-want +got):\n%s", door, diff)
+	}
+	if args[1] != "success" || door < 2 && args[2] != reply.Message {
+		t.Errorf("door %d: status and message arguments are %q %q, the reply's %q", door, args[1], args[2], reply.Message)
+	}
+	if diff := cmp.Diff(object(t, reply.Result), object(t, []byte(args[3]))); diff != "" {
+		t.Errorf("door %d: result argument (-reply +argument):\n%s", door, diff)
+	}
+}
+
+func checkRefusals(t *testing.T, at *live, c *api.Command, f fixture) {
+	t.Helper()
+	path := restPath(c, map[string]any{})
+	status, reply := at.rest("", c.Method, path, nil)
+	if c.Access == api.AccessPublic {
+		result := object(t, reply.Result)
+		if len(result) != 3 || result["version"] == nil || result["apiVersion"] == nil || result["authRequired"] != true {
+			t.Errorf("without login it shows %v", result)
+		}
+	} else if status != 401 || reply.Status != api.CodeUnauthorized {
+		t.Errorf("without login: %d %s", status, reply.Status)
+	}
+	if status, reply := at.rest("", "POST", "/api/v1/command", map[string]any{"request": c.Name}); status != 401 {
+		t.Errorf("without login, by the envelope: %d %s", status, reply.Status)
+	}
+	if c.Access == api.AccessSuperuser {
+		if status, reply := at.rest("alice", c.Method, path, nil); status != 403 {
+			t.Errorf("as a common user: %d %s", status, reply.Status)
+		}
+	}
+	status, reply = at.rest(f.user, "POST", "/api/v1/command", map[string]any{"request": c.Name, "parameters": map[string]any{"noSuchThing": 1}})
+	if status != 400 || !strings.Contains(reply.Message, "noSuchThing") {
+		t.Errorf("unknown parameter: %d %q", status, reply.Message)
+	}
+	if code, _, stderr := at.cli(f.user, c.Name, "--noSuchThing=1"); code != 2 || !strings.Contains(stderr, "noSuchThing") {
+		t.Errorf("unknown flag: exit status %d, %s", code, stderr)
+	}
+}
+
+// restPath fills path parameters in and writes the query of GET and DELETE.
+func restPath(c *api.Command, params map[string]any) string {
+	path, query := gateway.Prefix+c.Path, url.Values{}
+	for _, f := range c.Params {
+		v, given := params[f.Name]
+		switch {
+		case f.InPath && !given:
+			path = strings.ReplaceAll(path, "{"+f.Name+"}", "x")
+		case f.InPath:
+			path = strings.ReplaceAll(path, "{"+f.Name+"}", url.PathEscape(fmt.Sprint(v)))
+		case given && (c.Method == "GET" || c.Method == "DELETE"):
+			query.Set(f.Name, fmt.Sprint(v))
+		}
+	}
+	if len(query) > 0 {
+		path += "?" + query.Encode()
+	}
+	return path
+}
+
+func restBody(c *api.Command, params map[string]any) any {
+	if c.Method == "GET" || c.Method == "DELETE" {
+		return nil
+	}
+	body := map[string]any{}
+	for name, v := range params {
+		if f, _ := c.Param(name); !f.InPath {
+			body[name] = v
+		}
+	}
+	return body
+}
+
+// cliArgs writes parameters as flags; a secret goes by way of a file.
+func cliArgs(t *testing.T, c *api.Command, params map[string]any) []string {
+	t.Helper()
+	var args []string
+	for name, v := range params {
+		f, _ := c.Param(name)
+		switch {
+		case f.Secret:
+			path := filepath.Join(t.TempDir(), name)
+			if err := os.WriteFile(path, fmt.Appendf(nil, "%v\n", v), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			args = append(args, "--"+name+"=@"+path)
+		case f.Kind == api.KindMap:
+			for key, value := range v.(map[string]any) {
+				args = append(args, fmt.Sprintf("--%s=%s:%s", name, key, value))
+			}
+		default:
+			args = append(args, fmt.Sprintf("--%s=%v", name, v))
+		}
+	}
+	slices.Sort(args)
+	return args
+}
+
+func jsonValue(t *testing.T, v any) any {
+	t.Helper()
+	b, err := json.Marshal(v)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var out any
+	if err := json.Unmarshal(b, &out); err != nil {
+		t.Fatal(err)
+	}
+	return out
+}
+
+// plain takes out what differs from call to call: ids, times, and varies.
+func plain(v any, varies []string) any {
+	switch v := v.(type) {
+	case map[string]any:
+		out := map[string]any{}
+		for key, value := range v {
+			if !strings.HasSuffix(key, "Id") && !strings.HasSuffix(key, "Time") && key != "nextCursor" && !slices.Contains(varies, key) {
+				out[key] = plain(value, varies)
+			}
+		}
+		return out
+	case []any:
+		out := make([]any, len(v))
+		for i := range v {
+			out[i] = plain(v[i], varies)
+		}
+		return out
+	}
+	return v
+}
+
+// fifo receives the arguments of every on.* script of a server.
+type fifo struct {
+	l     *live
+	r     *bufio.Reader
+	marks int
+}
+
+// listenOn gives every on.<command> of l a script that writes its event's
+// name and its arguments, each ended by NUL, into a pipe.
+func listenOn(t *testing.T, l *live, registry *api.Registry) *fifo {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "calls")
+	if err := syscall.Mkfifo(path, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	file, err := os.OpenFile(path, os.O_RDWR, 0) // both ends: a writer's end is no end of file
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = file.Close() })
+	for _, name := range registry.Names() {
+		l.script("on."+name, "#!/bin/sh\nprintf '%s\\0' \"$JETSTREAM_EVENT\" \"$JETSTREAM_EVENT_REQUEST_ID\" \"$#\" \"$@\" >"+path+"\n")
+	}
+	return &fifo{l: l, r: bufio.NewReaderSize(file, 1<<20)}
+}
+
+func (f *fifo) word() string {
+	f.l.t.Helper()
+	s, err := f.r.ReadString(0)
+	if err != nil {
+		f.l.t.Fatal(err)
+	}
+	return strings.TrimSuffix(s, "\x00")
+}
+
+func (f *fifo) read() (event, requestID string, args []string) {
+	f.l.t.Helper()
+	event, requestID = f.word(), f.word()
+	count := 0
+	if _, err := fmt.Sscan(f.word(), &count); err != nil {
+		f.l.t.Fatal(err)
+	}
+	args = make([]string, count)
+	for i := range args {
+		args[i] = f.word()
+	}
+	return event, requestID, args
+}
+
+// drain reads what the fixtures have caused so far: events come in order, so
+// everything before that of a call made now.
+func (f *fifo) drain() {
+	f.l.t.Helper()
+	f.marks++
+	mark := fmt.Sprintf("mark-%d", f.marks)
+	f.l.rest("alice", "GET", "/api/v1/server", nil, middleware.RequestIDHeader, mark)
+	for {
+		if _, id, _ := f.read(); id == mark {
+			return
+		}
+	}
+}
+
+// next returns the arguments of the next call of event's script.
+func (f *fifo) next(event string) []string {
+	f.l.t.Helper()
+	for {
+		if name, _, args := f.read(); name == event {
+			return args
+		}
+	}
+}
+
+func openAPIOf(t *testing.T, l *live) map[string]bool {
+	t.Helper()
+	doc := object(t, fetch(t, l.baseURL+"/openapi.json"))
+	names := map[string]bool{}
+	for _, path := range doc["paths"].(map[string]any) {
+		for _, operation := range path.(map[string]any) {
+			if op, ok := operation.(map[string]any); ok {
+				if id, ok := op["operationId"].(string); ok {
+					names[id] = true
+				}
+			}
+		}
+	}
+	return names
+}
+
+func helpOf(t *testing.T, l *live) string {
+	t.Helper()
+	code, stdout, stderr := l.cli("alice", "--help")
+	if code != 0 {
+		t.Fatalf("jetstream api --help: exit status %d: %s", code, stderr)
+	}
+	return stdout
+}

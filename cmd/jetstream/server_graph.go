@@ -1,0 +1,271 @@
+package main
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"os"
+	"path/filepath"
+	"strconv"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"jetstream/gateway"
+	"jetstream/handlers"
+	"jetstream/internal/account"
+	"jetstream/internal/api"
+	"jetstream/internal/store"
+	"jetstream/internal/transfer"
+	"jetstream/internal/transfer/receiver"
+	"jetstream/internal/transfer/sender"
+	"jetstream/internal/transfer/wire"
+	"jetstream/middleware"
+	"jetstream/openapi"
+	"jetstream/triggers"
+	"jetstream/web"
+)
+
+// server is the whole graph of one running server. Each part that must be
+// closed registers it in closers while the graph is built; stopping walks the
+// list backwards, and so does a start that fails half-way.
+type server struct {
+	c   *serverCmd
+	p   *program
+	log *slog.Logger
+
+	serverID, serverUID string
+	startTime           api.Time
+
+	db       *store.DB
+	identity *wire.Identity
+	accounts *account.Service
+	triggers *triggers.Engine
+	engine   *transfer.Engine
+	receiver *receiver.Receiver
+	sender   *sender.Sender
+	gateway  *gateway.Gateway
+
+	apiListener, recvListener net.Listener
+	certificate               *tls.Certificate // nil without TLS
+
+	closers []func() error
+}
+
+// serve builds the server, runs it until ctx ends, and takes it down again.
+func serve(ctx context.Context, c *serverCmd, p *program, log *slog.Logger) (err error) {
+	s := &server{c: c, p: p, log: log, serverID: api.NewID(), startTime: api.Now()}
+	defer func() {
+		for i := len(s.closers) - 1; i >= 0; i-- {
+			err = errors.Join(err, s.closers[i]())
+		}
+	}()
+	for _, build := range []func(context.Context) error{
+		s.openState, s.openListeners, s.openAccounts, s.openTriggers, s.openTransfers, s.openGateway, s.firstUser,
+	} {
+		if err := build(ctx); err != nil {
+			return err
+		}
+	}
+	return s.run(ctx)
+}
+
+func (s *server) onClose(f func() error) { s.closers = append(s.closers, f) }
+
+// openState takes the state directory and opens what is kept there.
+func (s *server) openState(ctx context.Context) error {
+	dir := s.c.PersistentStateDir
+	if err := store.PrepareDir(dir); err != nil {
+		return err
+	}
+	unlock, err := store.Lock(dir)
+	if err != nil {
+		return err
+	}
+	s.onClose(unlock)
+	if s.db, err = store.Open(ctx, dir); err != nil {
+		return err
+	}
+	s.onClose(s.db.Close)
+	if s.serverUID, err = s.db.Meta(ctx, "serverUid"); err != nil {
+		return err
+	}
+	if s.serverUID == "" {
+		s.serverUID = api.NewID()
+		if err := s.db.SetMeta(ctx, "serverUid", s.serverUID); err != nil {
+			return err
+		}
+	}
+	s.identity, err = wire.LoadIdentity(dir)
+	return err
+}
+
+// openListeners opens both ports before anything runs, so that a taken port
+// is met while nothing has happened yet.
+func (s *server) openListeners(ctx context.Context) (err error) {
+	if s.c.TLSCert != "" {
+		cert, err := tls.LoadX509KeyPair(s.c.TLSCert, s.c.TLSKey)
+		if err != nil {
+			return fmt.Errorf("the certificate cannot be used: %w; see --tls-cert and --tls-key", err)
+		}
+		s.certificate = &cert
+	}
+	if s.apiListener, err = listen(ctx, "--api", s.c.APIHost, s.c.APIPort); err != nil {
+		return err
+	}
+	s.onClose(closeListener(s.apiListener))
+	if s.recvListener, err = listen(ctx, "--recv", s.c.RecvHost, s.c.RecvPort); err != nil {
+		return err
+	}
+	s.onClose(closeListener(s.recvListener))
+	return nil
+}
+
+// closeListener closes ln unless its server has done so already.
+func closeListener(ln net.Listener) func() error {
+	return func() error {
+		if err := ln.Close(); err != nil && !errors.Is(err, net.ErrClosed) {
+			return err
+		}
+		return nil
+	}
+}
+
+func (s *server) openAccounts(context.Context) error {
+	protected := []account.Protected{{What: "state directory", Path: s.c.PersistentStateDir, Secret: true}}
+	if s.c.TriggerDir != "" {
+		protected = append(protected, account.Protected{What: "trigger directory", Path: s.c.TriggerDir, Scripts: true})
+	}
+	if program, err := os.Executable(); err == nil {
+		protected = append(protected, account.Protected{What: "program file", Path: program})
+	}
+	if err := account.CheckOverlap(sandboxRoot(s.c.SandboxDir), account.Read, protected); err != nil {
+		return fmt.Errorf("%s; see --sandbox-dir", api.ErrorOf(err).Message)
+	}
+	s.accounts = account.New(s.db.Accounts(), account.Options{SandboxDir: s.c.SandboxDir, Protected: protected, Log: s.log})
+	return nil
+}
+
+// firstUser makes the user admin when there is nobody yet. Its password is
+// shown once, on the terminal, or kept in a file that only the owner reads.
+func (s *server) firstUser(ctx context.Context) error {
+	password, made, err := s.accounts.EnsureAdmin(ctx)
+	if err != nil || !made {
+		return err
+	}
+	if isTerminal(s.p.Stderr) {
+		_, err := fmt.Fprintf(s.p.Stderr, "\n  First start: log in as admin with the password %s\n  It is not shown again.\n\n", password)
+		return err
+	}
+	path := filepath.Join(s.c.PersistentStateDir, "initial-password")
+	if err := os.WriteFile(path, []byte(password+"\n"), 0o600); err != nil {
+		return fmt.Errorf("the first password cannot be kept: %w", err)
+	}
+	s.log.InfoContext(ctx, "first start: user admin was made; delete the file once you have changed its password", "passwordFile", path)
+	return nil
+}
+
+func (s *server) openTransfers(context.Context) (err error) {
+	_, recvPort := hostPort(s.recvListener)
+	if s.engine, err = transfer.New(transfer.Options{
+		Store: s.db.Transfers(), Emitter: s.triggers, Accounts: s.accounts, SealKey: s.identity.SealKey(),
+		RecvHost: s.c.RecvHost, RecvPort: recvPort, ExternalAddress: s.c.ExternalAddress, Log: s.log,
+	}); err != nil {
+		return err
+	}
+	if s.receiver, err = receiver.New(receiver.Options{
+		Store: s.db.Received(), Emitter: s.triggers, Accounts: s.accounts, Identity: s.identity, ServerUID: s.serverUID, Log: s.log,
+	}); err != nil {
+		return err
+	}
+	s.sender, err = sender.New(sender.Options{Engine: s.engine, Identity: s.identity, ServerUID: s.serverUID, Log: s.log})
+	return err
+}
+
+func (s *server) openGateway(context.Context) error {
+	registry := handlers.Commands(handlers.Deps{
+		Server: s, Accounts: s.accounts, Triggers: s.triggers, Engine: s.engine, Receiver: s.receiver,
+	})
+	document, err := openAPIDocument(registry)
+	if err != nil {
+		return err
+	}
+	auth := authenticator{s.accounts}
+	observers := []middleware.Observer{s.logCommand}
+	if s.c.TriggerOnAPI {
+		observers = append(observers, s.emitCommand(registry))
+	}
+	s.gateway = gateway.New(gateway.Options{
+		Registry: registry, Auth: auth, Sessions: auth, Log: s.log, Hosts: s.hostNames(), Observers: observers,
+		Healthy: s.healthy, Secure: s.certificate != nil,
+		OpenAPI: document, Docs: openapi.Docs(), Web: web.Handler(),
+	})
+	return nil
+}
+
+func (s *server) healthy(ctx context.Context) error {
+	_, err := s.db.Meta(ctx, "serverUid")
+	return err
+}
+
+// run serves until ctx ends. The first part that fails stops all others.
+func (s *server) run(ctx context.Context) error {
+	apiHost, apiPort := hostPort(s.apiListener)
+	_, recvPort := hostPort(s.recvListener)
+	if err := s.writeEndpoint(apiHost, apiPort, recvPort); err != nil {
+		return err
+	}
+	s.log.InfoContext(ctx, "JetStream is listening", "apiHost", apiHost, "apiPort", apiPort, "tls", s.certificate != nil,
+		"recvPort", recvPort, "version", version, "stateDir", s.c.PersistentStateDir, "triggerDir", s.c.TriggerDir, "publicKey", s.identity.PublicKey())
+	if err := s.emitLaunch(ctx, apiHost, apiPort); err != nil {
+		return err
+	}
+
+	group, ctx := errgroup.WithContext(ctx)
+	group.Go(func() error { return s.triggers.Serve(ctx) })
+	group.Go(func() error { return s.engine.Serve(ctx) })
+	group.Go(func() error { return s.receiver.Serve(ctx, s.recvListener) })
+	group.Go(func() error { return s.sender.Serve(ctx) })
+	group.Go(func() error { return s.gateway.Serve(ctx, s.secured(s.apiListener)) })
+	group.Go(func() error {
+		<-ctx.Done()
+		s.log.Info("stopping: no new work is accepted")
+		return nil
+	})
+	err := group.Wait()
+	s.report()
+	return err
+}
+
+// secured wraps the API's listener with TLS where a certificate was given.
+func (s *server) secured(ln net.Listener) net.Listener {
+	if s.certificate == nil {
+		return ln
+	}
+	return tls.NewListener(ln, &tls.Config{
+		Certificates: []tls.Certificate{*s.certificate}, MinVersion: tls.VersionTLS12, NextProtos: []string{"h2", "http/1.1"},
+	})
+}
+
+func hostPort(ln net.Listener) (host string, port int) {
+	h, p, err := net.SplitHostPort(ln.Addr().String())
+	if err != nil {
+		return "", 0
+	}
+	port, _ = strconv.Atoi(p)
+	return h, port
+}
+
+// logCommand writes one line for each processed command: the audit trail.
+// Commands that only look are at level debug.
+func (s *server) logCommand(ctx context.Context, r *middleware.Record) {
+	level := slog.LevelInfo
+	if r.Command.Method == "GET" {
+		level = slog.LevelDebug
+	}
+	s.log.Log(ctx, level, "command", "command", r.Command.Name, "user", r.Caller.User, "status", r.Status,
+		"message", r.Message, "requestId", r.Caller.RequestID, "duration", r.Duration.Round(time.Microsecond))
+}
