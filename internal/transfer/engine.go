@@ -50,7 +50,7 @@ type Options struct {
 
 // Engine keeps destinations, manifests and sent transfers and walks the
 // sources of manifests. It moves no bytes: package sender does, by way of
-// Runnable, Change, Progress and OpenSource. Safe for concurrent use.
+// Runnable, Change, Progress and Sources. Safe for concurrent use.
 type Engine struct {
 	o        Options
 	watchers watchers

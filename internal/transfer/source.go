@@ -59,14 +59,3 @@ func checkUnchanged(f ManifestFile, fi os.FileInfo) error {
 	}
 	return nil
 }
-
-// OpenSource opens one file of a transfer's manifest; whoever opens many keeps
-// Sources open instead.
-func (e *Engine) OpenSource(ctx context.Context, t *Transfer, f ManifestFile) (*os.File, os.FileInfo, error) {
-	s, err := e.Sources(ctx, t)
-	if err != nil {
-		return nil, nil, err
-	}
-	defer func() { _ = s.Close() }()
-	return s.Open(f)
-}

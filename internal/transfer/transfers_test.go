@@ -308,12 +308,14 @@ func TestWaitForTransfer(t *testing.T) {
 	b.refused(err, api.CodeNotFound)
 }
 
-func TestOpenSource(t *testing.T) {
+func TestSources(t *testing.T) {
 	b, ctx := newBench(t), t.Context()
 	x := b.transfer()
-	b.put("empty/")
 	f := b.files(x.ManifestID)[0]
-	file, fi, err := b.OpenSource(ctx, &x, f)
+	sources, err := b.Sources(ctx, &x)
+	b.must(err)
+	defer func() { b.must(sources.Close()) }()
+	file, fi, err := sources.Open(f)
 	b.must(err)
 	content := make([]byte, 100)
 	n, err := file.Read(content)
@@ -325,7 +327,7 @@ func TestOpenSource(t *testing.T) {
 	path := filepath.Join(b.box, "one.txt")
 	refused := func(what string, code api.Code, says string) {
 		t.Helper()
-		_, _, err := b.OpenSource(ctx, &x, f)
+		_, _, err := sources.Open(f)
 		t.Log(what)
 		b.refused(err, code, "/one.txt", says)
 	}
@@ -343,4 +345,11 @@ func TestOpenSource(t *testing.T) {
 	b.must(os.Remove(path))
 	b.must(os.Symlink("/etc/passwd", path))
 	refused("a planted link", api.CodeForbidden, "outside the sandbox")
+
+	b.put("empty/")
+	dir := transfer.ManifestFile{Source: "/empty", Name: "/empty", EmptyDir: true}
+	if file, fi, err = sources.Open(dir); err != nil || !fi.IsDir() {
+		t.Fatalf("an empty directory: %v", err)
+	}
+	b.must(file.Close())
 }
