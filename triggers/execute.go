@@ -62,13 +62,13 @@ func (x *execution) begin() (err error) {
 	if onWindows && isBatch(path) {
 		args = batchArguments(args)
 	}
-	s, err := x.e.spool(x.ctx, x.r)
+	s := &spooled{}
 	defer func() {
 		if err := s.remove(); err != nil {
 			x.e.o.Log.Error("the spooled files of a trigger run could not be removed", "run", x.r.RunID, "error", err)
 		}
 	}()
-	if err != nil {
+	if err := x.e.spool(x.ctx, x.r, s); err != nil {
 		return fmt.Errorf("what the script reads could not be spooled to %s: %w; free space there, then run it again", x.e.spoolDir(), err)
 	}
 	token := ""

@@ -140,7 +140,7 @@ func (i *inspection) firstLine(name, full string) {
 	switch {
 	case err != nil:
 		i.add(LevelWarning, name, full+" cannot be read, so its first line was not checked ("+err.Error()+")")
-	case s.crlf || s.present && s.interpreter == "":
+	case s.crlf:
 		i.add(LevelError, name, explainENOENT(full).Error())
 	case s.empty:
 		i.add(LevelNote, name, full+" is empty; it will do nothing")

@@ -25,7 +25,9 @@ func (p *process) endGroup(ctx context.Context, grace time.Duration) { endGroup(
 func endGroup(ctx context.Context, g group, grace time.Duration) {
 	ctx, cancel := context.WithTimeout(ctx, max(grace, 0))
 	defer cancel()
-	g.terminate()
+	if grace >= 0 {
+		g.terminate()
+	}
 	// The system announces the end of one's own children only, so the group is
 	// looked at, ever more seldom.
 	for wait := time.Millisecond; g.alive(); wait = min(2*wait, 50*time.Millisecond) {

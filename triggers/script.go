@@ -74,11 +74,10 @@ func parseShebang(start []byte) (s shebang) {
 		s.binary = bytes.IndexByte(start, 0) >= 0
 		return s
 	}
-	s.present = true
 	s.crlf = bytes.HasSuffix(line, []byte("\r"))
 	words := strings.Fields(strings.ReplaceAll(string(line[2:]), "\r", ""))
-	if len(words) > 0 {
-		s.interpreter, s.words = words[0], words[1:]
+	if len(words) > 0 { // else it is no more than a comment to the kernel
+		s.present, s.interpreter, s.words = true, words[0], words[1:]
 	}
 	return s
 }
@@ -93,8 +92,6 @@ func explainENOENT(path string) error {
 		return fmt.Errorf("%s cannot be read: %w", path, err)
 	case s.crlf:
 		return fmt.Errorf("%s: its first line ends with CR LF, so that the interpreter %q is not found; save it with Unix line ends", path, s.interpreter+"\r")
-	case s.present && s.interpreter == "":
-		return fmt.Errorf("%s: its first line names no interpreter after #!", path)
 	case s.present:
 		return fmt.Errorf("%s: the interpreter %s of its first line is not there; install it or correct the line", path, s.interpreter)
 	}

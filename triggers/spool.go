@@ -38,11 +38,12 @@ func (e *Engine) emptySpool() error {
 	return nil
 }
 
-// spool writes what the script of r reads. Call remove in any case.
-func (e *Engine) spool(ctx context.Context, r *Run) (*spooled, error) {
-	s := &spooled{payload: filepath.Join(e.spoolDir(), r.RunID+".json")}
+// spool writes what the script of r reads into s, whose remove must be called
+// in any case.
+func (e *Engine) spool(ctx context.Context, r *Run, s *spooled) error {
+	s.payload = filepath.Join(e.spoolDir(), r.RunID+".json")
 	if err := writePayload(s.payload, r.Parameters); err != nil {
-		return s, err
+		return err
 	}
 	stdin := os.DevNull
 	switch {
@@ -52,13 +53,13 @@ func (e *Engine) spool(ctx context.Context, r *Run) (*spooled, error) {
 		s.fileList = filepath.Join(e.spoolDir(), r.RunID+".jsonl")
 		s.tsv = filepath.Join(e.spoolDir(), r.RunID+".tsv")
 		if err := e.spoolList(ctx, r.Subject, s.tsv, s.fileList); err != nil {
-			return s, err
+			return err
 		}
 		stdin = s.tsv
 	}
 	var err error
 	s.stdin, err = os.Open(stdin)
-	return s, err
+	return err
 }
 
 // remove ends the files. A background child that still holds stdin open keeps

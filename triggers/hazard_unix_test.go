@@ -1,0 +1,327 @@
+//go:build unix
+
+package triggers_test
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"iter"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"jetstream/triggers"
+)
+
+func (r *rig) fifo(name string) string {
+	r.t.Helper()
+	path := filepath.Join(r.dir, name)
+	if err := syscall.Mkfifo(path, 0o600); err != nil {
+		r.t.Fatal(err)
+	}
+	return path
+}
+
+// open lets whoever reads the fifo go on.
+func open(t *testing.T, fifo string) {
+	t.Helper()
+	if err := os.WriteFile(fifo, []byte("\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestScriptsThatCannotRunSayWhy(t *testing.T) {
+	for name, c := range map[string]struct {
+		make func(r *rig, path string) error
+		want string
+	}{
+		"interpreter missing": {func(r *rig, path string) error { r.script("launch", "#!/no/such/sh\n"); return nil }, "interpreter /no/such/sh"},
+		"CRLF":                {func(r *rig, path string) error { r.script("launch", "#!/bin/sh\r\necho\r\n"); return nil }, "CR LF"},
+		"nothing but CR":      {func(r *rig, path string) error { r.script("launch", "#!\r\necho\r\n"); return nil }, "CR LF"},
+		"not executable":      {func(r *rig, path string) error { r.write(path, "#!/bin/sh\n", 0o644); return nil }, "chmod +x"},
+		"directory":           {func(r *rig, path string) error { return os.Mkdir(path, 0o755) }, "is a directory"},
+		"dangling link":       {func(r *rig, path string) error { return os.Symlink("nowhere", path) }, "link to a file that does not exist"},
+		"fifo":                {func(r *rig, path string) error { return syscall.Mkfifo(path, 0o755) }, "not a regular file"},
+		"writable by all":     {func(r *rig, path string) error { r.write(path, "#!/bin/sh\n", 0o757); return nil }, "chmod o-w"},
+		"foreign machine":     {func(r *rig, path string) error { r.script("launch", "\x7fNOT\x00\x01\x02"); return nil }, "cannot run"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			r := newRig(t, nil)
+			if err := c.make(r, filepath.Join(r.dir, "launch")); err != nil {
+				t.Fatal(err)
+			}
+			r.launch("1")
+			r.serve()
+			run := r.failed(c.want, "launch")
+			if run.ExitCode != nil || run.Signal != "" || run.PID != 0 {
+				t.Errorf("nothing ran, but the record has %+v", run)
+			}
+			r.spoolIsEmpty()
+		})
+	}
+}
+
+func TestForeignScriptIsNotRun(t *testing.T) {
+	if os.Geteuid() != 0 {
+		t.Skip("only root can make a file another user's")
+	}
+	r := newRig(t, nil)
+	if err := os.Chown(r.script("launch", "#!/bin/sh\n"), 12345, 0); err != nil {
+		t.Fatal(err)
+	}
+	r.launch("1")
+	r.serve()
+	r.failed("uid 12345")
+}
+
+func TestScriptGoneBeforeItsTurn(t *testing.T) {
+	r := newRig(t, nil)
+	path := r.script("launch", "#!/bin/sh\n")
+	r.launch("1")
+	if err := os.Remove(path); err != nil {
+		t.Fatal(err)
+	}
+	r.serve()
+	r.failed("is gone")
+}
+
+func TestScriptGoneBetweenCheckAndStart(t *testing.T) {
+	var path string
+	r := newRig(t, func(o *triggers.Options) {
+		// The list is spooled after the check and before the start.
+		o.Files = listFunc(func(yield func(triggers.ListedFile, error) bool) { _ = os.Remove(path) })
+	})
+	path = r.script("recv.transferComplete", "#!/bin/sh\n")
+	r.serve()
+	r.emit(triggers.RecvTransferComplete.Event(triggers.TransferParams{}, triggers.Cause{}))
+	r.failed("is gone")
+}
+
+type listFunc func(yield func(triggers.ListedFile, error) bool)
+
+func (l listFunc) List(context.Context, string) iter.Seq2[triggers.ListedFile, error] {
+	return iter.Seq2[triggers.ListedFile, error](l)
+}
+
+func TestPanicIsRecordedAndTheQueueGoesOn(t *testing.T) {
+	r := newRig(t, func(o *triggers.Options) {
+		o.Files = listFunc(func(yield func(triggers.ListedFile, error) bool) { panic("lister fell over") })
+	})
+	r.script("recv.transferComplete", "#!/bin/sh\n")
+	r.script("launch", "#!/bin/sh\n")
+	r.serve()
+	r.emit(triggers.RecvTransferComplete.Event(triggers.TransferParams{}, triggers.Cause{}))
+	r.launch("1")
+	r.failed("lister fell over")
+	r.succeeded()
+	r.spoolIsEmpty()
+}
+
+func TestPanicAfterTheStartEndsTheScript(t *testing.T) {
+	r := newRig(t, func(o *triggers.Options) {
+		w := o.Store.(*watched)
+		w.Store = panicStore{w.Store}
+	})
+	r.fifo("never")
+	r.script("launch", "#!/bin/sh\ncat never\n")
+	r.launch("1")
+	r.serve()
+	if run := r.failed("no disk"); run.Signal != "SIGKILL" {
+		t.Errorf("the script ended by %q", run.Signal)
+	}
+	r.launch("2")
+	r.failed()
+}
+
+// panicStore panics when it is told the pid of a script.
+type panicStore struct{ triggers.Store }
+
+func (p panicStore) Mark(ctx context.Context, r *triggers.Run) error {
+	if r.PID != 0 {
+		panic("no disk")
+	}
+	return p.Store.Mark(ctx, r)
+}
+
+func TestTextBusyIsRetried(t *testing.T) {
+	r := newRig(t, nil)
+	path := r.script("launch", "#!/bin/sh\n")
+	f, err := os.OpenFile(path, os.O_RDWR, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	if _, err := os.StartProcess(path, []string{path}, &os.ProcAttr{}); err == nil {
+		t.Skip("this kernel starts files that are open for writing")
+	}
+	r.launch("stays busy")
+	r.launch("becomes free")
+	r.serve()
+	r.failed("open for writing")
+	// The second run is being tried when the file becomes free.
+	r.await("running", func(run triggers.Run) bool { return run.Status == triggers.StatusRunning })
+	if err := f.Close(); err != nil {
+		t.Fatal(err)
+	}
+	r.succeeded()
+}
+
+func TestOversizeArguments(t *testing.T) {
+	for _, n := range []int{131_071, 131_072} {
+		_, err := os.StartProcess("/bin/true", []string{"true", strings.Repeat("x", n)}, &os.ProcAttr{})
+		t.Logf("the kernel's own answer to an argument of %d bytes: %v", n, err)
+	}
+	r := newRig(t, nil)
+	r.script("on.send.createManifest", "#!/bin/sh\necho ${#1} ${#3} ${#4} $4\nwc -c\nwc -c < $JETSTREAM_PAYLOAD\n")
+	r.serve()
+	for _, n := range []int{100, triggers.MaxArgument, triggers.MaxArgument + 1, 131_071, 131_072, 3_000_000} {
+		object := `{"a":"` + strings.Repeat("x", n-8) + `"}`
+		e, err := commandEvent(object, strings.Repeat("y", n), object, triggers.Cause{})
+		r.emit(e, err)
+		run := r.succeeded()
+		lengths, result, message := fmt.Sprintf("%d %d %d ", n, n, n), object, n
+		if n > triggers.MaxArgument {
+			result = fmt.Sprintf(`{"truncated":true,"bytes":%d}`, n)
+			message = triggers.MaxArgument
+			lengths = fmt.Sprintf("%d %d %d ", len(result), message, len(result))
+		}
+		out, _, _ := strings.Cut(run.Stdout.Text, "\n")
+		if n < triggers.Kept && out != lengths+result || n > triggers.MaxArgument && out != lengths+result {
+			t.Errorf("%d bytes: the script saw %q", n, out)
+		}
+		if total := fmt.Sprintf("\n%d\n%[1]d\n", len(e.Parameters)+1); !strings.HasSuffix(run.Stdout.Text, total) {
+			t.Errorf("%d bytes: stdin and payload were not whole: %q", n, run.Stdout.Text[max(0, len(run.Stdout.Text)-40):])
+		}
+	}
+}
+
+func TestStdinThatIsNeverRead(t *testing.T) {
+	r := newRig(t, nil)
+	r.script("on.send.createManifest", "#!/bin/sh\nexit 7\n")
+	r.serve()
+	r.emit(commandEvent(`{"a":"`+strings.Repeat("x", 10<<20)+`"}`, "", `{}`, triggers.Cause{}))
+	r.failed("exit status 7")
+}
+
+func TestStrangeNames(t *testing.T) {
+	r := newRig(t, nil)
+	r.script("recv.transferComplete", "#!/bin/sh\nprintf '%s|%s' \"$1\" \"$2\"\n")
+	r.serve()
+	r.emit(triggers.RecvTransferComplete.Event(triggers.TransferParams{TransferID: "-rf", Username: "a\x00b;$(id)`id`"},
+		triggers.Cause{User: "a\x00b", RequestID: "\x00"}))
+	r.failed("keeps no file lists") // no Lister was given: said, not skipped
+	r.script("launch", "#!/bin/sh\nprintf '%s|%s' \"$1\" \"$JETSTREAM_EVENT_USER\"\n")
+	r.emit(triggers.Launch.Event(triggers.LaunchParams{Port: "-rf\x00\xff;$(id)"}, triggers.Cause{User: "a\x00b"}))
+	if run := r.succeeded(); run.Stdout.Text != "-rf\uFFFD\uFFFD;$(id)|a\uFFFDb" {
+		t.Errorf("the script saw %q", run.Stdout.Text)
+	}
+}
+
+func TestOutputThatIsNotUTF8(t *testing.T) {
+	r := newRig(t, nil)
+	r.script("launch", "#!/bin/sh\nprintf 'a\\377\\000b'\n")
+	r.serve()
+	r.launch("1")
+	if run := r.succeeded(); run.Stdout.Text != "a\uFFFD\x00b" {
+		t.Errorf("stdout is kept as %q", run.Stdout.Text)
+	}
+}
+
+func TestDeathBySignal(t *testing.T) {
+	r := newRig(t, nil)
+	r.script("launch", "#!/bin/sh\nkill -SEGV $$\n")
+	r.serve()
+	r.launch("1")
+	if run := r.failed("SIGSEGV"); run.Signal != "SIGSEGV" || run.ExitCode != nil {
+		t.Errorf("record is %+v", run)
+	}
+}
+
+func TestBackgroundChildKeepsTheOutput(t *testing.T) {
+	r := newRig(t, nil)
+	r.SetTimes(time.Minute, 50*time.Millisecond, time.Second)
+	gate, said := r.fifo("gate"), r.fifo("said")
+	r.script("launch", "#!/bin/sh\necho first\n(read x < gate; seq 1 100000; echo alive > said) &\n")
+	r.serve()
+	r.launch("1")
+	run := r.succeeded()
+	if run.Stdout.Text != "first\n" {
+		t.Errorf("stdout is %q", run.Stdout.Text)
+	}
+	open(t, gate)
+	// It was left alone, and more output than a pipe holds was drained.
+	if b, err := os.ReadFile(said); string(b) != "alive\n" || err != nil {
+		t.Errorf("the child said %q (%v)", b, err)
+	}
+	if again, err := r.Run(t.Context(), run.RunID); err != nil || again.Stdout.Text != "first\n" {
+		t.Errorf("the record changed after its end: %q (%v)", again.Stdout.Text, err)
+	}
+}
+
+func TestStopDoesNotWaitForABackgroundChild(t *testing.T) {
+	r := newRig(t, nil)
+	r.SetTimes(time.Minute, time.Millisecond, time.Second)
+	gate := r.fifo("gate")
+	r.script("launch", "#!/bin/sh\n(read x < gate) &\n")
+	r.serve()
+	r.launch("1")
+	r.succeeded()
+	r.end()
+	open(t, gate) // it is still there to read
+}
+
+func TestAGigabyteOfOutput(t *testing.T) {
+	r := newRig(t, func(o *triggers.Options) { o.LogRuns, o.Console = true, io.Discard })
+	const total = 1_000_000_000
+	r.script("launch", "#!/bin/sh\nprintf begin\nhead -c "+strconv.Itoa(total)+" /dev/zero\nprintf end\n")
+	r.serve()
+	var before, after runtime.MemStats
+	runtime.GC()
+	runtime.ReadMemStats(&before)
+	r.launch("1")
+	run := r.succeeded()
+	runtime.ReadMemStats(&after)
+	if text := run.Stdout.Text; !strings.HasPrefix(text, "begin\x00") || !strings.HasSuffix(text, "\x00end") || len(text) != 2*triggers.Kept {
+		t.Errorf("kept %d bytes, from %q to %q", len(text), text[:10], text[len(text)-10:])
+	}
+	if want := int64(total + len("beginend") - 2*triggers.Kept); run.Stdout.DroppedBytes != want {
+		t.Errorf("%d bytes were counted as dropped, want %d", run.Stdout.DroppedBytes, want)
+	}
+	if grown := int64(after.HeapSys) - int64(before.HeapSys); grown > 16<<20 {
+		t.Errorf("the heap grew by %d bytes", grown)
+	}
+}
+
+func TestNoDescriptorsLeft(t *testing.T) {
+	r := newRig(t, nil)
+	r.script("launch", "#!/bin/sh\n")
+	// No descriptor is left for the output's pipes.
+	var limit syscall.Rlimit
+	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &limit); err != nil {
+		t.Fatal(err)
+	}
+	r.serve()
+	r.launch("1")
+	r.succeeded()
+	low := limit
+	low.Cur = 4
+	if err := syscall.Setrlimit(syscall.RLIMIT_NOFILE, &low); err != nil {
+		t.Skipf("cannot lower the limit: %v", err)
+	}
+	r.launch("2")
+	run := r.await("ended", func(run triggers.Run) bool { return run.EndTime != 0 })
+	if err := syscall.Setrlimit(syscall.RLIMIT_NOFILE, &limit); err != nil {
+		t.Fatal(err)
+	}
+	if run.Status != triggers.StatusFailed || !strings.Contains(run.ErrorMessage, "too many open files") {
+		t.Errorf("run ended as %s: %s", run.Status, run.ErrorMessage)
+	}
+	r.launch("3")
+	r.succeeded()
+}
