@@ -22,8 +22,9 @@ import (
 )
 
 const (
-	// commandPath is the envelope's door; every command goes through it.
-	commandPath = "/api/v1/command"
+	// base is where the API's routes begin, commandPath the envelope's door.
+	base        = "/api/v1"
+	commandPath = "/command"
 	// maxReply bounds what one answer may hold: 1000 entries of a list with
 	// generous user data.
 	maxReply = 64 << 20
@@ -112,7 +113,7 @@ func New(o Options) (*Client, error) {
 	}
 	address := net.JoinHostPort(o.Host, strconv.Itoa(o.Port))
 	return &Client{
-		o: o, address: address, url: scheme + "://" + address + commandPath,
+		o: o, address: address, url: scheme + "://" + address + base,
 		http: &http.Client{
 			Transport: transport,
 			// A redirect would carry the login to whoever it names.
@@ -147,13 +148,26 @@ func (c *Client) Call(ctx context.Context, command string, params any) (api.Repl
 	if err != nil {
 		return api.Reply{}, err
 	}
-	ctx, cancel := context.WithTimeout(ctx, c.timeout(body.Parameters))
-	defer cancel()
 	text, err := api.Marshal(body)
 	if err != nil {
 		return api.Reply{}, api.Wrap(err, api.CodeInvalid, "the parameters of %s cannot be written as JSON", command)
 	}
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, c.url, bytes.NewReader(text))
+	return c.do(ctx, http.MethodPost, commandPath, text, c.timeout(body.Parameters))
+}
+
+// Get reads a route without parameters, such as /server: what is open to
+// strangers is so by its route only, never by the envelope. Errors are as Call's.
+func (c *Client) Get(ctx context.Context, path string) (api.Reply, error) {
+	return c.do(ctx, http.MethodGet, path, nil, c.o.Timeout)
+}
+
+// LoggedIn tells whether calls carry a login, right or wrong.
+func (c *Client) LoggedIn() bool { return c.o.Token != "" || c.o.User != "" }
+
+func (c *Client) do(ctx context.Context, method, path string, body []byte, timeout time.Duration) (api.Reply, error) {
+	ctx, cancel := context.WithTimeout(ctx, timeout)
+	defer cancel()
+	req, err := http.NewRequestWithContext(ctx, method, c.url+path, bytes.NewReader(body))
 	if err != nil {
 		return api.Reply{}, api.Wrap(err, api.CodeInvalid, "%q is no address of a server", c.address)
 	}
@@ -215,7 +229,9 @@ func (c *Client) timeout(params json.RawMessage) time.Duration {
 }
 
 func (c *Client) authorize(req *http.Request) {
-	req.Header.Set("Content-Type", "application/json")
+	if req.Method != http.MethodGet {
+		req.Header.Set("Content-Type", "application/json")
+	}
 	req.Header.Set("Accept", "application/json")
 	if c.o.Depth > 0 {
 		req.Header.Set(depthHeader, strconv.Itoa(c.o.Depth))
@@ -260,7 +276,7 @@ func (c *Client) read(ctx context.Context, resp *http.Response) (api.Reply, erro
 	if s, err := strconv.Atoi(resp.Header.Get("Retry-After")); err == nil && s > 0 {
 		failure.RetryAfter = time.Duration(s) * time.Second
 	}
-	if failure.Code == api.CodeUnauthorized && c.o.Token == "" && c.o.User == "" {
+	if failure.Code == api.CodeUnauthorized && !c.LoggedIn() {
 		failure.Message = fmt.Sprintf("%s asks for a login: give --user NAME (and JETSTREAM_API_PASSWORD or a prompt), "+
 			"or set JETSTREAM_API_TOKEN", c.address)
 	}

@@ -125,6 +125,21 @@ func TestCallLogsIn(t *testing.T) {
 	}
 }
 
+func TestGetReadsARouteWithoutLogin(t *testing.T) {
+	var got *http.Request
+	c := open(t, serve(t, func(w http.ResponseWriter, r *http.Request) {
+		got = r
+		fmt.Fprint(w, `{"status":"success","message":"","result":{"authRequired":true}}`)
+	}))
+	reply, err := c.Get(t.Context(), "/server")
+	if err != nil || string(reply.Result) != `{"authRequired":true}` {
+		t.Fatalf("got %s, %v", reply.Result, err)
+	}
+	if got.Method != "GET" || got.URL.Path != "/api/v1/server" || got.Header.Get("Authorization") != "" || c.LoggedIn() {
+		t.Errorf("called %s %s with login %q", got.Method, got.URL.Path, got.Header.Get("Authorization"))
+	}
+}
+
 func TestFailureKeepsCodeMessageAndFields(t *testing.T) {
 	o := serve(t, func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Retry-After", "7")
