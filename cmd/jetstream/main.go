@@ -16,6 +16,8 @@ import (
 	"syscall"
 
 	"github.com/alecthomas/kong"
+
+	"jetstream/internal/api"
 )
 
 // The exit statuses of every command.
@@ -38,6 +40,11 @@ type program struct {
 
 // cli is the grammar of the command line.
 type cli struct {
+	Server  serverCmd  `cmd:"" help:"Run the server: send, receive, and run scripts on what happens."`
+	API     apiCmd     `cmd:"" name:"api" passthrough:"" help:"Carry out one command of the control API."`
+	Send    sendCmd    `cmd:"" help:"Send files and directories to another site and watch them arrive."`
+	User    userCmd    `cmd:"" help:"Make, list, change and remove users of a server on this machine."`
+	Demo    demoCmd    `cmd:"" help:"Show the whole on this machine: two servers, scripts, a transfer."`
 	Version versionCmd `cmd:"" help:"Show the version of this program."`
 }
 
@@ -52,7 +59,13 @@ func main() {
 // the command shall stop.
 func run(ctx context.Context, args []string, getenv func(string) string, stdin io.Reader, stdout, stderr io.Writer) int {
 	p := &program{Stdin: stdin, Stdout: stdout, Stderr: stderr, Getenv: getenv, Environ: os.Environ()}
-	err := p.execute(ctx, &cli{}, args, kong.Name("jetstream"),
+	stateDir, err := defaultStateDir(getenv)
+	if err != nil {
+		stateDir = "no default here" // the command that needs it says why
+	}
+	grammar := &cli{}
+	err = p.execute(ctx, grammar, args, kong.Name("jetstream"), kong.Bind(grammar),
+		kong.Vars{"default_state_dir": stateDir},
 		kong.Description("Moves files between sites and runs your scripts on everything that happens."))
 	return p.report(err)
 }
@@ -88,29 +101,18 @@ func (p *program) parse(grammar any, args []string, options ...kong.Option) (par
 		kong.Writers(p.Stdout, p.Stderr),
 		kong.Exit(func(int) { panic(helped{}) }),
 		kong.ConfigureHelp(kong.HelpOptions{Compact: true}),
-		kong.PostBuild(nameVariables),
+		kong.ValueFormatter(describe),
 		kong.Resolvers(variables(p.Getenv)),
 	)
 	parser, err := kong.New(grammar, options...)
 	if err != nil { // the grammar is wrong, not the user
 		return nil, fmt.Errorf("command line: %w", err)
 	}
+	nameVariables(parser.Model.Node)
 	if parsed, err = parser.Parse(args); err != nil {
-		return nil, &usageError{message: err.Error(), help: helpCommand(parser, err)}
+		return nil, usageOf(parser.Model.Node, err)
 	}
 	return parsed, nil
-}
-
-func helpCommand(parser *kong.Kong, err error) string {
-	words := parser.Model.Name
-	if e, ok := errors.AsType[*kong.ParseError](err); ok && e.Context != nil {
-		for _, step := range e.Context.Path {
-			if step.Command != nil {
-				words += " " + step.Command.Name
-			}
-		}
-	}
-	return words + " --help"
 }
 
 // serverVariables is the prefix of the variables that stand for the flags of
@@ -119,20 +121,27 @@ const serverVariables = "JETSTREAM_SERVER_"
 
 // nameVariables tells every flag its variable, so that help shows it. Kong's
 // own "env" tag would read the process's environment behind Getenv's back.
-func nameVariables(k *kong.Kong) error {
-	return kong.Visit(k.Model.Node, func(node kong.Visitable, next kong.Next) error {
-		if n, ok := node.(*kong.Node); ok {
-			for _, f := range n.Flags {
-				switch name := f.Tag.Get("from"); {
-				case name != "":
-					f.Envs = []string{name}
-				case n.Name == "server" && f.Name != "help":
-					f.Envs = []string{serverVariables + strings.ToUpper(strings.ReplaceAll(f.Name, "-", "_"))}
-				}
-			}
+func nameVariables(n *kong.Node) {
+	for _, f := range n.Flags {
+		switch name := f.Tag.Get("from"); {
+		case name != "":
+			f.Envs = []string{name}
+		case n.Name == "server" && f.Name != "help":
+			f.Envs = []string{serverVariables + strings.ToUpper(strings.ReplaceAll(f.Name, "-", "_"))}
 		}
-		return next(nil)
-	})
+	}
+	for _, child := range n.Children {
+		nameVariables(child)
+	}
+}
+
+// describe is a flag's help with its variable.
+func describe(v *kong.Value) string {
+	help := kong.DefaultHelpValueFormatter(v)
+	if v.Flag == nil || len(v.Flag.Envs) == 0 {
+		return help
+	}
+	return strings.TrimSuffix(help, ".") + " (also " + strings.Join(v.Flag.Envs, ", ") + ")."
 }
 
 // variables gives a flag that was not set its variable's value; an empty
@@ -148,35 +157,39 @@ func variables(getenv func(string) string) kong.Resolver {
 	})
 }
 
-// usageError is a command line that cannot be carried out: exit status 2.
-type usageError struct {
-	message string
-	help    string // the command that shows help, or empty
-}
-
-func usagef(format string, args ...any) *usageError {
-	return &usageError{message: fmt.Sprintf(format, args...)}
-}
-
-func (e *usageError) Error() string { return e.message }
-
 // errQuiet fails a command that has already said why.
 var errQuiet = errors.New("failed")
 
 // report tells err to the person at the terminal and returns the exit status.
 func (p *program) report(err error) int {
+	say := func(format string, args ...any) {
+		_, _ = fmt.Fprintln(p.Stderr, "jetstream:", printable(fmt.Sprintf(format, args...)))
+	}
 	if err == nil {
 		return exitDone
 	}
 	if errors.Is(err, errQuiet) {
 		return exitFailed
 	}
-	_, _ = fmt.Fprintln(p.Stderr, "jetstream:", err)
 	if e, ok := errors.AsType[*usageError](err); ok {
+		say("%s", e.message)
 		if e.help != "" {
-			_, _ = fmt.Fprintf(p.Stderr, "jetstream: `%s` shows what can be given\n", e.help)
+			say("`%s` shows what can be given", e.help)
 		}
 		return exitUsage
+	}
+	e, ok := errors.AsType[*api.Error](err)
+	if !ok {
+		say("%v", err)
+		return exitFailed
+	}
+	if e.RetryAfter > 0 {
+		say("%s: %s; try again in %s", e.Code, e.Message, e.RetryAfter)
+	} else {
+		say("%s: %s", e.Code, e.Message)
+	}
+	for _, f := range e.Fields {
+		say("  %s: %s", f.Field, f.Message)
 	}
 	return exitFailed
 }

@@ -1,0 +1,180 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/alecthomas/kong"
+
+	"jetstream/handlers"
+	"jetstream/internal/api"
+)
+
+// remotePasswordVariable holds the password of the receiving server's user.
+const remotePasswordVariable = "JETSTREAM_REMOTE_PASSWORD"
+
+// apiCmd is jetstream api. Its commands are made from the registry, and the
+// parameters of each are flags of that command alone: whatever a command calls
+// its parameters, they cannot clash with the login's flags, which go before it.
+type apiCmd struct {
+	Args []string `arg:"" optional:"" name:"command" help:"Command and its parameters; see jetstream api --help."`
+}
+
+// Run parses what stands before and at COMMAND.
+func (c *apiCmd) Run(ctx context.Context, p *program) error {
+	grammar := &apiGrammar{}
+	options := []kong.Option{
+		kong.Name("jetstream api"),
+		kong.Description("Carries out one command of the control API and prints its result as JSON. " +
+			"Flags of the login go before COMMAND, parameters after it; `jetstream api COMMAND --help` lists them."),
+		kong.ExplicitGroups([]kong.Group{
+			{Key: "server", Title: "Commands of the server:"},
+			{Key: "send", Title: "Commands of the sender:"},
+			{Key: "recv", Title: "Commands of the receiver:"},
+		}),
+		kong.Bind(grammar),
+	}
+	registry := handlers.Commands(handlers.Deps{})
+	for _, command := range registry.All() {
+		tags := []string{`cmd:""`, `passthrough:""`}
+		if bare := command.BareName(); bare != command.Name {
+			if found, _ := registry.FindBare(bare); found == command {
+				tags = append(tags, `aliases:"`+bare+`"`)
+			}
+		}
+		options = append(options, kong.DynamicCommand(command.Name, command.Summary+".", command.Group(),
+			&commandCmd{command: command}, tags...))
+	}
+	return p.execute(ctx, grammar, c.Args, options...)
+}
+
+type apiGrammar struct {
+	loginFlags `group:"Login:"`
+}
+
+// commandCmd is one command of the control API.
+type commandCmd struct {
+	Args    []string `arg:"" optional:""`
+	command *api.Command
+}
+
+// Run parses the parameters, calls the server and prints the result.
+func (c *commandCmd) Run(ctx context.Context, p *program, login *apiGrammar) error {
+	params, helped, err := c.parameters(ctx, p)
+	if err != nil || helped {
+		return err
+	}
+	conn, _, err := login.connect(ctx, p)
+	if err != nil {
+		return err
+	}
+	defer conn.Close()
+	var reply api.Reply
+	if c.command.Access == api.AccessPublic && len(c.command.Params) == 0 && !conn.LoggedIn() {
+		reply, err = conn.Get(ctx, c.command.Path)
+	} else {
+		reply, err = conn.Call(ctx, c.command.Name, params)
+	}
+	if err != nil {
+		return err
+	}
+	return p.printJSON(reply.Result)
+}
+
+func (c *commandCmd) parameters(ctx context.Context, p *program) (params map[string]any, helped bool, err error) {
+	flags := parameterFlags(c.command.Params)
+	text := c.command.Summary + "."
+	if c.command.Description != "" {
+		text += "\n\n" + c.command.Description
+	}
+	parsed, err := p.parse(flags, c.Args, kong.Name("jetstream api "+c.command.Name),
+		kong.Description(strings.ReplaceAll(text, "$", "$$")))
+	if err != nil {
+		return nil, false, c.explain(err)
+	}
+	if parsed == nil {
+		return nil, true, nil
+	}
+	if params, err = parameterValues(c.command.Params, flags); err != nil {
+		return nil, false, err
+	}
+	return params, false, c.readSecrets(ctx, p, params)
+}
+
+// explain adds to a usage error where the user meant something that stands at
+// another place.
+func (c *commandCmd) explain(err error) error {
+	e, ok := err.(*usageError) //nolint:errorlint // parse returns it bare
+	if !ok {
+		return err
+	}
+	if flag, isFlag := strings.CutPrefix(e.word, "--"); isFlag && slices.Contains(loginFlagNames(), flag) {
+		e.message = fmt.Sprintf("--%s is no parameter of %s; flags of the login go before the command: jetstream api --%s ... %s",
+			flag, c.command.Name, flag, c.command.Name)
+	} else if e.word != "" && !isFlag {
+		e.message += ": parameters are flags, --NAME VALUE"
+	}
+	return e
+}
+
+func loginFlagNames() []string { return []string{"host", "api-control-port", "user", "tls", "ca"} }
+
+// readSecrets replaces every @FILE by what it holds and asks for a required
+// secret that was not given.
+func (c *commandCmd) readSecrets(ctx context.Context, p *program, params map[string]any) error {
+	stdinFor := ""
+	for _, f := range c.command.Params {
+		if !f.Secret {
+			continue
+		}
+		flag := "--" + f.Name
+		text, given := params[f.Name].(string)
+		switch {
+		case given:
+			if text == "@-" && stdinFor != "" {
+				return usagef("%s and %s cannot both be read from standard input", stdinFor, flag)
+			} else if text == "@-" {
+				stdinFor = flag
+			}
+			secret, err := p.secretOf(ctx, flag, text)
+			if err != nil {
+				return err
+			}
+			params[f.Name] = secret
+		case c.command.Name == "send.createTransfer" && p.Getenv(remotePasswordVariable) != "":
+			params[f.Name] = p.Getenv(remotePasswordVariable)
+		case f.Required:
+			if _, terminal := p.terminal(); !terminal {
+				ways := "give it as " + flag + " @FILE, or " + flag + " @- for standard input"
+				if c.command.Name == "send.createTransfer" {
+					ways += ", or in " + remotePasswordVariable
+				}
+				return usagef("%s is missing and there is no terminal to ask on: %s", flag, ways)
+			}
+			secret, err := p.ask(ctx, f.Name+" ("+f.Doc+")")
+			if err != nil {
+				return err
+			}
+			params[f.Name] = secret
+		}
+	}
+	return nil
+}
+
+// printJSON prints an object indented, its keys sorted, numbers as they came.
+func (p *program) printJSON(object json.RawMessage) error {
+	decoder := json.NewDecoder(bytes.NewReader(object))
+	decoder.UseNumber()
+	var value map[string]any
+	if err := decoder.Decode(&value); err != nil {
+		return api.Wrap(err, api.CodeInternal, "the server's result is no JSON object")
+	}
+	encoder := json.NewEncoder(p.Stdout) // sorts the keys of maps
+	encoder.SetEscapeHTML(false)
+	encoder.SetIndent("", "  ")
+	return encoder.Encode(value)
+}

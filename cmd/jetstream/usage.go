@@ -1,0 +1,82 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/alecthomas/kong"
+
+	"jetstream/internal/api"
+)
+
+// usageError is a command line that cannot be carried out: exit status 2.
+type usageError struct {
+	message string
+	help    string // the command that shows help, or empty
+	word    string // the word that is not known, or empty
+}
+
+func usagef(format string, args ...any) *usageError {
+	return &usageError{message: fmt.Sprintf(format, args...)}
+}
+
+// Error is the sentence for people.
+func (e *usageError) Error() string { return e.message }
+
+// usageOf turns the parser's failure into ours: a word that is not known is
+// named together with the nearest that is.
+func usageOf(root *kong.Node, err error) *usageError {
+	node, path := root, root.Name
+	if e, ok := errors.AsType[*kong.ParseError](err); ok && e.Context != nil {
+		for _, step := range e.Context.Path {
+			if step.Command != nil {
+				node = step.Command
+				path += " " + node.Name
+			}
+		}
+	}
+	u := &usageError{message: err.Error(), help: path + " --help"}
+	if strings.HasPrefix(u.message, "expected ") && len(node.Children) > 0 {
+		u.message = path + " needs a command"
+		return u
+	}
+	// The parser has no type for these; its own guesses know no short names
+	// of commands.
+	rest, unknownFlag := strings.CutPrefix(err.Error(), "unknown flag ")
+	if !unknownFlag {
+		var unknownWord bool
+		if rest, unknownWord = strings.CutPrefix(err.Error(), "unexpected argument "); !unknownWord {
+			return u
+		}
+	}
+	u.word, _, _ = strings.Cut(rest, ", did you mean ")
+	if unknownFlag {
+		u.message = "unknown flag " + u.word
+	} else {
+		u.message = fmt.Sprintf("unexpected argument %q", u.word)
+		if len(node.Children) > 0 {
+			u.message = fmt.Sprintf("%s has no command %q", path, u.word)
+		}
+	}
+	if nearest := api.Nearest(u.word, wordsOf(node, unknownFlag)); nearest != "" {
+		u.message += "; did you mean " + nearest + "?"
+	}
+	return u
+}
+
+func wordsOf(node *kong.Node, flags bool) []string {
+	var words []string
+	if flags {
+		for _, group := range node.AllFlags(true) {
+			for _, f := range group {
+				words = append(words, "--"+f.Name)
+			}
+		}
+		return words
+	}
+	for _, child := range node.Children {
+		words = append(append(words, child.Name), child.Aliases...)
+	}
+	return words
+}
