@@ -1,0 +1,276 @@
+package sender_test
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"jetstream/internal/account"
+	"jetstream/internal/transfer"
+	"jetstream/internal/transfer/wire"
+)
+
+// fails waits for the end of a transfer that must fail with a message.
+func fails(t *testing.T, a *site, tr transfer.Transfer, want string) {
+	t.Helper()
+	got := a.wait(tr)
+	if got.Status != transfer.StatusError || !strings.Contains(got.ErrorMessage, want) {
+		t.Errorf("it ended as %s: %q; want error: ...%s...", got.Status, got.ErrorMessage, want)
+	}
+}
+
+// failsAtBoth also looks at the receiver's end and what is left there.
+func failsAtBoth(t *testing.T, a, b *site, tr transfer.Transfer, want string) {
+	t.Helper()
+	fails(t, a, tr, want)
+	a.until(tr, "told", func(t transfer.Transfer) bool { return !t.TellPeer })
+	if r := b.received(tr); r.Status != transfer.StatusError || !strings.Contains(r.ErrorMessage, want) {
+		t.Errorf("at the receiver it is %s: %q; want error: ...%s...", r.Status, r.ErrorMessage, want)
+	}
+	if n := len(b.events(tr)); n != 0 {
+		t.Errorf("%d events for a failed transfer", n)
+	}
+	b.noLeftovers()
+}
+
+func TestWrongPasswordEndsTheTransfer(t *testing.T) {
+	a, b := newSite(t), newSite(t)
+	a.write("src/file", 10)
+	tr := a.send(b, job{password: "a-wrong-secret"})
+	fails(t, a, tr, "user bob or its password was refused by 127.0.0.1")
+	list, _, err := b.receiver.Transfers(t.Context(), transfer.Page{Limit: 10})
+	if err != nil || len(list) != 0 {
+		t.Errorf("the receiver keeps %v (%v) of a refused login", list, err)
+	}
+	if logs := a.log.String() + b.log.String(); strings.Contains(logs, "a-wrong-secret") {
+		t.Error("a log holds the password")
+	}
+}
+
+func TestPasswordIsErasedAtTheTrade(t *testing.T) {
+	a, b := newSite(t), newSite(t)
+	a.write("src/file", 10)
+	tr := a.send(b, job{})
+	complete(t, a, b, tr)
+	got, err := a.db.Transfers().Transfer(t.Context(), tr.TransferID)
+	if err != nil || len(got.SealedPassword) != 0 || len(got.Ticket) != 32 {
+		t.Errorf("sealed password of %d bytes and ticket of %d (%v), want 0 and 32", len(got.SealedPassword), len(got.Ticket), err)
+	}
+}
+
+func TestChangedKeyEndsTheTransfer(t *testing.T) {
+	a, b := newSite(t), newSite(t)
+	a.write("src/file", 10)
+	complete(t, a, b, a.send(b, job{}))
+	b.stop()
+	if err := os.Remove(filepath.Join(b.state, wire.IdentityFile)); err != nil {
+		t.Fatal(err)
+	}
+	b.start()
+	fails(t, a, a.send(b, job{}), "the public key of "+b.address+" has changed")
+}
+
+func TestDisabledUserEndsTheTransfer(t *testing.T) {
+	a, b := newSite(t), newSite(t)
+	a.write("src/1", 2<<20)
+	a.write("src/2", 2<<20)
+	address, reached := stalled(t, b.address, 3<<20)
+	tr := a.send(b, job{to: address})
+	<-reached
+	yes := true
+	if _, err := b.accounts.Update(t.Context(), "bob", account.Change{Disabled: &yes}); err != nil {
+		t.Fatal(err)
+	}
+	b.stop()
+	b.start()
+	failsAtBoth(t, a, b, tr, "user bob, who authorized the transfer, was disabled")
+}
+
+func TestPlantedLinks(t *testing.T) {
+	a, b := newSite(t), newSite(t)
+	outside := t.TempDir()
+	a.put("src/file", []byte("new"))
+	a.put("src/dir/inside", []byte("new"))
+	victim := filepath.Join(outside, "victim")
+	if err := os.WriteFile(victim, []byte("old"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.MkdirAll(filepath.Join(b.sandbox, "one/src"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Symlink(victim, filepath.Join(b.sandbox, "one/src/file")); err != nil {
+		t.Fatal(err)
+	}
+	complete(t, a, b, a.send(b, job{path: "/one"}))
+	if got, _ := os.ReadFile(victim); string(got) != "old" {
+		t.Errorf("the file behind a link at the target became %q", got)
+	}
+	same(t, filepath.Join(a.sandbox, "src"), filepath.Join(b.sandbox, "one/src"))
+
+	if err := os.MkdirAll(filepath.Join(b.sandbox, "two/src"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Symlink(outside, filepath.Join(b.sandbox, "two/src/dir")); err != nil {
+		t.Fatal(err)
+	}
+	failsAtBoth(t, a, b, a.send(b, job{path: "/two"}), "outside the sandbox")
+	if _, err := os.Stat(filepath.Join(outside, "inside")); err == nil {
+		t.Error("a file was written through a link out of the sandbox")
+	}
+
+	// A link to another place in the sandbox is followed.
+	if err := os.MkdirAll(filepath.Join(b.sandbox, "three/src"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Mkdir(filepath.Join(b.sandbox, "elsewhere"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Symlink("../../elsewhere", filepath.Join(b.sandbox, "three/src/dir")); err != nil {
+		t.Fatal(err)
+	}
+	tr := a.send(b, job{path: "/three"})
+	complete(t, a, b, tr)
+	if got, _ := os.ReadFile(filepath.Join(b.sandbox, "elsewhere/inside")); string(got) != "new" {
+		t.Errorf("behind a link inside the sandbox there is %q, want new", got)
+	}
+	for f, err := range b.db.Received().List(t.Context(), b.events(tr)[0].Subject) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got, _ := os.ReadFile(f.FilePath); string(got) != "new" {
+			t.Errorf("the list names %s, where there is %q", f.FilePath, got)
+		}
+	}
+}
+
+func TestDirectoryInTheWay(t *testing.T) {
+	a, b := newSite(t), newSite(t)
+	a.put("src/file", []byte("new"))
+	if err := os.MkdirAll(filepath.Join(b.sandbox, "src/file"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	failsAtBoth(t, a, b, a.send(b, job{}), `a directory is in the way at "/src/file"`)
+}
+
+func TestConflicts(t *testing.T) {
+	a, b := newSite(t), newSite(t)
+	a.put("src/kept.txt", []byte("new"))
+	a.put("src/other", []byte("new"))
+	old := func() {
+		t.Helper()
+		if err := os.RemoveAll(filepath.Join(b.sandbox, "src")); err != nil {
+			t.Fatal(err)
+		}
+		b.put("src/kept.txt", []byte("old"))
+	}
+	check := func(name, want string) {
+		t.Helper()
+		got, err := os.ReadFile(filepath.Join(b.sandbox, "src", name))
+		if err != nil || string(got) != want {
+			t.Errorf("%s holds %q (%v), want %q", name, got, err, want)
+		}
+	}
+	old()
+	complete(t, a, b, a.send(b, job{conflict: "overwrite"}))
+	check("kept.txt", "new")
+	check("other", "new")
+
+	old()
+	tr := a.send(b, job{conflict: "rename"})
+	complete(t, a, b, tr)
+	check("kept.txt", "old")
+	check("kept (1).txt", "new")
+	for f, err := range b.db.Received().List(t.Context(), b.events(tr)[0].Subject) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		if f.ManifestFile == "/src/kept.txt" && f.Path != "/src/kept (1).txt" {
+			t.Errorf("the list names a renamed file %s", f.Path)
+		}
+	}
+
+	old()
+	tr = a.send(b, job{conflict: "skip"})
+	if got := a.wait(tr); got.Status != transfer.StatusComplete {
+		t.Fatalf("with skip it ended as %s: %s", got.Status, got.ErrorMessage)
+	}
+	check("kept.txt", "old")
+	check("other", "new")
+	if r := b.received(tr); r.FilesReceived != 1 || r.BytesReceived != 3 {
+		t.Errorf("with skip %d files and %d bytes were received, want 1 and 3", r.FilesReceived, r.BytesReceived)
+	}
+
+	old()
+	failsAtBoth(t, a, b, a.send(b, job{conflict: "fail"}), `"/src/kept.txt" exists already at the receiver`)
+	check("kept.txt", "old")
+
+	old()
+	fails(t, a, a.send(b, job{conflict: "fail", onError: "continue"}), `1 of 2 entries failed; the first: "/src/kept.txt" exists`)
+	check("kept.txt", "old")
+	check("other", "new")
+}
+
+func TestSourceThatChanged(t *testing.T) {
+	a, b := newSite(t), newSite(t)
+	a.write("src/1", 1<<20)
+	a.write("src/2", 1000)
+	b.stop()
+	tr := a.send(b, job{})
+	a.until(tr, "waiting", func(t transfer.Transfer) bool { return t.ErrorMessage != "" })
+	a.write("src/2", 2000)
+	b.start()
+	failsAtBoth(t, a, b, tr, "/src/2 has changed")
+
+	b.stop()
+	again := a.send(b, job{onError: "continue"})
+	a.until(again, "waiting", func(t transfer.Transfer) bool { return t.ErrorMessage != "" })
+	if err := os.Remove(filepath.Join(a.sandbox, "src/2")); err != nil {
+		t.Fatal(err)
+	}
+	b.start()
+	fails(t, a, again, "1 of 2 entries failed; the first: at the sender: ")
+	if !strings.Contains(a.wait(again).ErrorMessage, "/src/2") {
+		t.Errorf("the message does not name the path: %s", a.wait(again).ErrorMessage)
+	}
+	same(t, filepath.Join(a.sandbox, "src"), filepath.Join(b.sandbox, "src"))
+}
+
+func TestForbiddenSandbox(t *testing.T) {
+	a, b := newSite(t), newSite(t)
+	a.write("src/file", 10)
+	parent := filepath.Dir(b.state) // holds the state directory
+	if _, err := b.accounts.Update(t.Context(), "bob", account.Change{Sandbox: &parent}); err != nil {
+		t.Fatal(err)
+	}
+	failsAtBoth(t, a, b, a.send(b, job{}), "state directory")
+}
+
+func TestTwoTransfersOntoTheSameNames(t *testing.T) {
+	a, b := newSite(t), newSite(t)
+	for _, name := range []string{"1", "2", "3", "4", "5", "6", "7", "8"} {
+		a.write("src/"+name, 300_000)
+	}
+	first, second := a.send(b, job{conflict: "rename"}), a.send(b, job{conflict: "rename"})
+	complete(t, a, b, first)
+	if got := a.wait(second); got.Status != transfer.StatusComplete {
+		t.Fatalf("the second ended as %s: %s", got.Status, got.ErrorMessage)
+	}
+	seen := map[string]bool{}
+	for _, tr := range []transfer.Transfer{first, second} {
+		for f, err := range b.db.Received().List(t.Context(), b.events(tr)[0].Subject) {
+			if err != nil {
+				t.Fatal(err)
+			}
+			got, err := os.ReadFile(f.FilePath)
+			want, _ := os.ReadFile(filepath.Join(a.sandbox, f.ManifestFile))
+			if err != nil || string(got) != string(want) {
+				t.Errorf("%s is not what was sent (%v)", f.FilePath, err)
+			}
+			seen[f.FilePath] = true
+		}
+	}
+	if len(seen) != 16 {
+		t.Errorf("%d files were placed, want 16 with 16 names", len(seen))
+	}
+}
