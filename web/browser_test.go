@@ -37,6 +37,9 @@ type browser struct {
 // open starts a browser on the page of server.
 func open(t *testing.T, server *httptest.Server) *browser {
 	t.Helper()
+	if testing.Short() {
+		t.Skip("a browser takes its time")
+	}
 	path := ""
 	for _, name := range []string{"chromium", "chromium-browser", "google-chrome", "chrome"} {
 		if found, err := exec.LookPath(name); err == nil {
