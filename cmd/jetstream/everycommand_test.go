@@ -1,3 +1,5 @@
+//go:build unix
+
 package main
 
 import (
@@ -73,11 +75,11 @@ var fixtures = map[string]fixture{
 		return map[string]any{"manifestId": p.manifest(), "destinationId": p.destination(), "username": "bob", "password": "pw", "destinationPath": "/in"}
 	}},
 	"send.getTransfers": {varies: []string{"rate", "bytesSent", "filesSent", "status", "processing"}, params: func(p *pair, _ int) map[string]any {
-		p.transfer(true)
+		p.transfer()
 		return map[string]any{"limit": 1}
 	}},
-	"send.getTransfer":     {varies: []string{"rate"}, params: func(p *pair, _ int) map[string]any { return map[string]any{"transferId": p.transfer(true)} }},
-	"send.waitForTransfer": {varies: []string{"rate"}, params: func(p *pair, _ int) map[string]any { return map[string]any{"transferId": p.transfer(true)} }},
+	"send.getTransfer":     {varies: []string{"rate"}, params: func(p *pair, _ int) map[string]any { return map[string]any{"transferId": p.transfer()} }},
+	"send.waitForTransfer": {varies: []string{"rate"}, params: func(p *pair, _ int) map[string]any { return map[string]any{"transferId": p.transfer()} }},
 	"send.cancelTransfer": {params: func(p *pair, door int) map[string]any {
 		// Nobody listens at that port: it waits until it is cancelled.
 		d := p.from.call("send.createDestination", map[string]any{"destinationAddress": "127.0.0.1", "destinationPort": 1})
@@ -86,14 +88,14 @@ var fixtures = map[string]fixture{
 		return map[string]any{"transferId": x["transferId"]}
 	}},
 	"recv.getTransfers": {recv: true, user: "bob", varies: []string{"rate", "sourcePort"}, params: func(p *pair, _ int) map[string]any {
-		p.transfer(true)
+		p.transfer()
 		return map[string]any{"limit": 1, "status": "complete"}
 	}},
 	"recv.getTransfer": {recv: true, user: "bob", varies: []string{"rate", "sourcePort"}, params: func(p *pair, _ int) map[string]any {
-		return map[string]any{"transferId": p.transfer(true)}
+		return map[string]any{"transferId": p.transfer()}
 	}},
 	"recv.getTransferFiles": {recv: true, user: "bob", params: func(p *pair, _ int) map[string]any {
-		return map[string]any{"transferId": p.transfer(true)}
+		return map[string]any{"transferId": p.transfer()}
 	}},
 }
 

@@ -1,3 +1,5 @@
+//go:build unix
+
 package main
 
 import (
@@ -254,10 +256,7 @@ func (l *live) cli(user string, args ...string) (code int, stdout, stderr string
 }
 
 // pair is a sender and a receiver with a destination between them.
-type pair struct {
-	from, to      *live
-	destinationID string
-}
+type pair struct{ from, to *live }
 
 // newPair starts two servers and puts a small tree into the sender's files.
 func newPair(t *testing.T, senderFlags ...string) *pair {
@@ -296,17 +295,15 @@ func (p *pair) manifest() string {
 	return id
 }
 
-// transfer makes a transfer to bob; wait waits until it has ended.
-func (p *pair) transfer(wait bool) string {
+// transfer makes a transfer to bob and waits until it has arrived.
+func (p *pair) transfer() string {
 	p.from.t.Helper()
 	x := p.from.call("send.createTransfer", map[string]any{
 		"manifestId": p.manifest(), "destinationId": p.destination(), "username": "bob", "password": "pw", "destinationPath": "/in",
 	})
 	id := x["transferId"].(string)
-	if wait {
-		if got := p.from.call("send.waitForTransfer", map[string]any{"transferId": id}); got["status"] != "complete" {
-			p.from.t.Fatalf("transfer: %v", got)
-		}
+	if got := p.from.call("send.waitForTransfer", map[string]any{"transferId": id}); got["status"] != "complete" {
+		p.from.t.Fatalf("transfer: %v", got)
 	}
 	return id
 }

@@ -1,3 +1,5 @@
+//go:build unix
+
 package main
 
 import (
@@ -32,7 +34,7 @@ func TestPagesOfARealServer(t *testing.T) {
 	}
 	p := newPair(t)
 	p.from.script("send.destinationCreated", "#!/bin/sh\nexit 7\n")
-	p.transfer(true)
+	p.transfer()
 	p.from.waitForRun("send.destinationCreated")
 
 	ctx, endProcess := chromedp.NewExecAllocator(context.WithoutCancel(t.Context()), append(chromedp.DefaultExecAllocatorOptions[:],

@@ -1,3 +1,5 @@
+//go:build unix
+
 package main
 
 import (
@@ -78,7 +80,7 @@ func TestSeedSamples(t *testing.T) {
 		t.Errorf("the launch script made %v", d)
 	}
 	pair := &pair{from: from, to: to}
-	id := pair.transfer(true)
+	id := pair.transfer()
 	to.awaitRuns("recv.transferComplete", 1)
 	from.call("send.deleteDestination", map[string]any{"destinationId": d["destinationId"], "force": true})
 	from.awaitRuns("send.destinationDeleted", 1)

@@ -25,7 +25,7 @@ func (s *server) openTriggers(ctx context.Context) (err error) {
 			triggers.LevelError: slog.LevelWarn, triggers.LevelWarning: slog.LevelWarn, triggers.LevelNote: slog.LevelInfo,
 		}
 		for _, f := range findings {
-			s.log.Log(ctx, levels[f.Level], "trigger directory: "+f.Message, "file", f.File)
+			s.log.Log(ctx, levels[f.Level], "trigger directory", "file", f.File, "finding", f.Message)
 		}
 	}
 	s.triggers, err = triggers.New(triggers.Options{
