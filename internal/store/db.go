@@ -19,6 +19,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync"
 
 	_ "modernc.org/sqlite" // the database/sql driver "sqlite": pure Go
@@ -56,7 +57,7 @@ func Open(ctx context.Context, dir string) (*DB, error) {
 	} else if err := errors.Join(giveToOwner(f, dir), f.Close()); err != nil {
 		return nil, fmt.Errorf("open database: %w", err)
 	}
-	dsn := (&url.URL{Scheme: "file", Path: filepath.ToSlash(path)}).String() +
+	dsn := databaseURI(filepath.ToSlash(path)) +
 		"?_pragma=busy_timeout(10000)&_pragma=journal_mode(WAL)&_pragma=foreign_keys(1)"
 	db := &DB{stmts: map[string]*sql.Stmt{}}
 	var err error
@@ -81,6 +82,16 @@ func Open(ctx context.Context, dir string) (*DB, error) {
 	db.readers.SetMaxOpenConns(8)
 	db.readers.SetMaxIdleConns(8)
 	return db, nil
+}
+
+// databaseURI is how SQLite wants an absolute path with slashes. One that
+// begins with a drive's letter gets another slash: what stands right behind
+// file:// would be a host.
+func databaseURI(path string) string {
+	if !strings.HasPrefix(path, "/") {
+		path = "/" + path
+	}
+	return (&url.URL{Scheme: "file", Path: path}).String()
 }
 
 // migrate applies the schema files that the database has not seen, in the

@@ -26,6 +26,19 @@ func openTest(t *testing.T) *DB {
 	return db
 }
 
+func TestDatabaseURI(t *testing.T) {
+	for path, want := range map[string]string{
+		"/var/lib/jetstream/state/jetstream.db": "file:///var/lib/jetstream/state/jetstream.db",
+		"C:/ProgramData/jetstream/jetstream.db": "file:///C:/ProgramData/jetstream/jetstream.db",
+		"//server/share/state/jetstream.db":     "file:////server/share/state/jetstream.db",
+		"/odd ?#%41/jetstream.db":               "file:///odd%20%3F%23%2541/jetstream.db",
+	} {
+		if got := databaseURI(path); got != want {
+			t.Errorf("%s becomes %s, want %s", path, got, want)
+		}
+	}
+}
+
 func TestGroupCommitKeepsOthersWhenOneFails(t *testing.T) {
 	db := openTest(t)
 	ctx := context.Background()
