@@ -155,7 +155,7 @@ func (e *Engine) save(ctx context.Context, r *Run) bool {
 // seldom enough to cost nothing.
 func (e *Engine) prune(ctx context.Context, idle bool) {
 	e.mu.Lock()
-	due := e.unpruned > 0 && idle || e.unpruned >= max(1, min(100, e.o.Keep/10)) || e.unprunedB >= 16<<20
+	due := e.unpruned > 0 && idle || e.unpruned >= max(1, min(1000, e.o.Keep/10)) || e.unprunedB >= 16<<20
 	if due {
 		e.unpruned, e.unprunedB = 0, 0
 	}

@@ -36,4 +36,4 @@ CREATE TABLE runs (
 -- Small indexes of what is still to do, and of what pruning looks at.
 CREATE INDEX runs_queued ON runs (urgent DESC, seq) WHERE status = 'queued';
 CREATE INDEX runs_running ON runs (seq) WHERE status = 'running';
-CREATE INDEX runs_ended ON runs (seq DESC, bytes) WHERE end_time > 0;
+CREATE INDEX runs_ended ON runs (seq DESC, bytes, end_time) WHERE end_time > 0;
