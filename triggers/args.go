@@ -89,30 +89,3 @@ func cut(s string, n int) string {
 	}
 	return s[:n]
 }
-
-// maxBatchArguments is what a batch file's arguments may have together, in
-// bytes: cmd.exe takes lines of 8,191 characters, the path included.
-const maxBatchArguments = 6 << 10
-
-// batchArguments makes arguments safe for a Windows batch file, which cmd.exe
-// parses again: one that holds a character with a meaning there, or that makes
-// the line too long, becomes "-". The payload has them all.
-func batchArguments(args []string) []string {
-	out := make([]string, len(args))
-	left := maxBatchArguments - 4*len(args) // quotes, a space, the dash
-	for i, a := range args {
-		if strings.ContainsAny(a, "&<>()@^|%!\"\r\n\x00") || len(a) > left {
-			a = "-"
-		}
-		left -= len(a)
-		out[i] = a
-	}
-	return out
-}
-
-// isBatch tells whether Windows runs the file by cmd.exe. It ignores what
-// Windows ignores at the end of a name.
-func isBatch(path string) bool {
-	path = strings.ToLower(strings.TrimRight(path, ". "))
-	return strings.HasSuffix(path, ".bat") || strings.HasSuffix(path, ".cmd")
-}

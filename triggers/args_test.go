@@ -52,47 +52,6 @@ func FuzzArguments(f *testing.F) {
 	})
 }
 
-func TestBatchArguments(t *testing.T) {
-	for _, c := range []struct{ arg, want string }{
-		{"8886", "8886"}, {"192.0.2.7:8887", "192.0.2.7:8887"}, {"[2001:db8::1]:8887", "[2001:db8::1]:8887"}, {"", ""}, {"two words", "two words"},
-		{"a&b", "-"}, {"a<b", "-"}, {"a>b", "-"}, {"(", "-"}, {")", "-"}, {"a@b", "-"}, {"^", "-"}, {"a|b", "-"},
-		{"%PATH%", "-"}, {"!x!", "-"}, {`{"a":1}`, "-"}, {"a\nb", "-"}, {"a\rb", "-"}, {"a\x00b", "-"},
-		{strings.Repeat("x", triggers.MaxBatchArguments), "-"},
-	} {
-		if got := triggers.BatchArguments([]string{c.arg}); got[0] != c.want {
-			t.Errorf("%.40q becomes %.40q, want %q", c.arg, got[0], c.want)
-		}
-	}
-	half := strings.Repeat("x", triggers.MaxBatchArguments/2)
-	if got := triggers.BatchArguments([]string{half, half, "short"}); !slices.Equal(got, []string{half, "-", "short"}) {
-		t.Errorf("the line is too long and becomes %.10q", got)
-	}
-	for path, want := range map[string]bool{
-		`C:\t\launch.bat`: true, `C:\t\launch.CMD`: true, `launch.bat. . `: true, `launch.exe`: false, `launch`: false, `bat`: false,
-	} {
-		if triggers.IsBatch(path) != want {
-			t.Errorf("IsBatch(%q) is %t", path, !want)
-		}
-	}
-}
-
-func FuzzBatchArguments(f *testing.F) {
-	f.Add("a", `"&calc`)
-	f.Fuzz(func(t *testing.T, a, b string) {
-		in := []string{a, b}
-		total := 0
-		for i, out := range triggers.BatchArguments(in) {
-			if out != in[i] && out != "-" || strings.ContainsAny(out, "&<>()@^|%!\"\r\n\x00") {
-				t.Errorf("%q becomes %q", in[i], out)
-			}
-			total += len(out) + 4
-		}
-		if total > triggers.MaxBatchArguments+8 {
-			t.Errorf("the line has %d bytes", total)
-		}
-	})
-}
-
 func TestCaptureKeepsBothEnds(t *testing.T) {
 	all := make([]byte, 5*triggers.Kept+3)
 	for i := range all {

@@ -60,7 +60,7 @@ func (x *execution) begin() (err error) {
 		return fmt.Errorf("the event's parameters cannot be read: %w", err)
 	}
 	if onWindows && isBatch(path) {
-		args = batchArguments(args)
+		args = batchArguments(path, args)
 	}
 	s := &spooled{}
 	defer func() {
@@ -93,7 +93,7 @@ func (x *execution) start(path string, args, env []string, stdin *os.File) error
 		x.out.discard()
 		return fmt.Errorf("no pipe for the output: %w", err)
 	}
-	attr := &os.ProcAttr{Dir: x.e.o.Dir, Env: env, Files: []*os.File{stdin, x.out.w, x.err.w}, Sys: groupAttr()}
+	attr := &os.ProcAttr{Dir: x.e.o.Dir, Env: env, Files: []*os.File{stdin, x.out.w, x.err.w}, Sys: groupAttr(path, args)}
 	x.proc, err = x.e.launch(x.ctx, path, args, attr)
 	if err != nil {
 		x.out.discard()

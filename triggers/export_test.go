@@ -15,7 +15,9 @@ func Arguments(parameters json.RawMessage) ([]string, error) { return arguments(
 
 var (
 	BatchArguments = batchArguments
+	BatchLine      = batchLine
 	IsBatch        = isBatch
+	FindScript     = findScript
 	ProcessStart   = processStart
 )
 
@@ -26,7 +28,7 @@ func NewCapture() (write func([]byte), end func() Output) {
 }
 
 const (
-	Kept              = kept
-	MaxArgument       = maxArgument
-	MaxBatchArguments = maxBatchArguments
+	Kept         = kept
+	MaxArgument  = maxArgument
+	MaxBatchLine = maxBatchLine
 )

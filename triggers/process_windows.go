@@ -16,9 +16,14 @@ type group struct {
 	leader int
 }
 
-// groupAttr makes a process the leader of a new console group.
-func groupAttr() *syscall.SysProcAttr {
-	return &syscall.SysProcAttr{CreationFlags: windows.CREATE_NEW_PROCESS_GROUP}
+// groupAttr makes a process the leader of a new console group, and gives a
+// batch file its line as cmd.exe reads it, which is not how programs do.
+func groupAttr(path string, args []string) *syscall.SysProcAttr {
+	attr := &syscall.SysProcAttr{CreationFlags: windows.CREATE_NEW_PROCESS_GROUP}
+	if isBatch(path) {
+		attr.CmdLine = batchLine(path, args)
+	}
+	return attr
 }
 
 func groupOf(p *os.Process) group {

@@ -88,13 +88,20 @@ func (t *tokens) RevokeRunToken(token string) {
 
 // lockedBuffer is a log or console that many may write to.
 type lockedBuffer struct {
-	mu sync.Mutex
-	b  bytes.Buffer
+	mu    sync.Mutex
+	b     bytes.Buffer
+	wrote chan struct{} // holds one token when something was written
 }
+
+func newBuffer() *lockedBuffer { return &lockedBuffer{wrote: make(chan struct{}, 1)} }
 
 func (l *lockedBuffer) Write(p []byte) (int, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	select {
+	case l.wrote <- struct{}{}:
+	default:
+	}
 	return l.b.Write(p)
 }
 
@@ -127,7 +134,7 @@ func rigIn(t *testing.T, dir, state string, change func(*triggers.Options)) *rig
 	if err != nil {
 		t.Fatal(err)
 	}
-	r := &rig{t: t, dir: dir, state: state, db: db, marks: make(chan triggers.Run, 100_000), log: &lockedBuffer{}, console: &lockedBuffer{}}
+	r := &rig{t: t, dir: dir, state: state, db: db, marks: make(chan triggers.Run, 100_000), log: newBuffer(), console: newBuffer()}
 	o := triggers.Options{
 		Dir: dir, StateDir: state, Store: &watched{db.Runs(), r.marks}, Environ: []string{"PATH=" + os.Getenv("PATH")},
 		Log: slog.New(slog.NewTextHandler(r.log, nil)), Console: r.console, ServerUID: "uid-1", ProcessID: "process-" + t.Name(),

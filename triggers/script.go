@@ -8,6 +8,7 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"path/filepath"
 	"strconv"
 	"strings"
 )
@@ -17,6 +18,34 @@ func itoa(n int) string { return strconv.Itoa(n) }
 // isFileName tells whether an event's name is safe as a name in a directory.
 func isFileName(event string) bool {
 	return event != "" && event[0] != '.' && !strings.ContainsAny(event, "/\\:\x00")
+}
+
+// findScript is the first file in dir that is named like the event and one of
+// the extensions, and whether there is one: anything, be it a dangling link.
+// Without one, path is where it would have been.
+func findScript(dir, event string, extensions []string) (path string, found bool) {
+	path = filepath.Join(dir, event)
+	if !isFileName(event) {
+		return path, false
+	}
+	for _, ext := range extensions {
+		if _, err := os.Lstat(path + ext); err == nil {
+			return path + ext, true
+		}
+	}
+	return path + extensions[0], false
+}
+
+// scriptExists tells whether anything of the event's name is in dir.
+func scriptExists(dir, event string) bool {
+	_, found := findScript(dir, event, extensions())
+	return found
+}
+
+// scriptPath is the file to run for the event.
+func scriptPath(dir, event string) string {
+	path, _ := findScript(dir, event, extensions())
+	return path
 }
 
 // checkScript says why the file must not or cannot be run; nil when it may.

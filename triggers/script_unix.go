@@ -5,7 +5,6 @@ package triggers
 import (
 	"io/fs"
 	"os"
-	"path/filepath"
 	"syscall"
 )
 
@@ -33,15 +32,3 @@ func ownership(fi fs.FileInfo) (fault string, warning bool) {
 func executable(fi fs.FileInfo) bool { return fi.Mode().Perm()&0o111 != 0 }
 
 const makeExecutable = "is not executable; chmod +x it"
-
-// scriptExists tells whether anything of the event's name is in dir.
-func scriptExists(dir, event string) bool {
-	if !isFileName(event) {
-		return false
-	}
-	_, err := os.Lstat(filepath.Join(dir, event))
-	return err == nil
-}
-
-// scriptPath is the file to run for the event.
-func scriptPath(dir, event string) string { return filepath.Join(dir, event) }

@@ -1,10 +1,6 @@
 package triggers
 
-import (
-	"io/fs"
-	"os"
-	"path/filepath"
-)
+import "io/fs"
 
 const onWindows = true
 
@@ -18,23 +14,3 @@ func ownership(fs.FileInfo) (fault string, warning bool) { return "", false }
 func executable(fs.FileInfo) bool { return true }
 
 const makeExecutable = "cannot be run"
-
-// scriptExists tells whether anything of the event's name is in dir.
-func scriptExists(dir, event string) bool {
-	if !isFileName(event) {
-		return false
-	}
-	_, err := os.Lstat(scriptPath(dir, event))
-	return err == nil
-}
-
-// scriptPath is the file to run for the event: the first that is there.
-func scriptPath(dir, event string) string {
-	path := filepath.Join(dir, event)
-	for _, ext := range extensions() {
-		if _, err := os.Lstat(path + ext); err == nil {
-			return path + ext
-		}
-	}
-	return path + extensions()[0]
-}

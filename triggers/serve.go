@@ -119,6 +119,9 @@ func (e *Engine) carryOut(ctx, hard context.Context, r *Run) {
 			e.o.Log.Error("an interrupted trigger run could not be saved; the next start queues it again", "run", r.RunID, "error", err)
 		}
 	} else {
+		if r.Status == StatusInterrupted {
+			r.ErrorMessage = "the server stopped and ended the script; the next start has a launch of its own"
+		}
 		e.save(hard, r)
 	}
 	if r.Status != StatusInterrupted {
