@@ -13,7 +13,9 @@ import (
 type group int
 
 // groupAttr makes a process the leader of a new group.
-func groupAttr() *syscall.SysProcAttr { return &syscall.SysProcAttr{Setpgid: true} }
+func groupAttr(string, []string) *syscall.SysProcAttr {
+	return &syscall.SysProcAttr{Setpgid: true}
+}
 
 func groupOf(p *os.Process) group { return group(p.Pid) }
 
