@@ -60,9 +60,12 @@ func (g *progress) draw(t transfer.Transfer) {
 	if g.bar == nil {
 		g.bar = progressbar.NewOptions64(t.TotalBytes,
 			progressbar.OptionSetWriter(g.out), progressbar.OptionSetDescription(g.label),
-			progressbar.OptionShowBytes(true), progressbar.OptionUseIECUnits(true), progressbar.OptionShowTotalBytes(true),
+			progressbar.OptionShowBytes(true), progressbar.OptionShowCount(), progressbar.OptionUseIECUnits(true), progressbar.OptionShowTotalBytes(true),
 			progressbar.OptionSetWidth(30), progressbar.OptionThrottle(50*time.Millisecond),
 			progressbar.OptionOnCompletion(func() { _, _ = fmt.Fprintln(g.out) }))
+		if _ = g.bar.RenderBlank(); t.Processing {
+			return // the next frame knows a rate
+		}
 	}
 	_ = g.bar.Set64(min(t.BytesSent, t.TotalBytes)) // a bar that cannot be drawn harms nobody
 }

@@ -28,6 +28,8 @@ type sendCmd struct {
 const (
 	// stepSeconds bounds one look at the progress, in seconds.
 	stepSeconds = 1
+	// frame is how often a bar on a terminal moves.
+	frame = 150 * time.Millisecond
 	// absence is how long the local server may be away (a restart) before we
 	// stop watching; the transfer itself does not depend on us.
 	absence = 30 * time.Second
@@ -170,8 +172,7 @@ func (s *sending) watch(ctx context.Context, t transfer.Transfer, to target) err
 	seen := time.Now()
 	for t.Processing {
 		bar.show(t)
-		next, err := client.As[transfer.Transfer](s.conn.Call(ctx, "send.waitForTransfer",
-			map[string]any{"transferId": t.TransferID, "timeoutSeconds": stepSeconds}))
+		next, err := s.next(ctx, t, bar.tty)
 		switch {
 		case ctx.Err() != nil:
 			bar.end()
@@ -193,6 +194,17 @@ func (s *sending) watch(ctx context.Context, t transfer.Transfer, to target) err
 	_, err := fmt.Fprintf(s.p.Stdout, "complete: %s in %s to %s, transfer %s\n",
 		amount(t), time.Since(begin).Round(10*time.Millisecond), printable(to.Host+":"+to.Path), t.TransferID)
 	return err
+}
+
+// next returns the transfer when it has ended, or after one step: a short one
+// while a bar moves.
+func (s *sending) next(ctx context.Context, t transfer.Transfer, lively bool) (transfer.Transfer, error) {
+	if lively {
+		wait(ctx, frame)
+		return client.As[transfer.Transfer](s.conn.Call(ctx, "send.getTransfer", map[string]any{"transferId": t.TransferID}))
+	}
+	return client.As[transfer.Transfer](s.conn.Call(ctx, "send.waitForTransfer",
+		map[string]any{"transferId": t.TransferID, "timeoutSeconds": stepSeconds}))
 }
 
 func amount(t transfer.Transfer) string {
