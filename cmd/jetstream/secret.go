@@ -28,32 +28,44 @@ func (p *program) terminal() (fd int, ok bool) {
 // ask prompts for a secret without echo. Call it only where terminal says ok.
 func (p *program) ask(ctx context.Context, prompt string) (string, error) {
 	fd, _ := p.terminal()
-	before, err := term.GetState(fd)
+	// Raw from here to the return, whoever reads: an interrupt finds the
+	// terminal in a known state and leaves it as it was.
+	before, err := term.MakeRaw(fd)
 	if err != nil {
 		return "", fmt.Errorf("the terminal cannot be asked: %w", err)
 	}
-	_, _ = fmt.Fprint(p.Stderr, prompt, ": ")
 	type answer struct {
-		text []byte
+		text string
 		err  error
 	}
 	answers := make(chan answer, 1)
+	dialogue := term.NewTerminal(struct {
+		io.Reader
+		io.Writer
+	}{p.Stdin, p.Stderr}, "")
 	// The read cannot be called off; after an interrupt the process ends and
 	// takes it along.
 	go func() {
-		text, err := term.ReadPassword(fd)
+		text, err := dialogue.ReadPassword(printable(prompt) + ": ")
 		answers <- answer{text, err}
 	}()
-	defer func() { _, _ = fmt.Fprintln(p.Stderr) }()
+	var a answer
 	select {
-	case a := <-answers:
-		if a.err != nil {
-			return "", fmt.Errorf("nothing could be read from the terminal: %w", a.err)
-		}
-		return string(a.text), nil
+	case a = <-answers:
 	case <-ctx.Done():
-		return "", errors.Join(errors.New("interrupted"), term.Restore(fd, before))
+		a.err = io.EOF
 	}
+	if err := term.Restore(fd, before); err != nil {
+		return "", fmt.Errorf("the terminal could not be set back: %w", err)
+	}
+	if errors.Is(a.err, io.EOF) { // Ctrl-C or Ctrl-D
+		_, _ = fmt.Fprintln(p.Stderr)
+		return "", errors.New("interrupted")
+	}
+	if a.err != nil {
+		return "", fmt.Errorf("nothing could be read from the terminal: %w", a.err)
+	}
+	return a.text, nil
 }
 
 // askTwice asks for a new secret, and again to be sure.

@@ -1,0 +1,142 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// openTerminal makes a real terminal: what is written to the person's side is
+// typed on the program's.
+func openTerminal(t *testing.T) (person, program *os.File) {
+	t.Helper()
+	person, err := os.OpenFile("/dev/ptmx", os.O_RDWR|unix.O_NOCTTY, 0)
+	if err != nil {
+		t.Skipf("this machine gives no terminal: %v", err)
+	}
+	t.Cleanup(func() { _ = person.Close() })
+	fd := int(person.Fd())
+	if err := unix.IoctlSetPointerInt(fd, unix.TIOCSPTLCK, 0); err != nil {
+		t.Fatal(err)
+	}
+	n, err := unix.IoctlGetInt(fd, unix.TIOCGPTN)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if program, err = os.OpenFile(fmt.Sprintf("/dev/pts/%d", n), os.O_RDWR|unix.O_NOCTTY, 0); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = program.Close() })
+	return person, program
+}
+
+func echoes(t *testing.T, terminal *os.File) bool {
+	t.Helper()
+	state, err := unix.IoctlGetTermios(int(terminal.Fd()), unix.TCGETS)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return state.Lflag&unix.ECHO != 0
+}
+
+// prompts is the program's stderr; the test reads it as it comes.
+type prompts struct {
+	written chan string
+	seen    string
+}
+
+func (p *prompts) Write(b []byte) (int, error) {
+	p.written <- string(b)
+	return len(b), nil
+}
+
+// await reads until text has come.
+func (p *prompts) await(t *testing.T, text string) {
+	t.Helper()
+	for !strings.Contains(p.seen, text) {
+		select {
+		case more := <-p.written:
+			p.seen += more
+		case <-time.After(patience):
+			t.Fatalf("%q did not come: %s", text, p.seen)
+		}
+	}
+}
+
+// all is what has been written when the program has ended.
+func (p *prompts) all() string {
+	for len(p.written) > 0 {
+		p.seen += <-p.written
+	}
+	return p.seen
+}
+
+// atTerminal runs a command line at terminal; answer once it asks.
+func atTerminal(ctx context.Context, terminal *os.File, args ...string) (asked *prompts, ended chan int) {
+	asked, ended = &prompts{written: make(chan string, 64)}, make(chan int, 1)
+	go func() {
+		ended <- run(ctx, args, func(string) string { return "" }, terminal, io.Discard, asked)
+	}()
+	return asked, ended
+}
+
+func TestPasswordIsAskedForTwice(t *testing.T) {
+	for _, tt := range []struct {
+		first, second string
+		code          int
+		says          string
+	}{
+		{"s3cret", "s3cret", 0, "New password of joe: "},
+		{"s3cret", "secret", 1, "not the same; nothing was changed"},
+	} {
+		person, terminal := openTerminal(t)
+		state := filepath.Join(t.TempDir(), "state")
+		asked, ended := atTerminal(t.Context(), terminal, "user", "add", "joe", "--persistent-state-dir", state)
+		asked.await(t, "New password of joe: ")
+		fmt.Fprintln(person, tt.first)
+		asked.await(t, "Again: ")
+		fmt.Fprintln(person, tt.second)
+		code, said := <-ended, asked.all()
+		if code != tt.code || !strings.Contains(said, tt.says) {
+			t.Errorf("%q, %q: exit %d: %s", tt.first, tt.second, code, said)
+		}
+		if strings.Contains(said, "cret") {
+			t.Errorf("the password is shown: %s", said)
+		}
+		if !echoes(t, terminal) {
+			t.Error("the terminal was left without echo")
+		}
+	}
+}
+
+func TestInterruptAtAPromptRestoresTheTerminal(t *testing.T) {
+	person, terminal := openTerminal(t)
+	asked, ended := atTerminal(t.Context(), terminal, "api", "createUser", "--name", "joe")
+	asked.await(t, "password (")
+	fmt.Fprint(person, "half\x03") // Ctrl-C is typed
+	if code, said := <-ended, asked.all(); code != 1 || !strings.Contains(said, "interrupted") {
+		t.Errorf("exit %d: %s", code, said)
+	}
+	if !echoes(t, terminal) {
+		t.Error("the terminal was left without echo")
+	}
+
+	_, terminal = openTerminal(t)
+	ctx, interrupt := context.WithCancel(t.Context())
+	asked, ended = atTerminal(ctx, terminal, "api", "createUser", "--name", "joe")
+	asked.await(t, "password (")
+	interrupt()
+	if code, said := <-ended, asked.all(); code != 1 || !strings.Contains(said, "interrupted") {
+		t.Errorf("exit %d: %s", code, said)
+	}
+	if !echoes(t, terminal) {
+		t.Error("the terminal was left without echo")
+	}
+}
