@@ -22,6 +22,7 @@ func rooms() []room {
 	const (
 		api      = "internal/api"
 		account  = "internal/account"
+		stream   = "internal/stream"
 		transfer = "internal/transfer"
 		wire     = "internal/transfer/wire"
 		pace     = "internal/transfer/pace"
@@ -34,23 +35,25 @@ func rooms() []room {
 			"it serves every command alike, so it knows none; what it needs is an interface of its own, joined in cmd"},
 		{"handlers", []string{transfer, "triggers", account, api},
 			"commands work on the engine and know nothing of HTTP, SQL or the command line"},
-		{"triggers", []string{api},
+		{"triggers", []string{stream, api},
 			"it runs scripts for whatever happens; who emits imports it, and its store is an interface of its own"},
-		{"openapi", []string{api, "triggers"},
+		{"openapi", []string{api, "triggers", stream},
 			"the document is made from declarations of commands and events and from nothing else"},
 		{"web", nil, "it is files for the browser; the page knows the server by its API alone"},
 		{api, nil, "it is the vocabulary of all rooms: whatever it imported, all would import"},
+		{stream, []string{api},
+			"what happens is told to it by the rooms above, in their transactions; it knows none of them"},
 		{account, []string{api}, "users and tokens are known to the rooms above, not the other way"},
-		{transfer, []string{"triggers", account, api},
+		{transfer, []string{"triggers", account, stream, api},
 			"the engine knows states and events; bytes on the wire are its inner rooms', which import it"},
 		{wire, []string{api, pace},
 			"frames are the same for both ends and know neither of them, nor the engine"},
 		{pace, []string{api}, "it counts bytes and time and knows not whose"},
 		{transfer + "/sender", []string{transfer, wire, pace, "triggers", account, api},
 			"it carries out what the engine decides; the receiver is another process"},
-		{transfer + "/receiver", []string{transfer, wire, pace, "triggers", account, api},
+		{transfer + "/receiver", []string{transfer, wire, pace, "triggers", account, stream, api},
 			"it carries out what the engine decides; the sender is another process"},
-		{"internal/store", []string{transfer, "triggers", account, api},
+		{"internal/store", []string{transfer, "triggers", account, stream, api},
 			"it implements the domain's small interfaces in SQL and calls nobody"},
 		{"internal/client", []string{api},
 			"it knows a server by its API alone, so that what it can, every client can"},
