@@ -1,0 +1,243 @@
+//go:build unix
+
+package receiver_test
+
+import (
+	"os"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"syscall"
+	"testing"
+
+	"jetstream/internal/transfer"
+	"jetstream/internal/transfer/wire"
+)
+
+func TestEvilNamesAreRefused(t *testing.T) {
+	s := newSite(t, filepath.Join(t.TempDir(), "box"))
+	_ = os.Mkdir(s.sandbox, 0o755)
+	for _, name := range []string{
+		"/../escaped", "/a/../../escaped", "/..", "/", "", "relative", "//double", "/a//b", "/./a", "/a/.",
+		"/nul\x00byte", "/" + strings.Repeat("x", 256), strings.Repeat("/xxxxxxx", 600), "/slash/",
+		"/.jetstream-0123456789abcdef0123456789abcdef-01234567/0.part", "/a/.JETSTREAM-0123456789abcdef0123456789abcdef-01234567",
+	} {
+		p := newSender(t, s)
+		p.begin(wire.Entry{Name: wire.Name(name), Size: 1, Mode: 0o644})
+		p.wantAnswer("error", "the name ")
+	}
+	if names := s.names(); len(names) != 0 {
+		t.Errorf("evil names left %q", names)
+	}
+	if _, err := os.Stat(filepath.Join(filepath.Dir(s.sandbox), "escaped")); err == nil {
+		t.Error("a file was written outside the sandbox")
+	}
+}
+
+func TestEvilDestinationPathIsRefused(t *testing.T) {
+	s := newSite(t, t.TempDir())
+	for _, path := range []string{"/../x", "relative", "/a//b", "/nul\x00", "/x/.jetstream-0123456789abcdef0123456789abcdef-01234567"} {
+		p := newSender(t, s)
+		p.open.DestinationPath, p.open.Ticket = wire.Name(path), p.ticket
+		p.send(wire.TypeOpen, p.open)
+		p.wantAnswer("error", "destinationPath")
+	}
+	if names := s.names(); len(names) != 0 {
+		t.Errorf("evil paths left %q", names)
+	}
+}
+
+func TestBrokenRulesEndTheConnection(t *testing.T) {
+	s := newSite(t, t.TempDir())
+	one := wire.Entry{Name: "/f", Size: 10, Mode: 0o644}
+	for name, act := range map[string]func(p *sender){
+		"data of another entry":    func(p *sender) { p.begin(one); p.data(1, 0, make([]byte, 10)) },
+		"data at another offset":   func(p *sender) { p.begin(one); p.data(0, 5, make([]byte, 5)) },
+		"more data than the size":  func(p *sender) { p.begin(one); p.data(0, 0, make([]byte, 11)) },
+		"an empty chunk":           func(p *sender) { p.begin(one); p.data(0, 0, nil) },
+		"a page out of order":      func(p *sender) { p.begin(one); p.announce(5, []wire.Entry{one}) },
+		"more files than promised": func(p *sender) { p.begin(one); p.announce(1, []wire.Entry{{Name: "/g"}}) },
+		"more bytes than promised": func(p *sender) {
+			p.open.TotalFiles, p.open.TotalBytes = 1, 5
+			p.reopen()
+			p.announce(0, []wire.Entry{one})
+		},
+		"a negative size": func(p *sender) { p.begin(wire.Entry{Name: "/f", Size: -1}) },
+		"an early end":    func(p *sender) { p.begin(one); p.send(wire.TypeEnd, struct{}{}) },
+		"a hello again":   func(p *sender) { p.begin(one); p.send(wire.TypeHello, wire.Hello{}) },
+		"a list far ahead of the data": func(p *sender) {
+			p.open.TotalFiles, p.open.TotalBytes = 20_000, 200_000
+			p.reopen()
+			list := make([]wire.Entry, 9000)
+			for i := range list {
+				list[i] = one
+			}
+			p.announce(0, list)
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			p := newSender(t, s)
+			act(p)
+			if status, message := p.answer(); status != "invalid" {
+				t.Errorf("answered %q %q, want invalid", status, message)
+			}
+		})
+	}
+	if s.events() != 0 {
+		t.Error("a broken transfer was completed")
+	}
+}
+
+func TestCorruptChunkIsAskedForAgain(t *testing.T) {
+	s := newSite(t, t.TempDir())
+	p := newSender(t, s)
+	p.begin(wire.Entry{Name: "/f", Size: 6, Mode: 0o600})
+	p.data(0, 0, []byte("abc"))
+	bad := wire.AppendFrame(nil, wire.Header{Type: wire.TypeData, Offset: 3}, []byte("def"))
+	bad[len(bad)-1] ^= 1
+	if err := p.conn.WriteFrames(bad); err != nil {
+		t.Fatal(err)
+	}
+	p.wantAnswer("unavailable", "checksum")
+	p.dial()
+	if r := p.reopen(); r.Index != 0 || r.Offset != 3 {
+		t.Fatalf("it goes on at entry %d, offset %d; want 0 and 3, before the corrupt chunk", r.Index, r.Offset)
+	}
+	p.announce(0, []wire.Entry{{Name: "/f", Size: 6, Mode: 0o600}})
+	p.data(0, 3, []byte("def"))
+	p.send(wire.TypeEnd, struct{}{})
+	p.wantAnswer("complete", "")
+	if got, err := os.ReadFile(filepath.Join(s.sandbox, "f")); string(got) != "abcdef" {
+		t.Errorf("the file holds %q (%v)", got, err)
+	}
+	// A lost answer is asked for again.
+	p.dial()
+	p.open.Ticket = p.ticket
+	p.send(wire.TypeOpen, p.open)
+	p.wantAnswer("complete", "")
+	if n := s.events(); n != 1 {
+		t.Errorf("%d events, want 1", n)
+	}
+}
+
+func TestTicketsAreBound(t *testing.T) {
+	s := newSite(t, t.TempDir())
+	p := newSender(t, s)
+	stranger := newSender(t, s)
+	stranger.xfer, stranger.open.TransferID, stranger.open.Ticket = p.xfer, p.xfer, p.ticket
+	stranger.send(wire.TypeOpen, stranger.open)
+	stranger.wantAnswer("unauthorized", "ticket")
+
+	old := p.ticket
+	p.dial()
+	p.login("bob", "secret") // a crash between answer and saving
+	p.open.Ticket = old
+	p.send(wire.TypeOpen, p.open)
+	p.wantAnswer("unauthorized", "ticket")
+	p.dial()
+	p.reopen()
+}
+
+func TestTransferOfAnotherUserIsRefused(t *testing.T) {
+	s := newSite(t, t.TempDir())
+	if _, err := s.accounts.Create(t.Context(), newUser("eve", t.TempDir())); err != nil {
+		t.Fatal(err)
+	}
+	p := newSender(t, s)
+	p.dial()
+	p.send(wire.TypeLogin, wire.Login{TransferID: p.xfer, Username: "eve", Password: "secret"})
+	p.wantAnswer("forbidden", "belongs to another user")
+}
+
+func TestNewerConnectionReplacesTheOlder(t *testing.T) {
+	s := newSite(t, t.TempDir())
+	p := newSender(t, s)
+	entry := wire.Entry{Name: "/f", Size: 6, Mode: 0o600}
+	p.begin(entry)
+	p.data(0, 0, []byte("abc"))
+	half := p.conn // stays open, half dead
+	if h, _, err := half.Read(nil); err != nil || h.Type != wire.TypeProgress {
+		t.Fatalf("frame %d (%v), want progress", h.Type, err)
+	}
+	p.conn = nil
+	p.dial()
+	p.reopen()
+	for {
+		h, _, err := half.Read(nil)
+		if err != nil {
+			break // it was hung up on
+		}
+		if h.Type != wire.TypeProgress && h.Type != wire.TypeFailure {
+			t.Fatalf("the older connection got frame %d", h.Type)
+		}
+	}
+	p.announce(0, []wire.Entry{entry})
+	p.data(0, 3, []byte("def"))
+	p.send(wire.TypeEnd, struct{}{})
+	p.wantAnswer("complete", "")
+	if got, _ := os.ReadFile(filepath.Join(s.sandbox, "f")); string(got) != "abcdef" {
+		t.Errorf("the file holds %q", got)
+	}
+}
+
+func TestPlantedStagingIsNotFollowed(t *testing.T) {
+	s := newSite(t, t.TempDir())
+	outside := t.TempDir()
+	p := newSender(t, s)
+	p.begin(wire.Entry{Name: "/f", Size: 6, Mode: 0o600})
+	p.data(0, 0, []byte("abc"))
+	if h, _, err := p.conn.Read(nil); err != nil || h.Type != wire.TypeProgress {
+		t.Fatalf("frame %d (%v), want progress", h.Type, err)
+	}
+	staging := s.names()[0]
+	info, err := os.Lstat(filepath.Join(s.sandbox, staging))
+	if err != nil || info.Mode().Perm() != 0o700 {
+		t.Errorf("the staging directory has mode %v (%v), want 0700", info.Mode(), err)
+	}
+	s.stop() // a restart: nothing is recorded, so it is made anew
+	if err := os.RemoveAll(filepath.Join(s.sandbox, staging)); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Symlink(outside, filepath.Join(s.sandbox, staging)); err != nil {
+		t.Fatal(err)
+	}
+	s.start(nil)
+	p.dial()
+	if r := p.reopen(); r.Offset != 0 {
+		t.Errorf("after a restart it goes on at offset %d", r.Offset)
+	}
+	p.announce(0, []wire.Entry{{Name: "/f", Size: 6, Mode: 0o600}})
+	p.data(0, 0, []byte("abcdef"))
+	p.send(wire.TypeEnd, struct{}{})
+	p.wantAnswer("complete", "")
+	if left, _ := os.ReadDir(outside); len(left) != 0 {
+		t.Errorf("behind the planted link there is %v", left)
+	}
+}
+
+func TestFullDisk(t *testing.T) {
+	if runtime.GOOS != "linux" || os.Geteuid() != 0 {
+		t.Skip("needs root on Linux to mount a small file system")
+	}
+	dir := t.TempDir()
+	if err := syscall.Mount("tmpfs", dir, "tmpfs", 0, "size=16m"); err != nil {
+		t.Skipf("a small file system cannot be mounted here: %v", err)
+	}
+	t.Cleanup(func() { _ = syscall.Unmount(dir, 0) })
+	s := newSite(t, dir)
+	p := newSender(t, s)
+	p.begin(wire.Entry{Name: "/big", Size: 32 << 20, Mode: 0o600})
+	chunk := make([]byte, 1<<20)
+	for i := range int64(17) {
+		p.data(0, i<<20, chunk)
+	}
+	p.wantAnswer("error", `the receiver's disk is full: "/big"`)
+	row, err := s.receiver.Transfer(t.Context(), p.xfer, "")
+	if err != nil || row.Status != transfer.StatusError || !strings.Contains(row.ErrorMessage, "disk is full") {
+		t.Errorf("the transfer is %s: %s (%v)", row.Status, row.ErrorMessage, err)
+	}
+	s.stop() // sweeps are done then
+	if names := s.names(); len(names) != 0 {
+		t.Errorf("%q is left on the full disk", names)
+	}
+}
