@@ -6,6 +6,7 @@ import (
 	"crypto/sha256"
 	"crypto/subtle"
 	"errors"
+	"log/slog"
 	"net"
 	"runtime/debug"
 	"sync"
@@ -40,7 +41,11 @@ func (r *Receiver) handle(ctx context.Context, nc net.Conn) {
 	}
 	conn, err := wire.Server(ctx, nc, r.o.Identity, r.hello())
 	if err != nil {
-		r.log.Debug("a connection did not become a sender's", "from", from, "error", err)
+		level := slog.LevelDebug // strangers and port scanners
+		if _, ok := errors.AsType[*wire.VersionError](err); ok {
+			level = slog.LevelWarn
+		}
+		r.log.Log(ctx, level, "a connection did not become a sender's", "from", from, "error", err)
 		return
 	}
 	stop := context.AfterFunc(ctx, conn.Abort)

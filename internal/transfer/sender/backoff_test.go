@@ -1,0 +1,204 @@
+package sender_test
+
+import (
+	"context"
+	"errors"
+	"net"
+	"slices"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"jetstream/internal/api"
+	"jetstream/internal/transfer"
+	"jetstream/internal/transfer/sender"
+	"jetstream/internal/transfer/wire"
+)
+
+// board is an engine of a few transfers in memory, for time alone; nothing is
+// ever connected.
+type board struct {
+	sender.Engine // nil: what is not needed here must not be called
+	wake          chan struct{}
+	mu            sync.Mutex
+	transfers     map[string]*transfer.Transfer
+	order         []string
+}
+
+func (b *board) Wake() <-chan struct{}                  { return b.wake }
+func (b *board) Watch(string) (<-chan struct{}, func()) { return make(chan struct{}), func() {} }
+func (b *board) Unreached(string, error)                {}
+func (b *board) Destination(context.Context, string) (transfer.Destination, error) {
+	return transfer.Destination{}, nil
+}
+
+func (b *board) Runnable(_ context.Context, except []string, limit int) (list []transfer.Transfer, _ error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for _, id := range b.order {
+		if t := b.transfers[id]; (t.Processing || t.TellPeer) && !slices.Contains(except, id) && len(list) < limit {
+			list = append(list, *t)
+		}
+	}
+	return list, nil
+}
+
+func (b *board) Transfer(_ context.Context, id string) (transfer.Transfer, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return *b.transfers[id], nil
+}
+
+func (b *board) Change(_ context.Context, id string, change func(*transfer.Transfer) error) (transfer.Transfer, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	err := change(b.transfers[id])
+	return *b.transfers[id], err
+}
+
+func newBoard(n int) *board {
+	b := &board{wake: make(chan struct{}, 1), transfers: map[string]*transfer.Transfer{}}
+	for range n {
+		id := api.NewID()
+		b.order = append(b.order, id)
+		b.transfers[id] = &transfer.Transfer{
+			TransferID: id, Status: transfer.StatusPending, Processing: true, DestinationAddress: "host", DestinationPort: 1,
+		}
+	}
+	return b
+}
+
+func TestBackOffDoublesToTenSecondsAndWakes(t *testing.T) {
+	id, err := wire.LoadIdentity(t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	synctest.Test(t, func(t *testing.T) {
+		b := newBoard(1)
+		begin := time.Now()
+		var mu sync.Mutex
+		var tries []time.Duration
+		s, err := sender.New(sender.Options{Engine: b, Identity: id, Dial: func(context.Context, string) (net.Conn, error) {
+			mu.Lock()
+			defer mu.Unlock()
+			tries = append(tries, time.Since(begin))
+			return nil, errors.New("nobody there")
+		}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		ctx, cancel := context.WithCancel(t.Context())
+		done := make(chan error)
+		go func() { done <- s.Serve(ctx) }()
+		time.Sleep(36*time.Second + time.Millisecond) // the bubble's clock
+		b.wake <- struct{}{}
+		synctest.Wait()
+		mu.Lock()
+		want := []time.Duration{0, 1, 3, 7, 15, 25, 35}
+		for i := range want {
+			want[i] *= time.Second
+		}
+		want = append(want, 36*time.Second+time.Millisecond)
+		if !slices.Equal(tries, want) {
+			t.Errorf("tried at %v, want %v", tries, want)
+		}
+		mu.Unlock()
+		got, _ := b.Transfer(ctx, b.order[0])
+		if got.Status != transfer.StatusPending || got.ErrorMessage != "host:1 cannot be reached: nobody there; trying again" {
+			t.Errorf("it is %s: %q", got.Status, got.ErrorMessage)
+		}
+		cancel()
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+func TestAtMostEightAtATimeInOrder(t *testing.T) {
+	id, err := wire.LoadIdentity(t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	synctest.Test(t, func(t *testing.T) {
+		b := newBoard(20)
+		var mu sync.Mutex
+		now, most := 0, 0
+		s, err := sender.New(sender.Options{Engine: b, Identity: id, Dial: func(ctx context.Context, _ string) (net.Conn, error) {
+			mu.Lock()
+			now++
+			most = max(most, now)
+			mu.Unlock()
+			<-ctx.Done()
+			mu.Lock()
+			now--
+			mu.Unlock()
+			return nil, ctx.Err()
+		}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		ctx, cancel := context.WithCancel(t.Context())
+		done := make(chan error)
+		go func() { done <- s.Serve(ctx) }()
+		synctest.Wait()
+		mu.Lock()
+		if now != 8 || most != 8 {
+			t.Errorf("%d connections are dialled at a time, want 8", most)
+		}
+		mu.Unlock()
+		cancel()
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+func TestReceiverIsToldForTwoDays(t *testing.T) {
+	id, err := wire.LoadIdentity(t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	synctest.Test(t, func(t *testing.T) {
+		b := newBoard(2)
+		for i, id := range b.order {
+			tr := b.transfers[id]
+			tr.Status, tr.Processing, tr.TellPeer, tr.EndTime = transfer.StatusCancelled, false, true, api.Now()
+			if i == 0 { // the other never got a ticket: there is nothing to tell
+				tr.Ticket = make([]byte, 32)
+			}
+		}
+		begin := time.Now()
+		var mu sync.Mutex
+		tries, last := 0, time.Duration(0)
+		s, err := sender.New(sender.Options{Engine: b, Identity: id, Dial: func(context.Context, string) (net.Conn, error) {
+			mu.Lock()
+			defer mu.Unlock()
+			tries, last = tries+1, time.Since(begin)
+			return nil, errors.New("nobody there")
+		}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		ctx, cancel := context.WithCancel(t.Context())
+		done := make(chan error)
+		go func() { done <- s.Serve(ctx) }()
+		synctest.Wait()
+		if got, _ := b.Transfer(ctx, b.order[1]); got.TellPeer {
+			t.Error("a receiver that never gave a ticket is still to be told")
+		}
+		time.Sleep(49 * time.Hour) // the bubble's clock
+		mu.Lock()
+		if last < 47*time.Hour || last > 48*time.Hour || tries < 10_000 {
+			t.Errorf("tried %d times, the last after %v; want until 48 h", tries, last)
+		}
+		mu.Unlock()
+		if got, _ := b.Transfer(ctx, b.order[0]); got.TellPeer || got.Status != transfer.StatusCancelled {
+			t.Errorf("after two days it is %s, to be told: %v", got.Status, got.TellPeer)
+		}
+		cancel()
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+	})
+}

@@ -1,0 +1,37 @@
+package sender_test
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"testing"
+
+	"jetstream/internal/transfer"
+)
+
+// BenchmarkLoopback sends over TLS on loopback, sender and receiver in one
+// process, to the end: every file on disk under its name.
+func BenchmarkLoopback(b *testing.B) {
+	b.Run("big", func(b *testing.B) { loopback(b, 1, 512<<20) })
+	b.Run("small", func(b *testing.B) { loopback(b, 5000, 16<<10) })
+}
+
+func loopback(b *testing.B, files, size int) {
+	from, to := newSite(b), newSite(b)
+	for i := range files {
+		from.write(fmt.Sprintf("src/%02d/%d", i%20, i), size)
+	}
+	b.SetBytes(int64(files) * int64(size))
+	for b.Loop() {
+		tr := from.send(to, job{})
+		if got := from.wait(tr); got.Status != transfer.StatusComplete {
+			b.Fatalf("it ended as %s: %s", got.Status, got.ErrorMessage)
+		}
+		b.StopTimer()
+		if err := os.RemoveAll(filepath.Join(to.sandbox, "src")); err != nil {
+			b.Fatal(err)
+		}
+		b.StartTimer()
+	}
+	b.ReportMetric(float64(files)*float64(b.N)/b.Elapsed().Seconds(), "files/s")
+}
