@@ -71,10 +71,13 @@ func (e *Engine) SetAPI(a APIAccess) {
 	e.access = a
 }
 
-// Queue saves a run of the event's script within the caller's transaction, if
-// such a script is there now. The run begins some time after the commit. An
-// error must fail the transaction.
+// Queue writes the event into the log and saves a run of its script, if such a
+// script is there now, within the caller's transaction. The run begins some
+// time after the commit. An error must fail the transaction.
 func (e *Engine) Queue(tx Tx, ev Event) error {
+	if err := e.note(tx, ev); err != nil {
+		return err
+	}
 	if !e.wanted(ev) {
 		return nil
 	}
@@ -85,10 +88,16 @@ func (e *Engine) Queue(tx Tx, ev Event) error {
 // on disk and its script will run. An event that could not be saved counts as
 // dropped.
 func (e *Engine) Emit(ctx context.Context, ev Event) error {
-	if !e.wanted(ev) {
+	wanted := e.wanted(ev)
+	if !wanted && !e.logged(ev) {
 		return nil
 	}
-	err := e.o.Store.Update(ctx, func(tx Tx) error { return e.insert(tx, ev) })
+	err := e.o.Store.Update(ctx, func(tx Tx) error {
+		if err := e.note(tx, ev); err != nil || !wanted {
+			return err
+		}
+		return e.insert(tx, ev)
+	})
 	if err != nil {
 		e.dropped.Add(1)
 		return api.Wrap(err, api.CodeInternal, "event %s could not be saved", ev.Name)

@@ -48,6 +48,8 @@ type Cause struct {
 	RequestID string
 	// TransferID is the transfer it is about, or empty.
 	TransferID string
+	// DestinationID is the destination it is about, or empty.
+	DestinationID string
 	// Subject is the key under which a Lister finds the file list; opaque here.
 	Subject string
 	// Key is the lane: what must stay in order with --trigger-order key

@@ -21,7 +21,7 @@ type execution struct {
 	end  context.CancelCauseFunc
 
 	proc     *process
-	out, err *stream
+	out, err *outputStream
 }
 
 // execute carries out one run, from the check of its script to the end of its
@@ -86,10 +86,10 @@ func (x *execution) begin() (err error) {
 // start starts the script with its output connected and saves its pid.
 func (x *execution) start(path string, args, env []string, stdin *os.File) error {
 	var err error
-	if x.out, err = x.e.openStream(x.r); err != nil {
+	if x.out, err = x.e.openStream(x.r, "stdout"); err != nil {
 		return fmt.Errorf("no pipe for the output: %w", err)
 	}
-	if x.err, err = x.e.openStream(x.r); err != nil {
+	if x.err, err = x.e.openStream(x.r, "stderr"); err != nil {
 		x.out.discard()
 		return fmt.Errorf("no pipe for the output: %w", err)
 	}
@@ -159,7 +159,7 @@ func (x *execution) collect() {
 	timer := time.NewTimer(x.e.outputWait)
 	defer timer.Stop()
 	late := false
-	for _, s := range []*stream{x.out, x.err} {
+	for _, s := range []*outputStream{x.out, x.err} {
 		if late {
 			continue
 		}

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"jetstream/internal/api"
+	"jetstream/internal/stream"
 )
 
 // What Options mean when they say nothing.
@@ -47,6 +48,10 @@ type Options struct {
 	StateDir string
 	// Store keeps the runs. Needed.
 	Store Store
+	// Stream is the log of what happened: it gets every event but on.*, whether
+	// or not a script exists, and the scripts' output while they run. nil: none.
+	// Runs come into it by the store: see NoteRun.
+	Stream *stream.Log
 	// Files gives the lists of received files. Needed where events with a file
 	// list occur.
 	Files Lister

@@ -21,6 +21,7 @@ type capture struct {
 	total  int64
 
 	lines *lineWriter // gets everything too; nil: nobody
+	live  *liveOutput // shows it while the script runs; nil: to nobody
 }
 
 // Write never fails. What comes after the close is discarded.
@@ -33,6 +34,9 @@ func (c *capture) Write(p []byte) (int, error) {
 	}
 	if c.lines != nil {
 		c.lines.write(p)
+	}
+	if c.live != nil {
+		c.live.write(p)
 	}
 	c.total += int64(n)
 	if room := kept - len(c.head); room > 0 {
@@ -63,6 +67,9 @@ func (c *capture) close() Output {
 	defer c.mu.Unlock()
 	if c.lines != nil && !c.closed {
 		c.lines.flush()
+	}
+	if c.live != nil && !c.closed {
+		c.live.close()
 	}
 	c.closed = true
 	text := bytes.Join([][]byte{c.head, c.tail[c.next:], c.tail[:c.next]}, nil)

@@ -6,6 +6,7 @@ import (
 	"iter"
 
 	"jetstream/internal/api"
+	"jetstream/internal/stream"
 )
 
 // Status is the state of a run; the queue is the history whose status is
@@ -70,10 +71,9 @@ type Run struct {
 
 // Tx is a database transaction as triggers need it.
 type Tx interface {
+	stream.Tx
 	// InsertRun saves a run and sets its Seq.
 	InsertRun(*Run) error
-	// AfterCommit calls f once the transaction is durable; never if it fails.
-	AfterCommit(f func())
 }
 
 // Filter selects runs; zero fields select all.

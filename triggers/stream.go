@@ -6,15 +6,17 @@ import (
 	"time"
 )
 
-// stream is one output of a script: a pipe, its goroutine, what is kept.
-type stream struct {
+// outputStream is one output of a script: a pipe, its goroutine, what is kept.
+type outputStream struct {
 	capture
 	r, w *os.File
 	done chan struct{} // closed when the pipe is
 }
 
-func (e *Engine) openStream(r *Run) (*stream, error) {
-	s := &stream{done: make(chan struct{})}
+// openStream makes the stream of a run that is called output, stdout or stderr.
+func (e *Engine) openStream(r *Run, output string) (*outputStream, error) {
+	s := &outputStream{done: make(chan struct{})}
+	s.live = newLiveOutput(e.o.Stream, r, output)
 	var err error
 	if s.r, s.w, err = os.Pipe(); err != nil {
 		return nil, err
@@ -26,7 +28,7 @@ func (e *Engine) openStream(r *Run) (*stream, error) {
 }
 
 // begin starts to read what the script writes and gives up the other end.
-func (s *stream) begin(e *Engine) {
+func (s *outputStream) begin(e *Engine) {
 	_ = s.w.Close()
 	e.background.Go(func() {
 		defer close(s.done)
@@ -47,7 +49,7 @@ func (s *stream) begin(e *Engine) {
 
 // leave lets the goroutine go on discarding what a background child writes,
 // until it closes the pipe or ctx ends.
-func (s *stream) leave(ctx context.Context, e *Engine) {
+func (s *outputStream) leave(ctx context.Context, e *Engine) {
 	select {
 	case <-s.done:
 		return
@@ -65,7 +67,7 @@ func (s *stream) leave(ctx context.Context, e *Engine) {
 }
 
 // discard closes a stream that was never begun.
-func (s *stream) discard() {
+func (s *outputStream) discard() {
 	_ = s.r.Close()
 	_ = s.w.Close()
 }

@@ -22,6 +22,9 @@ import (
 	"strings"
 	"sync"
 
+	"jetstream/internal/stream"
+	"jetstream/triggers"
+
 	_ "modernc.org/sqlite" // the database/sql driver "sqlite": pure Go
 )
 
@@ -40,7 +43,8 @@ type DB struct {
 	writers *sql.DB
 	writer  *sql.Conn
 	stmts   map[string]*sql.Stmt
-	lax     bool // the writer's present synchronous setting is NORMAL
+	runNote func(stream.Tx, *triggers.Run) error // see NoteRuns
+	lax     bool                                 // the writer's present synchronous setting is NORMAL
 
 	mu      sync.Mutex
 	pending []*request

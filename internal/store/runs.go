@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"jetstream/internal/api"
+	"jetstream/internal/stream"
 	"jetstream/triggers"
 )
 
@@ -38,8 +39,21 @@ func (t *tx) insertRun(r *triggers.Run, urgent int) error {
 	if err != nil {
 		return err
 	}
-	r.Seq, err = res.LastInsertId()
-	return err
+	if r.Seq, err = res.LastInsertId(); err != nil {
+		return err
+	}
+	return t.noteRun(r)
+}
+
+// NoteRuns has note called for every run that is saved, in the transaction that
+// saves it; an error of note fails that. Call it before the runs are used.
+func (db *DB) NoteRuns(note func(stream.Tx, *triggers.Run) error) { db.runNote = note }
+
+func (t *tx) noteRun(r *triggers.Run) error {
+	if t.db.runNote == nil {
+		return nil
+	}
+	return t.db.runNote(t, r)
 }
 
 const markRun = `UPDATE runs SET status = ?, bytes = ?, start_time = ?, end_time = ?, exit_code = ?, signal = ?,
@@ -54,7 +68,10 @@ func (t *tx) markRun(r *triggers.Run) error {
 	_, err := t.exec(markRun, string(r.Status), bytes, int64(r.StartTime), int64(r.EndTime), exit, r.Signal,
 		r.ErrorMessage, r.PID, int64(r.PIDStart), r.Stdout.Text, r.Stdout.DroppedBytes,
 		r.Stderr.Text, r.Stderr.DroppedBytes, r.Seq)
-	return err
+	if err != nil {
+		return err
+	}
+	return t.noteRun(r)
 }
 
 // Update implements triggers.Store.
@@ -79,18 +96,34 @@ func (s *Runs) Interrupt(ctx context.Context, ended, again *triggers.Run) error 
 
 // DropLaunches implements triggers.Store.
 func (s *Runs) DropLaunches(ctx context.Context, process, message string) (int, error) {
-	var n int64
+	n := 0
 	err := s.db.update(ctx, func(t *tx) error {
-		res, err := t.exec(`UPDATE runs SET status = 'cancelled', end_time = ?, message = ?,
-			bytes = ? + length(CAST(parameters AS BLOB)) WHERE status = 'queued' AND event = 'launch' AND process <> ?`,
-			int64(api.Now()), message, runFixed+len(message), process)
+		rows, err := t.query(selectRun+"WHERE status = 'queued' AND event = 'launch' AND process <> ?", process)
 		if err != nil {
 			return err
 		}
-		n, err = res.RowsAffected()
+		dropped, err := scanRuns(rows)
+		for _, r := range dropped {
+			r.Status, r.EndTime, r.ErrorMessage = triggers.StatusCancelled, api.Now(), message
+			err = errors.Join(err, t.markRun(r))
+		}
+		n = len(dropped)
 		return err
 	})
-	return int(n), err
+	return n, err
+}
+
+// scanRuns reads what is left of rows and closes them.
+func scanRuns(rows *sql.Rows) (runs []*triggers.Run, err error) {
+	defer func() { err = errors.Join(err, rows.Close()) }()
+	for rows.Next() {
+		r, err := scanRun(rows)
+		if err != nil {
+			return nil, err
+		}
+		runs = append(runs, r)
+	}
+	return runs, rows.Err()
 }
 
 // Prune implements triggers.Store.
