@@ -7,13 +7,11 @@ import (
 	"cmp"
 	"context"
 	"crypto/tls"
-	"crypto/x509"
 	"encoding/json"
 	"fmt"
 	"io"
 	"net"
 	"net/http"
-	"os"
 	"strconv"
 	"strings"
 	"time"
@@ -44,7 +42,8 @@ type Options struct {
 	// TLS speaks HTTPS; a CAFile implies it.
 	TLS bool
 	// CAFile is a PEM file of certificates to trust instead of the system's;
-	// empty trusts the system's.
+	// a server that shows one of them is trusted by whatever name it is
+	// called. Empty trusts the system's.
 	CAFile string
 
 	// Token logs in as its bearer and goes before User and Password. Without
@@ -103,11 +102,9 @@ func New(o Options) (*Client, error) {
 		scheme = "https"
 		config := &tls.Config{MinVersion: tls.VersionTLS12}
 		if o.CAFile != "" {
-			pool, err := readCA(o.CAFile)
-			if err != nil {
+			if err := trust(config, o.CAFile, o.Host); err != nil {
 				return nil, err
 			}
-			config.RootCAs = pool
 		}
 		transport.TLSClientConfig = config
 	}
@@ -120,18 +117,6 @@ func New(o Options) (*Client, error) {
 			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 		},
 	}, nil
-}
-
-func readCA(file string) (*x509.CertPool, error) {
-	pem, err := os.ReadFile(file)
-	if err != nil {
-		return nil, api.Wrap(err, api.CodeInvalid, "the CA file cannot be read: %v", err)
-	}
-	pool := x509.NewCertPool()
-	if !pool.AppendCertsFromPEM(pem) {
-		return nil, api.Errorf(api.CodeInvalid, "the CA file %s holds no PEM certificate", file)
-	}
-	return pool, nil
 }
 
 // Address is the server's host:port.

@@ -29,8 +29,8 @@ func (c *Client) unreachable(ctx context.Context, err error) error {
 	if _, ok := errors.AsType[tls.RecordHeaderError](err); ok || errors.Is(err, http.ErrSchemeMismatch) {
 		return wrap(api.CodeUnavailable, "the server at %s speaks no TLS: leave out --tls, --ca and JETSTREAM_API_CA", c.address)
 	}
-	if untrusted(err) {
-		return wrap(api.CodeUnavailable, "the certificate of %s is not trusted for this name: name its CA with --ca FILE, and the host as the certificate does", c.address)
+	if fault := c.untrusted(err); fault != "" {
+		return wrap(api.CodeUnavailable, "%s", fault)
 	}
 	switch {
 	case refused(err):
@@ -60,13 +60,22 @@ func isTimeout(err error) bool {
 	return ok && e.Timeout()
 }
 
-func untrusted(err error) bool {
-	if _, ok := errors.AsType[*tls.CertificateVerificationError](err); ok {
-		return true
+// untrusted says what is wrong with the server's certificate, "" when the
+// error is about something else.
+func (c *Client) untrusted(err error) string {
+	if _, ok := errors.AsType[x509.HostnameError](err); ok {
+		return "the certificate of " + c.address + " is not for the name " + c.o.Host +
+			": give --host as the certificate says it, or this very certificate with --ca FILE"
 	}
+	if e, ok := errors.AsType[x509.CertificateInvalidError](err); ok && e.Reason == x509.Expired {
+		return "the certificate of " + c.address + " has expired, or is not valid yet: renew it, or set this machine's clock"
+	}
+	_, verification := errors.AsType[*tls.CertificateVerificationError](err)
 	_, authority := errors.AsType[x509.UnknownAuthorityError](err)
-	_, name := errors.AsType[x509.HostnameError](err)
-	return authority || name
+	if verification || authority {
+		return "the certificate of " + c.address + " is not trusted: name it or its CA with --ca FILE"
+	}
+	return ""
 }
 
 // foreign is the failure for an answer that no JetStream server gives.
