@@ -218,7 +218,7 @@ func TestListsGoOnByCursor(t *testing.T) {
 			return "send.getTransfers", getTransfersParams{l, ownerParam{owner}, ""}
 		},
 	}
-	for key, make := range params {
+	for key, build := range params {
 		for _, c := range []struct{ caller, owner, sees string }{
 			{"root", "", ""}, {"root", "bob", "bob"}, {"alice", "", "alice"}, {"alice", "alice", "alice"},
 		} {
@@ -229,7 +229,7 @@ func TestListsGoOnByCursor(t *testing.T) {
 				}
 			}
 			for l := (api.ListParams{Limit: 2}); ; {
-				name, p := make(l, c.owner)
+				name, p := build(l, c.owner)
 				_, page := s.ok(c.caller, name, p)
 				for _, v := range page[key].([]any) {
 					o := v.(map[string]any)
@@ -245,12 +245,12 @@ func TestListsGoOnByCursor(t *testing.T) {
 			}
 		}
 		for _, bad := range []string{"x", "!!", "LTE", "MA", "OTk5OTk5OTk5OTk5OTk5OTk5OTk5OTk"} {
-			name, p := make(api.ListParams{Limit: 2, Cursor: bad}, "")
+			name, p := build(api.ListParams{Limit: 2, Cursor: bad}, "")
 			s.refused(api.CodeInvalid, "alice", name, p)
 		}
-		name, p := make(api.ListParams{Limit: 2}, "bob")
+		name, p := build(api.ListParams{Limit: 2}, "bob")
 		s.refused(api.CodeForbidden, "alice", name, p)
-		name, p = make(api.ListParams{Limit: 2}, "nobody")
+		name, p = build(api.ListParams{Limit: 2}, "nobody")
 		if _, page := s.ok("root", name, p); page[key] == nil || len(page[key].([]any)) != 0 {
 			t.Errorf("an empty list is written %v", page[key])
 		}

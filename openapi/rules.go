@@ -3,6 +3,7 @@ package openapi
 import (
 	"fmt"
 	"reflect"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -136,10 +137,8 @@ func applyRule(key, arg string, s *jsonschema.Schema, t reflect.Type) error {
 		}
 		return nil
 	}
-	for _, silent := range silentRules {
-		if key == silent {
-			return nil
-		}
+	if slices.Contains(silentRules, key) {
+		return nil
 	}
 	return fmt.Errorf("has no translation into JSON Schema; give it one in openapi/rules.go")
 }

@@ -5,6 +5,7 @@ import (
 	"encoding/base64"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
@@ -112,9 +113,7 @@ func TestAPILogin(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			r, port := newRecorder(t, 200, `{"status":"success","message":"","result":{}}`)
 			env := map[string]string{"JETSTREAM_API_HOST": "127.0.0.1", "JETSTREAM_API_PORT": port, "JETSTREAM_DEPTH": "4"}
-			for k, v := range tt.env {
-				env[k] = v
-			}
+			maps.Copy(env, tt.env)
 			got := jetstream(t, env, "", append(append([]string{"api"}, tt.flags...), "getServerInfo")...)
 			if got.code != tt.code || !strings.Contains(got.stderr, tt.says) {
 				t.Fatalf("got %+v, want exit %d with %q", got, tt.code, tt.says)

@@ -165,13 +165,13 @@ func (d *demo) start(ctx context.Context) error {
 
 // afterLaunch waits for the launch scripts and what they led to.
 func (d *demo) afterLaunch(ctx context.Context) error {
-	if err := d.b.waitForRuns(ctx, "launch", 1); err != nil {
+	if err := d.b.waitForRun(ctx, "launch"); err != nil {
 		return err
 	}
-	if err := d.a.waitForRuns(ctx, "launch", 1); err != nil {
+	if err := d.a.waitForRun(ctx, "launch"); err != nil {
 		return err
 	}
-	if err := d.a.waitForRuns(ctx, "send.destinationCreated", 1); err != nil {
+	if err := d.a.waitForRun(ctx, "send.destinationCreated"); err != nil {
 		return err
 	}
 	d.headline("Both servers ran their launch script. Site A's made a destination for Ann with `jetstream api`,")
@@ -221,7 +221,7 @@ func (d *demo) transfer(ctx context.Context) error {
 	if err := s.watch(ctx, t, target{Host: "site B", Path: demoInto}); err != nil {
 		return err
 	}
-	if err := d.b.waitForRuns(ctx, "recv.transferComplete", 1); err != nil {
+	if err := d.b.waitForRun(ctx, "recv.transferComplete"); err != nil {
 		return err
 	}
 	_, err = conn.Call(ctx, "send.deleteDestination", map[string]any{"destinationId": destination.DestinationID})
@@ -229,7 +229,7 @@ func (d *demo) transfer(ctx context.Context) error {
 }
 
 func (d *demo) afterTransfer(ctx context.Context) error {
-	if err := d.a.waitForRuns(ctx, "send.destinationDeleted", 1); err != nil {
+	if err := d.a.waitForRun(ctx, "send.destinationDeleted"); err != nil {
 		return err
 	}
 	d.headline("Site B ran recv.transferComplete with the list of files; Ann deleted her destination, which ran send.destinationDeleted.")
@@ -265,14 +265,14 @@ func (d *demo) compare(context.Context) error {
 
 func (d *demo) farewell() {
 	d.say("\nThe servers go on running (KEEP). Look around:")
-	pids := ""
+	var pids strings.Builder
 	for _, s := range []*site{d.a, d.b} {
 		d.say("   site %s: http://127.0.0.1:%d   log in as admin or %s, password %s   API description at /docs",
 			s.name, s.endpoint.APIPort, s.user, s.password)
-		pids += fmt.Sprintf(" %d", s.endpoint.PID)
+		_, _ = fmt.Fprintf(&pids, " %d", s.endpoint.PID)
 	}
 	d.say("   logs, states and files: %s", d.dir)
-	d.say("   to end it all: kill%s; rm -r %s", pids, shellQuote(d.dir))
+	d.say("   to end it all: kill%s; rm -r %s", pids.String(), shellQuote(d.dir))
 }
 
 // cleanUp stops the servers that run and removes the directory.

@@ -86,7 +86,7 @@ func (s *site) start(ctx context.Context) error {
 	}
 	defer func() { _ = console.Close() }() // the child has its own descriptor
 	// Not bound to ctx: stop ends it politely, and KEEP not at all.
-	child := exec.Command(s.binary, "server", "--api-host", "127.0.0.1", "--api-port", "0",
+	child := exec.Command(s.binary, "server", "--api-host", "127.0.0.1", "--api-port", "0", //nolint:noctx // see above
 		"--recv-host", "127.0.0.1", "--recv-port", "0",
 		"--persistent-state-dir", s.stateDir(), "--trigger-dir", s.triggerDir(), "--trigger-log")
 	child.Env, child.Dir = s.environ(), s.dir
@@ -155,9 +155,9 @@ func (s *site) connect(user string) (*client.Client, error) {
 	return client.New(client.Options{Host: "127.0.0.1", Port: s.endpoint.APIPort, User: user, Password: s.password})
 }
 
-// waitForRuns waits until n runs of event's script have ended: scripts run
+// waitForRun waits until a run of event's script has ended: scripts run
 // some time after their event, and nobody else waits for them.
-func (s *site) waitForRuns(ctx context.Context, event string, n int) error {
+func (s *site) waitForRun(ctx context.Context, event string) error {
 	conn, err := s.connect("admin")
 	if err != nil {
 		return err
@@ -172,17 +172,17 @@ func (s *site) waitForRuns(ctx context.Context, event string, n int) error {
 		if err != nil {
 			return fmt.Errorf("waiting for the script %s at site %s: %w", event, s.name, err)
 		}
-		ended := 0
+		ended := false
 		for _, r := range list.Runs {
 			switch r.Status {
 			case triggers.StatusQueued, triggers.StatusRunning:
 			case triggers.StatusSuccess:
-				ended++
+				ended = true
 			default:
 				return fmt.Errorf("the script %s at site %s ended with status %s: %s %s", event, s.name, r.Status, r.ErrorMessage, r.Stderr.Text)
 			}
 		}
-		if ended >= n {
+		if ended {
 			return nil
 		}
 		select {

@@ -70,7 +70,7 @@ func copyFile(from, to string) (n int64, err error) {
 
 // writeRandom writes size bytes that no compression makes smaller.
 func writeRandom(path string, size int64) error {
-	f, err := os.OpenFile(path, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o640)
+	f, err := os.OpenFile(path, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
 	if err != nil {
 		return err
 	}

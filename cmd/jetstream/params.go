@@ -125,7 +125,7 @@ func parameterValues(params []api.Field, flags any) (map[string]any, error) {
 			continue
 		}
 		var err error
-		switch list, isList := given.Interface().([]string); {
+		switch list, isList := reflect.TypeAssert[[]string](given); {
 		case !isList:
 			values[f.Name] = given.Elem().Interface()
 		case f.Kind == api.KindMap && isStringMap(f.Type):

@@ -77,7 +77,7 @@ func TestParametersThatCannotBe(t *testing.T) {
 		{nil, "--name"},
 		{[]string{"--name=a", "--count=many"}, "--count"},
 		{[]string{"--name=a", "--share=half"}, "--share"},
-		{[]string{"--nmae=a"}, "did you mean --name?"},
+		{[]string{"--naem=a"}, "did you mean --name?"},
 		{[]string{"--NAME=a"}, "did you mean --name?"},
 		{[]string{"--name=a", "stray"}, "parameters are flags"},
 		{[]string{"--user=bob", "--name=a"}, "jetstream api --user"},

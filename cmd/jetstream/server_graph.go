@@ -9,6 +9,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"time"
 
@@ -59,8 +60,8 @@ type server struct {
 func serve(ctx context.Context, c *serverCmd, p *program, log *slog.Logger) (err error) {
 	s := &server{c: c, p: p, log: log, serverID: api.NewID(), startTime: api.Now()}
 	defer func() {
-		for i := len(s.closers) - 1; i >= 0; i-- {
-			err = errors.Join(err, s.closers[i]())
+		for _, closer := range slices.Backward(s.closers) {
+			err = errors.Join(err, closer())
 		}
 	}()
 	for _, build := range []func(context.Context) error{

@@ -22,14 +22,14 @@ func (c *serverCmd) logger(console io.Writer) (log *slog.Logger, closeFile func(
 	var handler slog.Handler
 	terminal := isTerminal(console)
 	if c.LogFormat == "text" || c.LogFormat == "auto" && terminal {
-		handler = tint.NewHandler(console, &tint.Options{Level: level, TimeFormat: time.TimeOnly, NoColor: !terminal})
+		handler = tint.NewTextHandler(console, &tint.Options{Level: level, TimeFormat: time.TimeOnly, NoColor: !terminal})
 	} else {
 		handler = slog.NewJSONHandler(console, options)
 	}
 	if c.Log == "" {
 		return slog.New(handler), func() error { return nil }, nil
 	}
-	f, err := os.OpenFile(c.Log, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o640)
+	f, err := os.OpenFile(c.Log, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
 	if err != nil {
 		return nil, nil, fmt.Errorf("the log file cannot be opened: %w; see --log", err)
 	}

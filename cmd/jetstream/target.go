@@ -32,7 +32,7 @@ func parseTarget(text string) (target, error) {
 			return target{}, fmt.Errorf("%q names no user before the @", text)
 		}
 	}
-	port := ""
+	var port string
 	if inner, bracket := strings.CutPrefix(authority, "["); bracket {
 		host, rest, closed := strings.Cut(inner, "]")
 		if !closed || rest != "" && !strings.HasPrefix(rest, ":") {

@@ -104,7 +104,7 @@ func encodeHash(c cost, salt, key []byte) string {
 func decodeHash(s string) (c cost, salt, key []byte, err error) {
 	parts := strings.Split(s, "$")
 	if len(parts) != 6 || parts[0] != "" || parts[1] != "argon2id" || parts[2] != fmt.Sprintf("v=%d", argon2.Version) {
-		return c, nil, nil, fmt.Errorf("stored password hash is not of the form $argon2id$v=%d$...", argon2.Version)
+		return c, nil, nil, fmt.Errorf("stored password hash is not an argon2id hash of version %d", argon2.Version)
 	}
 	n, err := fmt.Sscanf(parts[3], "m=%d,t=%d,p=%d", &c.memory, &c.time, &c.threads)
 	if err != nil || n != 3 || c.memory < 8 || c.memory > 256*1024 || c.time < 1 || c.time > 16 || c.threads < 1 || c.threads > 16 {

@@ -50,7 +50,7 @@ func TestReceivedTransfersAreKept(t *testing.T) {
 		}
 		got, err := tx.RecvTransfer("key", "nobody")
 		if got != nil || err != nil {
-			return fmt.Errorf("unknown transfer: %v, %v", got, err)
+			return fmt.Errorf("unknown transfer: %v, %w", got, err)
 		}
 		return nil
 	}); err != nil {

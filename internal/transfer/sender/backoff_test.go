@@ -95,11 +95,10 @@ func TestBackOffDoublesToTenSecondsAndWakes(t *testing.T) {
 		b.wake <- struct{}{}
 		synctest.Wait()
 		mu.Lock()
-		want := []time.Duration{0, 1, 3, 7, 15, 25, 35}
-		for i := range want {
-			want[i] *= time.Second
+		var want []time.Duration
+		for _, seconds := range []float64{0, 1, 3, 7, 15, 25, 35, 36.001} {
+			want = append(want, time.Duration(seconds*float64(time.Second)))
 		}
-		want = append(want, 36*time.Second+time.Millisecond)
 		if !slices.Equal(tries, want) {
 			t.Errorf("tried at %v, want %v", tries, want)
 		}

@@ -49,7 +49,6 @@ type site struct {
 	state    string
 	sandbox  string
 	address  string // of the receiver, kept over restarts
-	password string
 
 	db       *store.DB
 	accounts *account.Service
