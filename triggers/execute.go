@@ -14,11 +14,10 @@ import (
 
 // execution is one script on its way. It belongs to one goroutine.
 type execution struct {
+	*current
 	e    *Engine
-	r    *Run
+	r    *Run            // the current's
 	hard context.Context // ends with the engine
-	ctx  context.Context // ends when the script must; its cause says why
-	end  context.CancelCauseFunc
 
 	proc     *process
 	out, err *outputStream
@@ -26,10 +25,9 @@ type execution struct {
 
 // execute carries out one run, from the check of its script to the end of its
 // output, and fills in how it ended. Whatever happens, r.Status has an end.
-func (e *Engine) execute(hard context.Context, r *Run) {
-	x := &execution{e: e, r: r, hard: hard}
-	x.ctx, x.end = context.WithCancelCause(hard)
-	defer x.end(nil)
+func (e *Engine) execute(hard context.Context, c *current) {
+	r := c.run
+	x := &execution{current: c, e: e, r: r, hard: hard}
 	defer func() {
 		if x.proc != nil {
 			x.proc.group.release()
@@ -103,6 +101,10 @@ func (x *execution) start(path string, args, env []string, stdin *os.File) error
 	x.out.begin(x.e)
 	x.err.begin(x.e)
 	x.r.PID, x.r.PIDStart = x.proc.Pid, x.proc.started
+	x.e.mu.Lock()
+	x.pid = x.proc.Pid
+	x.e.mu.Unlock()
+	x.begun()
 	// The script runs meanwhile. If this cannot be saved, a crash now would
 	// leave an orphan that is found by its environment only.
 	if err := x.e.o.Store.Mark(context.WithoutCancel(x.ctx), x.r); err != nil {
@@ -176,8 +178,8 @@ func (x *execution) collect() {
 
 // nameSlow tells the operator, once, of a script that holds up others.
 func (x *execution) nameSlow() bool {
-	n, err := x.e.Waiting(x.ctx)
-	if err != nil || n == 0 {
+	n := x.e.waiting.Load()
+	if n <= 0 {
 		return false
 	}
 	x.e.o.Log.Warn("a trigger script holds up others", "script", scriptPath(x.e.o.Dir, x.r.Event), "run", x.r.RunID,
@@ -202,13 +204,6 @@ func (x *execution) abandon() {
 	<-x.proc.exited
 	x.r.ExitCode, x.r.Signal = x.proc.result()
 	x.collect()
-}
-
-func endedBecause(cause error, limit time.Duration) (Status, string) {
-	if errors.Is(cause, errTimeout) {
-		return StatusTimeout, fmt.Sprintf("the script ran longer than %s and was ended", limit)
-	}
-	return StatusInterrupted, "the server stopped and ended the script; it runs again at the next start"
 }
 
 // launch starts the process. A file that is being written, or a process table

@@ -15,7 +15,12 @@ const (
 	DefaultGrace         = 5 * time.Second
 	DefaultShutdownGrace = 30 * time.Second
 	DefaultKeep          = 10_000
+	DefaultQueueMax      = 100_000
+	DefaultConcurrency   = 4
 )
+
+// MaxConcurrency bounds how many scripts may run side by side.
+const MaxConcurrency = 1024
 
 // maxKeptBytes bounds what the records of ended runs weigh together.
 const maxKeptBytes = 1 << 30
@@ -73,6 +78,18 @@ type Options struct {
 	ShutdownGrace time.Duration
 	// Keep is how many ended runs are kept; 0 means 10,000.
 	Keep int
+	// QueueMax is how many runs may wait before on.* events are dropped; other
+	// events are never dropped for it. 0 means 100,000.
+	QueueMax int
+	// Order says which scripts may run side by side; empty is OrderGlobal: none.
+	Order Order
+	// Concurrency is how many scripts run at a time at most with OrderKey and
+	// OrderNone; 0 means 4.
+	Concurrency int
+	// Ended, if not nil, is told of each run that has ended and of how long it
+	// took (0 for one that was cancelled in the queue). It is called from
+	// several goroutines and must return soon.
+	Ended func(r Run, took time.Duration)
 	// Env names further environment variables that scripts get.
 	Env []string
 	// Environ is the server's environment as NAME=value; scripts get the few
@@ -110,5 +127,14 @@ func (o *Options) fill() error {
 	if o.Keep <= 0 {
 		o.Keep = DefaultKeep
 	}
-	return nil
+	if o.QueueMax <= 0 {
+		o.QueueMax = DefaultQueueMax
+	}
+	if o.Order == "" {
+		o.Order = OrderGlobal
+	}
+	if o.Concurrency == 0 {
+		o.Concurrency = DefaultConcurrency
+	}
+	return checkOrder(o.Order, o.Concurrency)
 }

@@ -13,17 +13,31 @@ import (
 	"jetstream/triggers"
 )
 
-// fullStore cannot save marks while fails is above zero, as on a full disk.
+// fullStore cannot save runs while fails is above zero, as on a full disk.
 type fullStore struct {
 	triggers.Store
 	fails  *atomic.Int64
 	failed chan struct{}
 }
 
-func (f fullStore) Mark(ctx context.Context, r *triggers.Run) error {
+func (f fullStore) full() error {
 	if f.fails.Add(-1) >= 0 {
 		f.failed <- struct{}{}
 		return errors.New("disk is full")
+	}
+	return nil
+}
+
+func (f fullStore) Start(ctx context.Context, r *triggers.Run) (bool, error) {
+	if err := f.full(); err != nil {
+		return false, err
+	}
+	return f.Store.Start(ctx, r)
+}
+
+func (f fullStore) Mark(ctx context.Context, r *triggers.Run) error {
+	if err := f.full(); err != nil {
+		return err
 	}
 	return f.Store.Mark(ctx, r)
 }

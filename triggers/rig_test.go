@@ -43,6 +43,14 @@ func (w *watched) Mark(ctx context.Context, r *triggers.Run) error {
 	return err
 }
 
+func (w *watched) Start(ctx context.Context, r *triggers.Run) (bool, error) {
+	started, err := w.Store.Start(ctx, r)
+	if started {
+		w.marks <- *r
+	}
+	return started, err
+}
+
 func (w *watched) Interrupt(ctx context.Context, ended, again *triggers.Run) error {
 	err := w.Store.Interrupt(ctx, ended, again)
 	if err == nil {

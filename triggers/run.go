@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"iter"
+	"math"
 
 	"jetstream/internal/api"
 	"jetstream/internal/stream"
@@ -56,6 +57,11 @@ type Run struct {
 	TransferID   string          `json:"transferId" doc:"The transfer that the event is about, or empty"`
 	Depth        int             `json:"depth" doc:"How many trigger runs led here, this one included"`
 
+	// Urgent is 0 for a run in the order of Seq. A further attempt at an event
+	// whose script was interrupted has a number above 0 and goes before all
+	// runs with a lower one.
+	Urgent int64 `json:"-"`
+
 	// Subject and Key are the Cause's.
 	Subject string `json:"-"`
 	Key     string `json:"-"`
@@ -88,18 +94,63 @@ type Filter struct {
 	Limit  int
 }
 
+// Place is a place in the queue: the higher Urgent goes first, then the lower
+// Seq.
+type Place struct{ Urgent, Seq int64 }
+
+// Front is the place before all runs.
+func Front() Place { return Place{Urgent: math.MaxInt64} }
+
+// Place is where the run stands in the queue.
+func (r *Run) Place() Place { return Place{r.Urgent, r.Seq} }
+
+// Before tells whether p comes before q.
+func (p Place) Before(q Place) bool {
+	return p.Urgent > q.Urgent || p.Urgent == q.Urgent && p.Seq < q.Seq
+}
+
+// Outcome counts the kept records of an event's runs that ended in one way.
+type Outcome struct {
+	Event  string
+	Status Status
+	Count  int
+	// LastSeq is the Seq of the newest of them.
+	LastSeq int64
+}
+
 // Store is what triggers need of the database.
 type Store interface {
 	// Update runs fn in one transaction that is on disk when it returns.
 	Update(ctx context.Context, fn func(Tx) error) error
-	// Next returns the oldest queued run, interrupted ones' new attempts
-	// first, or nil.
+	// Next returns the first queued run, or nil.
 	Next(ctx context.Context) (*Run, error)
+	// NextBehind returns the first queued run behind a place whose Key is none
+	// of busy, or nil. No run up to the place seen, itself left out, has been
+	// overlooked but those of busy keys, nor can one come to be queued there.
+	NextBehind(ctx context.Context, place Place, busy []string) (r *Run, seen Place, err error)
+	// NextOf returns the first queued run of a key, or nil.
+	NextOf(ctx context.Context, key string) (*Run, error)
+	// Oldest is when the run that has waited longest was queued; 0 when none waits.
+	Oldest(ctx context.Context) (api.Time, error)
+	// Start is Mark for a run that is still queued; false when it is not.
+	Start(ctx context.Context, r *Run) (bool, error)
+	// Cancel ends a queued run as cancelled with that message; false when it
+	// is not queued.
+	Cancel(ctx context.Context, runID, message string) (bool, error)
+	// Retry queues what again makes of a run that has ended, whose Attempt is
+	// set to that of the event's last run before. Codes: notFound; conflict
+	// while a run of that event waits or runs.
+	Retry(ctx context.Context, runID string, again func(Run) *Run) (Run, error)
+	// Paused and SetPaused keep whether the queue stands still.
+	Paused(ctx context.Context) (bool, error)
+	SetPaused(ctx context.Context, paused bool) error
+	// Outcomes counts the records by event and status.
+	Outcomes(ctx context.Context) ([]Outcome, error)
 	// Mark saves the mutable fields of a run (status, times, exit, output,
 	// pid). It survives kill -9, not necessarily a power cut.
 	Mark(ctx context.Context, r *Run) error
 	// Interrupt ends a run that was running when its process ended as
-	// interrupted and queues again, in one transaction, to go before all others.
+	// interrupted and queues again, its next attempt, in one transaction.
 	Interrupt(ctx context.Context, ended, again *Run) error
 	// Running returns the runs with status running, oldest first.
 	Running(ctx context.Context) ([]*Run, error)

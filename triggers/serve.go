@@ -3,6 +3,7 @@ package triggers
 import (
 	"context"
 	"errors"
+	"sync"
 	"time"
 
 	"jetstream/internal/api"
@@ -14,8 +15,8 @@ var (
 	errTimeout  = errors.New("the time limit was reached")
 )
 
-// Serve runs the queue until ctx ends; then it lets the running script finish
-// within ShutdownGrace, ends it if it does not, and returns when all its
+// Serve runs the queue until ctx ends; then it lets the running scripts finish
+// within ShutdownGrace, ends those that do not, and returns when all its
 // goroutines are done. Call it once. What a former process left running is
 // ended and queued again first.
 func (e *Engine) Serve(ctx context.Context) error {
@@ -33,7 +34,7 @@ func (e *Engine) Serve(ctx context.Context) error {
 	err := e.takeOver(ctx, hard)
 	if err == nil {
 		if e.o.Dir != "" {
-			e.work(ctx, hard)
+			e.dispatch(ctx, hard)
 		}
 		<-ctx.Done()
 	}
@@ -47,10 +48,14 @@ func (e *Engine) Serve(ctx context.Context) error {
 func (e *Engine) takeOver(ctx, hard context.Context) error {
 	running, err := e.o.Store.Running(hard)
 	if err != nil {
-		return api.Wrap(err, api.CodeInternal, "the trigger queue could not be read")
+		return errUnread(err)
 	}
+	var orphans sync.WaitGroup
 	for _, r := range running {
-		e.endOrphan(ctx, r)
+		orphans.Go(func() { e.endOrphan(ctx, r) })
+	}
+	orphans.Wait()
+	for _, r := range running {
 		r.EndTime, r.PID, r.PIDStart = api.Now(), 0, 0
 		if r.Event == Launch.Name && r.Process != e.o.ProcessID {
 			r.Status, r.ErrorMessage = StatusCancelled, droppedLaunch
@@ -59,14 +64,17 @@ func (e *Engine) takeOver(ctx, hard context.Context) error {
 			r.Status = StatusInterrupted
 			r.ErrorMessage = "the server ended while the script ran; it runs again"
 			err = e.o.Store.Interrupt(hard, r, e.again(r))
+			e.waiting.Add(1)
 		}
 		if err != nil {
 			return api.Wrap(err, api.CodeInternal, "the run that was interrupted could not be queued again")
 		}
 	}
-	if _, err := e.o.Store.DropLaunches(hard, e.o.ProcessID, droppedLaunch); err != nil {
+	n, err := e.o.Store.DropLaunches(hard, e.o.ProcessID, droppedLaunch)
+	if err != nil {
 		return api.Wrap(err, api.CodeInternal, "launch runs of a former process could not be dropped")
 	}
+	e.waiting.Add(int64(-n))
 	if e.o.Dir == "" {
 		return nil
 	}
@@ -74,85 +82,6 @@ func (e *Engine) takeOver(ctx, hard context.Context) error {
 }
 
 const droppedLaunch = "dropped: this launch belongs to a former process of the server"
-
-// work is the runner: it takes the oldest run, carries it out, takes the next.
-// Several of them, each with the keys it may take, would be lanes.
-func (e *Engine) work(ctx, hard context.Context) {
-	for ctx.Err() == nil {
-		r, err := e.o.Store.Next(ctx)
-		switch {
-		case ctx.Err() != nil:
-			return
-		case err != nil:
-			e.o.Log.Error("the trigger queue could not be read; trying again", "error", err)
-			pause(ctx, e.retryAfter)
-		case r == nil:
-			e.prune(hard, true)
-			select {
-			case <-e.wake:
-			case <-ctx.Done():
-			}
-		default:
-			e.carryOut(ctx, hard, r)
-			e.prune(hard, false)
-		}
-	}
-}
-
-// carryOut runs one script and records how it ended.
-func (e *Engine) carryOut(ctx, hard context.Context, r *Run) {
-	r.Status, r.StartTime = StatusRunning, api.Now()
-	// Nothing starts before the record says so: else a crash would leave a
-	// process that nobody knows of.
-	if !e.save(ctx, r) {
-		return // still queued
-	}
-	began := time.Now()
-	e.logStart(hard, r)
-	e.execute(hard, r)
-	r.EndTime = max(api.Now(), r.StartTime)
-	r.PID, r.PIDStart = 0, 0
-	if r.Status == StatusInterrupted && r.Event != Launch.Name {
-		again := e.again(r)
-		if err := e.o.Store.Interrupt(context.WithoutCancel(hard), r, again); err != nil {
-			// It stays marked as running and is found by the next start.
-			e.o.Log.Error("an interrupted trigger run could not be saved; the next start queues it again", "run", r.RunID, "error", err)
-		}
-	} else {
-		if r.Status == StatusInterrupted {
-			r.ErrorMessage = "the server stopped and ended the script; the next start has a launch of its own"
-		}
-		e.save(hard, r)
-	}
-	if r.Status != StatusInterrupted {
-		e.ran.Add(1)
-	}
-	e.mu.Lock()
-	e.unpruned++
-	e.unprunedB += int64(len(r.Parameters) + len(r.Stdout.Text) + len(r.Stderr.Text))
-	e.mu.Unlock()
-	e.logEnd(r, time.Since(began))
-}
-
-// save marks r in the store and tries again while the store fails, until ctx
-// ends: a run that cannot be recorded must neither start nor be forgotten.
-func (e *Engine) save(ctx context.Context, r *Run) bool {
-	var logged time.Time
-	for {
-		// The attempt itself is not cut off, so that a shutdown is recorded too.
-		err := e.o.Store.Mark(context.WithoutCancel(ctx), r)
-		if err == nil {
-			return true
-		}
-		if logged.IsZero() || time.Since(logged) >= time.Minute {
-			e.o.Log.Error("a trigger run could not be recorded; the queue waits until it can", "run", r.RunID, "event", r.Event, "error", err)
-			logged = time.Now()
-		}
-		if !pause(ctx, e.retryAfter) {
-			return false
-		}
-	}
-}
 
 // prune removes old records now and then: often enough to hold the bounds,
 // seldom enough to cost nothing.
@@ -171,16 +100,12 @@ func (e *Engine) prune(ctx context.Context, idle bool) {
 	}
 }
 
-func (e *Engine) logStart(ctx context.Context, r *Run) {
+func (e *Engine) logStart(r *Run) {
 	if !e.o.LogRuns {
 		return
 	}
-	waiting, err := e.Waiting(ctx)
-	if err != nil {
-		waiting = -1
-	}
 	e.o.Log.Info("trigger started", "script", scriptPath(e.o.Dir, r.Event), "event", r.Event, "eventId", r.EventID,
-		"run", r.RunID, "attempt", r.Attempt, "queue", waiting)
+		"run", r.RunID, "attempt", r.Attempt, "queue", e.waiting.Load())
 }
 
 func (e *Engine) logEnd(r *Run, took time.Duration) {

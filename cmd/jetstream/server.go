@@ -12,6 +12,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"jetstream/triggers"
 )
 
 // serverCmd holds the flags of jetstream server; kong writes straight into it.
@@ -30,13 +32,16 @@ type serverCmd struct {
 	PersistentStateDir string `name:"persistent-state-dir" type:"path" help:"Directory of the database and the keys (${default_state_dir})."`
 	SandboxDir         string `name:"sandbox-dir" type:"path" help:"Directory that / means for users without a sandbox of their own; %u is the user's name (files/%u beside the state directory)."`
 
-	TriggerDir     string        `name:"trigger-dir" type:"path" help:"Directory of the trigger scripts; without it there are no triggers."`
-	TriggerOnAPI   bool          `name:"trigger-on-api" help:"Run the script on.<command> after each API command."`
-	TriggerLog     bool          `name:"trigger-log" help:"Log which scripts run and print their output on the console."`
-	TriggerTimeout time.Duration `name:"trigger-timeout" default:"0s" help:"End a script that runs longer; 0 is never."`
-	TriggerGrace   time.Duration `name:"trigger-grace" default:"5s" help:"Time between the polite signal to a script that must end and the killing one."`
-	TriggerKeep    int           `name:"trigger-keep" default:"10000" help:"How many records of ended runs to keep."`
-	TriggerEnv     []string      `name:"trigger-env" help:"Name of another environment variable that scripts get; repeatable."`
+	TriggerDir         string        `name:"trigger-dir" type:"path" help:"Directory of the trigger scripts; without it there are no triggers."`
+	TriggerOnAPI       bool          `name:"trigger-on-api" help:"Run the script on.<command> after each API command."`
+	TriggerLog         bool          `name:"trigger-log" help:"Log which scripts run and print their output on the console."`
+	TriggerTimeout     time.Duration `name:"trigger-timeout" default:"0s" help:"End a script that runs longer; 0 is never."`
+	TriggerGrace       time.Duration `name:"trigger-grace" default:"5s" help:"Time between the polite signal to a script that must end and the killing one."`
+	TriggerKeep        int           `name:"trigger-keep" default:"10000" help:"How many records of ended runs to keep."`
+	TriggerOrder       string        `name:"trigger-order" default:"global" enum:"global,key,none" help:"Which scripts may run side by side (${enum}): none of them; those of different transfers, destinations or users; all."`
+	TriggerConcurrency int           `name:"trigger-concurrency" default:"4" help:"How many scripts run at a time at most with --trigger-order key or none."`
+	TriggerQueueMax    int           `name:"trigger-queue-max" default:"100000" help:"How many runs may wait before events of API commands are dropped."`
+	TriggerEnv         []string      `name:"trigger-env" help:"Name of another environment variable that scripts get; repeatable."`
 
 	Log       string `name:"log" type:"path" help:"Write the log to this file as well as to the console."`
 	LogLevel  string `name:"log-level" default:"info" enum:"debug,info,warn,error" help:"Least level that is logged: ${enum}."`
@@ -90,6 +95,12 @@ func (c *serverCmd) complete(getenv func(string) string) error {
 	}
 	if c.TriggerKeep < 1 {
 		return usagef("--trigger-keep must be at least 1")
+	}
+	if c.TriggerQueueMax < 1 {
+		return usagef("--trigger-queue-max must be at least 1")
+	}
+	if c.TriggerConcurrency < 1 || c.TriggerConcurrency > triggers.MaxConcurrency {
+		return usagef("--trigger-concurrency must be 1 to %d", triggers.MaxConcurrency)
 	}
 	if c.TriggerDir == "" && (c.TriggerOnAPI || c.TriggerLog) {
 		return usagef("--trigger-on-api and --trigger-log need --trigger-dir")

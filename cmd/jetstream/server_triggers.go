@@ -32,6 +32,7 @@ func (s *server) openTriggers(ctx context.Context) (err error) {
 		Dir: s.c.TriggerDir, StateDir: s.c.PersistentStateDir, Store: s.db.Runs(), Files: s.db.Received(), Tokens: s.accounts,
 		Log: s.log, LogRuns: s.c.TriggerLog, Console: s.p.Stderr,
 		Timeout: s.c.TriggerTimeout, Grace: orNone(s.c.TriggerGrace), ShutdownGrace: orNone(s.c.ShutdownGrace), Keep: s.c.TriggerKeep,
+		Order: triggers.Order(s.c.TriggerOrder), Concurrency: s.c.TriggerConcurrency, QueueMax: s.c.TriggerQueueMax,
 		Env: s.c.TriggerEnv, Environ: s.p.Environ, ServerUID: s.serverUID, ProcessID: s.serverID,
 	})
 	return err
@@ -49,8 +50,9 @@ func (s *server) emitLaunch(ctx context.Context, apiHost string, apiPort int) er
 
 // emitCommand makes the observer that fires on.<command>; it is mounted only
 // with --trigger-on-api. The reply waits for it, so that the event is saved
-// before the caller knows. When it cannot be saved (full disk) it is lost, the
-// log says so, and the command, which was carried out, is answered as it is.
+// before the caller knows. When it cannot be saved (full disk) it is lost, which
+// the engine counts and logs, and the command, which was carried out, is
+// answered as it is.
 func (s *server) emitCommand(registry *api.Registry) middleware.Observer {
 	kinds := map[string]triggers.Kind[triggers.CommandParams]{}
 	for _, name := range registry.Names() {
@@ -62,12 +64,11 @@ func (s *server) emitCommand(registry *api.Registry) middleware.Observer {
 		}, triggers.Cause{
 			User: r.Caller.User, RequestID: r.Caller.RequestID, Key: "user:" + r.Caller.User, Depth: r.Caller.Depth,
 		})
-		if err == nil {
-			err = s.triggers.Emit(ctx, e)
-		}
 		if err != nil {
-			s.log.ErrorContext(ctx, "an event could not be saved and is lost", "event", e.Name, "requestId", r.Caller.RequestID, "error", err)
+			s.log.ErrorContext(ctx, "an event could not be written and is lost", "command", r.Command.Name, "requestId", r.Caller.RequestID, "error", err)
+			return
 		}
+		_ = s.triggers.Emit(ctx, e)
 	}
 }
 

@@ -30,10 +30,8 @@ const insertRun = `INSERT INTO runs (run_id, status, urgent, event, event_id, at
 	VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)`
 
 // InsertRun implements triggers.Tx.
-func (t *tx) InsertRun(r *triggers.Run) error { return t.insertRun(r, 0) }
-
-func (t *tx) insertRun(r *triggers.Run, urgent int) error {
-	res, err := t.exec(insertRun, r.RunID, string(r.Status), urgent, r.Event, r.EventID, r.Attempt,
+func (t *tx) InsertRun(r *triggers.Run) error {
+	res, err := t.exec(insertRun, r.RunID, string(r.Status), r.Urgent, r.Event, r.EventID, r.Attempt,
 		int64(r.EventTime), int64(r.QueueTime), r.Depth, r.RequestID, r.User, r.TransferID,
 		r.Subject, r.Key, r.Process, string(r.Parameters))
 	if err != nil {
@@ -90,7 +88,7 @@ func (s *Runs) Interrupt(ctx context.Context, ended, again *triggers.Run) error 
 		if err := t.markRun(ended); err != nil {
 			return err
 		}
-		return t.insertRun(again, 1)
+		return t.InsertRun(again)
 	})
 }
 
@@ -147,13 +145,7 @@ func (s *Runs) Prune(ctx context.Context, keep int, maxBytes int64) error {
 	})
 }
 
-// Waiting implements triggers.Store.
-func (s *Runs) Waiting(ctx context.Context) (n int, err error) {
-	err = s.db.readers.QueryRowContext(ctx, "SELECT count(*) FROM runs WHERE status = 'queued'").Scan(&n)
-	return n, err
-}
-
-const selectRun = `SELECT seq, run_id, status, event, event_id, attempt, event_time, queue_time, start_time, end_time,
+const selectRun = `SELECT seq, urgent, run_id, status, event, event_id, attempt, event_time, queue_time, start_time, end_time,
 	exit_code, signal, pid, pid_start, depth, request_id, user, transfer_id, subject, lane, process, message,
 	parameters, stdout, stdout_dropped, stderr, stderr_dropped FROM runs `
 
@@ -164,7 +156,7 @@ func scanRun(row interface{ Scan(...any) error }) (*triggers.Run, error) {
 		pidStart   int64
 		parameters string
 	)
-	err := row.Scan(&r.Seq, &r.RunID, &r.Status, &r.Event, &r.EventID, &r.Attempt, &r.EventTime, &r.QueueTime,
+	err := row.Scan(&r.Seq, &r.Urgent, &r.RunID, &r.Status, &r.Event, &r.EventID, &r.Attempt, &r.EventTime, &r.QueueTime,
 		&r.StartTime, &r.EndTime, &exit, &r.Signal, &r.PID, &pidStart, &r.Depth, &r.RequestID, &r.User,
 		&r.TransferID, &r.Subject, &r.Key, &r.Process, &r.ErrorMessage, &parameters,
 		&r.Stdout.Text, &r.Stdout.DroppedBytes, &r.Stderr.Text, &r.Stderr.DroppedBytes)
@@ -177,16 +169,6 @@ func scanRun(row interface{ Scan(...any) error }) (*triggers.Run, error) {
 	}
 	r.PIDStart, r.Parameters = uint64(pidStart), json.RawMessage(parameters)
 	return &r, nil
-}
-
-// Next implements triggers.Store.
-func (s *Runs) Next(ctx context.Context) (*triggers.Run, error) {
-	r, err := scanRun(s.db.readers.QueryRowContext(ctx,
-		selectRun+"WHERE status = 'queued' ORDER BY urgent DESC, seq LIMIT 1"))
-	if errors.Is(err, sql.ErrNoRows) {
-		return nil, nil
-	}
-	return r, err
 }
 
 // Running implements triggers.Store.
@@ -210,8 +192,7 @@ func (s *Runs) Running(ctx context.Context) (running []*triggers.Run, err error)
 func (s *Runs) Run(ctx context.Context, runID string) (triggers.Run, error) {
 	r, err := scanRun(s.db.readers.QueryRowContext(ctx, selectRun+"WHERE run_id = ?", runID))
 	if errors.Is(err, sql.ErrNoRows) {
-		return triggers.Run{}, api.Errorf(api.CodeNotFound,
-			"trigger run %s does not exist; it may have been removed with the oldest ones", runID)
+		return triggers.Run{}, noRun(runID)
 	}
 	if err != nil {
 		return triggers.Run{}, err

@@ -82,7 +82,7 @@ func TestNextGoesBySequenceNeverByClock(t *testing.T) {
 	}
 	// Interrupted, it goes before those that waited already.
 	again := *running
-	again.RunID, again.Attempt, again.Status = api.NewID(), 2, triggers.StatusQueued
+	again.RunID, again.Attempt, again.Status, again.Urgent = api.NewID(), 2, triggers.StatusQueued, 7
 	running.Status, running.EndTime = triggers.StatusInterrupted, 1
 	if err := s.Interrupt(t.Context(), running, &again); err != nil {
 		t.Fatal(err)

@@ -52,12 +52,11 @@ func (r *Receiver) move(tx transfer.RecvTx, row *transfer.RecvTransfer, to trans
 	if to != transfer.StatusComplete {
 		return nil
 	}
+	// Ids of transfers are unique per sending server only.
+	subject := transfer.RecvSubject(row.SourcePublicKey, row.TransferID)
 	e, err := triggers.RecvTransferComplete.Event(
 		triggers.TransferParams{TransferID: row.TransferID, Username: row.Username},
-		triggers.Cause{
-			User: row.Username, TransferID: row.TransferID, Key: row.TransferID,
-			Subject: transfer.RecvSubject(row.SourcePublicKey, row.TransferID),
-		})
+		triggers.Cause{User: row.Username, TransferID: row.TransferID, Key: subject, Subject: subject})
 	if err != nil {
 		return err
 	}

@@ -1,0 +1,199 @@
+package store
+
+import (
+	"context"
+	"database/sql"
+	"encoding/json"
+	"errors"
+
+	"jetstream/internal/api"
+	"jetstream/triggers"
+)
+
+// Next implements triggers.Store.
+func (s *Runs) Next(ctx context.Context) (*triggers.Run, error) {
+	return s.queued(ctx, selectRun+"WHERE status = 'queued' ORDER BY urgent DESC, seq LIMIT 1")
+}
+
+// NextOf implements triggers.Store.
+func (s *Runs) NextOf(ctx context.Context, key string) (*triggers.Run, error) {
+	return s.queued(ctx, selectRun+"WHERE status = 'queued' AND lane = ? ORDER BY urgent DESC, seq LIMIT 1", key)
+}
+
+// queued reads the one run of a query, nil for none.
+func (s *Runs) queued(ctx context.Context, query string, args ...any) (*triggers.Run, error) {
+	r, err := scanRun(s.db.readers.QueryRowContext(ctx, query, args...))
+	if errors.Is(err, sql.ErrNoRows) {
+		return nil, nil
+	}
+	return r, err
+}
+
+// nextBehind looks through the small index only: it has to pass by the runs
+// of the busy lanes.
+const nextBehind = selectRun + `WHERE seq = (SELECT seq FROM runs WHERE status = 'queued' AND urgent = ? AND seq > ?
+	AND lane NOT IN (SELECT value FROM json_each(?)) ORDER BY seq LIMIT 1)`
+
+// NextBehind implements triggers.Store.
+func (s *Runs) NextBehind(ctx context.Context, place triggers.Place, busy []string) (*triggers.Run, triggers.Place, error) {
+	lanes, err := json.Marshal(append([]string{}, busy...))
+	if err != nil {
+		return nil, place, err
+	}
+	// Whatever is queued from here on gets a higher number.
+	var last int64
+	if err := s.db.readers.QueryRowContext(ctx, "SELECT coalesce(max(seq), 0) FROM runs").Scan(&last); err != nil {
+		return nil, place, err
+	}
+	for at := place; ; {
+		r, err := s.queued(ctx, nextBehind, at.Urgent, at.Seq, string(lanes))
+		if err != nil {
+			return nil, place, err
+		}
+		if r != nil {
+			return r, r.Place(), nil
+		}
+		var lower sql.NullInt64
+		err = s.db.readers.QueryRowContext(ctx, "SELECT max(urgent) FROM runs WHERE status = 'queued' AND urgent < ?", at.Urgent).Scan(&lower)
+		if err != nil {
+			return nil, place, err
+		}
+		if !lower.Valid {
+			end := triggers.Place{Seq: last}
+			if end.Before(place) {
+				end = place
+			}
+			return nil, end, nil
+		}
+		at = triggers.Place{Urgent: lower.Int64}
+	}
+}
+
+// Waiting implements triggers.Store.
+func (s *Runs) Waiting(ctx context.Context) (n int, err error) {
+	err = s.db.readers.QueryRowContext(ctx, "SELECT count(*) FROM runs WHERE status = 'queued'").Scan(&n)
+	return n, err
+}
+
+// Oldest implements triggers.Store. What goes first was not always queued
+// first: an interrupted event's next attempt is new.
+func (s *Runs) Oldest(ctx context.Context) (t api.Time, err error) {
+	err = s.db.readers.QueryRowContext(ctx, `SELECT coalesce(min(queue_time), 0) FROM (
+		SELECT * FROM (SELECT queue_time FROM runs WHERE status = 'queued' ORDER BY urgent DESC, seq LIMIT 1)
+		UNION ALL
+		SELECT * FROM (SELECT queue_time FROM runs WHERE status = 'queued' AND urgent = 0 ORDER BY seq LIMIT 1))`).Scan(&t)
+	return t, err
+}
+
+// Start implements triggers.Store.
+func (s *Runs) Start(ctx context.Context, r *triggers.Run) (started bool, err error) {
+	err = s.db.updateLax(ctx, func(t *tx) error {
+		row, err := t.queryRow("SELECT status = 'queued' FROM runs WHERE seq = ?", r.Seq)
+		if err != nil {
+			return err
+		}
+		if err := row.Scan(&started); err != nil || !started {
+			return err
+		}
+		return t.markRun(r)
+	})
+	return started && err == nil, err
+}
+
+// Cancel implements triggers.Store.
+func (s *Runs) Cancel(ctx context.Context, runID, message string) (cancelled bool, err error) {
+	err = s.db.update(ctx, func(t *tx) error {
+		row, err := t.queryRow(selectRun+"WHERE run_id = ? AND status = 'queued'", runID)
+		if err != nil {
+			return err
+		}
+		r, err := scanRun(row)
+		if errors.Is(err, sql.ErrNoRows) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		cancelled = true
+		r.Status, r.EndTime, r.ErrorMessage = triggers.StatusCancelled, api.Now(), message
+		return t.markRun(r)
+	})
+	return cancelled && err == nil, err
+}
+
+// Retry implements triggers.Store.
+func (s *Runs) Retry(ctx context.Context, runID string, again func(triggers.Run) *triggers.Run) (triggers.Run, error) {
+	var made triggers.Run
+	err := s.db.update(ctx, func(t *tx) error {
+		row, err := t.queryRow(selectRun+"WHERE run_id = ?", runID)
+		if err != nil {
+			return err
+		}
+		r, err := scanRun(row)
+		if errors.Is(err, sql.ErrNoRows) {
+			return noRun(runID)
+		}
+		if err != nil {
+			return err
+		}
+		// Attempts are made one after the other, so that an open one is the
+		// last: this one, or one that was made from it.
+		last, status := r.Attempt, string(r.Status)
+		if row, err = t.queryRow("SELECT attempt, status FROM runs WHERE event_id = ? AND attempt > 1 ORDER BY attempt DESC LIMIT 1", r.EventID); err != nil {
+			return err
+		}
+		if err := row.Scan(&last, &status); err != nil && !errors.Is(err, sql.ErrNoRows) {
+			return err
+		}
+		if status == string(triggers.StatusQueued) || status == string(triggers.StatusRunning) {
+			return api.Errorf(api.CodeConflict, "attempt %d at this event is %s; wait for its end or cancel it first", last, status)
+		}
+		r.Attempt = last
+		next := again(*r)
+		if err := t.InsertRun(next); err != nil {
+			return err
+		}
+		made = *next
+		return nil
+	})
+	return made, err
+}
+
+func noRun(runID string) error {
+	return api.Errorf(api.CodeNotFound, "trigger run %.64q does not exist; it may have been removed with the oldest ones", runID)
+}
+
+// pausedFact is the name under which a pause is kept.
+const pausedFact = "triggersPaused"
+
+// Paused implements triggers.Store.
+func (s *Runs) Paused(ctx context.Context) (bool, error) {
+	v, err := s.db.Meta(ctx, pausedFact)
+	return v == "yes", err
+}
+
+// SetPaused implements triggers.Store.
+func (s *Runs) SetPaused(ctx context.Context, paused bool) error {
+	value := "no"
+	if paused {
+		value = "yes"
+	}
+	return s.db.SetMeta(ctx, pausedFact, value)
+}
+
+// Outcomes implements triggers.Store.
+func (s *Runs) Outcomes(ctx context.Context) (all []triggers.Outcome, err error) {
+	rows, err := s.db.readers.QueryContext(ctx, "SELECT event, status, count(*), max(seq) FROM runs WHERE end_time > 0 GROUP BY event, status")
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, rows.Close()) }()
+	for rows.Next() {
+		var o triggers.Outcome
+		if err := rows.Scan(&o.Event, &o.Status, &o.Count, &o.LastSeq); err != nil {
+			return nil, err
+		}
+		all = append(all, o)
+	}
+	return all, rows.Err()
+}

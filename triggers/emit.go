@@ -1,0 +1,226 @@
+package triggers
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"math"
+	"slices"
+	"strings"
+	"time"
+
+	"jetstream/internal/api"
+)
+
+// MaxDepth is how long a chain of scripts that call the API may get: at this
+// depth of the caller, on.* events are dropped.
+const MaxDepth = 8
+
+// DropReason says why an event with a script got no run.
+type DropReason string
+
+// The reasons.
+const (
+	DropLoop    DropReason = "loop"    // scripts call the API, which runs scripts, too deep
+	DropFull    DropReason = "full"    // the queue is at its bound
+	DropUnsaved DropReason = "unsaved" // the database did not take it
+)
+
+// Queue writes the event into the log and saves a run of its script, if such a
+// script is there now, within the caller's transaction. The run begins some
+// time after the commit. An error must fail the transaction.
+func (e *Engine) Queue(tx Tx, ev Event) error {
+	if err := e.note(tx, ev); err != nil {
+		return err
+	}
+	if !e.hasScript(ev) || tooDeep(ev) && e.dropped(DropLoop, ev, nil) {
+		return nil
+	}
+	_, err := e.insert(tx, ev, false)
+	return err
+}
+
+// Emit is Queue in a transaction of its own: when it returns nil, the event is
+// on disk and its script will run, or it was dropped, which has been counted
+// and logged: an on.* event of a loop, or beyond QueueMax. One that could not
+// be saved counts as dropped as well. The end of ctx does not stop it: what
+// happened has happened.
+func (e *Engine) Emit(ctx context.Context, ev Event) error {
+	_, err := e.emit(ctx, ev)
+	if d, ok := errors.AsType[*droppedError](err); ok && d.reason != DropUnsaved {
+		return nil
+	}
+	return err
+}
+
+// EmitNow is Emit for somebody who asks for just this run. Codes: notFound
+// when there is no script; conflict when a loop, unavailable when the queue's
+// bound drops it.
+func (e *Engine) EmitNow(ctx context.Context, ev Event) (Run, error) {
+	if e.o.Dir == "" {
+		return Run{}, errNoTriggers()
+	}
+	if !e.hasScript(ev) {
+		return Run{}, api.Errorf(api.CodeNotFound, "event %s has no script: there is no %s", ev.Name, scriptPath(e.o.Dir, ev.Name))
+	}
+	r, err := e.emit(ctx, ev)
+	d, ok := errors.AsType[*droppedError](err)
+	switch {
+	case ok && d.reason == DropLoop:
+		return Run{}, api.Errorf(api.CodeConflict, "event %s was dropped: scripts emit events, which run scripts, %d deep; end the loop", ev.Name, MaxDepth)
+	case ok && d.reason == DropFull:
+		return Run{}, api.Errorf(api.CodeUnavailable, "event %s was dropped: %d runs wait, which is the bound (--trigger-queue-max); find out what holds up the queue", ev.Name, e.o.QueueMax)
+	case err != nil:
+		return Run{}, err
+	case r == nil: // the script went away just now
+		return Run{}, api.Errorf(api.CodeNotFound, "event %s has no script any more", ev.Name)
+	}
+	return *r, nil
+}
+
+// droppedError tells that an event got no run.
+type droppedError struct {
+	reason DropReason
+	err    error
+}
+
+func (d *droppedError) Error() string { return "dropped: " + string(d.reason) }
+func (d *droppedError) Unwrap() error { return d.err }
+
+// emit returns the run, nil when the event has no script.
+func (e *Engine) emit(ctx context.Context, ev Event) (made *Run, err error) {
+	wanted := e.hasScript(ev)
+	if !wanted && !e.logged(ev) {
+		return nil, nil
+	}
+	bounded := wanted && strings.HasPrefix(ev.Name, commandPrefix)
+	switch {
+	case bounded && tooDeep(ev):
+		e.dropped(DropLoop, ev, nil)
+		return nil, &droppedError{reason: DropLoop}
+	case bounded && e.waiting.Add(1) > int64(e.o.QueueMax):
+		e.waiting.Add(-1)
+		e.dropped(DropFull, ev, nil)
+		return nil, &droppedError{reason: DropFull}
+	}
+	err = e.o.Store.Update(context.WithoutCancel(ctx), func(tx Tx) error {
+		if err := e.note(tx, ev); err != nil || !wanted {
+			return err
+		}
+		made, err = e.insert(tx, ev, bounded)
+		return err
+	})
+	if err == nil {
+		e.saveFailing.Store(false)
+		return made, nil
+	}
+	if bounded {
+		e.waiting.Add(-1)
+	}
+	e.saveFailing.Store(true)
+	if wanted {
+		e.dropped(DropUnsaved, ev, err)
+	}
+	return nil, api.Wrap(&droppedError{DropUnsaved, err}, api.CodeInternal, "event %s could not be saved", ev.Name)
+}
+
+// hasScript tells whether anything of the event's name is in the trigger
+// directory; whether it can be run is seen when its turn comes.
+func (e *Engine) hasScript(ev Event) bool { return e.o.Dir != "" && scriptExists(e.o.Dir, ev.Name) }
+
+// tooDeep tells whether the event is the far end of a loop.
+func tooDeep(ev Event) bool {
+	return ev.Cause.Depth >= MaxDepth && strings.HasPrefix(ev.Name, commandPrefix)
+}
+
+// drop is what was dropped for one reason.
+type drop struct {
+	total, unlogged int64
+	last            time.Time
+	log             throttle
+}
+
+// dropped counts an event that gets no run and says so, at most once a minute:
+// a script in a loop must not fill the log either. It is always true.
+func (e *Engine) dropped(reason DropReason, ev Event, cause error) bool {
+	e.mu.Lock()
+	d := e.drops[reason]
+	if d == nil {
+		d = &drop{}
+		e.drops[reason] = d
+	}
+	d.total++
+	d.unlogged++
+	d.last = time.Now()
+	n, due := d.unlogged, d.log.due(time.Minute)
+	if due {
+		d.unlogged = 0
+	}
+	e.mu.Unlock()
+	if !due {
+		return true
+	}
+	attrs := []any{"event", ev.Name, "user", ev.Cause.User, "dropped", n}
+	switch reason {
+	case DropLoop:
+		e.o.Log.Warn("event dropped: scripts call the API, which runs scripts, too deep; end the loop", append(attrs, "depth", ev.Cause.Depth)...)
+	case DropFull:
+		e.o.Log.Error("event dropped: the trigger queue is at its bound; find out what holds it up, or raise --trigger-queue-max", append(attrs, "waiting", e.waiting.Load())...)
+	case DropUnsaved:
+		e.o.Log.Error("event dropped: it could not be saved", append(attrs, "requestId", ev.Cause.RequestID, "error", cause)...)
+	}
+	return true
+}
+
+// insert saves the event's first run. counted tells that waiting has it already.
+func (e *Engine) insert(tx Tx, ev Event, counted bool) (*Run, error) {
+	now := api.Now()
+	parameters := ev.Parameters
+	if len(parameters) == 0 {
+		parameters = json.RawMessage(`{}`)
+	}
+	r := &Run{
+		RunID: api.NewID(), Event: ev.Name, EventID: api.NewID(), Attempt: 1, Status: StatusQueued,
+		Parameters: parameters, EventTime: now, QueueTime: now,
+		RequestID: ev.Cause.RequestID, User: ev.Cause.User, TransferID: ev.Cause.TransferID,
+		Depth: ev.Cause.Depth + 1, Subject: ev.Cause.Subject, Key: ev.Cause.Key, Process: e.o.ProcessID,
+	}
+	if err := tx.InsertRun(r); err != nil {
+		return nil, err
+	}
+	tx.AfterCommit(func() {
+		if !counted {
+			e.waiting.Add(1)
+		}
+		e.notice()
+	})
+	return r, nil
+}
+
+// notice wakes the runner.
+func (e *Engine) notice() {
+	select {
+	case e.wake <- struct{}{}:
+	default:
+	}
+}
+
+// again is the next attempt at the event of a run that did not come to its end;
+// it goes before what waits.
+func (e *Engine) again(r *Run) *Run {
+	return &Run{
+		RunID: api.NewID(), Event: r.Event, EventID: r.EventID, Attempt: r.Attempt + 1, Status: StatusQueued,
+		Parameters: slices.Clone(r.Parameters), EventTime: r.EventTime, QueueTime: api.Now(),
+		RequestID: r.RequestID, User: r.User, TransferID: r.TransferID, Depth: r.Depth,
+		Subject: r.Subject, Key: r.Key, Process: r.Process, Urgent: urgency(r),
+	}
+}
+
+// urgency keeps a further attempt at the place that r had: before all that
+// waited behind r, behind what was interrupted and had begun before r.
+func urgency(r *Run) int64 {
+	if r.Urgent > 0 {
+		return r.Urgent
+	}
+	return math.MaxInt64/2 - r.Seq
+}

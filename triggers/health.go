@@ -1,0 +1,131 @@
+package triggers
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"maps"
+	"path/filepath"
+	"slices"
+	"time"
+
+	"jetstream/internal/api"
+)
+
+// Health is the state of the triggers as operators and monitors want it.
+type Health struct {
+	// Waiting is how many runs are queued, OldestWaiting when the one that has
+	// waited longest was queued (0: none waits).
+	Waiting       int
+	OldestWaiting api.Time
+	// Running are the scripts that run, the one that has run longest first.
+	Running []RunningScript
+	// Paused tells that no further script is started until somebody resumes.
+	Paused bool
+	// Full tells that on.* events are dropped because QueueMax runs wait, or
+	// were within the last minute.
+	Full bool
+	// SaveFailing tells that the last event or run was refused by the database.
+	SaveFailing bool
+	// Dropped counts the events with a script that got no run, since the start.
+	Dropped map[DropReason]int64
+	// Runs counts the runs that have ended since the start, by event and by
+	// the status they came to.
+	Runs map[string]map[Status]int64
+}
+
+// RunningScript is a script that runs now.
+type RunningScript struct {
+	RunID  string        `json:"runId" doc:"Id of the run"`
+	Event  string        `json:"event" doc:"Name of the event"`
+	Script string        `json:"script" doc:"Path of the script"`
+	PID    int           `json:"pid" doc:"Process id of the script; 0 while it is being started"`
+	Since  api.Time      `json:"since" doc:"When the run began"`
+	HeldUp bool          `json:"heldUp" doc:"Whether it has run for a minute while others wait"`
+	Ran    time.Duration `json:"-"`
+}
+
+// Health tells the present state. The error is the database's; what does not
+// come from there is filled in all the same.
+func (e *Engine) Health(ctx context.Context) (Health, error) {
+	h := Health{
+		Waiting: int(max(e.waiting.Load(), 0)), Paused: e.Paused(), SaveFailing: e.saveFailing.Load(),
+		Dropped: map[DropReason]int64{DropLoop: 0, DropFull: 0, DropUnsaved: 0}, Runs: map[string]map[Status]int64{},
+	}
+	h.Full = h.Waiting >= e.o.QueueMax
+	e.mu.Lock()
+	for id, c := range e.running {
+		ran := time.Since(c.since)
+		h.Running = append(h.Running, RunningScript{
+			RunID: id, Event: c.event, Script: scriptPath(e.o.Dir, c.event), PID: c.pid,
+			Since: c.startTime, HeldUp: ran >= e.slowAfter && h.Waiting > 0, Ran: ran,
+		})
+	}
+	for reason, d := range e.drops {
+		h.Dropped[reason] = d.total
+		h.Full = h.Full || reason == DropFull && time.Since(d.last) < time.Minute
+	}
+	for event, counts := range e.counts {
+		h.Runs[event] = maps.Clone(counts)
+	}
+	e.mu.Unlock()
+	slices.SortFunc(h.Running, func(a, b RunningScript) int { return cmp.Compare(b.Ran, a.Ran) })
+	var err error
+	h.OldestWaiting, err = e.o.Store.Oldest(ctx)
+	return h, err
+}
+
+// Faults says what is out of order, a sentence each; none when all is well. A
+// pause is no fault.
+func (h Health) Faults() []string {
+	var faults []string
+	if h.SaveFailing {
+		faults = append(faults, "trigger events cannot be saved; see the log and free space on the state directory's disk")
+	}
+	if h.Full {
+		faults = append(faults, fmt.Sprintf("the trigger queue is full: %d runs wait, and events of API commands are dropped", h.Waiting))
+	}
+	for _, r := range h.Running {
+		if r.HeldUp {
+			faults = append(faults, fmt.Sprintf("the script %s (run %s, process %d) has run for %s while %d others wait",
+				filepath.Base(r.Script), r.RunID, r.PID, r.Ran.Round(time.Second), h.Waiting))
+		}
+	}
+	return faults
+}
+
+// Report is what an engine has done, for the last line of a server's log.
+type Report struct {
+	// Ran counts the scripts that ended, Waiting the runs that stay in the
+	// queue, Dropped the events that got none.
+	Ran, Waiting, Dropped int
+}
+
+// Report tells what the engine has done so far.
+func (e *Engine) Report(ctx context.Context) (Report, error) {
+	waiting, err := e.Waiting(ctx)
+	r := Report{Ran: int(e.ran.Load()), Waiting: waiting}
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	for _, d := range e.drops {
+		r.Dropped += int(d.total)
+	}
+	return r, err
+}
+
+// count takes note of a run that has ended.
+func (e *Engine) count(r *Run, took time.Duration) {
+	e.mu.Lock()
+	counts := e.counts[r.Event]
+	if counts == nil {
+		counts = map[Status]int64{}
+		e.counts[r.Event] = counts
+	}
+	counts[r.Status]++
+	e.unpruned++
+	e.unprunedB += int64(len(r.Parameters) + len(r.Stdout.Text) + len(r.Stderr.Text))
+	e.mu.Unlock()
+	if e.o.Ended != nil {
+		e.o.Ended(*r, took)
+	}
+}

@@ -1,0 +1,88 @@
+package triggers
+
+import (
+	"context"
+
+	"jetstream/internal/api"
+)
+
+// Order says which scripts may run at the same time.
+type Order string
+
+// The orders.
+const (
+	// OrderGlobal runs one script at a time, in the order of the events.
+	OrderGlobal Order = "global"
+	// OrderKey runs the scripts of one transfer, destination or user one at a
+	// time and in order, those of others beside them.
+	OrderKey Order = "key"
+	// OrderNone starts the scripts in order and lets them run side by side.
+	OrderNone Order = "none"
+)
+
+// lanes finds the next run for OrderKey: the first in the queue whose key is
+// not busy. It belongs to one goroutine.
+//
+// The queue is walked once: front moves on, and the keys whose runs it passed
+// by are remembered until their own runs have been fetched. There are no more
+// of them than scripts that ran since the last look.
+type lanes struct {
+	store  Store
+	front  Place
+	busy   map[string]bool
+	passed map[string]bool
+}
+
+func newLanes(s Store) *lanes {
+	return &lanes{store: s, front: Front(), busy: map[string]bool{}, passed: map[string]bool{}}
+}
+
+// next returns the run that is due, or nil. It stays where it is until its
+// key is made busy and it is started.
+func (l *lanes) next(ctx context.Context) (*Run, error) {
+	var first *Run
+	for key := range l.passed {
+		if l.busy[key] {
+			continue
+		}
+		r, err := l.store.NextOf(ctx, key)
+		switch {
+		case err != nil:
+			return nil, err
+		case r == nil || l.front.Before(r.Place()):
+			delete(l.passed, key) // the walk will meet it
+		case first == nil || r.Place().Before(first.Place()):
+			first = r
+		}
+	}
+	if first != nil {
+		return first, nil
+	}
+	busy := make([]string, 0, len(l.busy))
+	for key := range l.busy {
+		busy = append(busy, key)
+	}
+	r, seen, err := l.store.NextBehind(ctx, l.front, busy)
+	if err != nil {
+		return nil, err
+	}
+	l.front = seen
+	for _, key := range busy {
+		l.passed[key] = true
+	}
+	if r != nil {
+		l.passed[r.Key] = true
+	}
+	return r, nil
+}
+
+// checkOrder says what is wrong with an order or with how many scripts may run.
+func checkOrder(o Order, concurrency int) error {
+	switch {
+	case o != OrderGlobal && o != OrderKey && o != OrderNone:
+		return api.Errorf(api.CodeInvalid, "%q is no order of triggers; it is global, key or none", o)
+	case concurrency < 1 || concurrency > MaxConcurrency:
+		return api.Errorf(api.CodeInvalid, "%d scripts cannot run side by side; 1 to %d can", concurrency, MaxConcurrency)
+	}
+	return nil
+}
