@@ -2,9 +2,9 @@ package store
 
 import (
 	"context"
-	"database/sql"
 	"errors"
 	"fmt"
+	"runtime"
 	"runtime/debug"
 
 	"jetstream/internal/api"
@@ -32,44 +32,6 @@ type tx struct {
 
 // AfterCommit implements triggers.Tx.
 func (t *tx) AfterCommit(f func()) { t.after = append(t.after, f) }
-
-func (t *tx) exec(query string, args ...any) (sql.Result, error) {
-	s, err := t.db.prepare(query)
-	if err != nil {
-		return nil, err
-	}
-	return s.Exec(args...)
-}
-
-func (t *tx) query(query string, args ...any) (*sql.Rows, error) {
-	s, err := t.db.prepare(query)
-	if err != nil {
-		return nil, err
-	}
-	return s.Query(args...)
-}
-
-func (t *tx) queryRow(query string, args ...any) (*sql.Row, error) {
-	s, err := t.db.prepare(query)
-	if err != nil {
-		return nil, err
-	}
-	return s.QueryRow(args...), nil
-}
-
-// prepare caches statements of the writer connection. Queries are constants,
-// so the cache is bounded by the program's text. Only the leader calls it.
-func (db *DB) prepare(query string) (*sql.Stmt, error) {
-	if s, ok := db.stmts[query]; ok {
-		return s, nil
-	}
-	s, err := db.writer.PrepareContext(context.Background(), query)
-	if err != nil {
-		return nil, err
-	}
-	db.stmts[query] = s
-	return s, nil
-}
 
 // update runs fn in a transaction that is on disk when it returns nil. fn may
 // run together with others in one commit, but never sees a half-done one; if
@@ -113,6 +75,7 @@ func (db *DB) submit(ctx context.Context, r *request, closing bool) error {
 // lead commits one batch, which holds the leader's own request because it is
 // the oldest, then hands the lead to the next who waits.
 func (db *DB) lead() {
+	db.gather()
 	db.mu.Lock()
 	n := min(len(db.pending), maxBatch)
 	batch := db.pending[:n:n]
@@ -129,6 +92,22 @@ func (db *DB) lead() {
 		db.leading = false
 	}
 	db.mu.Unlock()
+}
+
+// gather lets those who have just been answered hand in their next update, so
+// that they share this commit and not each second one. It waits for nobody: it
+// only gives way to what can run, and stops when nothing more comes of it.
+func (db *DB) gather() {
+	for before := 0; ; {
+		db.mu.Lock()
+		n := len(db.pending)
+		db.mu.Unlock()
+		if n == before || n >= maxBatch {
+			return
+		}
+		before = n
+		runtime.Gosched()
+	}
 }
 
 // commit carries out a batch in one SQLite transaction and answers everybody.
@@ -174,7 +153,7 @@ func (db *DB) transact(batch []*request) error {
 		case len(batch) > 1 && r.err != nil:
 			// On a full disk SQLite may have rolled the whole transaction
 			// back by itself; then there is no savepoint and all must fail.
-			if err := db.do("ROLLBACK TO one; RELEASE one"); err != nil {
+			if err := errors.Join(db.do("ROLLBACK TO one"), db.do("RELEASE one")); err != nil {
 				_ = db.do("ROLLBACK")
 				return fmt.Errorf("%w (while undoing: %w)", r.err, err)
 			}
@@ -210,14 +189,10 @@ func (db *DB) setLax(lax bool) error {
 	if lax {
 		mode = "PRAGMA synchronous = NORMAL"
 	}
-	if err := db.do(mode); err != nil {
+	// A pragma acts while it is compiled, so that it cannot be kept compiled.
+	if _, err := db.writer.ExecContext(context.Background(), mode); err != nil {
 		return err
 	}
 	db.lax = lax
 	return nil
-}
-
-func (db *DB) do(query string) error {
-	_, err := db.writer.ExecContext(context.Background(), query)
-	return err
 }

@@ -42,7 +42,7 @@ type DB struct {
 	// The writer connection belongs to the leader of a group commit.
 	writers *sql.DB
 	writer  *sql.Conn
-	stmts   map[string]*sql.Stmt
+	writes  writes
 	runNote func(stream.Tx, *triggers.Run) error // see NoteRuns
 	lax     bool                                 // the writer's present synchronous setting is NORMAL
 
@@ -63,7 +63,7 @@ func Open(ctx context.Context, dir string) (*DB, error) {
 	}
 	dsn := databaseURI(filepath.ToSlash(path)) +
 		"?_pragma=busy_timeout(10000)&_pragma=journal_mode(WAL)&_pragma=foreign_keys(1)"
-	db := &DB{stmts: map[string]*sql.Stmt{}}
+	db := &DB{writes: newWrites()}
 	var err error
 	if db.writers, err = sql.Open("sqlite", dsn+"&_pragma=synchronous(FULL)&_txlock=immediate"); err != nil {
 		return nil, err
@@ -140,8 +140,5 @@ func (db *DB) Close() error {
 	// returns only when nobody waits.
 	idle := &request{fn: func(*tx) error { return nil }, done: make(chan error, 1), elected: make(chan struct{})}
 	err := db.submit(context.Background(), idle, true)
-	for _, s := range db.stmts {
-		err = errors.Join(err, s.Close())
-	}
-	return errors.Join(err, db.writer.Close(), db.writers.Close(), db.readers.Close())
+	return errors.Join(err, db.closeStatements(), db.writer.Close(), db.writers.Close(), db.readers.Close())
 }

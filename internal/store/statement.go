@@ -1,0 +1,130 @@
+package store
+
+import (
+	"context"
+	"database/sql"
+	"database/sql/driver"
+	"errors"
+	"fmt"
+)
+
+// writes are the compiled statements of the writer connection. Queries are
+// constants, so that there are no more than the program's text has. Only the
+// leader of a group commit uses them.
+type writes struct {
+	// What writes goes to the driver itself: of a short insert, database/sql
+	// would cost as much as SQLite.
+	execs   map[string]driver.StmtExecContext
+	queries map[string]*sql.Stmt
+	args    []driver.NamedValue
+}
+
+func newWrites() writes {
+	return writes{execs: map[string]driver.StmtExecContext{}, queries: map[string]*sql.Stmt{}}
+}
+
+// exec carries out a constant statement that returns no rows.
+func (t *tx) exec(query string, args ...any) (driver.Result, error) { return t.db.exec(query, args) }
+
+// query carries out a constant query; the rows must be closed before the next
+// statement.
+func (t *tx) query(query string, args ...any) (*sql.Rows, error) {
+	s, err := t.db.prepare(query)
+	if err != nil {
+		return nil, err
+	}
+	return s.Query(args...)
+}
+
+func (t *tx) queryRow(query string, args ...any) (*sql.Row, error) {
+	s, err := t.db.prepare(query)
+	if err != nil {
+		return nil, err
+	}
+	return s.QueryRow(args...), nil
+}
+
+func (db *DB) prepare(query string) (*sql.Stmt, error) {
+	if s, ok := db.writes.queries[query]; ok {
+		return s, nil
+	}
+	s, err := db.writer.PrepareContext(context.Background(), query)
+	if err != nil {
+		return nil, err
+	}
+	db.writes.queries[query] = s
+	return s, nil
+}
+
+// do carries out a constant statement without arguments.
+func (db *DB) do(query string) error {
+	_, err := db.exec(query, nil)
+	return err
+}
+
+func (db *DB) exec(query string, args []any) (res driver.Result, err error) {
+	values := db.writes.args[:0]
+	for i, arg := range args {
+		v, err := valueOf(arg)
+		if err != nil {
+			return nil, fmt.Errorf("argument %d: %w", i+1, err)
+		}
+		values = append(values, driver.NamedValue{Ordinal: i + 1, Value: v})
+	}
+	db.writes.args = values
+	err = db.writer.Raw(func(conn any) error {
+		s, ok := db.writes.execs[query]
+		if !ok {
+			if s, err = compile(conn, query); err != nil {
+				return err
+			}
+			db.writes.execs[query] = s
+		}
+		res, err = s.ExecContext(context.Background(), values)
+		return err
+	})
+	clear(values) // what was written is not to be kept in memory
+	return res, err
+}
+
+func compile(conn any, query string) (driver.StmtExecContext, error) {
+	c, ok := conn.(driver.ConnPrepareContext)
+	if !ok {
+		return nil, errors.New("the database driver compiles no statements")
+	}
+	s, err := c.PrepareContext(context.Background(), query)
+	if err != nil {
+		return nil, err
+	}
+	e, ok := s.(driver.StmtExecContext)
+	if !ok {
+		return nil, errors.Join(errors.New("the database driver carries out no compiled statements"), s.Close())
+	}
+	return e, nil
+}
+
+// valueOf is an argument as drivers take it.
+func valueOf(arg any) (driver.Value, error) {
+	switch v := arg.(type) {
+	case string, int64, bool, nil:
+		return v, nil
+	case int:
+		return int64(v), nil
+	}
+	return driver.DefaultParameterConverter.ConvertValue(arg)
+}
+
+// closeStatements ends all statements, before their connection.
+func (db *DB) closeStatements() (err error) {
+	for _, s := range db.writes.queries {
+		err = errors.Join(err, s.Close())
+	}
+	return errors.Join(err, db.writer.Raw(func(any) (err error) {
+		for _, s := range db.writes.execs {
+			if c, ok := s.(driver.Stmt); ok {
+				err = errors.Join(err, c.Close())
+			}
+		}
+		return err
+	}))
+}
