@@ -148,6 +148,11 @@ func (e *Engine) carryOut(hard context.Context, c *current) {
 	took := time.Since(c.since)
 	r.EndTime = max(api.Now(), r.StartTime)
 	r.PID, r.PIDStart = 0, 0
+	// Counted before it is saved: whoever sees the record sees it counted.
+	if r.Status != StatusInterrupted {
+		e.ran.Add(1)
+	}
+	e.count(r, took)
 	if r.Status == StatusInterrupted && r.Event != Launch.Name {
 		if err := e.o.Store.Interrupt(context.WithoutCancel(hard), r, e.again(r)); err != nil {
 			// It stays marked as running and is found by the next start.
@@ -158,10 +163,6 @@ func (e *Engine) carryOut(hard context.Context, c *current) {
 	} else {
 		e.save(hard, r)
 	}
-	if r.Status != StatusInterrupted {
-		e.ran.Add(1)
-	}
-	e.count(r, took)
 	e.logEnd(r, took)
 	e.prune(hard, false)
 }
