@@ -19,6 +19,7 @@ func destinationCommands(d Deps) []*api.Command {
 			Description: "A destination is one per user, address and port: a known one is returned with status 200, " +
 				"and given parameters that differ are applied to it. Only a new one fires `send.destinationCreated`.",
 			Message: "Destination created.", Errors: []api.Code{api.CodeConflict},
+			Example: map[string]any{"destinationAddress": "site-b", "sendRateMax": 100000},
 		}, h.create),
 		api.Define(api.Spec{
 			Name: "send.getDestinations", Method: "GET", Path: "/send/destinations",
@@ -33,6 +34,7 @@ func destinationCommands(d Deps) []*api.Command {
 			Summary:     "Remove a destination",
 			Description: "With transfers that have not ended it is a `conflict`, unless `force`, which cancels them.",
 			Message:     "Destination deleted.", Errors: []api.Code{api.CodeNotFound, api.CodeConflict},
+			Example: map[string]any{"force": true},
 		}, h.delete),
 	}
 }

@@ -23,12 +23,14 @@ func manifestCommands(d Deps) []*api.Command {
 				"The server's own state is left out. A source that is missing, cannot be read or is outside the sandbox, " +
 				"and two sources of one name, end the manifest with status `error`.",
 			Message: "Manifest requested.",
+			Example: map[string]any{"fileMappings": map[string]any{"/reel": "/reel"}},
 		}, h.create),
 		api.Define(api.Spec{
 			Name: "send.getManifests", Method: "GET", Path: "/send/manifests",
 			Summary:     "List the manifests, newest first",
 			Description: "A page may hold fewer than `limit` where `fileMappings` are large.",
 			Message:     "Manifests.",
+			Example:     map[string]any{"limit": 10, "status": "complete"},
 		}, h.list),
 		api.Define(api.Spec{
 			Name: "send.getManifest", Method: "GET", Path: "/send/manifests/{manifestId}",
@@ -39,6 +41,7 @@ func manifestCommands(d Deps) []*api.Command {
 			Summary:     "Wait until a manifest is complete or has failed",
 			Description: "After `timeoutSeconds` the answer comes with `processing` still true.",
 			Message:     "Manifest.", Errors: notFound,
+			Example: map[string]any{"timeoutSeconds": 300},
 		}, h.wait),
 		api.Define(api.Spec{
 			Name: "send.getManifestFiles", Method: "GET", Path: "/send/manifests/{manifestId}/files",

@@ -19,6 +19,7 @@ func receivedCommands(d Deps) []*api.Command {
 			Summary:     "List the received transfers, newest first",
 			Description: "Those that the caller authorized; a superuser sees everybody's.",
 			Message:     "Received transfers.",
+			Example:     map[string]any{"limit": 10, "status": "complete"},
 		}, h.list),
 		api.Define(api.Spec{
 			Name: "recv.getTransfer", Method: "GET", Path: "/recv/transfers/{transferId}",

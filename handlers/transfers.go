@@ -21,10 +21,12 @@ func transferCommands(d Deps) []*api.Command {
 			Description: "Answers at once; the login at the receiver and the sending happen in the background. A manifest " +
 				"that is not complete is a `conflict`. The transfer belongs to the owner of the manifest.",
 			Message: "Transfer requested.", Errors: []api.Code{api.CodeNotFound, api.CodeConflict},
+			Example: map[string]any{"username": "bob", "destinationPath": "/incoming", "conflict": "rename"},
 		}, h.create),
 		api.Define(api.Spec{
 			Name: "send.getTransfers", Method: "GET", Path: "/send/transfers",
 			Summary: "List the sent transfers, newest first", Message: "Transfers.",
+			Example: map[string]any{"limit": 10, "status": "active"},
 		}, h.list),
 		api.Define(api.Spec{
 			Name: "send.getTransfer", Method: "GET", Path: "/send/transfers/{transferId}",
@@ -35,6 +37,7 @@ func transferCommands(d Deps) []*api.Command {
 			Summary:     "Wait until a sent transfer has ended",
 			Description: "After `timeoutSeconds` the answer comes with `processing` still true.",
 			Message:     "Transfer.", Errors: notFound,
+			Example: map[string]any{"timeoutSeconds": 300},
 		}, h.wait),
 		api.Define(api.Spec{
 			Name: "send.cancelTransfer", Method: "POST", Path: "/send/transfers/{transferId}/cancel",

@@ -18,6 +18,7 @@ func triggerCommands(d Deps) []*api.Command {
 			Description: "A run is queue entry, then record: one attempt to run a script for one event. " +
 				"A page may hold fewer runs than `limit` where they are large; `nextCursor` leads on.",
 			Message: "Trigger runs.", Access: api.AccessSuperuser,
+			Example: map[string]any{"event": "recv.transferComplete", "status": "failed"},
 		}, h.list),
 		api.Define(api.Spec{
 			Name: "getTriggerRun", Method: "GET", Path: "/trigger-runs/{runId}",

@@ -19,6 +19,7 @@ func userCommands(d Deps) []*api.Command {
 			Description: "Names are unique without regard to case. A sandbox that is or lies in the trigger or " +
 				"state directory is refused; one that contains such a directory may only be read.",
 			Message: "User created.", Errors: []api.Code{api.CodeConflict}, Access: api.AccessSuperuser,
+			Example: map[string]any{"name": "alice", "sandbox": "/srv/media"},
 		}, h.create),
 		api.Define(api.Spec{
 			Name: "getUsers", Method: "GET", Path: "/users",

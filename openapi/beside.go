@@ -28,7 +28,7 @@ func (b *builder) addEnvelope(registry *api.Registry) error {
 		names = append(names, c.Name)
 		creates = creates || c.Status == 201
 	}
-	op := operation("command", tagBeside, "Carry out any command by its name",
+	op := b.operation("command", tagBeside, "Carry out any command by its name",
 		"The other door to every command: its parameters are those of the command's own route, path parameters included, "+
 			"and so are its reply and its HTTP status. Nothing is answered here without login.")
 	shape := commandShape(names)
@@ -86,7 +86,7 @@ func (b *builder) addSession() error {
 		return err
 	}
 
-	open := operation("openSession", tagBeside, "Sign in on the page",
+	open := b.operation("openSession", tagBeside, "Sign in on the page",
 		"Sets the cookie `"+SessionCookie+"`, which script cannot read and other sites cannot make a browser send.")
 	open.RequestBody = jsonBody(shape, true)
 	r := newResponses()
@@ -99,7 +99,7 @@ func (b *builder) addSession() error {
 		return err
 	}
 
-	end := operation("closeSession", tagBeside, "Sign out on the page", "Ends the session of the cookie; without one it does nothing.")
+	end := b.operation("closeSession", tagBeside, "Sign out on the page", "Ends the session of the cookie; without one it does nothing.")
 	r = newResponses()
 	r.fail(api.CodeForbidden, api.CodeInternal)
 	r.set(200, success("Signed out.", "Signed out.", empty).WithHeadersItem("Set-Cookie", header("Takes the cookie away", "string")))
@@ -109,7 +109,7 @@ func (b *builder) addSession() error {
 }
 
 func (b *builder) addHealth() error {
-	op := operation("health", tagBeside, "Tell whether the server is well", "For load balancers and supervisors.")
+	op := b.operation("health", tagBeside, "Tell whether the server is well", "For load balancers and supervisors.")
 	plain := func(text, example string) *openapi31.Response {
 		return (&openapi31.Response{Description: text}).WithHeadersItem(requestIDHeader, requestIDRef()).
 			WithContentItem("text/plain", openapi31.MediaType{Schema: map[string]any{"type": "string", "examples": []any{example}}})
@@ -123,7 +123,7 @@ func (b *builder) addHealth() error {
 }
 
 func (b *builder) addSelf() error {
-	op := operation("openapi", tagBeside, "Get this document", "The page at `/docs` shows it; it needs no network.")
+	op := b.operation("openapi", tagBeside, "Get this document", "The page at `/docs` shows it; it needs no network.")
 	r := newResponses()
 	r.set(200, (&openapi31.Response{Description: "The OpenAPI 3.1 document."}).WithHeadersItem(requestIDHeader, requestIDRef()).
 		WithContentItem(jsonType, openapi31.MediaType{Schema: map[string]any{"type": "object"}}))

@@ -36,7 +36,10 @@ func Document(registry *api.Registry, events []triggers.Definition, info Info) (
 	if info.Version == "" {
 		return nil, fmt.Errorf("openapi: the version is missing")
 	}
-	b := newBuilder(info)
+	b, err := newBuilder(info)
+	if err != nil {
+		return nil, err
+	}
 	if err := b.addReplies(); err != nil {
 		return nil, err
 	}
@@ -56,6 +59,7 @@ func Document(registry *api.Registry, events []triggers.Definition, info Info) (
 	if err := b.addCommandEvent(registry); err != nil {
 		return nil, err
 	}
+	b.addChapters()
 	return write(b.spec())
 }
 
@@ -80,46 +84,3 @@ func write(spec *openapi31.Spec) ([]byte, error) {
 	}
 	return out.Bytes(), nil
 }
-
-// The tags, one a group of commands and one for what stands beside them.
-const (
-	tagSend   = "send"
-	tagRecv   = "recv"
-	tagServer = "server"
-	tagBeside = "beside"
-	tagEvents = "events"
-)
-
-func tags() []openapi31.Tag {
-	tag := func(name, description string) openapi31.Tag {
-		return openapi31.Tag{Name: name, Description: &description}
-	}
-	return []openapi31.Tag{
-		tag(tagSend, "Sending: destinations say where, manifests say what, transfers bring the one to the other."),
-		tag(tagRecv, "Receiving: the transfers that other servers make to this one."),
-		tag(tagServer, "The server itself: what it is, its users and its trigger runs. These commands have bare names."),
-		tag(tagBeside, "What stands beside the commands: the envelope, the page's session, health and this document."),
-		tag(tagEvents, "What happens at the server. For each event the operator may put a script of the same name into the trigger "+
-			"directory; it gets the parameters as positional arguments, in the order of `x-arguments`."),
-	}
-}
-
-const description = `Moves files between sites and runs the operator's scripts on everything that happens.
-
-**Two doors.** Every command has a REST route below ` + "`/api/v1`" + ` and may as well be sent as
-` + "`POST /api/v1/command`" + ` with ` + "`{\"request\": NAME, \"parameters\": {...}}`" + `. Both answer the same, with the same HTTP status.
-
-**Replies** are always ` + "`{\"status\", \"message\", \"result\"}`" + `. ` + "`status`" + ` is ` + "`success`" + ` or the code of the failure;
-` + "`message`" + ` is a sentence for people that names the fault and the way out; ` + "`result`" + ` is always an object.
-
-**Refused**, each with the fault named: unknown parameters, wrong types, null, members named twice, bodies over 16 MiB (413), other
-content types than JSON (415), methods that a path does not take (405, code ` + "`invalid`" + `). An absent parameter means its default or,
-in an update, unchanged.
-
-**Units.** Times are integer microseconds since the Unix epoch in UTC, null when not valid yet. Sizes are bytes, rates kbit/s.
-Ids are 32 hex digits.
-
-**Login** by HTTP Basic, by a token (` + "`Authorization: Bearer`" + `), or by the cookie of the page at ` + "`/`" + `. Wrong credentials are
-slowed per user and per address (429 with Retry-After).
-
-Every answer carries ` + "`X-Request-Id`" + `: the caller's own if the request had one, else a new one. It is also in logs, events and triggers.`

@@ -75,7 +75,8 @@ func nothing[P, R any](context.Context, P) (R, error) { return *new(R), nil }
 func sample() *api.Registry {
 	return api.NewRegistry(
 		api.Define(api.Spec{Name: "send.createThing", Method: "POST", Path: "/send/things", Status: 201, Summary: "Make a thing",
-			Message: "Thing made.", Location: "/send/things/{thingId}", Errors: []api.Code{api.CodeConflict}},
+			Message: "Thing made.", Location: "/send/things/{thingId}", Errors: []api.Code{api.CodeConflict},
+			Example: map[string]any{"name": "reel", "map": map[string]any{"/a": "/b"}}},
 			nothing[makeParams, api.Result[thing]]),
 		api.Define(api.Spec{Name: "send.getThings", Method: "GET", Path: "/send/things", Summary: "List things",
 			Message: "Things."}, nothing[listParams, things]),
@@ -171,11 +172,13 @@ func TestParametersStandWhereTheGatewayLooks(t *testing.T) {
 		{"in": "query", "name": "state", "required": false, "description": "Only those", "schema": {"type": "string", "enum": ["new", "old"]}}]`)
 	update := "paths /api/v1/send/things/{thingId} patch "
 	want(t, raw, update+"parameters", `[{"in": "path", "name": "thingId", "required": true, "description": "Id of the thing",
-		"schema": {"type": "string", "minLength": 1}}]`)
+		"example": "`+api.ExampleID+`", "schema": {"type": "string", "minLength": 1}}]`)
 	want(t, raw, update+"requestBody", `{"required": false, "content": {"application/json": {"schema": {"type": "object",
 		"additionalProperties": false, "properties": {"port": {"type": "integer", "minimum": 1, "description": "Its port"}}}}}}`)
 	want(t, raw, "paths /api/v1/recv/things/{thingId} delete parameters", `[{"in": "path", "name": "thingId", "required": true,
-		"description": "Id of the thing", "schema": {"type": "string", "minLength": 1}}]`)
+		"description": "Id of the thing", "example": "`+api.ExampleID+`", "schema": {"type": "string", "minLength": 1}}]`)
+	want(t, raw, "paths /api/v1/send/things post requestBody content application/json example",
+		`{"name": "reel", "map": {"/a": "/b"}, "password": "a secret of yours"}`)
 	if op := at(t, raw, "paths /api/v1/things/{thingId}/pause post").(map[string]any); op["requestBody"] != nil {
 		t.Error("a command whose parameters are all in the path has a body")
 	}
@@ -254,7 +257,7 @@ func passes(t *testing.T, s *openapi3.Schema, v any, expected bool) {
 func TestOperations(t *testing.T) {
 	raw, doc := document(t, sample())
 	op := doc.Paths.Value("/api/v1/things/{thingId}/pause").Post
-	if op.OperationID != "pause" || op.Tags[0] != "server" || op.Summary != "Pause" || op.Description != "All of it.\n\nFor superusers." {
+	if op.OperationID != "pause" || op.Tags[0] != "Server" || op.Summary != "Pause" || op.Description != "All of it.\n\nFor superusers." {
 		t.Errorf("pause is described as %+v", op)
 	}
 	want(t, raw, "paths /api/v1/hello get security", `[{}, {"basic": []}, {"bearer": []}, {"cookie": []}]`)
@@ -284,8 +287,8 @@ func TestWebhooks(t *testing.T) {
 		}
 	}
 	want(t, raw, "webhooks recv.transferComplete post x-arguments", `["transfer_id", "username"]`)
-	want(t, raw, "webhooks on.{command} post x-arguments", `["command", "status", "message", "result"]`)
-	schema := doc.Webhooks["on.{command}"].Post.RequestBody.Value.Content["application/json"].Schema.Value
+	want(t, raw, "webhooks on.<command> post x-arguments", `["command", "status", "message", "result"]`)
+	schema := doc.Webhooks["on.<command>"].Post.RequestBody.Value.Content["application/json"].Schema.Value
 	payload := map[string]any{"command": map[string]any{"request": "hello", "parameters": map[string]any{}},
 		"status": "success", "message": "Hello.", "result": map[string]any{}}
 	passes(t, schema, payload, true)

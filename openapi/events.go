@@ -2,6 +2,7 @@ package openapi
 
 import (
 	"fmt"
+	"strings"
 
 	"github.com/swaggest/openapi-go/openapi31"
 
@@ -51,9 +52,9 @@ func (b *builder) addCommandEvent(registry *api.Registry) error {
 			"result":  map[string]any{"type": "object", "description": "What the caller got; values of secret fields are \"***\""},
 		},
 	}
-	return b.addWebhook("on.{command}",
+	return b.addWebhook("on.<command>",
 		"With --trigger-on-api: a command was processed, whether it succeeded or not.", names,
-		"`{command}` stands for the full name of the command, as in `on.send.createManifest`. Arguments that are objects are JSON. "+
+		"`<command>` stands for the full name of the command, as in `on.send.createManifest`. Arguments that are objects are JSON. "+
 			"Standard input is the object below.", shape)
 }
 
@@ -62,7 +63,7 @@ func (b *builder) addWebhook(name, summary string, arguments []any, text string,
 	if _, twice := spec.Webhooks[name]; twice {
 		return fmt.Errorf("openapi: event %s is declared twice", name)
 	}
-	op := operation("event."+name, tagEvents, summary, text)
+	op := b.operation("event."+strings.NewReplacer("<", "", ">", "").Replace(name), tagEvents, summary, text)
 	op.WithMapOfAnythingItem("x-arguments", arguments)
 	op.RequestBody = jsonBody(shape, true)
 	op.Security = []map[string][]string{everybody()}

@@ -15,7 +15,7 @@ func (b *builder) addCommand(c *api.Command) error {
 	if err != nil {
 		return err
 	}
-	op := operation(c.Name, c.Group(), c.Summary, commandText(c))
+	op := b.operation(c.Name, chapterOf(c), c.Summary, commandText(c))
 	hasBody, err := addParameters(op, c, params)
 	if err != nil {
 		return err
@@ -31,13 +31,14 @@ func (b *builder) addCommand(c *api.Command) error {
 	if hasBody {
 		r.failBody()
 	}
-	done := success(statusText(c.Status), c.Message, result)
+	done := b.recorded.illustrate(success(statusText(c.Status), c.Message, result), c.Name, c.Status)
 	if c.Status == 201 && c.Location != "" {
 		done.WithHeadersItem("Location", header("Path of what was made", "string"))
 	}
 	r.set(c.Status, done)
 	if c.Status == 201 && c.Varies {
-		r.set(200, success("Nothing was made: there is one already, and this is it.", "", result))
+		r.set(200, b.recorded.illustrate(
+			success("Nothing was made: there is one already, and this is it.", "", result), c.Name, 200))
 	}
 	op.WithResponses(*r.Responses)
 
@@ -51,7 +52,8 @@ func (b *builder) addCommand(c *api.Command) error {
 	return b.spec().AddOperation(c.Method, Prefix+c.Path, *op)
 }
 
-func operation(id, tag, summary, text string) *openapi31.Operation {
+func (b *builder) operation(id, tag, summary, text string) *openapi31.Operation {
+	b.chapters[tag] = true
 	op := (&openapi31.Operation{}).WithID(id).WithTags(tag).WithSummary(summary)
 	if text != "" {
 		op.WithDescription(text)
@@ -93,7 +95,9 @@ func statusText(status int) string {
 func addParameters(op *openapi31.Operation, c *api.Command, params *jsonschema.Schema) (hasBody bool, err error) {
 	body := map[string]any{}
 	var required []any
+	examples := c.ExampleParams()
 	for _, f := range c.Params {
+		example, given := examples[f.Name]
 		schema, ok := params.Properties[f.Name]
 		if !ok {
 			return false, fmt.Errorf("parameter %s has no schema", f.Name)
@@ -104,12 +108,12 @@ func addParameters(op *openapi31.Operation, c *api.Command, params *jsonschema.S
 		}
 		switch {
 		case f.InPath:
-			op.Parameters = append(op.Parameters, parameter(openapi31.ParameterInPath, f, m))
+			op.Parameters = append(op.Parameters, parameter(openapi31.ParameterInPath, f, m, example, given))
 		case c.Method == "GET" || c.Method == "DELETE":
 			if f.Secret || f.Kind == api.KindMap {
 				return false, fmt.Errorf("parameter %s cannot stand in a query; use another method than %s", f.Name, c.Method)
 			}
-			op.Parameters = append(op.Parameters, parameter(openapi31.ParameterInQuery, f, m))
+			op.Parameters = append(op.Parameters, parameter(openapi31.ParameterInQuery, f, m, example, given))
 		default:
 			body[f.Name] = m
 			if f.Required {
@@ -125,6 +129,7 @@ func addParameters(op *openapi31.Operation, c *api.Command, params *jsonschema.S
 		shape["required"] = required
 	}
 	op.RequestBody = jsonBody(shape, required != nil)
+	exampleBody(op.RequestBody, c, body)
 	return true, nil
 }
 
@@ -133,9 +138,12 @@ func jsonBody(shape map[string]any, required bool) *openapi31.RequestBodyOrRefer
 	return &openapi31.RequestBodyOrReference{RequestBody: content}
 }
 
-func parameter(in openapi31.ParameterIn, f api.Field, schema map[string]any) openapi31.ParameterOrReference {
+func parameter(in openapi31.ParameterIn, f api.Field, schema map[string]any, example any, given bool) openapi31.ParameterOrReference {
 	delete(schema, "description") // it is the parameter's own
 	p := &openapi31.Parameter{Name: f.Name, In: in, Schema: schema}
 	p.WithDescription(f.Doc).WithRequired(f.Required || f.InPath)
+	if given {
+		p.WithExample(example)
+	}
 	return openapi31.ParameterOrReference{Parameter: p}
 }

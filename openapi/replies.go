@@ -59,25 +59,25 @@ func (b *builder) addReplies() error {
 	c.WithHeadersItem(requestIDHeader, header("Id of the request, also in the server's log, in events and in triggers", "string"))
 
 	for _, f := range failures {
-		response := failure(f.when, f.code)
+		response := b.failure(f.when, string(f.code))
 		if f.code == api.CodeTooManyRequests {
 			response.WithHeadersItem("Retry-After", header("Seconds to wait before the next try", "integer"))
 		}
 		c.WithResponsesItem(string(f.code), openapi31.ResponseOrReference{Response: response})
 	}
 	c.WithResponsesItem(badContentType, openapi31.ResponseOrReference{
-		Response: failure("The body is not announced as `application/json`.", api.CodeInvalid)})
+		Response: b.failure("The body is not announced as `application/json`.", badContentType)})
 	c.WithResponsesItem(otherFailure, openapi31.ResponseOrReference{
-		Response: failure("Any other failure, in the same shape.", "")})
+		Response: b.failure("Any other failure, in the same shape.", "")})
 	addLogins(c)
 	return nil
 }
 
-func failure(when string, code api.Code) *openapi31.Response {
+// failure is a component; recorded names the reply that illustrates it.
+func (b *builder) failure(when, recorded string) *openapi31.Response {
 	media := openapi31.MediaType{Schema: map[string]any{"$ref": schemas + "Failure"}}
-	if code != "" {
-		var example any = map[string]any{"status": string(code), "message": "what is wrong, and the way out", "result": map[string]any{}}
-		media.Example = &example
+	if reply, ok := b.recorded.Failures[recorded]; ok {
+		media.WithExample(reply)
 	}
 	return (&openapi31.Response{Description: when}).
 		WithContentItem(jsonType, media).WithHeadersItem(requestIDHeader, requestIDRef())

@@ -18,18 +18,25 @@ const schemas = "#/components/schemas/"
 // builder collects one document. Not safe for concurrent use.
 type builder struct {
 	reflector *openapi31.Reflector
+	recorded  recordings
+	chapters  map[string]bool // names of the tags in use
 }
 
-func newBuilder(info Info) *builder {
-	b := &builder{reflector: openapi31.NewReflector()}
+func newBuilder(info Info) (*builder, error) {
+	recorded, err := readRecordings()
+	if err != nil {
+		return nil, err
+	}
+	b := &builder{reflector: openapi31.NewReflector(), recorded: recorded, chapters: map[string]bool{}}
 	b.reflector.InlineDefinition(api.Time(0))
 	spec := b.spec()
-	spec.Info.WithTitle("JetStream control API").WithVersion(info.Version).WithDescription(description)
+	spec.Info.WithTitle("JetStream control API").WithVersion(info.Version).WithDescription(manual)
 	spdx := "Apache-2.0"
 	spec.Info.License = &openapi31.License{Name: "Apache License 2.0", Identifier: &spdx}
-	spec.Tags = tags()
+	here := "The server that this document comes from."
+	spec.Servers = []openapi31.Server{{URL: "/", Description: &here}}
 	spec.Security = logins()
-	return b
+	return b, nil
 }
 
 func (b *builder) spec() *openapi31.Spec { return b.reflector.SpecEns() }

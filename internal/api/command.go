@@ -41,6 +41,9 @@ type Spec struct {
 	Errors []Code
 	// Access says who may call it; the zero value is every logged-in user.
 	Access Access
+	// Example are parameters of a typical call, for the manual and the help.
+	// Secrets are left out, and ids, for which ExampleID stands.
+	Example map[string]any
 }
 
 // Result is what a handler returns instead of its bare value when its message
@@ -102,6 +105,11 @@ func Define[P, R any](spec Spec, fn func(context.Context, P) (R, error)) *Comman
 	if strings.Count(spec.Path, "{") != len(c.pathParams()) {
 		panic(fmt.Sprintf("command %s: path %s names a parameter that %s has not", spec.Name, spec.Path, c.ParamsType))
 	}
+	for name := range c.Example {
+		if f, known := c.Param(name); !known || f.Secret {
+			panic(fmt.Sprintf("command %s: its example names %s, which is no parameter or a secret", spec.Name, name))
+		}
+	}
 	c.run = func(ctx context.Context, params any) (any, error) {
 		r, err := fn(ctx, params.(P))
 		if err != nil {
@@ -130,6 +138,24 @@ func (c *Command) Param(name string) (Field, bool) {
 		}
 	}
 	return Field{}, false
+}
+
+// ExampleID stands for an id in examples.
+const ExampleID = "019ab2f4c6d87e1fa3b40596c7d8e9f0"
+
+// ExampleParams are the parameters of a typical call: those of Spec.Example,
+// and ExampleID for each required id that it does not name. Required secrets
+// are missing; whoever shows the call says how a secret is given there.
+func (c *Command) ExampleParams() map[string]any {
+	params := make(map[string]any, len(c.Params))
+	for _, f := range c.Params {
+		if v, given := c.Example[f.Name]; given {
+			params[f.Name] = v
+		} else if f.Required && strings.HasSuffix(f.Name, "Id") {
+			params[f.Name] = ExampleID
+		}
+	}
+	return params
 }
 
 // BareName is the name without send. or recv.

@@ -1,0 +1,22 @@
+package handlers
+
+import (
+	"strings"
+	"testing"
+)
+
+// TestEveryCommandIsExplained holds what the manual and the help need of each
+// declaration: a reader must be able to imitate the example.
+func TestEveryCommandIsExplained(t *testing.T) {
+	for _, c := range Commands(Deps{}).All() {
+		if c.Summary == "" || strings.HasSuffix(c.Summary, ".") || c.Message == "" {
+			t.Errorf("%s: summary %q and message %q: the first has no period, neither is empty", c.Name, c.Summary, c.Message)
+		}
+		example := c.ExampleParams()
+		for _, f := range c.Params {
+			if _, given := example[f.Name]; f.Required && !f.Secret && !given {
+				t.Errorf("%s: its Spec.Example lacks %s, which is required", c.Name, f.Name)
+			}
+		}
+	}
+}
