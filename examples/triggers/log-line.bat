@@ -16,7 +16,7 @@ rem findstr "^" instead, which some emulators of Windows lack.
 setlocal DisableDelayedExpansion
 chcp 65001 >nul
 >>log.txt echo %JETSTREAM_EVENT_TIME% %JETSTREAM_EVENT% %*
-if errorlevel 1 exit /b 1
+if not exist log.txt exit /b 1
 if "%JETSTREAM_FILE_LIST%"=="" exit /b 0
 for /f "tokens=1,* delims=	" %%a in ('find ":"') do >>log.txt echo   %%a is %%b
 exit /b 0

@@ -1,0 +1,2 @@
+@echo off
+echo JetStream server Launched on port %1 >> log.txt
