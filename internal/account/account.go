@@ -1,6 +1,6 @@
 // Package account keeps who may use the server: users, their password hashes
-// and sandboxes, and the tokens that trigger scripts carry. It decides whether
-// credentials are right and which directory a user's paths mean.
+// and sandboxes, their tokens, and those that trigger scripts carry. It decides
+// whether credentials are right and which directory a user's paths mean.
 //
 // Everything here is safe for concurrent use unless it says otherwise.
 package account
@@ -24,6 +24,8 @@ type User struct {
 
 // Store is what accounts need of the database.
 type Store interface {
+	TokenStore
+
 	// InsertUser fails with conflict when the name exists (without case).
 	InsertUser(ctx context.Context, u User) error
 	// User finds a user by name without regard to case; notFound otherwise.
@@ -33,8 +35,10 @@ type Store interface {
 	// there is no such user (any more).
 	Users(ctx context.Context, after string, limit int) ([]User, error)
 	// UpdateUser changes a user within one transaction; notFound otherwise.
+	// Where there was an enabled superuser, one must be left: else conflict.
 	UpdateUser(ctx context.Context, name string, change func(*User) error) (User, error)
-	// DeleteUser removes a user; notFound otherwise.
+	// DeleteUser removes a user, with what may only be theirs (tokens, kept
+	// answers); notFound otherwise, conflict as by UpdateUser.
 	DeleteUser(ctx context.Context, name string) error
 	// CountUsers counts them.
 	CountUsers(ctx context.Context) (int, error)

@@ -70,7 +70,10 @@ func (b *Sandbox) Resolve(apiPath string, followLast bool) (rel string, err erro
 	if err != nil {
 		return "", err
 	}
-	w := walk{box: b, clean: clean, rest: hops(splitNames(clean), "", "")}
+	if b.prefix != "" && !api.PathWithin(b.prefix, clean) {
+		return "", api.Errorf(api.CodeForbidden, "path %q lies outside %q, which this login is confined to", shown(clean), b.prefix)
+	}
+	w := walk{box: b, clean: clean, rest: hops(splitNames(strings.TrimPrefix(clean, b.prefix)), "", "")}
 	for len(w.rest) > 0 {
 		next := w.rest[0]
 		w.rest = w.rest[1:]
@@ -141,7 +144,7 @@ func (w *walk) step(next hop, followLast bool) (end bool, err error) {
 	case fi.Mode()&fs.ModeSymlink != 0 && (followLast || len(w.rest) > 0):
 		return false, w.follow(at)
 	case !fi.IsDir() && len(w.rest) > 0:
-		return false, api.Errorf(api.CodeInvalid, "path %q: %q is not a directory", shown(w.clean), "/"+at)
+		return false, api.Errorf(api.CodeInvalid, "path %q: %q is not a directory", shown(w.clean), w.box.prefix+"/"+at)
 	}
 	w.done = append(w.done, next.name)
 	return false, nil
@@ -150,13 +153,13 @@ func (w *walk) step(next hop, followLast bool) (end bool, err error) {
 // follow replaces the link at by what it leads to.
 func (w *walk) follow(at string) error {
 	if w.links++; w.links > maxLinks {
-		return api.Errorf(api.CodeInvalid, "path %q goes through more than %d links; %q may lead round in a circle", shown(w.clean), maxLinks, "/"+at)
+		return api.Errorf(api.CodeInvalid, "path %q goes through more than %d links; %q may lead round in a circle", shown(w.clean), maxLinks, w.box.prefix+"/"+at)
 	}
 	target, err := w.box.Root.Readlink(at)
 	if err != nil {
 		return w.diskError(at, err)
 	}
-	link, names := "/"+at, splitNames(filepath.ToSlash(target))
+	link, names := w.box.prefix+"/"+at, splitNames(filepath.ToSlash(target))
 	switch {
 	case filepath.IsAbs(target):
 		inside, ok := w.box.translate(target)
@@ -172,14 +175,17 @@ func (w *walk) follow(at string) error {
 }
 
 func (w *walk) outside(link, target string) error {
+	if w.box.prefix != "" {
+		return api.Errorf(api.CodeForbidden, "path %q: the link %q leads outside %q, which this login is confined to", shown(w.clean), link, w.box.prefix)
+	}
 	return api.Errorf(api.CodeForbidden, "path %q: the link %q leads to %q, outside the sandbox", shown(w.clean), link, target)
 }
 
 func (w *walk) diskError(at string, err error) error {
 	if errors.Is(err, fs.ErrPermission) {
-		return api.Wrap(err, api.CodeForbidden, "path %q: the server may not look at %q", shown(w.clean), "/"+at)
+		return api.Wrap(err, api.CodeForbidden, "path %q: the server may not look at %q", shown(w.clean), w.box.prefix+"/"+at)
 	}
-	return api.Wrap(err, api.CodeInvalid, "path %q: %q cannot be looked at", shown(w.clean), "/"+at)
+	return api.Wrap(err, api.CodeInvalid, "path %q: %q cannot be looked at", shown(w.clean), w.box.prefix+"/"+at)
 }
 
 // translate turns an absolute target of a link into names below the sandbox:

@@ -22,6 +22,7 @@ type Sandbox struct {
 	Dir string
 
 	configured string // as the account or the options name it
+	prefix     string // the API path that Root is, without a / at the end
 	self       os.FileInfo
 	secret     []secretDir
 }
@@ -43,9 +44,59 @@ func (s *Service) SandboxDir(u User) string {
 // Sandbox opens the user's directory. The default one is made when it is not
 // there. The rules of CheckOverlap hold at each call, after following links;
 // whoever keeps a Sandbox for long calls again before each piece of work.
-// Codes: notFound for the user, forbidden, conflict when there is no directory.
-// Close the Sandbox after use.
+// A caller in ctx whose token is confined to a path gets what Confined gives,
+// and nobody else's directory. Codes: notFound for the user, forbidden,
+// conflict when there is no directory. Close the Sandbox after use.
 func (s *Service) Sandbox(ctx context.Context, userName string, use Use) (*Sandbox, error) {
+	caller, _ := api.CallerOf(ctx)
+	within := caller.ConfinedTo()
+	if within != "/" && !strings.EqualFold(caller.User, userName) {
+		return nil, api.Errorf(api.CodeForbidden, "this token is confined to %q and cannot use the files of user %s", within, userName)
+	}
+	return s.Confined(ctx, userName, within, use)
+}
+
+// Confined is Sandbox for work that goes on without its caller: within is the
+// directory, cleaned and as the user's API sees it, that files must lie in. The
+// user's paths stay what they are; one that is outside, also by a link, is
+// forbidden. Codes as Sandbox.
+func (s *Service) Confined(ctx context.Context, userName, within string, use Use) (*Sandbox, error) {
+	box, err := s.whole(ctx, userName, use)
+	if err != nil || within == "/" {
+		return box, err
+	}
+	confined, err := box.confine(within)
+	return confined, errors.Join(err, box.Close())
+}
+
+// confine opens the directory within of b as a sandbox of its own.
+func (b *Sandbox) confine(within string) (*Sandbox, error) {
+	rel, err := b.Resolve(within, true)
+	if err != nil {
+		return nil, err
+	}
+	root, err := b.Root.OpenRoot(rel)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, api.Wrap(err, api.CodeConflict, "the directory %q that this token is confined to does not exist; make it first", shown(within))
+	}
+	if err != nil {
+		return nil, api.Wrap(err, api.CodeConflict, "the directory %q that this token is confined to cannot be opened; is it a directory?", shown(within))
+	}
+	self, err := root.Stat(".")
+	if err == nil && b.Forbidden(self) {
+		err = api.Errorf(api.CodeForbidden, "path %q leads into the server's %s, which nobody may read", shown(within), b.secretName(self))
+	}
+	if err != nil {
+		return nil, errors.Join(err, root.Close())
+	}
+	return &Sandbox{
+		Root: root, Dir: b.Absolute(rel), configured: filepath.Join(b.configured, filepath.FromSlash(rel)),
+		prefix: within, self: self, secret: b.secret,
+	}, nil
+}
+
+// whole opens all of the user's directory.
+func (s *Service) whole(ctx context.Context, userName string, use Use) (*Sandbox, error) {
 	u, err := s.User(ctx, userName)
 	if err != nil {
 		return nil, err

@@ -4,7 +4,6 @@ import (
 	"context"
 	"crypto/sha256"
 	"crypto/subtle"
-	"encoding/base64"
 	"errors"
 	"strings"
 	"sync"
@@ -12,13 +11,16 @@ import (
 	"jetstream/internal/api"
 )
 
-// Grant is what a run token entitles to.
+// Grant is what a token entitles to.
 type Grant struct {
 	// User is the account that it acts as; empty for a launch script's token
 	// that named nobody.
 	User string
-	// Superuser is the user's present right; true where User is empty.
+	// Superuser is the user's present right, if the token lets it through; true
+	// where User is empty.
 	Superuser bool
+	// Scope is what an API token narrows the user's rights to; nil for others.
+	Scope *api.Scope
 	// Depth is the number of trigger runs that led to the script that has it.
 	Depth int
 }
@@ -41,11 +43,10 @@ func newRunTokens() *runTokens { return &runTokens{bySum: map[[sha256.Size]byte]
 // until RevokeRunToken. It acts as user; with launch it has no user. depth is
 // the depth of the run. The form is api.TokenPrefix's.
 func (s *Service) IssueRunToken(user string, launch bool, depth int) string {
-	e := base64.RawURLEncoding
 	if launch {
 		user = ""
 	}
-	token := api.TokenPrefix + e.EncodeToString([]byte(user)) + "." + e.EncodeToString(randomBytes(32))
+	token := newTokenText(user)
 	s.tokens.mu.Lock()
 	defer s.tokens.mu.Unlock()
 	s.tokens.bySum[sha256.Sum256([]byte(token))] = runToken{user, launch, depth}
@@ -59,13 +60,13 @@ func (s *Service) RevokeRunToken(token string) {
 	delete(s.tokens.bySum, sha256.Sum256([]byte(token)))
 }
 
-// ByToken tells what a run token entitles to, with the user's rights of this
-// moment. actAs, if not empty, names the user that a launch token shall act
+// ByToken tells what a run token or an API token entitles to, with the user's
+// rights of this moment. actAs, if not empty, names the user that a launch token shall act
 // as; on a token that has a user it must be that user. Codes: unauthorized.
 func (s *Service) ByToken(ctx context.Context, token, actAs string) (Grant, error) {
 	t, ok := s.tokens.find(token)
 	if !ok {
-		return Grant{}, api.Errorf(api.CodeUnauthorized, "the token is not valid, or the run that it was made for has ended")
+		return s.byAPIToken(ctx, token, actAs)
 	}
 	name := t.user
 	if t.launch {
@@ -77,7 +78,7 @@ func (s *Service) ByToken(ctx context.Context, token, actAs string) (Grant, erro
 		return Grant{}, api.Errorf(api.CodeUnauthorized, "the event of this token was caused by no user; log in with a user and a password")
 	}
 	if actAs != "" && !strings.EqualFold(actAs, name) {
-		return Grant{}, api.Errorf(api.CodeUnauthorized, "the token belongs to user %s and cannot act as %s; log in as %s with a password", name, actAs, actAs)
+		return Grant{}, otherUser(name, actAs)
 	}
 	u, err := s.User(ctx, name)
 	if errors.Is(err, &api.Error{Code: api.CodeNotFound}) {
@@ -90,6 +91,10 @@ func (s *Service) ByToken(ctx context.Context, token, actAs string) (Grant, erro
 		return Grant{}, errDisabled(u.Name)
 	}
 	return Grant{User: u.Name, Superuser: u.Superuser, Depth: t.depth}, nil
+}
+
+func otherUser(name, actAs string) error {
+	return api.Errorf(api.CodeUnauthorized, "the token belongs to user %s and cannot act as %s; log in as %s with a password", name, actAs, actAs)
 }
 
 // find compares sums in constant time: how far a guess agrees cannot be told

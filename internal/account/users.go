@@ -25,6 +25,8 @@ type Change struct {
 	Disabled  *bool
 	// Sandbox is an absolute directory, or empty for the server's default.
 	Sandbox *string
+	// Password ends, when it is changed, what was bound to the former one.
+	Password *string
 }
 
 const (
@@ -129,14 +131,31 @@ func (s *Service) Users(ctx context.Context, after string, limit int) ([]User, e
 	return users, err
 }
 
-// Update changes a user's rights or sandbox. Codes: invalid, notFound.
+// Update changes a user, everything at once or nothing. Codes: invalid,
+// notFound, conflict when no enabled superuser would be left.
 func (s *Service) Update(ctx context.Context, name string, c Change) (User, error) {
 	if c.Sandbox != nil {
 		if err := s.checkSandbox(*c.Sandbox); err != nil {
 			return User{}, err
 		}
 	}
+	hash := ""
+	if c.Password != nil {
+		if err := checkPassword(*c.Password); err != nil {
+			return User{}, err
+		}
+		if _, err := s.User(ctx, name); err != nil { // nobody is worth no hash
+			return User{}, err
+		}
+		var err error
+		if hash, err = s.hasher.hash(ctx, *c.Password); err != nil {
+			return User{}, err
+		}
+	}
 	return s.store.UpdateUser(ctx, name, func(u *User) error {
+		if c.Password != nil {
+			u.Hash = hash
+		}
 		if c.Superuser != nil {
 			u.Superuser = *c.Superuser
 		}
@@ -153,25 +172,13 @@ func (s *Service) Update(ctx context.Context, name string, c Change) (User, erro
 // SetPassword changes a user's password and so ends what was bound to the
 // former one: proofs and page sessions. Codes: invalid, notFound.
 func (s *Service) SetPassword(ctx context.Context, name, password string) error {
-	if err := checkPassword(password); err != nil {
-		return err
-	}
-	if _, err := s.User(ctx, name); err != nil {
-		return err
-	}
-	hash, err := s.hasher.hash(ctx, password)
-	if err != nil {
-		return err
-	}
-	_, err = s.store.UpdateUser(ctx, name, func(u *User) error {
-		u.Hash = hash
-		return nil
-	})
+	_, err := s.Update(ctx, name, Change{Password: &password})
 	return err
 }
 
 // Delete removes a user; files stay. A later user of the same name without a
-// sandbox of their own gets the same directory. Codes: notFound.
+// sandbox of their own gets the same directory. Codes: notFound, conflict when
+// no enabled superuser would be left.
 func (s *Service) Delete(ctx context.Context, name string) error {
 	return s.store.DeleteUser(ctx, name)
 }

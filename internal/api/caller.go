@@ -10,6 +10,9 @@ type Caller struct {
 	User string
 	// Superuser may see and change everybody's objects.
 	Superuser bool
+	// Scope narrows the login of an API token; nil for every other login.
+	// Superuser is false already where it takes that right away.
+	Scope *Scope
 	// RequestID is the X-Request-Id of the call.
 	RequestID string
 	// Depth counts the trigger runs in the chain that led to this call: 0 for

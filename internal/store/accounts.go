@@ -103,9 +103,11 @@ func (a *Accounts) UpdateUser(ctx context.Context, name string, change func(*acc
 			return err
 		}
 		u.Name, u.CreateTime = have.Name, have.CreateTime
-		_, err = t.exec("UPDATE users SET superuser = ?, sandbox = ?, disabled = ?, hash = ? WHERE name = ?",
-			u.Superuser, u.Sandbox, u.Disabled, u.Hash, u.Name)
-		return err
+		return t.keepSuperuser(u.Name, func() error {
+			_, err := t.exec("UPDATE users SET superuser = ?, sandbox = ?, disabled = ?, hash = ? WHERE name = ?",
+				u.Superuser, u.Sandbox, u.Disabled, u.Hash, u.Name)
+			return err
+		})
 	})
 	if err != nil {
 		return account.User{}, err
@@ -116,14 +118,18 @@ func (a *Accounts) UpdateUser(ctx context.Context, name string, change func(*acc
 // DeleteUser implements account.Store.
 func (a *Accounts) DeleteUser(ctx context.Context, name string) error {
 	return a.db.update(ctx, func(t *tx) error {
-		r, err := t.exec("DELETE FROM users WHERE name = ?", name)
-		if err != nil {
+		return t.keepSuperuser(name, func() error {
+			r, err := t.exec("DELETE FROM users WHERE name = ?", name) // their tokens go with them
+			if err != nil {
+				return err
+			}
+			if n, err := r.RowsAffected(); err != nil || n != 1 {
+				return errors.Join(err, noUser(name))
+			}
+			// A later user of that name shall not get the answers of this one.
+			_, err = t.exec("DELETE FROM replays WHERE owner = ?", name)
 			return err
-		}
-		if n, err := r.RowsAffected(); err != nil || n == 1 {
-			return err
-		}
-		return noUser(name)
+		})
 	})
 }
 

@@ -129,6 +129,15 @@ func (t *tx) OpenTransfers(destinationID, manifestID string) ([]string, error) {
 	return collect(rows, func(row scanner) (id string, err error) { return id, row.Scan(&id) })
 }
 
+// OpenTransfersOf implements transfer.Tx.
+func (t *tx) OpenTransfersOf(owner string) ([]string, error) {
+	rows, err := t.query("SELECT transfer_id FROM transfers WHERE processing = 1 AND owner = ? ORDER BY seq", owner)
+	if err != nil {
+		return nil, err
+	}
+	return collect(rows, func(row scanner) (id string, err error) { return id, row.Scan(&id) })
+}
+
 // collect reads all rows and closes them.
 func collect[T any](rows *sql.Rows, scan func(scanner) (T, error)) (list []T, err error) {
 	defer func() { err = errors.Join(err, rows.Close()) }()

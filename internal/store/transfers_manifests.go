@@ -12,11 +12,11 @@ import (
 )
 
 const manifestColumns = `seq, manifest_id, status, total_files, total_size, error_message, create_time, end_time,
-	owner, user_data, file_mappings`
+	owner, user_data, confined, file_mappings`
 
 const selectManifest = "SELECT " + manifestColumns + " FROM manifests"
 
-const insertManifest = "INSERT INTO manifests (" + manifestColumns + ") VALUES (NULL, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+const insertManifest = "INSERT INTO manifests (" + manifestColumns + ") VALUES (NULL, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 
 const updateManifest = `UPDATE manifests SET status = ?, total_files = ?, total_size = ?, error_message = ?,
 	create_time = ?, end_time = ?, owner = ?, user_data = ? WHERE seq = ?`
@@ -40,7 +40,7 @@ func (t *tx) SaveManifest(m *transfer.Manifest) error {
 		return err
 	}
 	all := append([]any{m.ManifestID}, fields...)
-	if m.Seq, err = t.insert(insertManifest, append(all, string(mappings))...); err != nil {
+	if m.Seq, err = t.insert(insertManifest, append(all, m.Confined, string(mappings))...); err != nil {
 		return err
 	}
 	_, err = t.exec("INSERT INTO file_sets (manifest_seq) VALUES (?)", m.Seq)
@@ -58,7 +58,7 @@ func scanWeighedManifest(row scanner, manifestID string) (transfer.Manifest, int
 	var m transfer.Manifest
 	var data, mappings []byte
 	err := row.Scan(&m.Seq, &m.ManifestID, &m.Status, &m.TotalFiles, &m.TotalSize, &m.ErrorMessage, &m.CreateTime,
-		&m.EndTime, &m.Owner, &data, &mappings)
+		&m.EndTime, &m.Owner, &data, &m.Confined, &mappings)
 	if err != nil {
 		return m, 0, noRow(err, "manifest", manifestID)
 	}

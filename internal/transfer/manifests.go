@@ -14,8 +14,11 @@ type NewManifest struct {
 	// names that they get.
 	FileMappings map[string]string
 	UserData     map[string]string
-	RequestID    string
-	Depth        int
+	// Confined is the directory that the sources must lie in, as Manifest has
+	// it; empty is /.
+	Confined  string
+	RequestID string
+	Depth     int
 }
 
 // CreateManifest saves a pending manifest; its sources are walked in the
@@ -29,7 +32,7 @@ func (e *Engine) CreateManifest(ctx context.Context, n NewManifest) (Manifest, e
 	}
 	m := Manifest{
 		ManifestID: api.NewID(), FileMappings: n.FileMappings,
-		Owner: n.Owner, UserData: orEmpty(n.UserData),
+		Owner: n.Owner, UserData: orEmpty(n.UserData), Confined: orElse(n.Confined, "/"),
 	}
 	err := e.o.Store.Update(ctx, func(tx Tx) error {
 		tx.AfterCommit(func() { signal(e.walkWake) })

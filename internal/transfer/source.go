@@ -12,10 +12,22 @@ import (
 // Safe for concurrent use; Close it at the end.
 type Sources struct{ box *account.Sandbox }
 
-// Sources opens the sandbox that the files of a transfer lie in. Codes: those
-// of account.Service.Sandbox.
+// Sources opens the sandbox that the files of a transfer lie in, or what its
+// manifest is confined to. Codes: those of account.Service.Sandbox, and
+// forbidden when the owner was disabled.
 func (e *Engine) Sources(ctx context.Context, t *Transfer) (*Sources, error) {
-	box, err := e.o.Accounts.Sandbox(ctx, t.Owner, account.Read)
+	m, err := e.o.Store.Manifest(ctx, t.ManifestID)
+	if err != nil {
+		return nil, err
+	}
+	owner, err := e.o.Accounts.User(ctx, t.Owner)
+	if err != nil {
+		return nil, err
+	}
+	if owner.Disabled {
+		return nil, ownerDisabled(t.Owner)
+	}
+	box, err := e.o.Accounts.Confined(ctx, t.Owner, m.Confined, account.Read)
 	if err != nil {
 		return nil, err
 	}

@@ -38,6 +38,9 @@ type Tx interface {
 	// OpenTransfers lists the ids of unfinished transfers that use a
 	// destination or a manifest (the other one empty).
 	OpenTransfers(destinationID, manifestID string) ([]string, error)
+	// OpenTransfersOf lists the ids of the unfinished transfers of an owner,
+	// oldest first.
+	OpenTransfersOf(owner string) ([]string, error)
 }
 
 // MaxPageBytes ends a page of manifests early: it is how many bytes of file

@@ -64,6 +64,10 @@ type Manifest struct {
 	EndTime      api.Time          `json:"endTime" doc:"When it was complete or failed, or null"`
 	Owner        string            `json:"owner" doc:"User that made it"`
 	UserData     map[string]string `json:"userData" doc:"Data of the user's own"`
+
+	// Confined is the directory of the owner's sandbox that the sources must
+	// lie in, as account.Service.Confined has it: / for all of it.
+	Confined string `json:"-"`
 }
 
 // ManifestFile is one entry of a manifest: a file, or an empty directory.

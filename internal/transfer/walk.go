@@ -48,7 +48,7 @@ func (e *Engine) walk(ctx context.Context, m Manifest) (files, size int64, err e
 	if err != nil {
 		return 0, 0, notSaved(err)
 	}
-	box, err := e.o.Accounts.Sandbox(ctx, m.Owner, account.Read)
+	box, err := e.o.Accounts.Confined(ctx, m.Owner, m.Confined, account.Read)
 	if err != nil {
 		return 0, 0, err
 	}

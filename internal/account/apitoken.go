@@ -1,0 +1,203 @@
+package account
+
+import (
+	"context"
+	"crypto/sha256"
+	"crypto/subtle"
+	"encoding/base64"
+	"errors"
+	"slices"
+	"strings"
+	"time"
+
+	"jetstream/internal/api"
+)
+
+const (
+	// MaxTokensOfUser bounds the tokens of one user.
+	MaxTokensOfUser = 1000
+	// sweepEvery is how often expired tokens are removed.
+	sweepEvery = time.Hour
+	// sweepBatch is how many of them one transaction removes.
+	sweepBatch = 1000
+)
+
+// APIToken is a token of a user as the API shows it. Whoever has its text acts
+// as the user, with the rights that the user has at that moment, narrowed by
+// the token's scope.
+type APIToken struct {
+	Seq int64 `json:"-"`
+
+	TokenID     string           `json:"tokenId" doc:"Id of the token"`
+	Owner       string           `json:"owner" doc:"User that it acts as"`
+	Description string           `json:"description" doc:"What it is for, in the owner's words"`
+	Permissions []api.Permission `json:"permissions" doc:"What it is good for: read (commands that only look), write (those that change), admin (what superusers may do)"`
+	Path        string           `json:"path" doc:"Directory of the owner's sandbox that its files must lie in; / is all of it"`
+	CreateTime  api.Time         `json:"createTime" doc:"When it was made, in microseconds since the Unix epoch"`
+	ExpiryTime  api.Time         `json:"expiryTime" doc:"When it ends, or null for never"`
+
+	// Hash is the SHA-256 of the token's text.
+	Hash [sha256.Size]byte `json:"-"`
+	// Parent is the id of the token that made it; empty when a person did.
+	Parent string `json:"-"`
+}
+
+// NewAPIToken is what CreateAPIToken makes a token from.
+type NewAPIToken struct {
+	Description string
+	Permissions []api.Permission
+	// Path is as the user's API sees it; empty is /.
+	Path string
+	// Expiry is when it ends; 0 is never.
+	Expiry api.Time
+}
+
+// TokenStore is what API tokens need of the database. A token goes with its
+// owner and with its parent.
+type TokenStore interface {
+	// InsertToken sets Seq. It fails with conflict when the owner has most
+	// tokens already, and with notFound when there is no such owner or parent.
+	InsertToken(ctx context.Context, t *APIToken, most int) error
+	// TokenByHash finds a token and its owner; notFound otherwise.
+	TokenByHash(ctx context.Context, hash [sha256.Size]byte) (APIToken, User, error)
+	// Token finds a token by its id; notFound otherwise.
+	Token(ctx context.Context, tokenID string) (APIToken, error)
+	// Tokens lists the tokens of owner (empty: of everybody) newest first,
+	// limit at most: those with Seq below before, or from the newest when that
+	// is 0.
+	Tokens(ctx context.Context, owner string, before int64, limit int) ([]APIToken, error)
+	// DeleteToken removes a token; notFound otherwise.
+	DeleteToken(ctx context.Context, tokenID string) error
+	// DeleteExpiredTokens removes tokens that ended before now, limit at most;
+	// more tells that some are left.
+	DeleteExpiredTokens(ctx context.Context, now api.Time, limit int) (more bool, err error)
+}
+
+// CreateAPIToken makes a token for the caller. Its text is returned here and
+// never again. A caller who has a token himself gets none that is good for
+// more, in permissions, place or time, and it ends when his is deleted. Codes:
+// invalid, forbidden, conflict when there are too many.
+func (s *Service) CreateAPIToken(ctx context.Context, caller api.Caller, n NewAPIToken) (t APIToken, token string, err error) {
+	owner, err := caller.Owner()
+	if err != nil {
+		return APIToken{}, "", err
+	}
+	t = APIToken{TokenID: api.NewID(), Owner: owner, Description: n.Description, Path: "/", CreateTime: api.TimeOf(s.now()), ExpiryTime: n.Expiry}
+	if n.Path != "" {
+		if t.Path, err = CleanPath(n.Path); err != nil {
+			return APIToken{}, "", fieldError("path", "path", api.ErrorOf(err).Message)
+		}
+	}
+	// In one order, each once.
+	for _, p := range []api.Permission{api.PermissionRead, api.PermissionWrite, api.PermissionAdmin} {
+		if slices.Contains(n.Permissions, p) {
+			t.Permissions = append(t.Permissions, p)
+		}
+	}
+	switch {
+	case len(t.Permissions) == 0:
+		return APIToken{}, "", fieldError("permissions", "min=1", "a token needs at least one of the permissions read, write, admin")
+	case t.ExpiryTime != 0 && t.ExpiryTime <= t.CreateTime:
+		return APIToken{}, "", fieldError("expiryTime", "future", "expiryTime has passed already; it is a time in microseconds since the Unix epoch")
+	}
+	if err := checkNotStronger(caller, t); err != nil {
+		return APIToken{}, "", err
+	}
+	if caller.Scope != nil {
+		t.Parent = caller.Scope.TokenID
+	}
+	token = newTokenText(owner)
+	t.Hash = sha256.Sum256([]byte(token))
+	if err := s.store.InsertToken(ctx, &t, MaxTokensOfUser); err != nil {
+		return APIToken{}, "", err
+	}
+	return t, token, nil
+}
+
+func checkNotStronger(caller api.Caller, t APIToken) error {
+	if slices.Contains(t.Permissions, api.PermissionAdmin) && !caller.Superuser {
+		return api.Errorf(api.CodeForbidden, "only a superuser can make a token with the permission admin")
+	}
+	own := caller.Scope
+	if own == nil {
+		return nil
+	}
+	for _, p := range t.Permissions {
+		if !own.Has(p) {
+			return api.Errorf(api.CodeForbidden, "this token has not the permission %q itself and cannot make one that has it", p)
+		}
+	}
+	if !api.PathWithin(own.Path, t.Path) {
+		return api.Errorf(api.CodeForbidden, "this token is confined to %q and cannot make one for %q; give a path below", own.Path, shown(t.Path))
+	}
+	if own.Expiry != 0 && (t.ExpiryTime == 0 || t.ExpiryTime > own.Expiry) {
+		return api.Errorf(api.CodeForbidden, "this token ends at %d and cannot make one that outlives it; give an earlier expiryTime", own.Expiry)
+	}
+	return nil
+}
+
+// newTokenText makes a text of api.TokenPrefix's form with 256 random bits.
+func newTokenText(user string) string {
+	e := base64.RawURLEncoding
+	return api.TokenPrefix + e.EncodeToString([]byte(user)) + "." + e.EncodeToString(randomBytes(32))
+}
+
+// APITokens lists the tokens of owner (empty: of everybody), newest first,
+// limit at most: those with Seq below before, or from the newest when that is 0.
+func (s *Service) APITokens(ctx context.Context, owner string, before int64, limit int) ([]APIToken, error) {
+	return s.store.Tokens(ctx, owner, before, limit)
+}
+
+// APIToken finds a token. Codes: notFound.
+func (s *Service) APIToken(ctx context.Context, tokenID string) (APIToken, error) {
+	return s.store.Token(ctx, tokenID)
+}
+
+// DeleteAPIToken ends a token and those that were made with it. Codes: notFound.
+func (s *Service) DeleteAPIToken(ctx context.Context, tokenID string) error {
+	return s.store.DeleteToken(ctx, tokenID)
+}
+
+// byAPIToken is ByToken for what is no run token. It is looked up by its
+// SHA-256, of which a guesser controls nothing: the time of the look-up tells
+// nothing about the tokens there are.
+func (s *Service) byAPIToken(ctx context.Context, token, actAs string) (Grant, error) {
+	sum := sha256.Sum256([]byte(token))
+	t, u, err := s.store.TokenByHash(ctx, sum)
+	if errors.Is(err, &api.Error{Code: api.CodeNotFound}) || err == nil && subtle.ConstantTimeCompare(t.Hash[:], sum[:]) != 1 {
+		return Grant{}, api.Errorf(api.CodeUnauthorized, "the token is not valid: it was deleted, or the trigger run that it was made for has ended")
+	}
+	switch {
+	case err != nil:
+		return Grant{}, err
+	case t.ExpiryTime != 0 && t.ExpiryTime <= api.TimeOf(s.now()):
+		return Grant{}, api.Errorf(api.CodeUnauthorized, "the token has expired; make a new one with createAPIToken")
+	case actAs != "" && !strings.EqualFold(actAs, u.Name):
+		return Grant{}, otherUser(u.Name, actAs)
+	case u.Disabled:
+		return Grant{}, errDisabled(u.Name)
+	}
+	scope := &api.Scope{TokenID: t.TokenID, Permissions: t.Permissions, Path: t.Path, Expiry: t.ExpiryTime}
+	return Grant{User: u.Name, Superuser: u.Superuser && scope.Has(api.PermissionAdmin), Scope: scope}, nil
+}
+
+// Serve removes expired tokens, now and every hour, until ctx ends. It returns
+// nil; a failure is logged and tried again an hour later.
+func (s *Service) Serve(ctx context.Context) error {
+	ticker := time.NewTicker(sweepEvery)
+	defer ticker.Stop()
+	for {
+		for more := true; more && ctx.Err() == nil; {
+			var err error
+			if more, err = s.store.DeleteExpiredTokens(ctx, api.TimeOf(s.now()), sweepBatch); err != nil && ctx.Err() == nil {
+				s.log.WarnContext(ctx, "expired tokens could not be removed; they are not valid all the same", "error", err)
+				break
+			}
+		}
+		select {
+		case <-ticker.C:
+		case <-ctx.Done():
+			return nil
+		}
+	}
+}

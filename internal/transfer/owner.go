@@ -1,0 +1,52 @@
+package transfer
+
+import (
+	"context"
+
+	"jetstream/internal/api"
+)
+
+// OpenTransfersOf lists the ids of the owner's transfers that have not ended,
+// oldest first.
+func (e *Engine) OpenTransfersOf(ctx context.Context, owner string) (ids []string, err error) {
+	err = e.o.Store.Update(ctx, func(tx Tx) error {
+		ids, err = tx.OpenTransfersOf(owner)
+		return err
+	})
+	return ids, err
+}
+
+// CancelTransfersOf cancels the owner's transfers that have not ended; their
+// receivers are told in the background.
+func (e *Engine) CancelTransfersOf(ctx context.Context, owner string) error {
+	return e.endTransfersOf(ctx, owner, cancel)
+}
+
+// DisableTransfersOf ends the owner's transfers that have not ended with an
+// error: the owner was disabled. One that this misses, because the server ends
+// before it, ends at its next attempt.
+func (e *Engine) DisableTransfersOf(ctx context.Context, owner string) error {
+	return e.endTransfersOf(ctx, owner, func(t *Transfer) error {
+		t.Status, t.TellPeer, t.ErrorMessage = StatusError, true, ownerDisabled(owner).Message
+		return nil
+	})
+}
+
+func (e *Engine) endTransfersOf(ctx context.Context, owner string, end func(*Transfer) error) error {
+	return e.o.Store.Update(ctx, func(tx Tx) error {
+		open, err := tx.OpenTransfersOf(owner)
+		if err != nil {
+			return err
+		}
+		for _, id := range open {
+			if _, err := e.change(tx, id, end); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
+func ownerDisabled(owner string) *api.Error {
+	return api.Errorf(api.CodeForbidden, "user %s, whose files these are, was disabled", owner)
+}
