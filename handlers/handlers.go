@@ -29,6 +29,7 @@ func Commands(d Deps) *api.Registry {
 		serverCommands(d),
 		userCommands(d),
 		triggerCommands(d),
+		triggerQueueCommands(d),
 		destinationCommands(d),
 		manifestCommands(d),
 		transferCommands(d),

@@ -67,3 +67,6 @@ type Event struct {
 	Parameters json.RawMessage
 	Cause      Cause
 }
+
+// UserKey is the Key of what a user did by API commands.
+func UserKey(name string) string { return "user:" + name }

@@ -4,27 +4,27 @@ import "encoding/json"
 
 // LaunchParams are the arguments of launch.
 type LaunchParams struct {
-	Port string `json:"port" doc:"Control port of the server"`
+	Port string `json:"port" doc:"Control port of the server" sample:"8886"`
 }
 
 // DestinationParams are the arguments of the destination events.
 type DestinationParams struct {
-	Destination string `json:"destination" doc:"Address and port of the destination, as ip:port"`
-	Sender      string `json:"sender" doc:"Address and port of this server's side, as ip:port"`
+	Destination string `json:"destination" doc:"Address and port of the destination, as ip:port" sample:"192.0.2.10:8887"`
+	Sender      string `json:"sender" doc:"Address and port of this server's side, as ip:port" sample:"192.0.2.20:8887"`
 }
 
 // TransferParams are the arguments of the transfer events.
 type TransferParams struct {
-	TransferID string `json:"transfer_id" doc:"Id of the transfer, the same at both ends"`
-	Username   string `json:"username" doc:"User that authorized the transfer at the receiver"`
+	TransferID string `json:"transfer_id" doc:"Id of the transfer, the same at both ends" sample:"00000000000070008000000000000001"`
+	Username   string `json:"username" doc:"User that authorized the transfer at the receiver" sample:"bob"`
 }
 
 // CommandParams are the arguments of on.<command>.
 type CommandParams struct {
-	Command json.RawMessage `json:"command" doc:"The command as submitted: request and parameters, secrets masked"`
-	Status  string          `json:"status" doc:"success or the error code"`
-	Message string          `json:"message" doc:"What the caller was told"`
-	Result  json.RawMessage `json:"result" doc:"The result that the caller got, secrets masked"`
+	Command json.RawMessage `json:"command" doc:"The command as submitted: request and parameters, secrets masked" sample:"{\"request\":\"\",\"parameters\":{}}"`
+	Status  string          `json:"status" doc:"success or the error code" sample:"success"`
+	Message string          `json:"message" doc:"What the caller was told" sample:"A sample, made by emitTrigger."`
+	Result  json.RawMessage `json:"result" doc:"The result that the caller got, secrets masked" sample:"{}"`
 }
 
 // commandPrefix begins the names of API command events.

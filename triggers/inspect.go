@@ -23,11 +23,11 @@ const (
 
 // Finding is something that the operator should know of the trigger directory.
 type Finding struct {
-	Level Level `json:"level"`
+	Level Level `json:"level" doc:"error: will not work; warning: ought to be changed; note: worth knowing" validate:"oneof=error warning note"`
 	// File is the file's name in the directory; empty: the directory itself.
-	File string `json:"file"`
+	File string `json:"file" doc:"Name of the file in the trigger directory, empty for the directory itself"`
 	// Message names the fault and the way out; it stands without File.
-	Message string `json:"message"`
+	Message string `json:"message" doc:"The fault and the way out"`
 }
 
 // CheckDir examines a trigger directory at the server's start. The error, if

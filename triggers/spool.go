@@ -113,6 +113,9 @@ func (e *Engine) spoolList(ctx context.Context, subject, tsv, jsonl string) (err
 		return err
 	}
 	defer func() { err = errors.Join(err, j.close()) }()
+	if subject == "" { // an emitted sample: no transfer, no files
+		return ctx.Err()
+	}
 	for f, err := range e.o.Files.List(ctx, subject) {
 		if err != nil {
 			return err

@@ -62,7 +62,7 @@ func (s *server) emitCommand(registry *api.Registry) middleware.Observer {
 		e, err := kinds[r.Command.Name].Event(triggers.CommandParams{
 			Command: r.Request(), Status: string(r.Status), Message: r.Message, Result: r.Result,
 		}, triggers.Cause{
-			User: r.Caller.User, RequestID: r.Caller.RequestID, Key: "user:" + r.Caller.User, Depth: r.Caller.Depth,
+			User: r.Caller.User, RequestID: r.Caller.RequestID, Key: triggers.UserKey(r.Caller.User), Depth: r.Caller.Depth,
 		})
 		if err != nil {
 			s.log.ErrorContext(ctx, "an event could not be written and is lost", "command", r.Command.Name, "requestId", r.Caller.RequestID, "error", err)
@@ -75,11 +75,8 @@ func (s *server) emitCommand(registry *api.Registry) middleware.Observer {
 // eventNames lists what a script may be called.
 func eventNames() []string {
 	var names []string
-	for _, d := range triggers.Definitions() {
+	for _, d := range handlers.Events() {
 		names = append(names, d.Name)
-	}
-	for _, name := range handlers.Commands(handlers.Deps{}).Names() {
-		names = append(names, triggers.Command(name).Name)
 	}
 	return names
 }
