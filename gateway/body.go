@@ -6,6 +6,7 @@ import (
 	"io"
 	"mime"
 	"net/http"
+	"os"
 	"time"
 
 	"jetstream/internal/api"
@@ -34,13 +35,16 @@ func readObject(w http.ResponseWriter, r *http.Request) (map[string]json.RawMess
 	rc := http.NewResponseController(w)
 	_ = rc.SetReadDeadline(time.Now().Add(bodyTimeout))
 	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody))
-	_ = rc.SetReadDeadline(time.Time{})
 	if err != nil {
 		if _, over := errors.AsType[*http.MaxBytesError](err); over {
 			return nil, api.Errorf(api.CodeTooLarge, "the body is larger than %d MiB", maxBody>>20)
 		}
+		if errors.Is(err, os.ErrDeadlineExceeded) {
+			return nil, api.Wrap(err, api.CodeInvalid, "the body did not come within %s; send it again, faster", bodyTimeout)
+		}
 		return nil, api.Wrap(err, api.CodeInvalid, "the body was cut off before its end; send it again whole")
 	}
+	_ = rc.SetReadDeadline(time.Time{}) // stays after an error: net/http reads the rest before the answer goes out
 	members, err := parseObject(body)
 	if err != nil {
 		return nil, err

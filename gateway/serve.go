@@ -27,7 +27,7 @@ func (g *Gateway) Serve(ctx context.Context, ln net.Listener) error {
 	base, interrupt := context.WithCancel(context.WithoutCancel(ctx))
 	defer interrupt()
 	srv := &http.Server{
-		Handler:           g,
+		Handler:           impatient(g),
 		ReadHeaderTimeout: readHeaderTimeout,
 		IdleTimeout:       idleTimeout,
 		MaxHeaderBytes:    64 << 10,
