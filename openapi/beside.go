@@ -117,6 +117,7 @@ func (b *builder) addHealth() error {
 	r := newResponses()
 	r.set(200, plain("It is.", "ok\n"))
 	r.set(503, plain("It is not; the log says why.", "out of order\n"))
+	r.fail(api.CodeForbidden)
 	op.WithResponses(*r.Responses)
 	op.Security = []map[string][]string{everybody()}
 	return b.spec().AddOperation("GET", "/healthz", *op)
@@ -127,6 +128,7 @@ func (b *builder) addSelf() error {
 	r := newResponses()
 	r.set(200, (&openapi31.Response{Description: "The OpenAPI 3.1 document."}).WithHeadersItem(requestIDHeader, requestIDRef()).
 		WithContentItem(jsonType, openapi31.MediaType{Schema: map[string]any{"type": "object"}}))
+	r.fail(api.CodeForbidden)
 	op.WithResponses(*r.Responses)
 	op.Security = []map[string][]string{everybody()}
 	return b.spec().AddOperation("GET", "/openapi.json", *op)

@@ -16,4 +16,9 @@ func TestEveryRealCommandIsDescribed(t *testing.T) {
 			t.Errorf("%s is not described at %s %s", c.Name, c.Method, c.Path)
 		}
 	}
+	for name, response := range doc.Components.Responses {
+		if name != "failure" && response.Value.Content["application/json"].Example == nil {
+			t.Errorf("no example of %s was recorded; run `make generate`", name)
+		}
+	}
 }

@@ -68,14 +68,13 @@ var fixtures = map[string]fixture{
 	"createUser": {user: "root", varies: []string{"name"}, params: func(_ *pair, door int) map[string]any {
 		return map[string]any{"name": fmt.Sprintf("user%d", door), "password": "a secret of some length"}
 	}},
-	"getUsers":       {user: "root", params: none},
-	"getTriggerRuns": {user: "root", params: func(*pair, int) map[string]any { return map[string]any{"event": "send.destinationCreated"} }},
-	"getTriggerRun": {user: "root", params: func(p *pair, _ int) map[string]any {
-		p.destination()
-		runs := p.from.callAs("root", "getTriggerRuns", map[string]any{"event": "send.destinationCreated"})["runs"].([]any)
-		return map[string]any{"runId": runs[0].(map[string]any)["runId"]}
+	"getUsers": {user: "root", params: none},
+	"getTriggerRuns": {user: "root", params: func(p *pair, _ int) map[string]any {
+		p.endedRun()
+		return map[string]any{"event": "send.destinationCreated", "limit": 1}
 	}},
-	"getTriggers": {user: "root", params: none, varies: []string{"queue", "runs", "lastRun"}},
+	"getTriggerRun": {user: "root", params: func(p *pair, _ int) map[string]any { return map[string]any{"runId": p.endedRun()} }},
+	"getTriggers":   {user: "root", params: none, varies: []string{"queue", "runs", "lastRun"}},
 	"emitTrigger": {user: "root", params: func(p *pair, _ int) map[string]any {
 		return map[string]any{"event": p.scripted()}
 	}},
@@ -101,7 +100,10 @@ var fixtures = map[string]fixture{
 	"send.createManifest": {params: func(*pair, int) map[string]any {
 		return map[string]any{"fileMappings": map[string]any{"/reel": "/reel"}}
 	}},
-	"send.getManifests":     {params: func(*pair, int) map[string]any { return map[string]any{"limit": 1, "status": "complete"} }},
+	"send.getManifests": {params: func(p *pair, _ int) map[string]any {
+		p.manifest()
+		return map[string]any{"limit": 1, "status": "complete"}
+	}},
 	"send.getManifest":      {params: func(p *pair, _ int) map[string]any { return map[string]any{"manifestId": p.manifest()} }},
 	"send.waitForManifest":  {params: func(p *pair, _ int) map[string]any { return map[string]any{"manifestId": p.manifest()} }},
 	"send.getManifestFiles": {params: func(p *pair, _ int) map[string]any { return map[string]any{"manifestId": p.manifest()} }},
