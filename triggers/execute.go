@@ -50,7 +50,7 @@ func (e *Engine) execute(hard context.Context, c *current) {
 // says why it could not be started.
 func (x *execution) begin() (err error) {
 	path := scriptPath(x.e.o.Dir, x.r.Event)
-	if err := checkScript(path); err != nil {
+	if err := checkScript(path, os.Geteuid()); err != nil {
 		return err
 	}
 	args, err := arguments(x.r.Parameters)

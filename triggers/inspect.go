@@ -47,6 +47,11 @@ func CheckDir(dir string, events []string, path string) ([]Finding, error) {
 
 // Inspect examines a trigger directory and changes nothing; see CheckDir.
 func Inspect(dir string, events []string, path string) []Finding {
+	return InspectFor(os.Geteuid(), dir, events, path)
+}
+
+// InspectFor is Inspect for a server that runs as the user uid.
+func InspectFor(uid int, dir string, events []string, path string) []Finding {
 	whole := func(level Level, message string) []Finding { return []Finding{{Level: level, Message: message}} }
 	fi, err := os.Stat(dir)
 	switch {
@@ -58,7 +63,7 @@ func Inspect(dir string, events []string, path string) []Finding {
 		return whole(LevelError, dir+" is no directory; --trigger-dir names the directory that holds the scripts")
 	}
 	var findings []Finding
-	if fault, warning := ownership(fi); warning {
+	if fault, warning := ownership(fi, uid); warning {
 		findings = whole(LevelWarning, "trigger directory "+dir+" "+fault)
 	} else if fault != "" {
 		return whole(LevelError, "trigger directory "+dir+" "+fault+": who may write there decides what this server runs")
@@ -67,7 +72,7 @@ func Inspect(dir string, events []string, path string) []Finding {
 	if err != nil {
 		return whole(LevelError, "trigger directory "+dir+" cannot be listed ("+err.Error()+"); let the server's user read it")
 	}
-	i := inspection{dir: dir, events: events, path: path, findings: findings}
+	i := inspection{dir: dir, uid: uid, events: events, path: path, findings: findings}
 	for _, entry := range entries {
 		i.file(entry)
 	}
@@ -77,6 +82,7 @@ func Inspect(dir string, events []string, path string) []Finding {
 // inspection is one look at a directory.
 type inspection struct {
 	dir, path string
+	uid       int
 	events    []string
 	findings  []Finding
 }
@@ -105,11 +111,11 @@ func (i *inspection) file(entry fs.DirEntry) {
 		i.stranger(name, err == nil && fi.Mode().IsRegular() && !onWindows && executable(fi))
 		return
 	}
-	if err := checkScript(full); err != nil {
+	if err := checkScript(full, i.uid); err != nil {
 		i.add(LevelError, name, err.Error())
 		return
 	}
-	if fault, warning := ownership(fi); warning {
+	if fault, warning := ownership(fi, i.uid); warning {
 		i.add(LevelWarning, name, full+" "+fault)
 	}
 	if !onWindows {
@@ -129,6 +135,8 @@ func (i *inspection) stranger(name string, runs bool) {
 			near += extensions()[0]
 		}
 		i.add(LevelError, name, name+" is no event; did you mean "+near+"?")
+	case runs && looksLikeEvent(name):
+		i.add(LevelError, name, name+" is no event, so nothing runs it; `jetstream trigger list --all` names the events")
 	case runs:
 		i.add(LevelNote, name, name+" is executable but no event has its name; nothing runs it")
 	}
@@ -185,6 +193,16 @@ func inPath(program, path string) bool {
 	}
 	for _, dir := range filepath.SplitList(path) {
 		if _, err := exec.LookPath(filepath.Join(dir, program)); err == nil && dir != "" {
+			return true
+		}
+	}
+	return false
+}
+
+// looksLikeEvent tells whether a file seems to be meant for an event.
+func looksLikeEvent(name string) bool {
+	for _, prefix := range []string{commandPrefix, "send.", "recv."} {
+		if strings.HasPrefix(name, prefix) {
 			return true
 		}
 	}

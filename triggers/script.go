@@ -48,8 +48,9 @@ func scriptPath(dir, event string) string {
 	return path
 }
 
-// checkScript says why the file must not or cannot be run; nil when it may.
-func checkScript(path string) error {
+// checkScript says why the file must not or cannot be run by the user uid; nil
+// when it may.
+func checkScript(path string, uid int) error {
 	fi, err := os.Stat(path)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
@@ -66,7 +67,7 @@ func checkScript(path string) error {
 	case !executable(fi):
 		return fmt.Errorf("%s %s", path, makeExecutable)
 	}
-	if fault, warning := ownership(fi); fault != "" && !warning {
+	if fault, warning := ownership(fi, uid); fault != "" && !warning {
 		return fmt.Errorf("%s is not run: it %s", path, fault)
 	}
 	return nil

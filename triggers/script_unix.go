@@ -4,7 +4,6 @@ package triggers
 
 import (
 	"io/fs"
-	"os"
 	"syscall"
 )
 
@@ -13,11 +12,11 @@ const onWindows = false
 // extensions are what may follow an event's name in its script's.
 func extensions() []string { return []string{""} }
 
-// fault says why nothing that belongs to somebody else or that others may
-// write is run; "" when the file or directory is fine. warning tells that it
-// is only worth a word.
-func ownership(fi fs.FileInfo) (fault string, warning bool) {
-	if st, ok := fi.Sys().(*syscall.Stat_t); ok && st.Uid != 0 && int(st.Uid) != os.Geteuid() {
+// ownership says why nothing that belongs to somebody else than the user uid
+// or root, or that others may write, is run; "" when the file or directory is
+// fine. warning tells that it is only worth a word.
+func ownership(fi fs.FileInfo, uid int) (fault string, warning bool) {
+	if st, ok := fi.Sys().(*syscall.Stat_t); ok && st.Uid != 0 && int(st.Uid) != uid {
 		return "belongs to another user (uid " + itoa(int(st.Uid)) + "); chown it to the server's user or root", false
 	}
 	switch mode := fi.Mode().Perm(); {

@@ -9,7 +9,7 @@ const onWindows = true
 func extensions() []string { return []string{".bat", ".cmd", ".exe"} }
 
 // ownership leaves rights to the directory's access control list.
-func ownership(fs.FileInfo) (fault string, warning bool) { return "", false }
+func ownership(fs.FileInfo, int) (fault string, warning bool) { return "", false }
 
 func executable(fs.FileInfo) bool { return true }
 

@@ -44,6 +44,7 @@ type cli struct {
 	API     apiCmd     `cmd:"" name:"api" passthrough:"" help:"Carry out one command of the control API."`
 	Send    sendCmd    `cmd:"" help:"Send files and directories to another site and watch them arrive."`
 	User    userCmd    `cmd:"" help:"Make, list, change and remove users of a server on this machine."`
+	Trigger triggerCmd `cmd:"" help:"See what the trigger scripts did, and steer them."`
 	Demo    demoCmd    `cmd:"" help:"Show the whole on this machine: two servers, scripts, a transfer."`
 	Version versionCmd `cmd:"" help:"Show the version of this program."`
 }

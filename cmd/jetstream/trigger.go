@@ -1,0 +1,243 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"os"
+	"slices"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"jetstream/handlers"
+	"jetstream/internal/api"
+	"jetstream/internal/client"
+	"jetstream/triggers"
+)
+
+// triggerCmd is jetstream trigger: what the scripts did, and steering them.
+type triggerCmd struct {
+	List   triggerListCmd   `cmd:"" help:"List the scripts, what is wrong with them, and the state of the queue."`
+	Check  triggerCheckCmd  `cmd:"" help:"Examine a trigger directory; needs no server."`
+	Emit   triggerEmitCmd   `cmd:"" help:"Queue the script of an event, with sample or given parameters."`
+	Runs   triggerRunsCmd   `cmd:"" help:"List the latest runs."`
+	Show   triggerShowCmd   `cmd:"" help:"Show one run: how it ended, why it failed, what it wrote."`
+	Retry  triggerRetryCmd  `cmd:"" help:"Queue another attempt at the event of a run that has ended."`
+	Cancel triggerCancelCmd `cmd:"" help:"Cancel a run that waits or runs."`
+	Pause  triggerPauseCmd  `cmd:"" help:"Start no further script until resume; events are queued as ever."`
+	Resume triggerResumeCmd `cmd:"" help:"Let the queue go on after a pause."`
+}
+
+// triggerServer is what every command has that asks the server.
+type triggerServer struct {
+	loginFlags `group:"Login:"`
+	JSON       bool `name:"json" help:"Print the server's answer as JSON."`
+}
+
+// ask carries out a command of the API; with --json it prints the answer and
+// done is true.
+func ask[T any](ctx context.Context, p *program, s *triggerServer, command string, params map[string]any) (result T, done bool, err error) {
+	conn, _, err := s.connect(ctx, p)
+	if err != nil {
+		return result, true, err
+	}
+	defer conn.Close()
+	reply, err := conn.Call(ctx, command, params)
+	if err != nil {
+		return result, true, err
+	}
+	if s.JSON {
+		return result, true, p.printJSON(reply.Result)
+	}
+	result, err = client.As[T](reply, nil)
+	return result, err != nil, err
+}
+
+type triggerEmitCmd struct {
+	triggerServer
+	Event      string   `arg:"" help:"Name of the event."`
+	Parameters string   `arg:"" optional:"" help:"Parameters as one JSON object, or @FILE, or @- for standard input."`
+	Param      []string `name:"param" sep:"none" placeholder:"NAME=VALUE" help:"One parameter; repeatable. What is not given has a sample value."`
+}
+
+// Run queues the event.
+func (c *triggerEmitCmd) Run(ctx context.Context, p *program) error {
+	parameters, err := c.parameters(p)
+	if err != nil {
+		return err
+	}
+	params := map[string]any{"event": c.Event}
+	if len(parameters) > 0 {
+		params["parameters"] = parameters
+	}
+	run, done, err := ask[triggers.Run](ctx, p, &c.triggerServer, "emitTrigger", params)
+	if done {
+		return err
+	}
+	_, err = fmt.Fprintf(p.Stdout, "%s is queued as run %s\n", run.Event, run.RunID)
+	return err
+}
+
+// maxParameters bounds what is read of a file of parameters, in bytes.
+const maxParameters = 16 << 20
+
+func (c *triggerEmitCmd) parameters(p *program) (map[string]any, error) {
+	parameters := map[string]any{}
+	text := c.Parameters
+	if file, ok := strings.CutPrefix(text, "@"); ok {
+		var r io.Reader = p.Stdin
+		if file != "-" {
+			f, err := os.Open(file)
+			if err != nil {
+				return nil, usagef("the parameters cannot be read: %v", err)
+			}
+			defer func() { _ = f.Close() }()
+			r = f
+		}
+		b, err := io.ReadAll(io.LimitReader(r, maxParameters))
+		if err != nil {
+			return nil, usagef("the parameters cannot be read: %v", err)
+		}
+		text = string(b)
+	}
+	if c.Parameters != "" {
+		if err := json.Unmarshal([]byte(text), &parameters); err != nil || parameters == nil {
+			return nil, usagef(`the parameters must be one JSON object, such as '{"port": "8886"}'`)
+		}
+	}
+	for _, pair := range c.Param {
+		name, value, ok := strings.Cut(pair, "=")
+		if !ok || name == "" {
+			return nil, usagef("--param %q must be NAME=VALUE", pair)
+		}
+		if parameters[name] = value; isObjectParameter(c.Event, name) {
+			var object map[string]any
+			if err := json.Unmarshal([]byte(value), &object); err != nil || object == nil {
+				return nil, usagef("--param %s must be a JSON object", name)
+			}
+			parameters[name] = object
+		}
+	}
+	return parameters, nil
+}
+
+// isObjectParameter tells whether a parameter of an event is no text.
+func isObjectParameter(event, name string) bool {
+	for _, d := range handlers.Events() {
+		if d.Name == event {
+			return slices.ContainsFunc(d.Params, func(f api.Field) bool { return f.Name == name && f.Kind == api.KindMap })
+		}
+	}
+	return false
+}
+
+type triggerRetryCmd struct {
+	triggerServer
+	ID string `arg:"" name:"run" help:"Id of the run."`
+}
+
+// Run queues another attempt.
+func (c *triggerRetryCmd) Run(ctx context.Context, p *program) error {
+	run, done, err := ask[triggers.Run](ctx, p, &c.triggerServer, "retryTriggerRun", map[string]any{"runId": c.ID})
+	if done {
+		return err
+	}
+	_, err = fmt.Fprintf(p.Stdout, "attempt %d at %s is queued as run %s\n", run.Attempt, run.Event, run.RunID)
+	return err
+}
+
+type triggerCancelCmd struct {
+	triggerServer
+	ID string `arg:"" name:"run" help:"Id of the run."`
+}
+
+// Run cancels.
+func (c *triggerCancelCmd) Run(ctx context.Context, p *program) error {
+	run, done, err := ask[triggers.Run](ctx, p, &c.triggerServer, "cancelTriggerRun", map[string]any{"runId": c.ID})
+	if done {
+		return err
+	}
+	text := "run %s is cancelled\n"
+	if run.Status == triggers.StatusRunning {
+		text = "the script of run %s is being ended\n"
+	}
+	_, err = fmt.Fprintf(p.Stdout, text, run.RunID)
+	return err
+}
+
+type triggerPauseCmd struct{ triggerServer }
+
+// Run pauses the queue.
+func (c *triggerPauseCmd) Run(ctx context.Context, p *program) error {
+	return c.setPaused(ctx, p, "pauseTriggers")
+}
+
+type triggerResumeCmd struct{ triggerServer }
+
+// Run ends the pause.
+func (c *triggerResumeCmd) Run(ctx context.Context, p *program) error {
+	return c.setPaused(ctx, p, "resumeTriggers")
+}
+
+func (s *triggerServer) setPaused(ctx context.Context, p *program, command string) error {
+	state, done, err := ask[triggers.QueueState](ctx, p, s, command, nil)
+	if done {
+		return err
+	}
+	return printQueue(p.Stdout, state)
+}
+
+// printQueue says in a few lines how the queue stands.
+func printQueue(w io.Writer, q triggers.QueueState) error {
+	var b strings.Builder
+	state := "open"
+	if q.Paused {
+		state = "paused (jetstream trigger resume lets it go on)"
+	}
+	fmt.Fprintf(&b, "queue: %s, order %s, %d waiting", state, q.Order, q.Waiting)
+	if q.Waiting > 0 {
+		fmt.Fprintf(&b, ", the oldest for %s", (time.Duration(q.OldestWaitingMillis) * time.Millisecond).Round(time.Second))
+	}
+	if n := q.DroppedFull + q.DroppedLoop + q.DroppedUnsaved; n > 0 {
+		fmt.Fprintf(&b, ", %d dropped (%d by the bound, %d by a loop, %d not saved)", n, q.DroppedFull, q.DroppedLoop, q.DroppedUnsaved)
+	}
+	b.WriteString("\n")
+	for _, r := range q.Running {
+		fmt.Fprintf(&b, "running: %s, run %s, process %d, since %s\n", r.Event, r.RunID, r.PID, clock(r.Since))
+	}
+	for _, fault := range q.Faults {
+		b.WriteString("fault: " + fault + "\n")
+	}
+	_, err := io.WriteString(w, printableLines(b.String()))
+	return err
+}
+
+// clock is a time as people in a terminal read it.
+func clock(t api.Time) string {
+	if t == 0 {
+		return "-"
+	}
+	return t.Std().Local().Format("2006-01-02 15:04:05")
+}
+
+// printableLines is printable for text of several lines: they and tabs stay.
+func printableLines(text string) string {
+	var b strings.Builder
+	for line := range strings.Lines(text) {
+		body, ended := strings.CutSuffix(line, "\n")
+		for i, part := range strings.Split(body, "\t") {
+			if i > 0 {
+				b.WriteByte('\t')
+			}
+			b.WriteString(printable(part))
+		}
+		if ended {
+			b.WriteByte('\n')
+		}
+	}
+	return b.String()
+}
+
+func newTable(w io.Writer) *tabwriter.Writer { return tabwriter.NewWriter(w, 0, 8, 2, ' ', 0) }

@@ -1,0 +1,158 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"jetstream/internal/account"
+	"jetstream/internal/api"
+	"jetstream/internal/store"
+	"jetstream/triggers"
+)
+
+// triggerCheckCmd is the doctor: it looks at a directory as the server does at
+// its start, and at the sandboxes that must stay away from it.
+type triggerCheckCmd struct {
+	Dir                string `arg:"" optional:"" type:"path" help:"Trigger directory; else JETSTREAM_SERVER_TRIGGER_DIR."`
+	PersistentStateDir string `name:"persistent-state-dir" type:"path" placeholder:"DIR" from:"JETSTREAM_SERVER_PERSISTENT_STATE_DIR" help:"State directory of the server, whose users' sandboxes are looked at (${default_state_dir})."`
+	SandboxDir         string `name:"sandbox-dir" type:"path" placeholder:"DIR" from:"JETSTREAM_SERVER_SANDBOX_DIR" help:"The server's --sandbox-dir."`
+	JSON               bool   `name:"json" help:"Print the findings as JSON."`
+}
+
+// Help says what the exit status means.
+func (c *triggerCheckCmd) Help() string {
+	return "Exit status 1 means that something is wrong; warnings and notes leave it 0."
+}
+
+// Run examines and reports.
+func (c *triggerCheckCmd) Run(ctx context.Context, p *program) error {
+	dir := c.Dir
+	if dir == "" {
+		dir = p.Getenv(serverVariables + "TRIGGER_DIR")
+	}
+	if dir == "" {
+		return usagef("name the trigger directory: jetstream trigger check DIR")
+	}
+	dir, err := filepath.Abs(dir)
+	if err != nil {
+		return err
+	}
+	state := c.PersistentStateDir
+	if state == "" {
+		if state, err = defaultStateDir(p.Getenv); err != nil {
+			state = ""
+		}
+	}
+	findings := triggers.InspectFor(ownerOf(state), dir, eventNames(), p.Getenv("PATH"))
+	findings = append(findings, c.overlaps(ctx, dir, state)...)
+	if c.JSON {
+		b, err := api.Marshal(struct {
+			Dir      string             `json:"dir"`
+			Findings []triggers.Finding `json:"findings"`
+		}{dir, append([]triggers.Finding{}, findings...)})
+		if err == nil {
+			err = p.printJSON(b)
+		}
+		if err != nil {
+			return err
+		}
+	} else if err := printCheck(p.Stdout, dir, findings); err != nil {
+		return err
+	}
+	if slices.ContainsFunc(findings, func(f triggers.Finding) bool { return f.Level == triggers.LevelError }) {
+		return errQuiet
+	}
+	return nil
+}
+
+func printCheck(w io.Writer, dir string, findings []triggers.Finding) error {
+	if len(findings) == 0 {
+		_, err := fmt.Fprintln(w, printable(dir)+": nothing is wrong")
+		return err
+	}
+	return printFindings(w, findings)
+}
+
+// printFindings prints one line a finding, the worst first.
+func printFindings(w io.Writer, findings []triggers.Finding) error {
+	var b strings.Builder
+	for _, level := range []triggers.Level{triggers.LevelError, triggers.LevelWarning, triggers.LevelNote} {
+		for _, f := range findings {
+			if f.Level == level {
+				fmt.Fprintf(&b, "%s: %s\n", level, printable(f.Message))
+			}
+		}
+	}
+	_, err := io.WriteString(w, b.String())
+	return err
+}
+
+// overlaps looks for sandboxes by way of which received data could become a
+// script, or that cannot be written to for fear of it.
+func (c *triggerCheckCmd) overlaps(ctx context.Context, dir, state string) []triggers.Finding {
+	place := []account.Protected{{What: "trigger directory", Path: dir, Scripts: true}}
+	var findings []triggers.Finding
+	look := func(whose, sandbox string) {
+		if err := account.CheckOverlap(sandbox, account.Read, place); err != nil {
+			findings = append(findings, triggers.Finding{Level: triggers.LevelError, Message: whose + ": " + api.ErrorOf(err).Message})
+		} else if err := account.CheckOverlap(sandbox, account.Write, place); err != nil {
+			findings = append(findings, triggers.Finding{Level: triggers.LevelWarning, Message: whose + ": " + api.ErrorOf(err).Message})
+		}
+	}
+	template := c.SandboxDir
+	if template == "" && state != "" {
+		template = filepath.Join(filepath.Dir(state), "files", "%u")
+	}
+	if template != "" {
+		look("sandboxes without a directory of their own", sandboxRoot(template))
+	}
+	if state == "" {
+		return findings
+	}
+	if _, err := os.Stat(filepath.Join(state, store.File)); err != nil {
+		if c.PersistentStateDir != "" {
+			findings = append(findings, triggers.Finding{Level: triggers.LevelWarning,
+				Message: "the users' sandboxes were not looked at: " + state + " holds no readable database of a server"})
+		}
+		return findings
+	}
+	err := eachUser(ctx, state, template, func(u account.User, sandbox string) {
+		if u.Sandbox != "" {
+			look("user "+u.Name, sandbox)
+		}
+	})
+	if err != nil {
+		findings = append(findings, triggers.Finding{Level: triggers.LevelWarning,
+			Message: fmt.Sprintf("the users' sandboxes were not looked at: %v; run this as the server's user", err)})
+	}
+	return findings
+}
+
+// eachUser calls fn for every user of a server's state directory.
+func eachUser(ctx context.Context, state, template string, fn func(u account.User, sandbox string)) (err error) {
+	db, err := store.Open(ctx, state)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, db.Close()) }()
+	accounts := account.New(db.Accounts(), account.Options{SandboxDir: template})
+	for after := ""; ; {
+		users, err := accounts.Users(ctx, after, usersPerPage)
+		if err != nil {
+			return err
+		}
+		for _, u := range users {
+			fn(u, accounts.SandboxDir(u))
+			after = u.Name
+		}
+		if len(users) < usersPerPage {
+			return nil
+		}
+	}
+}

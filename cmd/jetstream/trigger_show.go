@@ -1,0 +1,195 @@
+package main
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"io"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"jetstream/internal/api"
+	"jetstream/triggers"
+)
+
+type triggerListCmd struct {
+	triggerServer
+	All bool `help:"Show the events without a script too."`
+}
+
+// triggersShown is what getTriggers answers.
+type triggersShown struct {
+	Dir      string              `json:"dir"`
+	Queue    triggers.QueueState `json:"queue"`
+	Triggers []struct {
+		Event    string             `json:"event"`
+		Summary  string             `json:"summary"`
+		File     string             `json:"file"`
+		Problems []triggers.Finding `json:"problems"`
+		Runs     map[string]int     `json:"runs"`
+		LastRun  *struct {
+			Status  string   `json:"status"`
+			EndTime api.Time `json:"endTime"`
+		} `json:"lastRun"`
+	} `json:"triggers"`
+	Problems []triggers.Finding `json:"problems"`
+}
+
+// Run prints the table.
+func (c *triggerListCmd) Run(ctx context.Context, p *program) error {
+	list, done, err := ask[triggersShown](ctx, p, &c.triggerServer, "getTriggers", map[string]any{"limit": 1000})
+	if done {
+		return err
+	}
+	directory := "trigger directory: " + cmp.Or(list.Dir, "none (start the server with --trigger-dir)")
+	_, _ = fmt.Fprintln(p.Stdout, printable(directory)) // printQueue tells of errors
+	if err := printQueue(p.Stdout, list.Queue); err != nil {
+		return err
+	}
+	problems := list.Problems
+	table := newTable(p.Stdout)
+	_, _ = fmt.Fprintln(table, "\nEVENT\tSCRIPT\tSUCCESS\tFAILED\tOTHER\tLAST RUN") // Flush tells of errors
+	shown := 0
+	for _, t := range list.Triggers {
+		problems = append(problems, t.Problems...)
+		if t.File == "" && t.LastRun == nil && !c.All {
+			continue
+		}
+		shown++
+		script, last := cmp.Or(filepath.Base(t.File), "-"), "-"
+		if t.File == "" {
+			script = "-"
+		}
+		for _, f := range t.Problems {
+			if f.Level == triggers.LevelError {
+				script += " (!)"
+				break
+			}
+		}
+		if t.LastRun != nil {
+			last = t.LastRun.Status + " " + clock(t.LastRun.EndTime)
+		}
+		other := t.Runs["timeout"] + t.Runs["cancelled"] + t.Runs["interrupted"]
+		_, _ = fmt.Fprintf(table, "%s\t%s\t%d\t%d\t%d\t%s\n", t.Event, printable(script), t.Runs["success"], t.Runs["failed"], other, last)
+	}
+	if err := table.Flush(); err != nil {
+		return err
+	}
+	if shown == 0 {
+		_, _ = fmt.Fprintln(p.Stdout, "no event has a script; --all lists the events")
+	}
+	return printFindings(p.Stdout, problems)
+}
+
+type triggerRunsCmd struct {
+	triggerServer
+	Event  string        `help:"Only runs for this event."`
+	Status string        `help:"Only runs in this state: queued, running, success, failed, timeout, cancelled or interrupted."`
+	Since  time.Duration `placeholder:"DURATION" help:"Only runs queued within this time, such as 24h."`
+	Limit  int           `default:"20" help:"How many runs at most, 1 to 1000."`
+}
+
+// Run prints the table, newest first.
+func (c *triggerRunsCmd) Run(ctx context.Context, p *program) error {
+	params := map[string]any{"limit": c.Limit}
+	if c.Event != "" {
+		params["event"] = c.Event
+	}
+	if c.Status != "" {
+		params["status"] = c.Status
+	}
+	if c.Since > 0 {
+		params["since"] = api.TimeOf(time.Now().Add(-c.Since))
+	}
+	list, done, err := ask[struct {
+		Runs       []triggers.Run `json:"runs"`
+		NextCursor *string        `json:"nextCursor"`
+	}](ctx, p, &c.triggerServer, "getTriggerRuns", params)
+	if done {
+		return err
+	}
+	table := newTable(p.Stdout)
+	_, _ = fmt.Fprintln(table, "RUN\tEVENT\tATTEMPT\tSTATUS\tQUEUED\tTOOK\tWHY") // Flush tells of errors
+	for _, r := range list.Runs {
+		why := []rune(printable(r.ErrorMessage))
+		if len(why) > 80 {
+			why = append(why[:77], []rune("...")...)
+		}
+		_, _ = fmt.Fprintf(table, "%s\t%s\t%d\t%s\t%s\t%s\t%s\n", r.RunID, r.Event, r.Attempt, r.Status, clock(r.QueueTime), took(r), string(why))
+	}
+	if err := table.Flush(); err != nil || list.NextCursor == nil {
+		return err
+	}
+	_, err = fmt.Fprintln(p.Stdout, "there are more; --limit shows them")
+	return err
+}
+
+// took is how long the script ran, or has been running.
+func took(r triggers.Run) string {
+	switch {
+	case r.StartTime == 0:
+		return "-"
+	case r.EndTime == 0:
+		return time.Since(r.StartTime.Std()).Round(time.Second).String() + " so far"
+	}
+	return r.EndTime.Std().Sub(r.StartTime.Std()).Round(time.Millisecond).String()
+}
+
+type triggerShowCmd struct {
+	triggerServer
+	ID string `arg:"" name:"run" help:"Id of the run."`
+}
+
+// Run prints one run for people.
+func (c *triggerShowCmd) Run(ctx context.Context, p *program) error {
+	r, done, err := ask[triggers.Run](ctx, p, &c.triggerServer, "getTriggerRun", map[string]any{"runId": c.ID})
+	if done {
+		return err
+	}
+	var b strings.Builder
+	line := func(name, value string) {
+		if value != "" {
+			fmt.Fprintf(&b, "%-12s %s\n", name+":", value)
+		}
+	}
+	line("run", r.RunID)
+	line("event", fmt.Sprintf("%s, attempt %d (event id %s)", r.Event, r.Attempt, r.EventID))
+	line("status", string(r.Status))
+	line("why", r.ErrorMessage)
+	if r.ExitCode != nil {
+		line("exit status", fmt.Sprint(*r.ExitCode))
+	}
+	line("signal", r.Signal)
+	line("happened", clock(r.EventTime))
+	line("queued", clock(r.QueueTime))
+	line("started", clock(r.StartTime))
+	line("ended", clock(r.EndTime))
+	line("took", took(r))
+	line("user", r.User)
+	line("request", r.RequestID)
+	line("transfer", r.TransferID)
+	line("parameters", string(r.Parameters))
+	output(&b, "stdout", r.Stdout)
+	output(&b, "stderr", r.Stderr)
+	switch r.Status {
+	case triggers.StatusFailed, triggers.StatusTimeout, triggers.StatusCancelled:
+		fmt.Fprintf(&b, "\nOnce it is mended: jetstream trigger retry %s\n", r.RunID)
+	}
+	_, err = io.WriteString(p.Stdout, printableLines(b.String()))
+	return err
+}
+
+func output(b *strings.Builder, name string, o triggers.Output) {
+	if o.Text == "" && o.DroppedBytes == 0 {
+		return
+	}
+	b.WriteString("\n" + name)
+	if o.DroppedBytes > 0 {
+		fmt.Fprintf(b, " (%d bytes in the middle were not kept)", o.DroppedBytes)
+	}
+	b.WriteString(":\n")
+	for text := range strings.Lines(o.Text) {
+		b.WriteString("  " + strings.TrimSuffix(text, "\n") + "\n")
+	}
+}
