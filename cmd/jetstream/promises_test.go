@@ -10,6 +10,7 @@ import (
 	"sync"
 	"syscall"
 	"testing"
+	"time"
 
 	"jetstream/internal/api"
 )
@@ -130,7 +131,9 @@ func read(t *testing.T, path string) string {
 // database's promise, not the log's.
 func (l *live) waitForRun(event string) map[string]any {
 	l.t.Helper()
-	for {
+	again := time.NewTicker(10 * time.Millisecond)
+	defer again.Stop()
+	for deadline := time.Now().Add(time.Minute); time.Now().Before(deadline); <-again.C {
 		status, reply := l.rest("root", "GET", "/api/v1/trigger-runs?limit=1&event="+event, nil)
 		if status != 200 {
 			l.t.Fatalf("%d %s", status, reply.Message)
@@ -142,10 +145,9 @@ func (l *live) waitForRun(event string) map[string]any {
 				return run
 			}
 		}
-		if l.t.Context().Err() != nil {
-			l.t.Fatal("the test ended")
-		}
 	}
+	l.t.Fatalf("no run of %s has ended within a minute:\n%s", event, l.console)
+	return nil
 }
 
 // What is said at start when something is wrong, each with the way out.
