@@ -123,7 +123,7 @@ func (db *DB) commit(batch []*request) {
 				f()
 			}
 		}
-		r.done <- outcome
+		r.done <- told(outcome)
 	}
 }
 
