@@ -30,8 +30,10 @@ const (
 // script is there now, within the caller's transaction. The run begins some
 // time after the commit. An error must fail the transaction.
 func (e *Engine) Queue(tx Tx, ev Event) error {
-	if err := e.note(tx, ev); err != nil {
-		return err
+	if e.logged(ev) {
+		if err := e.note(tx, ev); err != nil {
+			return err
+		}
 	}
 	if !e.hasScript(ev) || tooDeep(ev) && e.dropped(DropLoop, ev, nil) {
 		return nil
@@ -46,7 +48,7 @@ func (e *Engine) Queue(tx Tx, ev Event) error {
 // be saved counts as dropped as well. The end of ctx does not stop it: what
 // happened has happened.
 func (e *Engine) Emit(ctx context.Context, ev Event) error {
-	_, err := e.emit(ctx, ev)
+	_, err := e.emit(ctx, ev, true)
 	if d, ok := errors.AsType[*droppedError](err); ok && d.reason != DropUnsaved {
 		return nil
 	}
@@ -63,7 +65,7 @@ func (e *Engine) EmitNow(ctx context.Context, ev Event) (Run, error) {
 	if !e.hasScript(ev) {
 		return Run{}, api.Errorf(api.CodeNotFound, "event %s has no script: there is no %s", ev.Name, scriptPath(e.o.Dir, ev.Name))
 	}
-	r, err := e.emit(ctx, ev)
+	r, err := e.emit(ctx, ev, false)
 	d, ok := errors.AsType[*droppedError](err)
 	switch {
 	case ok && d.reason == DropLoop:
@@ -87,10 +89,11 @@ type droppedError struct {
 func (d *droppedError) Error() string { return "dropped: " + string(d.reason) }
 func (d *droppedError) Unwrap() error { return d.err }
 
-// emit returns the run, nil when the event has no script.
-func (e *Engine) emit(ctx context.Context, ev Event) (made *Run, err error) {
-	wanted := e.hasScript(ev)
-	if !wanted && !e.logged(ev) {
+// emit returns the run, nil when the event has no script. What has not happened
+// but is asked for gets a run and no entry in the log.
+func (e *Engine) emit(ctx context.Context, ev Event, happened bool) (made *Run, err error) {
+	wanted, logged := e.hasScript(ev), happened && e.logged(ev)
+	if !wanted && !logged {
 		return nil, nil
 	}
 	bounded := wanted && strings.HasPrefix(ev.Name, commandPrefix)
@@ -104,8 +107,13 @@ func (e *Engine) emit(ctx context.Context, ev Event) (made *Run, err error) {
 		return nil, &droppedError{reason: DropFull}
 	}
 	err = e.o.Store.Update(context.WithoutCancel(ctx), func(tx Tx) error {
-		if err := e.note(tx, ev); err != nil || !wanted {
-			return err
+		if logged {
+			if err := e.note(tx, ev); err != nil {
+				return err
+			}
+		}
+		if !wanted {
+			return nil
 		}
 		made, err = e.insert(tx, ev, bounded)
 		return err

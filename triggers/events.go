@@ -19,6 +19,13 @@ type TransferParams struct {
 	Username   string `json:"username" doc:"User that authorized the transfer at the receiver" sample:"bob"`
 }
 
+// FailureParams are the arguments of the events of transfers that failed.
+type FailureParams struct {
+	TransferID string `json:"transfer_id" doc:"Id of the transfer, the same at both ends"`
+	Username   string `json:"username" doc:"User that authorized the transfer at the receiver"`
+	Message    string `json:"message" doc:"Why it failed, or that it was cancelled"`
+}
+
 // CommandParams are the arguments of on.<command>.
 type CommandParams struct {
 	Command json.RawMessage `json:"command" doc:"The command as submitted: request and parameters, secrets masked" sample:"{\"request\":\"\",\"parameters\":{}}"`
@@ -36,7 +43,7 @@ func Command(name string) Kind[CommandParams] {
 	return Define[CommandParams](commandPrefix+name, "The API command "+name+" was processed.")
 }
 
-// The events of the seed, each declared once. on.<command> events are made
+// The events, each declared once. on.<command> events are made
 // from the command registry by Command.
 var (
 	Launch = Define[LaunchParams]("launch",
@@ -45,8 +52,18 @@ var (
 		"createDestination made a new destination.")
 	SendDestinationDeleted = Define[DestinationParams]("send.destinationDeleted",
 		"deleteDestination succeeded.")
+	SendTransferStarted = Define[TransferParams]("send.transferStarted",
+		"The receiver has let the transfer in, and sending begins.")
+	SendTransferComplete = Define[TransferParams]("send.transferComplete",
+		"The receiver has every file of a transfer on disk under its final name.")
+	SendTransferFailed = Define[FailureParams]("send.transferFailed",
+		"A transfer failed or was cancelled, as its sender sees it.")
+	RecvTransferStarted = Define[TransferParams]("recv.transferStarted",
+		"A user has authorized a transfer, and receiving begins.")
 	RecvTransferComplete = withFileList(Define[TransferParams]("recv.transferComplete",
 		"Every file of a transfer is verified, on disk, under its final name."))
+	RecvTransferFailed = Define[FailureParams]("recv.transferFailed",
+		"A transfer failed or was cancelled, as its receiver sees it.")
 )
 
 func withFileList(k Kind[TransferParams]) Kind[TransferParams] {
@@ -58,6 +75,7 @@ func withFileList(k Kind[TransferParams]) Kind[TransferParams] {
 func Definitions() []Definition {
 	return []Definition{
 		Launch.Definition, SendDestinationCreated.Definition, SendDestinationDeleted.Definition,
-		RecvTransferComplete.Definition,
+		SendTransferStarted.Definition, SendTransferComplete.Definition, SendTransferFailed.Definition,
+		RecvTransferStarted.Definition, RecvTransferComplete.Definition, RecvTransferFailed.Definition,
 	}
 }

@@ -89,9 +89,6 @@ func (e *Engine) logged(ev Event) bool {
 
 // note writes the event's own entry within the transaction of its change.
 func (e *Engine) note(tx Tx, ev Event) error {
-	if !e.logged(ev) {
-		return nil
-	}
 	cause, err := api.Marshal(CauseEntry{ev.Cause.RequestID, ev.Cause.TransferID, ev.Cause.DestinationID})
 	if err != nil {
 		return err

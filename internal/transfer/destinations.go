@@ -2,6 +2,7 @@ package transfer
 
 import (
 	"context"
+	"errors"
 	"maps"
 	"net"
 	"strconv"
@@ -82,7 +83,7 @@ func (e *Engine) existingDestination(tx Tx, host string, port int, n NewDestinat
 		return Destination{}, false, d.otherKey(*n.PublicKey)
 	}
 	if d.apply(n) {
-		if err := tx.SaveDestination(d); err != nil {
+		if err := errors.Join(tx.SaveDestination(d), noteUpdate(tx, e.o.Stream, d, n.RequestID)); err != nil {
 			return Destination{}, false, err
 		}
 	}

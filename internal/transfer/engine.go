@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"jetstream/internal/account"
+	"jetstream/internal/stream"
 )
 
 // Options sets an Engine up.
@@ -18,6 +19,9 @@ type Options struct {
 	// Emitter queues the scripts of events within the transaction that
 	// changes a state. Required.
 	Emitter Emitter
+	// Stream is the log of what happened: it gets every change of a transfer's
+	// state and its progress. nil: none.
+	Stream *stream.Log
 	// Accounts tells which directory a user's paths mean. Required.
 	Accounts *account.Service
 	// SealKey is the key that remote passwords are sealed with while they wait

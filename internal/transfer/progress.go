@@ -22,6 +22,7 @@ type liveProgress struct {
 	Progress
 	taken api.Time
 	saved time.Time
+	shown time.Time // to those who follow the log
 }
 
 // saveTimeout bounds how long a sender waits for its progress to be saved.
@@ -39,10 +40,17 @@ func (e *Engine) Progress(transferID string, p Progress) {
 	}
 	l.Progress, l.taken = p, api.TimeOf(now)
 	due := now.Sub(l.saved) >= e.o.SaveEvery
+	show := now.Sub(l.shown) >= ShowEvery && e.o.Stream.Followed(ProgressShown.Type)
+	if show {
+		l.shown = now
+	}
 	if due {
 		l.saved = now
 	}
 	e.mu.Unlock()
+	if show {
+		e.showProgress(transferID)
+	}
 	if !due {
 		return
 	}
@@ -73,10 +81,7 @@ func (e *Engine) overlay(t *Transfer) {
 		return
 	}
 	t.Rate, t.SnapshotTime = l.Rate, l.taken
-	if l.Rate > 0 {
-		eta := int64(float64(max(t.TotalBytes-t.BytesSent, 0)) * 8 / 1000 / l.Rate)
-		t.EtaSeconds = &eta
-	}
+	t.EtaSeconds = Eta(t.TotalBytes-t.BytesSent, l.Rate)
 }
 
 // forget drops the live numbers of a transfer that has ended.

@@ -5,6 +5,7 @@ import (
 	"slices"
 
 	"jetstream/internal/api"
+	"jetstream/internal/stream"
 	"jetstream/triggers"
 )
 
@@ -56,11 +57,13 @@ type object interface {
 	// event makes the event that belongs to the step that led from a state to
 	// the present one; ok is false when there is none.
 	event(from Status, c cause) (ev triggers.Event, ok bool, err error)
+	// note writes what the log says of the step beside that event.
+	note(tx Tx, log *stream.Log, from Status) error
 }
 
 // move is the one function that changes an object's state. It saves the
-// object and queues the event that belongs to the step, in the caller's
-// transaction, and notifies watchers once that is on disk. Codes: conflict
+// object, writes the change into the log and queues the event that belongs to
+// the step, in the caller's transaction, and notifies watchers once that is on disk. Codes: conflict
 // when the present state does not allow the step.
 func (e *Engine) move(tx Tx, o object, to Status, c cause) error {
 	from := o.state()
@@ -73,6 +76,9 @@ func (e *Engine) move(tx Tx, o object, to Status, c cause) error {
 	}
 	ev, ok, err := o.event(from, c)
 	if err != nil {
+		return err
+	}
+	if err := o.note(tx, e.o.Stream, from); err != nil {
 		return err
 	}
 	if ok {
@@ -117,9 +123,11 @@ func (o *destinationObject) event(_ Status, c cause) (triggers.Event, bool, erro
 	}
 	ev, err := kind.Event(
 		triggers.DestinationParams{Destination: o.Destination.Destination, Sender: o.Sender},
-		triggers.Cause{User: o.Owner, RequestID: c.requestID, Key: o.DestinationID, Depth: c.depth})
+		triggers.Cause{User: o.Owner, RequestID: c.requestID, DestinationID: o.DestinationID, Key: o.DestinationID, Depth: c.depth})
 	return ev, true, err
 }
+
+func (o *destinationObject) note(Tx, *stream.Log, Status) error { return nil }
 
 type manifestObject struct{ *Manifest }
 
@@ -143,19 +151,24 @@ func (o manifestObject) event(Status, cause) (triggers.Event, bool, error) {
 	return triggers.Event{}, false, nil
 }
 
-type transferObject struct{ *Transfer }
+func (o manifestObject) note(Tx, *stream.Log, Status) error { return nil }
 
-func (o transferObject) label() string { return "transfer " + o.TransferID }
-func (o transferObject) id() string    { return o.TransferID }
-func (o transferObject) state() Status { return o.Status }
-func (o transferObject) steps() steps  { return transferSteps }
+type transferObject struct {
+	*Transfer
+	started bool // this step is the first that made it active
+}
 
-func (o transferObject) enter(to Status, now api.Time) {
+func (o *transferObject) label() string { return "transfer " + o.TransferID }
+func (o *transferObject) id() string    { return o.TransferID }
+func (o *transferObject) state() Status { return o.Status }
+func (o *transferObject) steps() steps  { return transferSteps }
+
+func (o *transferObject) enter(to Status, now api.Time) {
 	if o.Status == "" {
 		o.RequestTime = now
 	}
 	o.Status, o.Processing = to, to.Processing()
-	if to == StatusActive && o.StartTime == 0 {
+	if o.started = to == StatusActive && o.StartTime == 0; o.started {
 		o.StartTime = now
 	}
 	if !o.Processing {
@@ -164,8 +177,22 @@ func (o transferObject) enter(to Status, now api.Time) {
 	}
 }
 
-func (o transferObject) save(tx Tx) error { return tx.SaveTransfer(o.Transfer) }
+func (o *transferObject) save(tx Tx) error { return tx.SaveTransfer(o.Transfer) }
 
-func (o transferObject) event(Status, cause) (triggers.Event, bool, error) {
-	return triggers.Event{}, false, nil
+func (o *transferObject) event(_ Status, c cause) (ev triggers.Event, ok bool, err error) {
+	why := triggers.Cause{
+		User: o.Owner, RequestID: c.requestID, TransferID: o.TransferID, DestinationID: o.DestinationID, Key: o.TransferID, Depth: c.depth,
+	}
+	params := triggers.TransferParams{TransferID: o.TransferID, Username: o.Username}
+	switch {
+	case o.started:
+		ev, err = triggers.SendTransferStarted.Event(params, why)
+	case o.Status == StatusComplete:
+		ev, err = triggers.SendTransferComplete.Event(params, why)
+	case !o.Processing:
+		ev, err = triggers.SendTransferFailed.Event(FailureOf(o.TransferID, o.Username, o.Status, o.ErrorMessage), why)
+	default:
+		return ev, false, nil
+	}
+	return ev, true, err
 }

@@ -68,7 +68,7 @@ func (e *Engine) CreateTransfer(ctx context.Context, n NewTransfer) (Transfer, e
 		t.Owner, t.TotalFiles, t.TotalBytes = m.Owner, *m.TotalFiles, *m.TotalSize
 		t.DestinationAddress, t.DestinationPort = d.DestinationAddress, d.DestinationPort
 		tx.AfterCommit(func() { signal(e.wake) })
-		return e.move(tx, transferObject{&t}, StatusPending, cause{n.RequestID, n.Depth})
+		return e.move(tx, &transferObject{Transfer: &t}, StatusPending, cause{n.RequestID, n.Depth})
 	})
 	if err != nil {
 		return Transfer{}, err
@@ -149,7 +149,7 @@ func (e *Engine) change(tx Tx, transferID string, change func(*Transfer) error) 
 	to := t.Status
 	t.Status, t.Rate, t.EtaSeconds = from, 0, nil
 	if to != from {
-		err = e.move(tx, transferObject{t}, to, cause{t.RequestID, t.Depth})
+		err = e.move(tx, &transferObject{Transfer: t}, to, cause{t.RequestID, t.Depth})
 	} else {
 		err = tx.SaveTransfer(t)
 		tx.AfterCommit(func() { e.watchers.notify(transferID) })

@@ -4,6 +4,7 @@ import (
 	"context"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"jetstream/internal/api"
 	"jetstream/internal/transfer"
@@ -26,6 +27,7 @@ type incoming struct {
 	files    atomic.Int64 // verified and recorded
 	counted  atomic.Bool  // bytes and files are set
 	lastRecv atomic.Int64 // api.Time
+	shown    time.Time    // when progress was last shown; belongs to whoever holds the gate
 	meter    pace.Meter
 }
 
@@ -82,6 +84,20 @@ func (in *incoming) note(bytes int) {
 	in.bytes.Add(int64(bytes))
 	in.meter.Add(int64(bytes))
 	in.lastRecv.Store(int64(api.Now()))
+}
+
+// show shows how far the transfer is to those who follow the log.
+func (s *session) show() {
+	now := time.Now()
+	if now.Sub(s.in.shown) < transfer.ShowEvery || !s.r.o.Stream.Followed(transfer.ProgressShown.Type) {
+		return
+	}
+	s.in.shown = now
+	bytes, rate := s.in.bytes.Load(), s.in.meter.Rate()
+	transfer.ProgressShown.Publish(s.r.o.Stream, s.row.Username, transfer.ProgressEntry{
+		Side: transfer.SideRecv, TransferID: s.in.id, TotalFiles: s.row.TotalFiles, TotalBytes: s.row.TotalSize,
+		Files: s.in.files.Load(), Bytes: bytes, Rate: rate, EtaSeconds: transfer.Eta(s.row.TotalSize-bytes, rate),
+	})
 }
 
 // overlay fills in the live numbers.

@@ -303,6 +303,7 @@ func (s *session) data(f frame) error {
 	}
 	in.offset += int64(f.Length)
 	s.in.note(f.Length)
+	s.show()
 	return s.advance()
 }
 

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"jetstream/internal/account"
+	"jetstream/internal/stream"
 	"jetstream/internal/transfer"
 	"jetstream/internal/transfer/wire"
 )
@@ -27,9 +28,12 @@ type Accounts interface {
 type Options struct {
 	// Store keeps received transfers. Required.
 	Store transfer.RecvStore
-	// Emitter queues recv.transferComplete in the transaction that completes a
-	// transfer. Required.
+	// Emitter queues the scripts of events in the transaction that changes a
+	// transfer's state. Required.
 	Emitter transfer.Emitter
+	// Stream is the log of what happened: it gets every change of a transfer's
+	// state and its progress. nil: none.
+	Stream *stream.Log
 	// Accounts checks passwords and opens sandboxes. Required.
 	Accounts Accounts
 	// Identity is this server's key. Required.

@@ -33,10 +33,10 @@ func failf(cause error, format string, args ...any) error {
 }
 
 // move is the one function that changes a received transfer's state. It saves
-// the row and queues the event that belongs to the step, in the caller's
-// transaction.
+// the row, writes the change into the log and queues the event that belongs to
+// the step, in the caller's transaction.
 func (r *Receiver) move(tx transfer.RecvTx, row *transfer.RecvTransfer, to transfer.Status, message string) error {
-	now := api.Now()
+	now, from := api.Now(), row.Status
 	switch {
 	case row.Status == "" && to == transfer.StatusReceiving:
 		row.StartTime = now
@@ -49,18 +49,40 @@ func (r *Receiver) move(tx transfer.RecvTx, row *transfer.RecvTransfer, to trans
 	if err := tx.SaveRecvTransfer(row); err != nil {
 		return err
 	}
-	if to != transfer.StatusComplete {
-		return nil
+	if err := r.note(tx, row, from); err != nil {
+		return err
 	}
-	// Ids of transfers are unique per sending server only.
-	subject := transfer.RecvSubject(row.SourcePublicKey, row.TransferID)
-	e, err := triggers.RecvTransferComplete.Event(
-		triggers.TransferParams{TransferID: row.TransferID, Username: row.Username},
-		triggers.Cause{User: row.Username, TransferID: row.TransferID, Key: subject, Subject: subject})
+	e, err := event(row)
 	if err != nil {
 		return err
 	}
 	return r.o.Emitter.Queue(tx, e)
+}
+
+// event makes the event that belongs to the state that row has just got.
+func event(row *transfer.RecvTransfer) (triggers.Event, error) {
+	params := triggers.TransferParams{TransferID: row.TransferID, Username: row.Username}
+	// Ids of transfers are unique per sending server only.
+	subject := transfer.RecvSubject(row.SourcePublicKey, row.TransferID)
+	why := triggers.Cause{User: row.Username, TransferID: row.TransferID, Key: subject}
+	switch row.Status {
+	case transfer.StatusReceiving:
+		return triggers.RecvTransferStarted.Event(params, why)
+	case transfer.StatusComplete:
+		why.Subject = subject
+		return triggers.RecvTransferComplete.Event(params, why)
+	default:
+		return triggers.RecvTransferFailed.Event(
+			transfer.FailureOf(row.TransferID, row.Username, row.Status, row.ErrorMessage), why)
+	}
+}
+
+func (r *Receiver) note(tx transfer.RecvTx, row *transfer.RecvTransfer, from transfer.Status) error {
+	return transfer.Changed.Append(r.o.Stream, tx, row.Username, transfer.ChangeEntry{
+		Side: transfer.SideRecv, TransferID: row.TransferID, Status: row.Status, PreviousStatus: from, Processing: row.Processing,
+		ErrorMessage: row.ErrorMessage, Username: row.Username, TotalFiles: row.TotalFiles, TotalBytes: row.TotalSize,
+		Files: row.FilesReceived, Bytes: row.BytesReceived,
+	})
 }
 
 // end moves a transfer to its end, unless it has ended already, and removes
