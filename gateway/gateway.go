@@ -43,6 +43,13 @@ type Options struct {
 	// Healthy tells why the server is out of order, nil when it is fine; nil
 	// means always fine.
 	Healthy func(context.Context) error
+	// Events begins to read the event stream for a caller; nil: there is no
+	// stream. Its errors are answered as a command's are.
+	Events func(caller api.Caller, q EventQuery) (Feed, error)
+	// Standing identifies the account of a user as it is now: another value
+	// when it is another account or has another password or other rights, an
+	// error when it may not log in. Needed with Events.
+	Standing func(ctx context.Context, user string) (string, error)
 	// Secure tells that the server speaks TLS: cookies are marked so.
 	Secure bool
 	// OpenAPI is the document at /openapi.json; Docs serves /docs and what is
@@ -104,6 +111,9 @@ func (g *Gateway) routes() chi.Router {
 		r.NotFound(g.notFound)
 		r.MethodNotAllowed(g.methodNotAllowed)
 		r.Post("/command", g.envelope)
+		if g.o.Events != nil {
+			r.Get(EventsPath, g.events)
+		}
 		for _, c := range g.o.Registry.All() {
 			r.Method(c.Method, c.Path, g.rest(c))
 		}

@@ -89,6 +89,13 @@ func authenticate(r *http.Request, auth Authenticator) (api.Caller, error) {
 	return api.Caller{}, errNoCredentials
 }
 
+// Reauthenticate tells who the bearer of a request's credentials is now. It is
+// for answers that go on for long; with a password it costs a proof, and a
+// wrong one counts.
+func Reauthenticate(r *http.Request, auth Authenticator) (api.Caller, error) {
+	return authenticate(r, auth)
+}
+
 // RemoteIP is the client's address without the port: of the connection, never
 // of a header that a client may set.
 func RemoteIP(r *http.Request) string {

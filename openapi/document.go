@@ -14,6 +14,7 @@ import (
 	"github.com/swaggest/openapi-go/openapi31"
 
 	"jetstream/internal/api"
+	"jetstream/internal/stream"
 	"jetstream/triggers"
 )
 
@@ -27,6 +28,9 @@ const SessionCookie = "jetstream_session"
 type Info struct {
 	// Version is the program's version; it must not be empty.
 	Version string
+	// Stream are the entries of the event stream that are no events; with none
+	// there is no event stream.
+	Stream []stream.Definition
 }
 
 // Document writes the document: indented JSON with sorted keys that ends in a
@@ -50,6 +54,11 @@ func Document(registry *api.Registry, events []triggers.Definition, info Info) (
 	}
 	if err := b.addBeside(registry); err != nil {
 		return nil, err
+	}
+	if len(info.Stream) > 0 {
+		if err := b.addStream(events, info.Stream); err != nil {
+			return nil, err
+		}
 	}
 	for _, e := range events {
 		if err := b.addEvent(e); err != nil {

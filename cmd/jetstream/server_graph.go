@@ -20,6 +20,7 @@ import (
 	"jetstream/internal/account"
 	"jetstream/internal/api"
 	"jetstream/internal/store"
+	"jetstream/internal/stream"
 	"jetstream/internal/transfer"
 	"jetstream/internal/transfer/receiver"
 	"jetstream/internal/transfer/sender"
@@ -43,6 +44,7 @@ type server struct {
 
 	db       *store.DB
 	identity *wire.Identity
+	stream   *stream.Log
 	accounts *account.Service
 	triggers *triggers.Engine
 	engine   *transfer.Engine
@@ -65,7 +67,7 @@ func serve(ctx context.Context, c *serverCmd, p *program, log *slog.Logger) (err
 		}
 	}()
 	for _, build := range []func(context.Context) error{
-		s.openState, s.openListeners, s.openAccounts, s.openTriggers, s.openTransfers, s.openGateway, s.firstUser,
+		s.openState, s.openListeners, s.openStream, s.openAccounts, s.openTriggers, s.openTransfers, s.openGateway, s.firstUser,
 	} {
 		if err := build(ctx); err != nil {
 			return err
@@ -172,13 +174,13 @@ func (s *server) firstUser(ctx context.Context) error {
 func (s *server) openTransfers(context.Context) (err error) {
 	_, recvPort := hostPort(s.recvListener)
 	if s.engine, err = transfer.New(transfer.Options{
-		Store: s.db.Transfers(), Emitter: s.triggers, Accounts: s.accounts, SealKey: s.identity.SealKey(),
+		Store: s.db.Transfers(), Emitter: s.triggers, Stream: s.stream, Accounts: s.accounts, SealKey: s.identity.SealKey(),
 		RecvHost: s.c.RecvHost, RecvPort: recvPort, ExternalAddress: s.c.ExternalAddress, Log: s.log,
 	}); err != nil {
 		return err
 	}
 	if s.receiver, err = receiver.New(receiver.Options{
-		Store: s.db.Received(), Emitter: s.triggers, Accounts: s.accounts, Identity: s.identity, ServerUID: s.serverUID, Log: s.log,
+		Store: s.db.Received(), Emitter: s.triggers, Stream: s.stream, Accounts: s.accounts, Identity: s.identity, ServerUID: s.serverUID, Log: s.log,
 	}); err != nil {
 		return err
 	}
@@ -201,6 +203,7 @@ func (s *server) openGateway(context.Context) error {
 	}
 	s.gateway = gateway.New(gateway.Options{
 		Registry: registry, Auth: auth, Sessions: auth, Log: s.log, Hosts: s.hostNames(), Observers: observers,
+		Events: s.follow, Standing: s.standing,
 		Healthy: s.healthy, Secure: s.certificate != nil,
 		OpenAPI: document, Docs: openapi.Docs(), Web: web.Handler(),
 	})
@@ -221,11 +224,15 @@ func (s *server) run(ctx context.Context) error {
 	}
 	s.log.InfoContext(ctx, "JetStream is listening", "apiHost", apiHost, "apiPort", apiPort, "tls", s.certificate != nil,
 		"recvPort", recvPort, "version", version, "stateDir", s.c.PersistentStateDir, "triggerDir", s.c.TriggerDir, "publicKey", s.identity.PublicKey())
+	if err := s.tellStarted(ctx, apiPort, recvPort); err != nil {
+		return err
+	}
 	if err := s.emitLaunch(ctx, apiHost, apiPort); err != nil {
 		return err
 	}
 
 	group, ctx := errgroup.WithContext(ctx)
+	group.Go(func() error { return s.stream.Serve(ctx) })
 	group.Go(func() error { return s.triggers.Serve(ctx) })
 	group.Go(func() error { return s.engine.Serve(ctx) })
 	group.Go(func() error { return s.receiver.Serve(ctx, s.recvListener) })
@@ -234,6 +241,7 @@ func (s *server) run(ctx context.Context) error {
 	group.Go(func() error {
 		<-ctx.Done()
 		s.log.Info("stopping: no new work is accepted")
+		s.tellStopping()
 		return nil
 	})
 	err := group.Wait()

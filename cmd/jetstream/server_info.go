@@ -83,7 +83,7 @@ func (s *server) hostNames() []string {
 // openAPIDocument describes what this program offers; it depends on nothing
 // but the declarations.
 func openAPIDocument(registry *api.Registry) ([]byte, error) {
-	return openapi.Document(registry, triggers.Definitions(), openapi.Info{Version: version})
+	return openapi.Document(registry, triggers.Definitions(), openapi.Info{Version: version, Stream: streamTypes()})
 }
 
 // endpoint is what <state>/endpoint.json holds while the server runs.

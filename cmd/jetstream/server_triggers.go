@@ -29,7 +29,7 @@ func (s *server) openTriggers(ctx context.Context) (err error) {
 		}
 	}
 	s.triggers, err = triggers.New(triggers.Options{
-		Dir: s.c.TriggerDir, StateDir: s.c.PersistentStateDir, Store: s.db.Runs(), Files: s.db.Received(), Tokens: s.accounts,
+		Dir: s.c.TriggerDir, StateDir: s.c.PersistentStateDir, Store: s.db.Runs(), Stream: s.stream, Files: s.db.Received(), Tokens: s.accounts,
 		Log: s.log, LogRuns: s.c.TriggerLog, Console: s.p.Stderr,
 		Timeout: s.c.TriggerTimeout, Grace: orNone(s.c.TriggerGrace), ShutdownGrace: orNone(s.c.ShutdownGrace), Keep: s.c.TriggerKeep,
 		Order: triggers.Order(s.c.TriggerOrder), Concurrency: s.c.TriggerConcurrency, QueueMax: s.c.TriggerQueueMax,

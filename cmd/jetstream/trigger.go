@@ -1,5 +1,6 @@
 package main
 
+<<<<<<< HEAD
 import (
 	"context"
 	"encoding/json"
@@ -241,3 +242,9 @@ func printableLines(text string) string {
 }
 
 func newTable(w io.Writer) *tabwriter.Writer { return tabwriter.NewWriter(w, 0, 8, 2, ' ', 0) }
+=======
+// triggerCmd is jetstream trigger: what the scripts did, and steering them.
+type triggerCmd struct {
+	Tail triggerTailCmd `cmd:"" help:"Watch scripts run: what starts, what it writes, how it ends."`
+}
+>>>>>>> 3625529 (Stream what happens to those who follow)
