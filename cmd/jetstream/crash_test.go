@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 )
 
 // startProcess runs the server as a process of its own, so that it can be
@@ -79,12 +80,16 @@ echo "$JETSTREAM_ATTEMPT $port" >> log.txt
 	}
 	l.awaitLog(`"msg":"trigger started"`, 1)
 	// The script runs once its first line is written: the kill must hit it.
-	for read := ""; read != "1 1000\n"; {
+	again := time.NewTicker(time.Millisecond)
+	defer again.Stop()
+	for deadline := time.Now().Add(time.Minute); ; <-again.C {
 		b, err := os.ReadFile(filepath.Join(l.triggers, "log.txt"))
-		if err != nil && !os.IsNotExist(err) || t.Context().Err() != nil {
-			t.Fatal(err)
+		if string(b) == "1 1000\n" {
+			break
 		}
-		read = string(b)
+		if err != nil && !os.IsNotExist(err) || time.Now().After(deadline) {
+			t.Fatalf("log.txt holds %q (%v)", b, err)
+		}
 	}
 	if err := server.Process.Kill(); err != nil {
 		t.Fatal(err)
