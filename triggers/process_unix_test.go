@@ -33,7 +33,7 @@ func gone(pid int) bool {
 // pids reads the numbers that a script wrote.
 func pids(t *testing.T, text string) (out []int) {
 	t.Helper()
-	for _, word := range strings.Fields(text) {
+	for word := range strings.FieldsSeq(text) {
 		pid, err := strconv.Atoi(word)
 		if err != nil {
 			t.Fatal(err)
@@ -162,6 +162,9 @@ func child(role string) int {
 	dir, state := os.Getenv("TRIGGERS_TEST_DIR"), os.Getenv("TRIGGERS_TEST_STATE")
 	if role == "pid1" {
 		return firstProcess(dir, state)
+	}
+	if role == "property" {
+		return propertyServer(dir, state)
 	}
 	db, e, err := childEngine(dir, state)
 	if err != nil {
