@@ -1,6 +1,5 @@
 package main
 
-<<<<<<< HEAD
 import (
 	"context"
 	"encoding/json"
@@ -29,6 +28,7 @@ type triggerCmd struct {
 	Cancel triggerCancelCmd `cmd:"" help:"Cancel a run that waits or runs."`
 	Pause  triggerPauseCmd  `cmd:"" help:"Start no further script until resume; events are queued as ever."`
 	Resume triggerResumeCmd `cmd:"" help:"Let the queue go on after a pause."`
+	Tail   triggerTailCmd   `cmd:"" help:"Watch scripts run: what starts, what it writes, how it ends."`
 }
 
 // triggerServer is what every command has that asks the server.
@@ -242,9 +242,3 @@ func printableLines(text string) string {
 }
 
 func newTable(w io.Writer) *tabwriter.Writer { return tabwriter.NewWriter(w, 0, 8, 2, ' ', 0) }
-=======
-// triggerCmd is jetstream trigger: what the scripts did, and steering them.
-type triggerCmd struct {
-	Tail triggerTailCmd `cmd:"" help:"Watch scripts run: what starts, what it writes, how it ends."`
-}
->>>>>>> 3625529 (Stream what happens to those who follow)
