@@ -16,7 +16,7 @@ LINT_VERSION := $(shell awk '$$1 == "$(LINT_PACKAGE)" { print $$2 }' tools/lint/
 LINT         := bin/golangci-lint-$(LINT_VERSION)
 
 .DEFAULT_GOAL := help
-.PHONY: help build demo test race lint fuzz bench generate check \
+.PHONY: help build demo test race lint fuzz bench clients generate check check-document \
 	check-modules check-format check-platforms check-generated check-short compiler
 
 help: ## Show this list
@@ -49,6 +49,11 @@ fuzz: ## Run every fuzz target for FUZZTIME (10s)
 bench: ## Run the benchmarks (BENCH=pattern, COUNT=1)
 	$(GO) test -run '^$$' -bench '$(BENCH)' -benchmem -count $(COUNT) ./...
 
+clients: ## Fetch what the tests of generated clients want (network; npm where node is)
+	cd tools/clients/go && $(GO) mod download
+	@if command -v npm >/dev/null; then cd tools/clients && npm ci --no-audit --no-fund --loglevel=error; \
+	else echo "SKIPPED: no npm here: the TypeScript client and the linter of openapi.json are left out"; fi
+
 # The replies are held against the document that the server publishes, made
 # from the declarations; the committed document shows the replies: hence last.
 generate: ## Write what is made from the declarations: openapi/openapi.json and its examples
@@ -64,6 +69,7 @@ check: ## All that must pass before a push: modules, format, platforms, lint, te
 	@$(MAKE) --no-print-directory check-modules
 	@$(MAKE) --no-print-directory check-platforms
 	@$(MAKE) --no-print-directory check-generated
+	@$(MAKE) --no-print-directory check-document
 	@$(MAKE) --no-print-directory lint
 	@$(MAKE) --no-print-directory check-short
 	@$(MAKE) --no-print-directory race
@@ -77,6 +83,7 @@ check-modules:
 	$(GO) mod verify
 	$(GO) mod tidy -diff
 	cd tools/lint && $(GO) mod tidy -diff
+	cd tools/clients/go && $(GO) mod tidy -diff
 
 # vet compiles the tests too, so these are builds of everything.
 check-platforms:
@@ -87,6 +94,16 @@ check-platforms:
 check-generated:
 	$(GO) test ./internal/house
 	$(GO) test ./cmd/jetstream -run 'TestOpenAPIDocumentIsFresh|TestRepliesAreAsDocumented' -count 1
+
+# What has been fetched is asked for first: a machine without network that had
+# it once still checks. Without node it is left out, and says so.
+check-document:
+	@if ! command -v node >/dev/null; then echo "SKIPPED: no node here: openapi.json is not linted, no TypeScript client is made"; \
+	else \
+		cmp -s tools/clients/package-lock.json tools/clients/node_modules/.lock || { $(MAKE) --no-print-directory clients && \
+			cp tools/clients/package-lock.json tools/clients/node_modules/.lock; } || exit 1; \
+		cd tools/clients && REDOCLY_SUPPRESS_UPDATE_NOTICE=true node_modules/.bin/redocly lint --config redocly.yaml ../../openapi/openapi.json; \
+	fi
 
 check-short:
 	CGO_ENABLED=0 $(GO) test -short ./...

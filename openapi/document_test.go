@@ -152,7 +152,7 @@ func TestRequestBody(t *testing.T) {
 		"map": `{"type": "object", "description": "From and to", "minProperties": 1, "maxProperties": 10,
 			"propertyNames": {"minLength": 1, "maxLength": 20}, "additionalProperties": {"type": "string", "maxLength": 30}}`,
 		"list":     `{"type": "array", "description": "Words", "maxItems": 5, "uniqueItems": true, "items": {"type": "string", "minLength": 2}}`,
-		"password": `{"type": "string", "description": "The password", "minLength": 1, "writeOnly": true, "format": "password"}`,
+		"password": `{"type": "string", "description": "The password", "minLength": 1, "format": "password"}`,
 		"until":    `{"type": "integer", "format": "int64", "description": "When it ends; microseconds since the Unix epoch, UTC"}`,
 		"ratio":    `{"type": "number", "format": "double", "description": "A share", "exclusiveMinimum": 0, "exclusiveMaximum": 1}`,
 		"loud":     `{"type": "boolean", "description": "Whether it shouts", "default": true}`,

@@ -154,7 +154,7 @@ func property(d direction, p jsonschema.InterceptPropParams) error {
 	sometimes := strings.Contains(flags, "omitempty") || strings.Contains(flags, "omitzero")
 	if d == request {
 		if tag.Get("secret") == "true" {
-			s.WithWriteOnly(true).WithFormat("password")
+			s.WithFormat("password")
 		}
 	} else {
 		required = !sometimes
