@@ -31,7 +31,7 @@ type letter struct {
 
 // endpointOf starts an HTTP server that stands for somebody else's. It answers
 // with the statuses in their order, the last for ever, and passes on what came.
-func endpointOf(t *testing.T, statuses ...int) (url string, letters chan letter) {
+func endpointOf(t *testing.T, statuses ...int) (place string, letters chan letter) {
 	t.Helper()
 	letters = make(chan letter, 100)
 	var n atomic.Int32
@@ -51,8 +51,8 @@ func endpointOf(t *testing.T, statuses ...int) (url string, letters chan letter)
 func TestExampleChat(t *testing.T) {
 	needs(t, "curl")
 	s := newExampleSites(t, "notify.sh")
-	url, letters := endpointOf(t, 503, 200)
-	s.set("notify.curl", "url = \""+url+"\"\nheader = \"Authorization: Bearer s3cret\"\n")
+	place, letters := endpointOf(t, 503, 200)
+	s.set("notify.curl", "url = \""+place+"\"\nheader = \"Authorization: Bearer s3cret\"\n")
 	s.deliver(0)
 	for range 2 { // 503 is tried again
 		l := <-letters
@@ -64,17 +64,17 @@ func TestExampleChat(t *testing.T) {
 			t.Errorf("the chat got %v", l.header)
 		}
 	}
-	// What is in a name or message cannot break the JSON.
-	s.to.script("on.createUser", example(t, "notify.sh"))
-	s.to.stop()
-	s.to.start("--trigger-dir="+s.to.triggers, "--trigger-on-api")
-	s.to.rest("root", "POST", "/api/v1/users", map[string]any{"name": "a\"b\\c\nd"})
-	if run := s.to.waitForRun("on.createUser"); run["exitCode"] != 0.0 {
-		t.Errorf("%v", run)
+	// What is in a message cannot break the JSON.
+	const event, message = "on.getUsers", "there is no \"a\\b\" here"
+	s.to.script(event, example(t, "notify.sh"))
+	s.to.callAs("root", "emitTrigger", map[string]any{"event": event, "parameters": map[string]any{"status": "notFound", "message": message + "\n"}})
+	if run := s.to.waitForRun(event); run["exitCode"] != 0.0 {
+		t.Fatalf("%v", run)
 	}
 	var chat struct{ Text string }
-	if l := <-letters; json.Unmarshal(l.body, &chat) != nil || !strings.HasPrefix(chat.Text, "root called createUser: invalid, ") {
-		t.Errorf("the chat got %q", l.body)
+	l := <-letters
+	if err := json.Unmarshal(l.body, &chat); err != nil || strings.TrimSpace(chat.Text) != "root called getUsers: notFound, "+message {
+		t.Errorf("the chat got %q (%v)", l.body, err)
 	}
 
 	gone, _ := endpointOf(t, 404)
@@ -204,11 +204,11 @@ func TestExampleWebhook(t *testing.T) {
 	s := newExampleSites(t, "relay-webhook.py")
 	key := []byte("0123456789abcdef0123456789abcdef")
 	s.set("relay-webhook.secret", "whsec_"+base64.StdEncoding.EncodeToString(key)+"\n")
-	url, letters := endpointOf(t, 503, 204)
-	config := func(url, more string) {
-		s.set("relay-webhook.conf", "url = "+url+"\nfirst_wait = 0.01\ntotal = 60\nmax_files = 2\n"+more)
+	place, letters := endpointOf(t, 503, 204)
+	config := func(place, more string) {
+		s.set("relay-webhook.conf", "url = "+place+"\nfirst_wait = 0.01\ntotal = 60\nmax_files = 2\n"+more)
 	}
-	config(url, "")
+	config(place, "")
 	s.deliver(0, "127.0.0.1: it answered 503", "accepted the event at attempt 2 with 204")
 	run := s.to.waitForRun(received)
 	for range 2 {
@@ -234,8 +234,8 @@ func TestExampleWebhook(t *testing.T) {
 	}
 
 	for status, attempts := range map[int]int{400: 1, 302: 1, 500: 3} {
-		url, letters := endpointOf(t, status)
-		config(url, "attempts = 3\n")
+		place, letters := endpointOf(t, status)
+		config(place, "attempts = 3\n")
 		s.deliver(1, fmt.Sprint("it answered ", status))
 		if len(letters) != attempts {
 			t.Errorf("%d was tried %d times, want %d", status, len(letters), attempts)

@@ -330,7 +330,7 @@ func TestExampleSort(t *testing.T) {
 	sameTree(t, tree(t, s.to.files), nil)
 
 	// Another disk, and the rest left where it is.
-	if shm, err := os.MkdirTemp("/dev/shm", "jetstream"); err == nil {
+	if shm, err := os.MkdirTemp("/dev/shm", "jetstream"); err == nil { //nolint:usetesting // t.TempDir is on the same disk
 		t.Cleanup(func() { _ = os.RemoveAll(shm) })
 		s.set("sort-by-type.conf", "root = "+shm+"\nrest =\nmovies = .mov\n")
 		s.deliver(0)
