@@ -82,8 +82,8 @@ func openEnvelope(members map[string]json.RawMessage) (name string, params map[s
 // permitted refuses callers who may not call c at all.
 func (g *Gateway) permitted(w http.ResponseWriter, r *http.Request, c *api.Command) bool {
 	caller, ok := api.CallerOf(r.Context())
-	if c.Access == api.AccessSuperuser && !(ok && caller.Superuser) {
-		g.refuse(w, r, api.Errorf(api.CodeForbidden, "%s is for superusers", c.Name))
+	if err := c.Permit(caller, ok); err != nil {
+		g.refuse(w, r, err)
 		return false
 	}
 	return true
@@ -101,13 +101,21 @@ func (g *Gateway) refuse(w http.ResponseWriter, r *http.Request, err error) {
 // carryOut binds, validates and does the command, reports it, and only then
 // answers: a reply in the caller's hands means that its event is saved.
 func (g *Gateway) carryOut(w http.ResponseWriter, r *http.Request, b *binder, params map[string]json.RawMessage) {
-	ctx, start := r.Context(), time.Now()
+	start := time.Now()
+	ctx := r.Context()
+	work, call, answered := g.begin(w, r, b.command, params)
+	if answered {
+		return
+	}
+	if call != nil {
+		defer g.release(ctx, call) // also when an observer panics
+	}
 	caller, loggedIn := api.CallerOf(ctx)
 	rec := &middleware.Record{Command: b.command, Caller: caller, Params: params, Status: api.CodeSuccess}
 	reply := api.Reply{Status: api.CodeSuccess}
 	var status int
 
-	out, err := g.do(ctx, b, params)
+	out, err := g.do(work, b, params) // what else is saved, such as its event, marks no key
 	if err != nil {
 		rec.Err = api.ErrorOf(err)
 		middleware.LogFailure(ctx, g.log, rec.Err)
@@ -124,6 +132,12 @@ func (g *Gateway) carryOut(w http.ResponseWriter, r *http.Request, b *binder, pa
 	// A refused call is no processed command: a stranger can never start a script.
 	if loggedIn && rec.Status != api.CodeForbidden && rec.Status != api.CodeUnauthorized {
 		middleware.Report(ctx, rec)
+	}
+	if call != nil {
+		if err == nil {
+			g.keep(ctx, call, b.command, out)
+		}
+		g.release(ctx, call)
 	}
 	if rec.Err != nil && rec.Err.Code == api.CodeTooManyRequests {
 		middleware.Fail(w, r, g.log, rec.Err) // with Retry-After

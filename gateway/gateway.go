@@ -50,6 +50,8 @@ type Options struct {
 	// when it is another account or has another password or other rights, an
 	// error when it may not log in. Needed with Events.
 	Standing func(ctx context.Context, user string) (string, error)
+	// Replays keeps answers for Idempotency-Key; nil refuses that header.
+	Replays Replays
 	// Secure tells that the server speaks TLS: cookies are marked so.
 	Secure bool
 	// OpenAPI is the document at /openapi.json; Docs serves /docs and what is

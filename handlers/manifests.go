@@ -70,7 +70,7 @@ func (h manifestHandlers) create(ctx context.Context, p createManifestParams) (t
 		return transfer.Manifest{}, err
 	}
 	return h.engine.CreateManifest(ctx, transfer.NewManifest{
-		Owner: owner, FileMappings: p.FileMappings, UserData: p.UserData,
+		Owner: owner, FileMappings: p.FileMappings, UserData: p.UserData, Confined: caller.ConfinedTo(),
 		RequestID: caller.RequestID, Depth: caller.Depth,
 	})
 }

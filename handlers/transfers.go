@@ -77,6 +77,10 @@ func (h transferHandlers) create(ctx context.Context, p createTransferParams) (t
 		return transfer.Transfer{}, err
 	}
 	caller, _ := api.CallerOf(ctx)
+	if !api.PathWithin(caller.ConfinedTo(), m.Confined) {
+		return transfer.Transfer{}, api.Errorf(api.CodeForbidden,
+			"this token is confined to %q and manifest %s is not; make the manifest with this token", caller.ConfinedTo(), m.ManifestID)
+	}
 	return h.engine.CreateTransfer(ctx, transfer.NewTransfer{
 		ManifestID: p.ManifestID, DestinationID: p.DestinationID, Username: p.Username, Password: p.Password,
 		DestinationPath: p.DestinationPath, Priority: p.Priority, CheckpointFrequencySeconds: p.CheckpointFrequencySeconds,

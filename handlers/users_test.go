@@ -65,6 +65,9 @@ func TestCreateUserAnswersWithoutSecrets(t *testing.T) {
 
 func TestUserCommandsAreForSuperusers(t *testing.T) {
 	for _, c := range userCommands(Deps{}) {
+		if c.Name == "getUser" || c.Name == "updateUser" {
+			continue // also for oneself
+		}
 		if c.Access != api.AccessSuperuser {
 			t.Errorf("%s may be called by access level %d", c.Name, c.Access)
 		}

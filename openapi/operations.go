@@ -28,6 +28,10 @@ func (b *builder) addCommand(c *api.Command) error {
 	r := newResponses()
 	r.fail(api.CodeInvalid, api.CodeUnauthorized, api.CodeForbidden, api.CodeTooManyRequests, api.CodeInternal)
 	r.fail(c.Errors...)
+	if c.Replayable() {
+		op.Parameters = append(op.Parameters, idempotencyKey())
+		r.fail(api.CodeConflict)
+	}
 	if hasBody {
 		r.failBody()
 	}
@@ -49,7 +53,19 @@ func (b *builder) addCommand(c *api.Command) error {
 		op.WithMapOfAnythingItem("x-access", "superuser")
 	case api.AccessUser:
 	}
+	op.WithMapOfAnythingItem("x-permission", string(c.Needs())) // what a token must have
 	return b.spec().AddOperation(c.Method, Prefix+c.Path, *op)
+}
+
+// idempotencyKey is the header that makes a creation safe to repeat.
+func idempotencyKey() openapi31.ParameterOrReference {
+	p := &openapi31.Parameter{Name: "Idempotency-Key", In: openapi31.ParameterInHeader,
+		Schema: map[string]any{"type": "string", "minLength": 1, "maxLength": 255, "pattern": "^[!-~]+$"}}
+	p.WithDescription("Names this creation, so that it can be repeated when the answer was lost: for 24 hours the same key, user, " +
+		"command and parameters, by either door, get the first answer again (with `Idempotency-Replayed: true`) and nothing is made " +
+		"twice. With other parameters, and while the first call is still being carried out, it is a `conflict`. A failure is not " +
+		"kept: the key is free again.")
+	return openapi31.ParameterOrReference{Parameter: p}
 }
 
 func (b *builder) operation(id, tag, summary, text string) *openapi31.Operation {

@@ -53,7 +53,8 @@ func (c *apiCmd) Run(ctx context.Context, p *program) error {
 }
 
 type apiGrammar struct {
-	loginFlags `group:"Login:"`
+	loginFlags     `group:"Login:"`
+	IdempotencyKey string `name:"idempotency-key" placeholder:"KEY" group:"Login:" help:"Names a creation: with the same key it can be repeated for 24 hours and gives the first answer."`
 }
 
 // commandCmd is one command of the control API.
@@ -74,9 +75,12 @@ func (c *commandCmd) Run(ctx context.Context, p *program, login *apiGrammar) err
 	}
 	defer conn.Close()
 	var reply api.Reply
-	if c.command.Access == api.AccessPublic && len(c.command.Params) == 0 && !conn.LoggedIn() {
+	switch {
+	case login.IdempotencyKey != "":
+		reply, err = conn.CallOnce(ctx, login.IdempotencyKey, c.command.Name, params)
+	case c.command.Access == api.AccessPublic && len(c.command.Params) == 0 && !conn.LoggedIn():
 		reply, err = conn.Get(ctx, c.command.Path)
-	} else {
+	default:
 		reply, err = conn.Call(ctx, c.command.Name, params)
 	}
 	if err != nil {
@@ -121,7 +125,9 @@ func (c *commandCmd) explain(err error) error {
 	return e
 }
 
-func loginFlagNames() []string { return []string{"host", "api-control-port", "user", "tls", "ca"} }
+func loginFlagNames() []string {
+	return []string{"host", "api-control-port", "user", "tls", "ca", "idempotency-key"}
+}
 
 // readSecrets replaces every @FILE by what it holds and asks for a required
 // secret that was not given.

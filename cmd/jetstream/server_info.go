@@ -9,9 +9,11 @@ import (
 	"path/filepath"
 	"time"
 
+	"jetstream/gateway"
 	"jetstream/handlers"
 	"jetstream/internal/account"
 	"jetstream/internal/api"
+	"jetstream/internal/store"
 	"jetstream/openapi"
 	"jetstream/triggers"
 )
@@ -136,7 +138,7 @@ func (a authenticator) Password(ctx context.Context, name, password, remote stri
 
 func (a authenticator) Token(ctx context.Context, token, actAs string) (api.Caller, error) {
 	g, err := a.accounts.ByToken(ctx, token, actAs)
-	return api.Caller{User: g.User, Superuser: g.Superuser, Depth: g.Depth}, err
+	return api.Caller{User: g.User, Superuser: g.Superuser, Scope: g.Scope, Depth: g.Depth}, err
 }
 
 func (a authenticator) Session(ctx context.Context, id string) (api.Caller, error) {
@@ -154,3 +156,14 @@ func (a authenticator) Open(ctx context.Context, name, password, remote string) 
 }
 
 func (a authenticator) Close(id string) { a.accounts.CloseSession(id) }
+
+// keptReplies is the store's replays as the gateway wants them.
+type keptReplies struct{ *store.Replays }
+
+func (k keptReplies) Begin(ctx context.Context, owner, key, command string, body []byte) (context.Context, gateway.Replay, *api.Outcome, error) {
+	ctx, call, earlier, err := k.Replays.Begin(ctx, owner, key, command, body)
+	if call == nil { // a nil *store.Replay would be no nil gateway.Replay
+		return ctx, nil, earlier, err
+	}
+	return ctx, call, nil, nil
+}

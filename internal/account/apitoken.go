@@ -97,6 +97,8 @@ func (s *Service) CreateAPIToken(ctx context.Context, caller api.Caller, n NewAP
 	switch {
 	case len(t.Permissions) == 0:
 		return APIToken{}, "", fieldError("permissions", "min=1", "a token needs at least one of the permissions read, write, admin")
+	case t.Path != "/" && slices.Contains(t.Permissions, api.PermissionAdmin):
+		return APIToken{}, "", fieldError("path", "admin", "a token with the permission admin reaches everywhere and cannot be confined to a path; leave one of them out")
 	case t.ExpiryTime != 0 && t.ExpiryTime <= t.CreateTime:
 		return APIToken{}, "", fieldError("expiryTime", "future", "expiryTime has passed already; it is a time in microseconds since the Unix epoch")
 	}

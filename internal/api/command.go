@@ -158,6 +158,10 @@ func (c *Command) ExampleParams() map[string]any {
 	return params
 }
 
+// Replayable tells whether the command takes an Idempotency-Key: it makes
+// something, and its answer holds no secret and so may be kept.
+func (c *Command) Replayable() bool { return c.Status == 201 && !c.hasSecretOut }
+
 // BareName is the name without send. or recv.
 func (c *Command) BareName() string {
 	return c.Name[strings.LastIndexByte(c.Name, '.')+1:]

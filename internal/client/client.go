@@ -31,6 +31,7 @@ const (
 
 	depthHeader = "X-JetStream-Depth"
 	userHeader  = "X-JetStream-User"
+	keyHeader   = "Idempotency-Key"
 )
 
 // Options say which server to call and as whom.
@@ -129,6 +130,12 @@ func (c *Client) Close() { c.http.CloseIdleConnections() }
 // encodes as a JSON object, or nil. A failure, the server's or the way's, is an
 // *api.Error with code, message and fields; the reply is then empty.
 func (c *Client) Call(ctx context.Context, command string, params any) (api.Reply, error) {
+	return c.CallOnce(ctx, "", command, params)
+}
+
+// CallOnce is Call with an Idempotency-Key: a creation that is repeated with
+// the same key gives the first answer. An empty key is none.
+func (c *Client) CallOnce(ctx context.Context, key, command string, params any) (api.Reply, error) {
 	body, err := encode(command, params)
 	if err != nil {
 		return api.Reply{}, err
@@ -137,19 +144,19 @@ func (c *Client) Call(ctx context.Context, command string, params any) (api.Repl
 	if err != nil {
 		return api.Reply{}, api.Wrap(err, api.CodeInvalid, "the parameters of %s cannot be written as JSON", command)
 	}
-	return c.do(ctx, http.MethodPost, commandPath, text, c.timeout(body.Parameters))
+	return c.do(ctx, http.MethodPost, commandPath, key, text, c.timeout(body.Parameters))
 }
 
 // Get reads a route without parameters, such as /server: what is open to
 // strangers is so by its route only, never by the envelope. Errors are as Call's.
 func (c *Client) Get(ctx context.Context, path string) (api.Reply, error) {
-	return c.do(ctx, http.MethodGet, path, nil, c.o.Timeout)
+	return c.do(ctx, http.MethodGet, path, "", nil, c.o.Timeout)
 }
 
 // LoggedIn tells whether calls carry a login, right or wrong.
 func (c *Client) LoggedIn() bool { return c.o.Token != "" || c.o.User != "" }
 
-func (c *Client) do(ctx context.Context, method, path string, body []byte, timeout time.Duration) (api.Reply, error) {
+func (c *Client) do(ctx context.Context, method, path, key string, body []byte, timeout time.Duration) (api.Reply, error) {
 	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
 	req, err := http.NewRequestWithContext(ctx, method, c.url+path, bytes.NewReader(body))
@@ -157,6 +164,9 @@ func (c *Client) do(ctx context.Context, method, path string, body []byte, timeo
 		return api.Reply{}, api.Wrap(err, api.CodeInvalid, "%q is no address of a server", c.address)
 	}
 	c.authorize(req)
+	if key != "" {
+		req.Header.Set(keyHeader, key)
+	}
 	resp, err := c.http.Do(req)
 	if err != nil {
 		return api.Reply{}, c.unreachable(ctx, err)

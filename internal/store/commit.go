@@ -38,7 +38,7 @@ func (t *tx) AfterCommit(f func()) { t.after = append(t.after, f) }
 // it fails, only its own changes are undone. A ctx that ends while waiting in
 // the queue gives the update up; once it has begun it is carried through.
 func (db *DB) update(ctx context.Context, fn func(*tx) error) error {
-	return db.submit(ctx, &request{fn: fn, done: make(chan error, 1), elected: make(chan struct{})}, false)
+	return db.submit(ctx, &request{fn: marked(ctx, fn), done: make(chan error, 1), elected: make(chan struct{})}, false)
 }
 
 // updateLax is update for marks that must survive kill -9 but not a power cut:

@@ -1,0 +1,230 @@
+package store
+
+import (
+	"bytes"
+	"context"
+	"crypto/hmac"
+	"crypto/sha256"
+	"database/sql"
+	"errors"
+	"sync"
+	"time"
+
+	"jetstream/internal/api"
+)
+
+const (
+	// replayLife is how long an answer is kept.
+	replayLife = 24 * time.Hour
+	// maxReplays bounds the keys of one user that are kept.
+	maxReplays = 10_000
+	// replaySweep is how many old answers a new key removes at most.
+	replaySweep = 100
+)
+
+// The states of a kept answer.
+const (
+	replayBegun = iota // nothing was made; the command may be carried out (again)
+	replayMade         // something was made, but what was answered is not known
+	replayDone
+)
+
+// Replays keeps the answers of commands that were called with an
+// Idempotency-Key, so that a call that is repeated makes nothing twice. It is
+// safe for concurrent use; there is one for a database.
+//
+// The order, which a crash may cut anywhere: Begin writes the key; the
+// transaction that makes something marks it; the caller reports the command;
+// Finish writes the answer. A key without mark is carried out again, one with a
+// mark but no answer is a conflict: never twice.
+type Replays struct {
+	db  *DB
+	key [32]byte
+	now func() time.Time
+
+	mu      sync.Mutex
+	running map[replayID]struct{}
+}
+
+type replayID struct{ owner, key string }
+
+// Replays returns the view of kept answers. secret keys the fingerprints of
+// parameters, among which may be passwords.
+func (db *DB) Replays(secret [32]byte) *Replays {
+	return &Replays{db: db, key: sha256.Sum256(append([]byte("idempotency"), secret[:]...)), now: time.Now, running: map[replayID]struct{}{}}
+}
+
+// Replay is one call that carries a key, between Begin and End. Finish and End
+// belong to one goroutine.
+type Replay struct {
+	r       *Replays
+	id      replayID
+	command string
+	body    []byte
+	kept    bool // the answer was kept
+	ended   bool
+}
+
+type replayContext struct{}
+
+// Begin claims owner's key for a call of command with that body. Either
+// earlier is the first answer, or call must be ended, and the command be
+// carried out with the context that Begin returns. Codes: conflict when the key
+// was used for something else, is being used now, or was cut off by a crash;
+// tooManyRequests when the owner has too many.
+func (r *Replays) Begin(ctx context.Context, owner, key, command string, body []byte) (_ context.Context, call *Replay, earlier *api.Outcome, err error) {
+	mac := hmac.New(sha256.New, r.key[:])
+	_, _ = mac.Write(body) // a hash takes all
+	call = &Replay{r: r, id: replayID{fold(owner), key}, command: command, body: mac.Sum(nil)}
+	if !r.enter(call.id) {
+		return ctx, nil, nil, api.Errorf(api.CodeConflict, "a call with this Idempotency-Key is being carried out at this moment; repeat it when that has been answered")
+	}
+	earlier, err = call.claim(ctx)
+	if err != nil || earlier != nil {
+		r.leave(call.id)
+		return ctx, nil, earlier, err
+	}
+	return context.WithValue(ctx, replayContext{}, call), call, nil, nil
+}
+
+// fold is how names are compared: SQLite's NOCASE.
+func fold(name string) string { return string(bytes.ToLower([]byte(name))) }
+
+func (r *Replays) enter(id replayID) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if _, twice := r.running[id]; twice {
+		return false
+	}
+	r.running[id] = struct{}{}
+	return true
+}
+
+func (r *Replays) leave(id replayID) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	delete(r.running, id)
+}
+
+// claim finds the first answer, or writes the key.
+func (c *Replay) claim(ctx context.Context) (earlier *api.Outcome, err error) {
+	now := c.r.now()
+	oldest := int64(api.TimeOf(now.Add(-replayLife)))
+	err = c.r.db.update(ctx, func(t *tx) error {
+		row, err := t.queryRow("SELECT command, body, state, http_status, message, result, location FROM replays WHERE owner = ? AND key = ? AND create_time > ?",
+			c.id.owner, c.id.key, oldest)
+		if err != nil {
+			return err
+		}
+		var command string
+		var body, result []byte
+		var state int
+		var out api.Outcome
+		err = row.Scan(&command, &body, &state, &out.Status, &out.Message, &result, &out.Location)
+		switch {
+		case errors.Is(err, sql.ErrNoRows):
+			return c.insert(t, now, oldest)
+		case err != nil:
+			return err
+		case command != c.command || !hmac.Equal(body, c.body):
+			return api.Errorf(api.CodeConflict, "this Idempotency-Key was used for another call (%s); use a new key for each creation", command)
+		case state == replayMade:
+			return api.Errorf(api.CodeConflict, "the first call with this Idempotency-Key was cut off after it had made something; look for that in the list, and use a new key")
+		case state == replayDone:
+			out.Result, out.Masked = result, result
+			earlier = &out
+		}
+		return nil
+	})
+	return earlier, err
+}
+
+func (c *Replay) insert(t *tx, now time.Time, oldest int64) error {
+	if _, err := t.exec("DELETE FROM replays WHERE (owner, key) IN (SELECT owner, key FROM replays WHERE create_time <= ? ORDER BY create_time LIMIT ?)",
+		oldest, replaySweep); err != nil {
+		return err
+	}
+	row, err := t.queryRow("SELECT count(*) FROM replays WHERE owner = ? AND create_time > ?", c.id.owner, oldest)
+	if err != nil {
+		return err
+	}
+	var have int
+	if err := row.Scan(&have); err != nil {
+		return err
+	}
+	if have >= maxReplays {
+		return &api.Error{Code: api.CodeTooManyRequests, RetryAfter: time.Hour,
+			Message: "too many Idempotency-Keys in 24 hours; use them only for calls that you may have to repeat"}
+	}
+	// An old one of the same key may still be there.
+	_, err = t.exec("INSERT OR REPLACE INTO replays (owner, key, command, body, state, create_time) VALUES (?, ?, ?, ?, ?, ?)",
+		c.id.owner, c.id.key, c.command, c.body, replayBegun, int64(api.TimeOf(now)))
+	return err
+}
+
+// marked makes an update on behalf of a call with a key mark that key, in the
+// same transaction, when it changes anything.
+func marked(ctx context.Context, fn func(*tx) error) func(*tx) error {
+	c, ok := ctx.Value(replayContext{}).(*Replay)
+	if !ok {
+		return fn
+	}
+	return func(t *tx) error {
+		before, err := t.changes()
+		if err != nil {
+			return err
+		}
+		if err := fn(t); err != nil {
+			return err
+		}
+		after, err := t.changes()
+		if err != nil || after == before {
+			return err
+		}
+		_, err = t.exec("UPDATE replays SET state = ? WHERE owner = ? AND key = ?", replayMade, c.id.owner, c.id.key)
+		return err
+	}
+}
+
+// unmarked is a context whose updates mark no key, and which nobody cancels.
+func unmarked(ctx context.Context) context.Context {
+	return context.WithValue(context.WithoutCancel(ctx), replayContext{}, nil)
+}
+
+// changes counts the rows that the writer has changed so far.
+func (t *tx) changes() (n int64, err error) {
+	row, err := t.queryRow("SELECT total_changes()")
+	if err != nil {
+		return 0, err
+	}
+	return n, row.Scan(&n)
+}
+
+// Finish keeps the answer. Call it once the command was reported, before the
+// answer goes out.
+func (c *Replay) Finish(ctx context.Context, out api.Outcome) error {
+	err := c.r.db.update(unmarked(ctx), func(t *tx) error {
+		_, err := t.exec("UPDATE replays SET state = ?, http_status = ?, message = ?, result = ?, location = ? WHERE owner = ? AND key = ?",
+			replayDone, out.Status, out.Message, []byte(out.Result), out.Location, c.id.owner, c.id.key)
+		return err
+	})
+	c.kept = err == nil
+	return err
+}
+
+// End lets go of the key. Call it at the end whatever became of the command: a
+// key under which nothing was made is free again. A second End does nothing.
+func (c *Replay) End(ctx context.Context) error {
+	if c.ended {
+		return nil
+	}
+	c.ended = true
+	defer c.r.leave(c.id)
+	if c.kept {
+		return nil
+	}
+	return c.r.db.update(unmarked(ctx), func(t *tx) error {
+		_, err := t.exec("DELETE FROM replays WHERE owner = ? AND key = ? AND state = ?", c.id.owner, c.id.key, replayBegun)
+		return err
+	})
+}
