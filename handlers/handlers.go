@@ -8,6 +8,8 @@ import (
 
 	"jetstream/internal/account"
 	"jetstream/internal/api"
+	"jetstream/internal/collect"
+	"jetstream/internal/files"
 	"jetstream/internal/transfer"
 	"jetstream/internal/transfer/receiver"
 	"jetstream/triggers"
@@ -21,6 +23,9 @@ type Deps struct {
 	Triggers *triggers.Engine
 	Engine   *transfer.Engine
 	Receiver *receiver.Receiver
+	Files    *files.Service
+	// Collector removes what has been over for long.
+	Collector *collect.Collector
 }
 
 // Commands declares every command, in the order of the manual.
@@ -28,11 +33,15 @@ func Commands(d Deps) *api.Registry {
 	return api.NewRegistry(slices.Concat(
 		serverCommands(d),
 		userCommands(d),
+		tokenCommands(d),
 		triggerCommands(d),
 		triggerQueueCommands(d),
 		destinationCommands(d),
 		manifestCommands(d),
 		transferCommands(d),
 		receivedCommands(d),
+		sourceCommands(d),
+		fileCommands(d),
+		upkeepCommands(d),
 	)...)
 }

@@ -47,9 +47,13 @@ func parseCursor(s string) (int64, error) {
 			return n, nil
 		}
 	}
-	e := api.Wrap(err, api.CodeInvalid, "cursor is not the nextCursor of a page of this list; start again without it")
+	return 0, badCursor(err)
+}
+
+func badCursor(cause error) error {
+	e := api.Wrap(cause, api.CodeInvalid, "cursor is not the nextCursor of a page of this list; start again without it")
 	e.Fields = []api.FieldError{{Field: "cursor", Rule: "cursor", Message: e.Message}}
-	return 0, e
+	return e
 }
 
 // mayAct answers notFound, as for an object that does not exist, unless the

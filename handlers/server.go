@@ -6,9 +6,13 @@ import (
 	"jetstream/internal/api"
 )
 
-// Server tells the facts about the running server that getServerInfo shows.
+// Server is the running server as commands see it.
 type Server interface {
+	// Info tells the facts that getServerInfo shows.
 	Info(ctx context.Context) (ServerInfo, error)
+	// Terminate begins a graceful stop and returns at once: calls under way,
+	// its caller's among them, are answered.
+	Terminate()
 }
 
 // ServerInfo is the result of getServerInfo. Without login only Version,

@@ -68,7 +68,24 @@ var fixtures = map[string]fixture{
 	"createUser": {user: "root", varies: []string{"name"}, params: func(_ *pair, door int) map[string]any {
 		return map[string]any{"name": fmt.Sprintf("user%d", door), "password": "a secret of some length"}
 	}},
-	"getUsers": {user: "root", params: none},
+	"getUsers":   {user: "root", params: none},
+	"getUser":    {params: func(*pair, int) map[string]any { return map[string]any{"name": "alice"} }},
+	"updateUser": {params: func(*pair, int) map[string]any { return map[string]any{"name": "alice", "password": "pw"} }},
+	"deleteUser": {user: "root", params: func(p *pair, door int) map[string]any {
+		name := fmt.Sprintf("leaver%d", door)
+		p.from.callAs("root", "createUser", map[string]any{"name": name, "password": "pw"})
+		return map[string]any{"name": name}
+	}},
+	"createAPIToken": {varies: []string{"token"}, params: func(*pair, int) map[string]any {
+		return map[string]any{"description": "for the night's ingest", "path": "/reel", "expiryTime": int64(4_000_000_000_000_000)}
+	}},
+	"getAPITokens": {params: func(p *pair, _ int) map[string]any {
+		p.from.call("createAPIToken", nil)
+		return map[string]any{"limit": 1}
+	}},
+	"deleteAPIToken": {params: func(p *pair, _ int) map[string]any {
+		return map[string]any{"tokenId": p.from.call("createAPIToken", nil)["tokenId"]}
+	}},
 	"getTriggerRuns": {user: "root", params: func(p *pair, _ int) map[string]any {
 		p.endedRun()
 		return map[string]any{"event": "send.destinationCreated", "limit": 1}
@@ -85,6 +102,20 @@ var fixtures = map[string]fixture{
 		p.from.callAs("root", "pauseTriggers", nil)
 		return map[string]any{"runId": p.from.callAs("root", "emitTrigger", map[string]any{"event": p.scripted()})["runId"]}
 	}},
+	"updateGarbageCollectSettings": {user: "root", params: func(*pair, int) map[string]any { return map[string]any{"interval": 7200} }},
+	"garbageCollect":               {user: "root", params: none},
+	"terminate":                    {user: "root", params: none, after: func(p *pair) { p.from.again() }},
+
+	"ls":      {params: func(*pair, int) map[string]any { return map[string]any{"path": "/reel"} }},
+	"lsRoots": {params: none},
+	"du":      {params: func(*pair, int) map[string]any { return map[string]any{"path": "/reel"} }},
+	"mkdir": {varies: []string{"path"}, params: func(_ *pair, door int) map[string]any {
+		return map[string]any{"path": fmt.Sprintf("/made/%d/deep", door)}
+	}},
+	"mv": {varies: []string{"path"}, params: func(p *pair, door int) map[string]any {
+		return map[string]any{"path": p.file("old"), "newPath": fmt.Sprintf("/new%d", door)}
+	}},
+	"rm": {params: func(p *pair, _ int) map[string]any { return map[string]any{"path": p.file("superfluous")} }},
 
 	"send.createDestination": {params: func(p *pair, _ int) map[string]any {
 		return map[string]any{"destinationAddress": "127.0.0.1", "destinationPort": p.to.recvPort, "sendRateMax": 0}
@@ -130,6 +161,23 @@ var fixtures = map[string]fixture{
 	}},
 	"recv.getTransfer": {recv: true, user: "bob", varies: []string{"rate", "sourcePort"}, params: func(p *pair, _ int) map[string]any {
 		return map[string]any{"transferId": p.transfer()}
+	}},
+	"recv.getSources": {recv: true, user: "bob", varies: sourceVaries(), params: func(p *pair, _ int) map[string]any {
+		p.transfer()
+		return map[string]any{"limit": 1}
+	}},
+	"recv.getAuthorizedClients": {recv: true, user: "root", params: func(p *pair, _ int) map[string]any {
+		p.trusted(9)
+		return map[string]any{"limit": 1}
+	}},
+	"recv.addAuthorizedClient": {recv: true, user: "root", varies: []string{"publicKey"}, params: func(_ *pair, door int) map[string]any {
+		return map[string]any{"publicKey": clientKey(door), "description": "the archive"}
+	}},
+	"recv.removeAuthorizedClient": {recv: true, user: "root", params: func(p *pair, _ int) map[string]any {
+		return map[string]any{"publicKey": p.trusted(8)}
+	}},
+	"recv.allowOnlyAuthorizedClients": {recv: true, user: "root", params: func(*pair, int) map[string]any {
+		return map[string]any{"onlyAuthorizedClientsAllowed": false}
 	}},
 	"recv.getTransferFiles": {recv: true, user: "bob", params: func(p *pair, _ int) map[string]any {
 		return map[string]any{"transferId": p.transfer()}
@@ -249,7 +297,13 @@ func checkTrigger(t *testing.T, args []string, c *api.Command, params map[string
 	if args[1] != "success" || door < 2 && args[2] != reply.Message {
 		t.Errorf("door %d: status and message arguments are %q %q, the reply's %q", door, args[1], args[2], reply.Message)
 	}
-	if diff := cmp.Diff(object(t, reply.Result), object(t, []byte(args[3]))); diff != "" {
+	result := object(t, reply.Result)
+	for _, f := range api.Fields(c.ResultType) {
+		if _, there := result[f.Name]; there && f.Secret {
+			result[f.Name] = "***"
+		}
+	}
+	if diff := cmp.Diff(result, object(t, []byte(args[3]))); diff != "" {
 		t.Errorf("door %d: result argument (-reply +argument):\n%s", door, diff)
 	}
 }

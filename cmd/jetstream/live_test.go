@@ -33,6 +33,8 @@ type live struct {
 	apiPort, recvPort       int
 	console                 *console
 	stop                    func() int // ends the server and returns its exit status
+	ended                   chan int   // receives it
+	flags                   []string   // that the server was last started with
 	user, password, baseURL string
 }
 
@@ -150,6 +152,8 @@ func (l *live) start(flags ...string) {
 	args := append([]string{"server", "--api-port=0", "--recv-port=0", "--recv-host=127.0.0.1",
 		"--persistent-state-dir=" + l.state, "--log-format=json"}, flags...)
 	ended := make(chan int, 1)
+	first := l.ended == nil
+	l.ended, l.flags = ended, flags
 	go func() { ended <- run(ctx, args, os.Getenv, nil, io.Discard, l.console) }()
 	code, stopped := 0, false
 	l.stop = func() int {
@@ -159,7 +163,9 @@ func (l *live) start(flags ...string) {
 		}
 		return code
 	}
-	l.t.Cleanup(func() { l.stop() })
+	if first { // whichever it is at the end
+		l.t.Cleanup(func() { l.stop() })
+	}
 	select {
 	case <-l.console.await("JetStream is listening", 1):
 	case code := <-ended:

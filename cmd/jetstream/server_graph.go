@@ -19,6 +19,8 @@ import (
 	"jetstream/handlers"
 	"jetstream/internal/account"
 	"jetstream/internal/api"
+	"jetstream/internal/collect"
+	"jetstream/internal/files"
 	"jetstream/internal/store"
 	"jetstream/internal/stream"
 	"jetstream/internal/transfer"
@@ -42,15 +44,18 @@ type server struct {
 	serverID, serverUID string
 	startTime           api.Time
 
-	db       *store.DB
-	identity *wire.Identity
-	stream   *stream.Log
-	accounts *account.Service
-	triggers *triggers.Engine
-	engine   *transfer.Engine
-	receiver *receiver.Receiver
-	sender   *sender.Sender
-	gateway  *gateway.Gateway
+	db        *store.DB
+	identity  *wire.Identity
+	stream    *stream.Log
+	accounts  *account.Service
+	triggers  *triggers.Engine
+	engine    *transfer.Engine
+	receiver  *receiver.Receiver
+	sender    *sender.Sender
+	gateway   *gateway.Gateway
+	files     *files.Service
+	collector *collect.Collector
+	stop      context.CancelFunc // ends serve's context
 
 	apiListener, recvListener net.Listener
 	certificate               *tls.Certificate // nil without TLS
@@ -60,14 +65,16 @@ type server struct {
 
 // serve builds the server, runs it until ctx ends, and takes it down again.
 func serve(ctx context.Context, c *serverCmd, p *program, log *slog.Logger) (err error) {
-	s := &server{c: c, p: p, log: log, serverID: api.NewID(), startTime: api.Now()}
+	ctx, stop := context.WithCancel(ctx)
+	defer stop()
+	s := &server{c: c, p: p, log: log, serverID: api.NewID(), startTime: api.Now(), stop: stop}
 	defer func() {
 		for _, closer := range slices.Backward(s.closers) {
 			err = errors.Join(err, closer())
 		}
 	}()
 	for _, build := range []func(context.Context) error{
-		s.openState, s.openListeners, s.openStream, s.openAccounts, s.openTriggers, s.openTransfers, s.openGateway, s.firstUser,
+		s.openState, s.openListeners, s.openStream, s.openAccounts, s.openTriggers, s.openTransfers, s.openUpkeep, s.openGateway, s.firstUser,
 	} {
 		if err := build(ctx); err != nil {
 			return err
@@ -180,7 +187,7 @@ func (s *server) openTransfers(context.Context) (err error) {
 		return err
 	}
 	if s.receiver, err = receiver.New(receiver.Options{
-		Store: s.db.Received(), Emitter: s.triggers, Stream: s.stream, Accounts: s.accounts, Identity: s.identity, ServerUID: s.serverUID, Log: s.log,
+		Store: s.db.Received(), Clients: s.db.Received(), Emitter: s.triggers, Stream: s.stream, Accounts: s.accounts, Identity: s.identity, ServerUID: s.serverUID, Log: s.log,
 	}); err != nil {
 		return err
 	}
@@ -191,6 +198,7 @@ func (s *server) openTransfers(context.Context) (err error) {
 func (s *server) openGateway(context.Context) error {
 	registry := handlers.Commands(handlers.Deps{
 		Server: s, Accounts: s.accounts, Triggers: s.triggers, Engine: s.engine, Receiver: s.receiver,
+		Files: s.files, Collector: s.collector,
 	})
 	document, err := openAPIDocument(registry)
 	if err != nil {
@@ -204,7 +212,7 @@ func (s *server) openGateway(context.Context) error {
 	s.gateway = gateway.New(gateway.Options{
 		Registry: registry, Auth: auth, Sessions: auth, Log: s.log, Hosts: s.hostNames(), Observers: observers,
 		Events: s.follow, Standing: s.standing,
-		Healthy: s.healthy, Secure: s.certificate != nil,
+		Healthy: s.healthy, Replays: keptReplies{s.db.Replays(s.identity.SealKey())}, Secure: s.certificate != nil,
 		OpenAPI: document, Docs: openapi.Docs(), Web: web.Handler(),
 	})
 	return nil
@@ -233,8 +241,10 @@ func (s *server) run(ctx context.Context) error {
 
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error { return s.stream.Serve(ctx) })
+	group.Go(func() error { return s.accounts.Serve(ctx) })
 	group.Go(func() error { return s.triggers.Serve(ctx) })
 	group.Go(func() error { return s.engine.Serve(ctx) })
+	group.Go(func() error { return s.collector.Serve(ctx) })
 	group.Go(func() error { return s.receiver.Serve(ctx, s.recvListener) })
 	group.Go(func() error { return s.sender.Serve(ctx) })
 	group.Go(func() error { return s.gateway.Serve(ctx, s.secured(s.apiListener)) })

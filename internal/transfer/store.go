@@ -4,6 +4,7 @@ import (
 	"context"
 	"iter"
 
+	"jetstream/internal/api"
 	"jetstream/triggers"
 )
 
@@ -41,6 +42,14 @@ type Tx interface {
 	// OpenTransfersOf lists the ids of the unfinished transfers of an owner,
 	// oldest first.
 	OpenTransfersOf(owner string) ([]string, error)
+
+	// CollectTransfers removes transfers that ended before a time and whose
+	// receiver knows, limit at most, and tells how many.
+	CollectTransfers(before api.Time, limit int) (int, error)
+	// CollectManifests removes manifests made before a time that are not being
+	// walked and that no transfer refers to, limit at most. Their entries are
+	// left for PurgeManifestFiles.
+	CollectManifests(before api.Time, limit int) (int, error)
 }
 
 // MaxPageBytes ends a page of manifests early: it is how many bytes of file
@@ -119,6 +128,14 @@ type RecvTx interface {
 	RecvTransfer(sourcePublicKey, transferID string) (*RecvTransfer, error)
 	// SaveRecvFiles inserts or replaces entries by index.
 	SaveRecvFiles(sourcePublicKey, transferID string, files []RecvFile) error
+	// CollectRecv removes transfers that ended before a time, and those that
+	// were authorized before it and never opened, but for the subjects in
+	// except; limit of each at most. What a queued or running trigger run
+	// needs the file list of stays. The entries are left for PurgeRecvFiles.
+	CollectRecv(before api.Time, except []string, limit int) (int, error)
+	// PurgeRecvFiles removes up to limit entries of transfers that are gone;
+	// more tells that some may be left.
+	PurgeRecvFiles(limit int) (more bool, err error)
 }
 
 // RecvStore is what received transfers need of the database.

@@ -115,7 +115,7 @@ func child() int {
 		cancel()
 	}
 	r, err := receiver.New(receiver.Options{
-		Store: d, Emitter: notifying{done: cancel}, Accounts: account.New(db.Accounts(), account.Options{}), Identity: id,
+		Store: d, Clients: db.Received(), Emitter: notifying{done: cancel}, Accounts: account.New(db.Accounts(), account.Options{}), Identity: id,
 	})
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)

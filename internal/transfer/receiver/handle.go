@@ -54,7 +54,16 @@ func (r *Receiver) handle(ctx context.Context, nc net.Conn) {
 	defer helpers.Wait()
 	defer conn.Close()
 	conn.Limit(time.Now().Add(loginTimeout))
-	if err := r.converse(ctx, conn, &helpers); err != nil && ctx.Err() == nil {
+	release, err := r.admit(ctx, conn)
+	defer release()
+	if err != nil {
+		// What it wants is not looked at, but read: else it would find a broken
+		// connection instead of the answer.
+		_, _, _ = conn.Read(nil)
+	} else {
+		err = r.converse(ctx, conn, &helpers)
+	}
+	if err != nil && ctx.Err() == nil {
 		f := failureOf(err)
 		r.log.Debug("a sender's connection ended", "from", from, "code", string(f.Code), "error", err)
 		_ = conn.Send(wire.TypeFailure, f)

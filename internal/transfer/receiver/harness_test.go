@@ -83,7 +83,7 @@ func (s *site) start(wrap func(transfer.RecvStore) transfer.RecvStore) {
 	if wrap != nil {
 		st = wrap(st)
 	}
-	s.receiver, err = receiver.New(receiver.Options{Store: st, Emitter: emitter{}, Accounts: s.accounts, Identity: id})
+	s.receiver, err = receiver.New(receiver.Options{Store: st, Clients: s.db.Received(), Emitter: emitter{}, Accounts: s.accounts, Identity: id})
 	if err != nil {
 		s.t.Fatal(err)
 	}

@@ -28,6 +28,8 @@ type Accounts interface {
 type Options struct {
 	// Store keeps received transfers. Required.
 	Store transfer.RecvStore
+	// Clients keeps which servers may send here. Required.
+	Clients Clients
 	// Emitter queues the scripts of events in the transaction that changes a
 	// transfer's state. Required.
 	Emitter transfer.Emitter
@@ -54,14 +56,15 @@ type Receiver struct {
 	o   Options
 	log *slog.Logger
 
-	mu   sync.Mutex
-	live map[string]*incoming // by transfer.RecvSubject
+	mu    sync.Mutex
+	live  map[string]*incoming // by transfer.RecvSubject
+	conns map[*wire.Conn]struct{}
 }
 
 // New makes a Receiver; Serve runs it.
 func New(o Options) (*Receiver, error) {
-	if o.Store == nil || o.Emitter == nil || o.Accounts == nil || o.Identity == nil {
-		return nil, errors.New("receiver: Store, Emitter, Accounts and Identity are required")
+	if o.Store == nil || o.Clients == nil || o.Emitter == nil || o.Accounts == nil || o.Identity == nil {
+		return nil, errors.New("receiver: Store, Clients, Emitter, Accounts and Identity are required")
 	}
 	if o.MaxConnections == 0 {
 		o.MaxConnections = 256
@@ -72,7 +75,7 @@ func New(o Options) (*Receiver, error) {
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
-	return &Receiver{o: o, log: o.Log, live: map[string]*incoming{}}, nil
+	return &Receiver{o: o, log: o.Log, live: map[string]*incoming{}, conns: map[*wire.Conn]struct{}{}}, nil
 }
 
 // Serve goes on with what a former process left, then accepts connections from

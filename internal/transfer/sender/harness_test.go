@@ -120,7 +120,7 @@ func (s *site) start() {
 		RecvHost: "127.0.0.1", RecvPort: recvPort, Log: log,
 	}))
 	s.receiver = must[*receiver.Receiver](t)(receiver.New(receiver.Options{
-		Store: s.db.Received(), Emitter: emitter{}, Accounts: s.accounts, Identity: s.identity, Software: "test", Log: log,
+		Store: s.db.Received(), Clients: s.db.Received(), Emitter: emitter{}, Accounts: s.accounts, Identity: s.identity, Software: "test", Log: log,
 	}))
 	send := must[*sender.Sender](t)(sender.New(sender.Options{Engine: s.engine, Identity: s.identity, Software: "test", Log: log}))
 	s.done.Go(func() { s.check(s.engine.Serve(ctx)) })

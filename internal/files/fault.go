@@ -1,0 +1,54 @@
+package files
+
+import (
+	"context"
+	"errors"
+	"io/fs"
+	"os"
+	"strconv"
+	"strings"
+	"syscall"
+
+	"jetstream/internal/api"
+)
+
+// fault says for people what the file system refused at a path of the user's.
+// The cause, which knows the server's own paths, is kept for the log.
+func fault(apiPath string, err error) error {
+	if _, ok := errors.AsType[*api.Error](err); ok || err == nil ||
+		errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {
+		return err
+	}
+	at := shown(apiPath)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return api.Wrap(err, api.CodeNotFound, "there is nothing at %s", at)
+	case errors.Is(err, fs.ErrPermission):
+		return api.Wrap(err, api.CodeForbidden, "the server's user is not permitted to do that at %s; its rights on the host decide", at)
+	case errors.Is(err, syscall.ENAMETOOLONG):
+		return api.Wrap(err, api.CodeInvalid, "the path %s has a name that is too long for the file system; choose a shorter one", at)
+	case errors.Is(err, syscall.ENOSPC):
+		return api.Wrap(err, api.CodeUnavailable, "the disk that holds %s is full; make room and try again", at)
+	}
+	return api.Wrap(err, api.CodeConflict, "the file system refuses that at %s: %s", at, reason(err))
+}
+
+// reason is what the system said, without its paths.
+func reason(err error) string {
+	if e, ok := errors.AsType[*fs.PathError](err); ok {
+		return e.Err.Error()
+	}
+	if e, ok := errors.AsType[*os.LinkError](err); ok {
+		return e.Err.Error()
+	}
+	return "the server's log says why"
+}
+
+// shown writes a path for a message: quoted, shortened, as valid UTF-8.
+func shown(apiPath string) string {
+	const most = 200
+	if len(apiPath) > most {
+		apiPath = apiPath[:most] + "..."
+	}
+	return strconv.Quote(strings.ToValidUTF8(apiPath, "\uFFFD"))
+}

@@ -1,0 +1,102 @@
+package store
+
+import (
+	"context"
+
+	"jetstream/internal/transfer"
+)
+
+// AddClient implements receiver.Clients.
+func (v *Received) AddClient(ctx context.Context, c *transfer.AuthorizedClient) (made bool, err error) {
+	err = v.db.update(ctx, func(t *tx) error {
+		r, err := t.exec(`INSERT INTO authorized_clients (public_key, description, create_time) VALUES (?, ?, ?)
+			ON CONFLICT (public_key) DO NOTHING`, c.PublicKey, c.Description, int64(c.CreateTime))
+		if err != nil {
+			return err
+		}
+		n, err := r.RowsAffected()
+		if made = n == 1; err != nil {
+			return err
+		}
+		row, err := t.queryRow(selectClient+" WHERE public_key = ?", c.PublicKey)
+		if err != nil {
+			return err
+		}
+		*c, err = scanClient(row)
+		return err
+	})
+	return made, err
+}
+
+const selectClient = "SELECT seq, public_key, description, create_time FROM authorized_clients"
+
+func scanClient(row scanner) (c transfer.AuthorizedClient, err error) {
+	return c, row.Scan(&c.Seq, &c.PublicKey, &c.Description, &c.CreateTime)
+}
+
+// RemoveClient implements receiver.Clients.
+func (v *Received) RemoveClient(ctx context.Context, publicKey string) (found bool, err error) {
+	err = v.db.update(ctx, func(t *tx) error {
+		r, err := t.exec("DELETE FROM authorized_clients WHERE public_key = ?", publicKey)
+		if err != nil {
+			return err
+		}
+		n, err := r.RowsAffected()
+		found = n == 1
+		return err
+	})
+	return found, err
+}
+
+// Clients implements receiver.Clients.
+func (v *Received) Clients(ctx context.Context, before int64, limit int) ([]transfer.AuthorizedClient, error) {
+	rows, err := v.db.readers.QueryContext(ctx, selectClient+" WHERE ?1 = 0 OR seq < ?1 ORDER BY seq DESC LIMIT ?2", before, limit)
+	if err != nil {
+		return nil, err
+	}
+	return collect(rows, scanClient)
+}
+
+// onlyClientsFact is the name under which OnlyClients is kept.
+const onlyClientsFact = "onlyAuthorizedClientsAllowed"
+
+// OnlyClients implements receiver.Clients.
+func (v *Received) OnlyClients(ctx context.Context) (bool, error) {
+	text, err := v.db.Meta(ctx, onlyClientsFact)
+	return text == "true", err
+}
+
+// SetOnlyClients implements receiver.Clients.
+func (v *Received) SetOnlyClients(ctx context.Context, only bool) error {
+	text := "false"
+	if only {
+		text = "true"
+	}
+	return v.db.SetMeta(ctx, onlyClientsFact, text)
+}
+
+// MaySend implements receiver.Clients.
+func (v *Received) MaySend(ctx context.Context, publicKey string) (ok bool, err error) {
+	err = v.db.readers.QueryRowContext(ctx, `SELECT NOT EXISTS (SELECT 1 FROM meta WHERE name = ? AND value = 'true')
+		OR EXISTS (SELECT 1 FROM authorized_clients WHERE public_key = ?)`, onlyClientsFact, publicKey).Scan(&ok)
+	return ok, err
+}
+
+// Sources implements receiver.Clients.
+func (v *Received) Sources(ctx context.Context, username string, before int64, limit int) ([]transfer.Source, error) {
+	// Of several rows max(seq) chooses, SQLite takes the bare columns from the
+	// newest.
+	rows, err := v.db.readers.QueryContext(ctx, `SELECT max(seq), source_public_key, source_ip, source_port,
+		sum(status = 'receiving'), sum(status = 'complete'), sum(status = 'error'), sum(status = 'cancelled'),
+		sum(bytes_received), sum(max(max(end_time, last_recv_time) - start_time, 0)), max(last_recv_time)
+		FROM recv_transfers WHERE ?1 = '' OR username = ?1
+		GROUP BY source_public_key HAVING ?2 = 0 OR max(seq) < ?2 ORDER BY max(seq) DESC LIMIT ?3`, username, before, limit)
+	if err != nil {
+		return nil, err
+	}
+	return collect(rows, func(row scanner) (s transfer.Source, err error) {
+		err = row.Scan(&s.Seq, &s.SourcePublicKey, &s.SourceIP, &s.SourcePort, &s.InactiveTransferCount, &s.CompleteTransferCount,
+			&s.ErrorTransferCount, &s.CancelledTransferCount, &s.Bytes, &s.Micros, &s.LastRecvTime)
+		return s, err
+	})
+}

@@ -1,0 +1,162 @@
+package receiver
+
+import (
+	"context"
+
+	"jetstream/internal/api"
+	"jetstream/internal/transfer"
+	"jetstream/internal/transfer/wire"
+)
+
+// Clients is what trust in sending servers needs of the database.
+type Clients interface {
+	// AddClient keeps a client; one of its key that is there is read instead.
+	AddClient(ctx context.Context, c *transfer.AuthorizedClient) (made bool, err error)
+	// RemoveClient tells whether there was one.
+	RemoveClient(ctx context.Context, publicKey string) (found bool, err error)
+	// Clients lists newest first those with a Seq below before (0: all).
+	Clients(ctx context.Context, before int64, limit int) ([]transfer.AuthorizedClient, error)
+	// OnlyClients tells whether nobody else may send.
+	OnlyClients(ctx context.Context) (bool, error)
+	SetOnlyClients(ctx context.Context, only bool) error
+	// MaySend tells whether a server of that key may send here at present.
+	MaySend(ctx context.Context, publicKey string) (bool, error)
+	// Sources lists the sending servers of the transfers that username (empty:
+	// anybody) authorized, that with the newest transfer first; those with a
+	// Seq below before (0: all). All unfinished transfers count as inactive.
+	Sources(ctx context.Context, username string, before int64, limit int) ([]transfer.Source, error)
+}
+
+// admit notes an open connection and refuses one whose key may not send here.
+// The connection counts until release, so that it can be ended when the
+// operator changes his mind.
+func (r *Receiver) admit(ctx context.Context, conn *wire.Conn) (release func(), err error) {
+	r.mu.Lock()
+	r.conns[conn] = struct{}{}
+	r.mu.Unlock()
+	release = func() {
+		r.mu.Lock()
+		delete(r.conns, conn)
+		r.mu.Unlock()
+	}
+	// Noted first, then looked: a change that comes between finds it.
+	ok, err := r.o.Clients.MaySend(ctx, conn.PeerKey())
+	if err == nil && !ok {
+		r.log.Warn("a server that is not among the authorized clients wanted to send", "publicKey", conn.PeerKey(), "from", conn.RemoteAddr().String())
+		err = api.Errorf(api.CodeForbidden, "this server takes transfers from authorized servers only; its operator must add the public key %s with recv.addAuthorizedClient", conn.PeerKey())
+	}
+	return release, err
+}
+
+// expel ends the connections of servers that may not send here any more.
+func (r *Receiver) expel(ctx context.Context) error {
+	r.mu.Lock()
+	open := make([]*wire.Conn, 0, len(r.conns))
+	for conn := range r.conns {
+		open = append(open, conn)
+	}
+	r.mu.Unlock()
+	for _, conn := range open {
+		ok, err := r.o.Clients.MaySend(ctx, conn.PeerKey())
+		if err != nil {
+			return err
+		}
+		if !ok {
+			r.log.Warn("the connection of a server that may not send any more was ended", "publicKey", conn.PeerKey())
+			conn.Abort()
+		}
+	}
+	return nil
+}
+
+// AuthorizedClients lists the trusted servers, newest first, and tells whether
+// nobody else may send; more tells that the list goes on.
+func (r *Receiver) AuthorizedClients(ctx context.Context, before int64, limit int) (list []transfer.AuthorizedClient, only, more bool, err error) {
+	if only, err = r.o.Clients.OnlyClients(ctx); err != nil {
+		return nil, false, false, err
+	}
+	list, err = r.o.Clients.Clients(ctx, before, limit+1)
+	if len(list) > limit {
+		list, more = list[:limit], true
+	}
+	return list, only, more, err
+}
+
+// AddAuthorizedClient trusts a server; made is false when it was trusted
+// before, and its description stays. Codes: invalid.
+func (r *Receiver) AddAuthorizedClient(ctx context.Context, publicKey, description string) (c transfer.AuthorizedClient, made bool, err error) {
+	if !wire.ValidKey(publicKey) {
+		e := api.Errorf(api.CodeInvalid, "publicKey is no public key: it is 43 letters, digits, - and _, as the sending server's getServerInfo shows it")
+		e.Fields = []api.FieldError{{Field: "publicKey", Rule: "publicKey", Message: e.Message}}
+		return c, false, e
+	}
+	c = transfer.AuthorizedClient{PublicKey: publicKey, Description: description, CreateTime: api.Now()}
+	made, err = r.o.Clients.AddClient(ctx, &c)
+	return c, made, err
+}
+
+// RemoveAuthorizedClient trusts a server no more. Where only trusted servers
+// may send, its connections end. Codes: notFound.
+func (r *Receiver) RemoveAuthorizedClient(ctx context.Context, publicKey string) error {
+	found, err := r.o.Clients.RemoveClient(ctx, publicKey)
+	if err != nil {
+		return err
+	}
+	if !found {
+		return api.Errorf(api.CodeNotFound, "there is no authorized client %.60q; recv.getAuthorizedClients lists them", publicKey)
+	}
+	return r.expel(context.WithoutCancel(ctx))
+}
+
+// AllowOnlyAuthorizedClients says whether trusted servers alone may send. The
+// connections of others end.
+func (r *Receiver) AllowOnlyAuthorizedClients(ctx context.Context, only bool) error {
+	if err := r.o.Clients.SetOnlyClients(ctx, only); err != nil {
+		return err
+	}
+	return r.expel(context.WithoutCancel(ctx))
+}
+
+// Sources lists the sending servers of the transfers that username (empty:
+// anybody) authorized, with live numbers; more tells that the list goes on.
+func (r *Receiver) Sources(ctx context.Context, username string, before int64, limit int) (list []transfer.Source, more bool, err error) {
+	if list, err = r.o.Clients.Sources(ctx, username, before, limit+1); err != nil {
+		return nil, false, err
+	}
+	if len(list) > limit {
+		list, more = list[:limit], true
+	}
+	byKey := make(map[string]*transfer.Source, len(list))
+	for i := range list {
+		s := &list[i]
+		if s.Micros > 0 {
+			s.AveRecvRate = float64(s.Bytes) * 8000 / float64(s.Micros) // bits each ms
+		}
+		byKey[s.SourcePublicKey] = s
+	}
+	unfinished, err := r.o.Store.Receiving(ctx)
+	if err != nil {
+		return nil, false, err
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for conn := range r.conns {
+		if s := byKey[conn.PeerKey()]; s != nil {
+			s.Connected = true
+		}
+	}
+	for i := range unfinished {
+		row := &unfinished[i]
+		s, in := byKey[row.SourcePublicKey], r.live[transfer.RecvSubject(row.SourcePublicKey, row.TransferID)]
+		if s == nil || in == nil || !row.Processing || username != "" && row.Username != username {
+			continue
+		}
+		s.AveRecvRateWindow += in.meter.Rate()
+		s.LastRecvTime = max(s.LastRecvTime, api.Time(in.lastRecv.Load()))
+		if len(in.gate) > 0 && s.InactiveTransferCount > 0 {
+			s.ActiveTransferCount++
+			s.InactiveTransferCount--
+		}
+	}
+	return list, more, nil
+}

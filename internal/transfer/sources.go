@@ -1,0 +1,36 @@
+package transfer
+
+import "jetstream/internal/api"
+
+// AuthorizedClient is a sending server that the operator trusts.
+type AuthorizedClient struct {
+	Seq int64 `json:"-"`
+
+	PublicKey   string   `json:"publicKey" doc:"Public key of the sending server, as its getServerInfo shows it"`
+	Description string   `json:"description" doc:"What the operator noted about it"`
+	CreateTime  api.Time `json:"createTime" doc:"When it was added"`
+}
+
+// Source is a sending server as the receiver knows it: what its transfers come
+// to, as far as they are kept.
+type Source struct {
+	Seq int64 `json:"-"` // that of its newest transfer
+
+	SourcePublicKey        string   `json:"sourcePublicKey" doc:"The sending server's public key"`
+	SourceIP               string   `json:"sourceIP" doc:"Address that its newest transfer came from"`
+	SourcePort             int      `json:"sourcePort" doc:"Port that its newest transfer came from"`
+	Connected              bool     `json:"connected" doc:"Whether a connection of it is open"`
+	ActiveTransferCount    int64    `json:"activeTransferCount" doc:"Unfinished transfers that a connection works on"`
+	InactiveTransferCount  int64    `json:"inactiveTransferCount" doc:"Unfinished transfers that wait for their sender"`
+	CompleteTransferCount  int64    `json:"completeTransferCount" doc:"Transfers that arrived"`
+	ErrorTransferCount     int64    `json:"errorTransferCount" doc:"Transfers that failed"`
+	CancelledTransferCount int64    `json:"cancelledTransferCount" doc:"Transfers that were cancelled"`
+	AveRecvRate            float64  `json:"aveRecvRate" doc:"Mean rate of all its transfers in kbit/s"`
+	AveRecvRateWindow      float64  `json:"aveRecvRateWindow" doc:"Present rate of all its transfers together in kbit/s"`
+	LastRecvTime           api.Time `json:"lastRecvTime" doc:"When something last arrived, or null"`
+
+	// Bytes and Micros are what AveRecvRate is made of: bytes received, and
+	// the time that the transfers took.
+	Bytes  int64 `json:"-"`
+	Micros int64 `json:"-"`
+}
