@@ -92,9 +92,9 @@ func (p *property) live(steps int) {
 		switch n := p.random.IntN(100); {
 		case n < 60:
 			p.emit(1 + p.random.IntN(4))
-		case n < 75:
+		case n < 64:
 			p.open()
-		case n < 80:
+		case n < 68:
 			p.ask("pause")
 		case n < 88:
 			p.ask("resume")
@@ -397,12 +397,12 @@ func (p *property) checkOrder(runs []triggers.Run, log []line) {
 	}
 	lanes := map[key]string{}
 	// An interrupted event keeps its place with its next attempt.
-	place := map[key]int64{}
+	place, ended := map[key]int64{}, map[key]triggers.Status{}
 	for _, r := range runs {
-		k := key{r.EventID, r.Attempt}
-		lanes[k], place[k] = lane(r), r.Seq
-		if r.Urgent > 0 {
-			place[k] = place[key{r.EventID, r.Attempt - 1}]
+		k, before := key{r.EventID, r.Attempt}, key{r.EventID, r.Attempt - 1}
+		lanes[k], place[k], ended[k] = lane(r), r.Seq, r.Status
+		if ended[before] == triggers.StatusInterrupted {
+			place[k] = place[before]
 		}
 	}
 	inLane := map[string]key{} // the latest start
