@@ -329,6 +329,15 @@ func TestExampleSort(t *testing.T) {
 	sameTree(t, got, want)
 	sameTree(t, tree(t, s.to.files), nil)
 
+	// Run again, and for an event that is made up: nothing is left to move.
+	s.to.callAs("root", "retryTriggerRun", map[string]any{"runId": s.to.waitForRun(received)["runId"]})
+	s.ended(0)
+	if run := s.to.waitForRun(received); run["attempt"] != 2.0 {
+		t.Errorf("attempt %v, want 2", run["attempt"])
+	}
+	s.to.callAs("root", "emitTrigger", map[string]any{"event": received})
+	s.ended(0)
+
 	// Another disk, and the rest left where it is.
 	if shm, err := os.MkdirTemp("/dev/shm", "jetstream"); err == nil { //nolint:usetesting // t.TempDir is on the same disk
 		t.Cleanup(func() { _ = os.RemoveAll(shm) })
