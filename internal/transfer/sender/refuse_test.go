@@ -252,10 +252,10 @@ func TestTwoTransfersOntoTheSameNames(t *testing.T) {
 		a.write("src/"+name, 300_000)
 	}
 	first, second := a.send(b, job{conflict: "rename"}), a.send(b, job{conflict: "rename"})
-	complete(t, a, b, first)
 	if got := a.wait(second); got.Status != transfer.StatusComplete {
 		t.Fatalf("the second ended as %s: %s", got.Status, got.ErrorMessage)
 	}
+	complete(t, a, b, first)
 	seen := map[string]bool{}
 	for _, tr := range []transfer.Transfer{first, second} {
 		for f, err := range b.db.Received().List(t.Context(), b.events(tr)[0].Subject) {
