@@ -10,6 +10,7 @@ import (
 	"jetstream/internal/api"
 	"jetstream/internal/collect"
 	"jetstream/internal/files"
+	"jetstream/internal/stream"
 	"jetstream/internal/transfer"
 	"jetstream/internal/transfer/receiver"
 	"jetstream/triggers"
@@ -24,6 +25,8 @@ type Deps struct {
 	Engine   *transfer.Engine
 	Receiver *receiver.Receiver
 	Files    *files.Service
+	// Log is what the event stream keeps.
+	Log *stream.Log
 	// Collector removes what has been over for long.
 	Collector *collect.Collector
 }
@@ -42,6 +45,7 @@ func Commands(d Deps) *api.Registry {
 		receivedCommands(d),
 		sourceCommands(d),
 		fileCommands(d),
+		eventLogCommands(d),
 		upkeepCommands(d),
 	)...)
 }

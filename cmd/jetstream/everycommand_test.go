@@ -104,7 +104,11 @@ var fixtures = map[string]fixture{
 	}},
 	"updateGarbageCollectSettings": {user: "root", params: func(*pair, int) map[string]any { return map[string]any{"interval": 7200} }},
 	"garbageCollect":               {user: "root", params: none},
-	"terminate":                    {user: "root", params: none, after: func(p *pair) { p.from.again() }},
+	"getEventLog": {params: func(p *pair, _ int) map[string]any {
+		p.manifest()
+		return map[string]any{"limit": 1}
+	}},
+	"terminate": {user: "root", params: none, after: func(p *pair) { p.from.again() }},
 
 	"ls":      {params: func(*pair, int) map[string]any { return map[string]any{"path": "/reel"} }},
 	"lsRoots": {params: none},

@@ -198,7 +198,7 @@ func (s *server) openTransfers(context.Context) (err error) {
 func (s *server) openGateway(context.Context) error {
 	registry := handlers.Commands(handlers.Deps{
 		Server: s, Accounts: s.accounts, Triggers: s.triggers, Engine: s.engine, Receiver: s.receiver,
-		Files: s.files, Collector: s.collector,
+		Files: s.files, Collector: s.collector, Log: s.stream,
 	})
 	document, err := openAPIDocument(registry)
 	if err != nil {

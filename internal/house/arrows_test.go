@@ -33,7 +33,7 @@ func rooms() []room {
 			"it makes routes from declarations; what commands do is the handlers' business, joined in cmd"},
 		{"middleware", []string{api},
 			"it serves every command alike, so it knows none; what it needs is an interface of its own, joined in cmd"},
-		{"handlers", []string{transfer, "triggers", account, "internal/files", "internal/collect", api},
+		{"handlers", []string{transfer, "triggers", account, stream, "internal/files", "internal/collect", api},
 			"commands work on the engine and know nothing of HTTP, SQL or the command line"},
 		{"triggers", []string{stream, api},
 			"it runs scripts for whatever happens; who emits imports it, and its store is an interface of its own"},

@@ -10,8 +10,6 @@ import (
 	"jetstream/internal/stream"
 )
 
-var _ stream.Pager = (*Entries)(nil)
-
 // EntryPage implements stream.Pager.
 func (s *Entries) EntryPage(ctx context.Context, q stream.PageQuery, from, before int64) ([]*stream.Entry, error) {
 	types, err := idList(q.Types)

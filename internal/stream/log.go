@@ -36,6 +36,7 @@ type Store interface {
 	// Prune removes oldest entries from before a time or beyond the newest
 	// keep, limit at most; more tells that it stopped at the limit.
 	Prune(ctx context.Context, before api.Time, keep int64, limit int) (more bool, err error)
+	Pager
 }
 
 // What Options mean when they say nothing.

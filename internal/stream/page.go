@@ -24,8 +24,7 @@ type PageQuery struct {
 	Limit  int
 }
 
-// Pager is what pages of the log need of the database. The store that a Log
-// was opened on is one.
+// Pager is what pages of the log need of the database.
 type Pager interface {
 	// EntryPage lists, newest first, the entries that q selects with from <= ID
 	// < before; q.Before does not count.
@@ -38,7 +37,7 @@ type Pager interface {
 // Page lists stored entries. next is what to go on from, 0 at the end; a page
 // may hold fewer entries than the limit and yet have a next. Codes: invalid
 // for an unknown type.
-func (l *Log) Page(ctx context.Context, p Pager, q PageQuery) (list []*Entry, next int64, err error) {
+func (l *Log) Page(ctx context.Context, q PageQuery) (list []*Entry, next int64, err error) {
 	if err := l.checkTypes(q.Types); err != nil {
 		return nil, 0, err
 	}
@@ -51,20 +50,20 @@ func (l *Log) Page(ctx context.Context, p Pager, q PageQuery) (list []*Entry, ne
 		before = newest + 1
 	}
 	from := max(1, before-scanned)
-	list, err = p.EntryPage(ctx, q, from, before)
+	list, err = l.o.Store.EntryPage(ctx, q, from, before)
 	if err != nil {
 		return nil, 0, err
 	}
 	if len(list) == q.Limit {
 		from = list[len(list)-1].ID
 	}
-	oldest, _, err := p.Oldest(ctx, 0)
+	oldest, _, err := l.o.Store.Oldest(ctx, 0)
 	if err != nil || oldest == 0 || oldest >= from {
 		return list, 0, err
 	}
 	// Entries are written in the order of their times, but for a clock that was
 	// set back: what lies below one from before Since is not asked for.
-	if _, written, err := p.Oldest(ctx, from); err != nil || written < q.Since {
+	if _, written, err := l.o.Store.Oldest(ctx, from); err != nil || written < q.Since {
 		return list, 0, err
 	}
 	return list, from, nil
