@@ -22,6 +22,7 @@ func fileCommands(d Deps) []*api.Command {
 				"inside the sandbox. A page may hold fewer entries than `limit`: the server's own state and the part files of " +
 				"transfers that are being received are left out.",
 			Message: "Files.", Errors: found,
+			Example: map[string]any{"path": "/reel"},
 		}, h.list),
 		api.Define(api.Spec{
 			Name: "lsRoots", Method: "GET", Path: "/files/roots",
@@ -35,10 +36,12 @@ func fileCommands(d Deps) []*api.Command {
 			Description: "Links below the path are counted and not followed. It ends when the caller goes away; a tree of more than " +
 				"20 million entries or 128 levels is a `conflict`.",
 			Message: "Usage.", Errors: found,
+			Example: map[string]any{"path": "/reel"},
 		}, h.usage),
 		api.Define(api.Spec{
 			Name: "mkdir", Method: "POST", Path: "/files/directories", Status: 201, Location: "/files?path={path}",
 			Summary: "Make a directory with its missing parents", Message: "Directory made.", Errors: changes,
+			Example: map[string]any{"path": "/incoming"},
 		}, h.mkdir),
 		api.Define(api.Spec{
 			Name: "mv", Method: "POST", Path: "/files/move",
@@ -47,6 +50,7 @@ func fileCommands(d Deps) []*api.Command {
 				"*into* without saying the name. Its directory must be there. A link is moved itself. What holds part files of a " +
 				"transfer that is being received stays where it is.",
 			Message: "Moved.", Errors: changes,
+			Example: map[string]any{"path": "/incoming/reel", "newPath": "/archive/reel"},
 		}, h.move),
 		api.Define(api.Spec{
 			Name: "rm", Method: "DELETE", Path: "/files",
@@ -54,6 +58,7 @@ func fileCommands(d Deps) []*api.Command {
 			Description: "A directory that is not empty needs `recursive`. A link is removed itself, never what it leads to. " +
 				"When the caller goes away meanwhile, the rest stays. What holds part files of a transfer that is being received is a `conflict`.",
 			Message: "Removed.", Errors: changes,
+			Example: map[string]any{"path": "/incoming/reel", "recursive": true},
 		}, h.remove),
 	}
 }

@@ -32,18 +32,21 @@ func sourceCommands(d Deps) []*api.Command {
 			Location: "/recv/authorized-clients/{publicKey}",
 			Summary:  "Trust a server to send here",
 			Message:  "Authorized client added.", Access: api.AccessSuperuser,
+			Example: map[string]any{"publicKey": exampleKey},
 		}, h.add),
 		api.Define(api.Spec{
 			Name: "recv.removeAuthorizedClient", Method: "DELETE", Path: "/recv/authorized-clients/{publicKey}",
 			Summary:     "Trust a server no more",
 			Description: "Where only authorized clients may send, its connections end at once.",
 			Message:     "Authorized client removed.", Errors: []api.Code{api.CodeNotFound}, Access: api.AccessSuperuser,
+			Example: map[string]any{"publicKey": exampleKey},
 		}, h.remove),
 		api.Define(api.Spec{
 			Name: "recv.allowOnlyAuthorizedClients", Method: "PATCH", Path: "/recv/authorized-clients",
 			Summary:     "Say whether only trusted servers may send here",
 			Description: "It holds over restarts. Connections of servers that may not send any more end at once; what they have sent stays and can go on once they are trusted.",
 			Message:     "Setting changed.", Access: api.AccessSuperuser,
+			Example: map[string]any{"onlyAuthorizedClientsAllowed": true},
 		}, h.only),
 	}
 }
@@ -122,3 +125,6 @@ type onlyClients struct {
 func (h sourceHandlers) only(ctx context.Context, p onlyClientsParams) (onlyClients, error) {
 	return onlyClients{*p.Only}, h.receiver.AllowOnlyAuthorizedClients(ctx, *p.Only)
 }
+
+// exampleKey is a public key as the manual shows it.
+const exampleKey = "p7Lq0mB3xWc9tYd2VnRk5uEaZs8hGf1iJo4lQeXw6Cy"

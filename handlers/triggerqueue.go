@@ -40,6 +40,7 @@ func triggerQueueCommands(d Deps) []*api.Command {
 			Description: "Nothing but the script is told that the event happened. With the `transfer_id` of a received transfer, " +
 				"the script gets that transfer's file list; else an event that has one gets an empty list.",
 			Message: "The event is queued.", Errors: []api.Code{api.CodeNotFound, api.CodeConflict, api.CodeUnavailable}, Access: api.AccessSuperuser,
+			Example: map[string]any{"event": "recv.transferComplete"},
 		}, h.emit),
 		api.Define(api.Spec{
 			Name: "pauseTriggers", Method: "POST", Path: "/trigger-queue/pause",
