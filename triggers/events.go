@@ -21,9 +21,9 @@ type TransferParams struct {
 
 // FailureParams are the arguments of the events of transfers that failed.
 type FailureParams struct {
-	TransferID string `json:"transfer_id" doc:"Id of the transfer, the same at both ends"`
-	Username   string `json:"username" doc:"User that authorized the transfer at the receiver"`
-	Message    string `json:"message" doc:"Why it failed, or that it was cancelled"`
+	TransferID string `json:"transfer_id" doc:"Id of the transfer, the same at both ends" sample:"00000000000070008000000000000001"`
+	Username   string `json:"username" doc:"User that authorized the transfer at the receiver" sample:"bob"`
+	Message    string `json:"message" doc:"Why it failed, or that it was cancelled" sample:"the disk is full"`
 }
 
 // CommandParams are the arguments of on.<command>.

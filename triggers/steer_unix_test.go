@@ -1,0 +1,263 @@
+//go:build unix
+
+package triggers_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"strings"
+	"testing"
+	"time"
+
+	"jetstream/internal/api"
+	"jetstream/triggers"
+)
+
+// created emits send.destinationCreated with a name and a key.
+func (r *rig) created(name, key string) {
+	r.t.Helper()
+	r.emit(triggers.SendDestinationCreated.Event(triggers.DestinationParams{Destination: name}, triggers.Cause{Key: key}))
+}
+
+func code(err error) api.Code {
+	if err == nil {
+		return api.CodeSuccess
+	}
+	return api.ErrorOf(err).Code
+}
+
+func TestKeysRunSideBySideEachInOrder(t *testing.T) {
+	r := newRig(t, func(o *triggers.Options) { o.Order, o.Concurrency = triggers.OrderKey, 2 })
+	gate := r.fifo("gate")
+	r.script("send.destinationCreated", "#!/bin/sh\ncase $1 in a1) read x < gate ;; esac\necho $1 >> order.txt\n")
+	r.serve()
+	for _, name := range []string{"a1", "a2", "a3"} {
+		r.created(name, "a")
+	}
+	r.started()
+	// b overtakes what waits behind a1; c may not run as a third.
+	r.created("b1", "b")
+	r.created("b2", "b")
+	for range 2 {
+		r.succeeded()
+	}
+	if got := r.read("order.txt"); got != "b1\nb2\n" {
+		t.Errorf("while a1 ran, %q ran", got)
+	}
+	open(t, gate)
+	for range 3 {
+		r.succeeded()
+	}
+	if got := r.read("order.txt"); got != "b1\nb2\na1\na2\na3\n" {
+		t.Errorf("ran in the order %q", got)
+	}
+}
+
+func TestNoneStartsInOrder(t *testing.T) {
+	listing := make(chan struct{})
+	r := newRig(t, func(o *triggers.Options) {
+		o.Order, o.Concurrency = triggers.OrderNone, 3
+		o.Files = listFunc(func(func(triggers.ListedFile, error) bool) { <-listing })
+	})
+	gate := r.fifo("gate")
+	r.script("recv.transferComplete", "#!/bin/sh\nread x < gate\n")
+	r.script("launch", "#!/bin/sh\n")
+	r.serve()
+	r.emit(triggers.RecvTransferComplete.Event(triggers.TransferParams{}, triggers.Cause{Subject: "s"}))
+	r.launch("1")
+	r.await("prepared", func(run triggers.Run) bool { return run.Status == triggers.StatusRunning })
+	if n, err := r.Waiting(t.Context()); n != 1 || err != nil {
+		t.Errorf("%d wait (%v): the second began before the first", n, err)
+	}
+	close(listing)
+	if first := r.started(); first.Event != "recv.transferComplete" {
+		t.Errorf("%s was started first", first.Event)
+	}
+	if run := r.succeeded(); run.Event != "launch" { // beside the first
+		t.Errorf("%s ended first", run.Event)
+	}
+	open(t, gate)
+	r.succeeded()
+}
+
+func TestBoundDropsCommandEventsOnly(t *testing.T) {
+	r := newRig(t, func(o *triggers.Options) { o.QueueMax = 2 })
+	r.script("on.send.createManifest", "#!/bin/sh\n")
+	r.script("launch", "#!/bin/sh\n")
+	for range 5 {
+		r.emit(commandEvent(`{}`, "", `{}`, triggers.Cause{}))
+	}
+	r.launch("1")
+	h, err := r.Health(t.Context())
+	if err != nil || h.Waiting != 3 || !h.Full || h.Dropped[triggers.DropFull] != 3 || len(h.Faults()) != 1 || h.OldestWaiting == 0 {
+		t.Errorf("health is %+v, %v", h, err)
+	}
+	if n := strings.Count(r.log.String(), "event dropped"); n != 1 {
+		t.Errorf("the log says so %d times, want once a minute:\n%s", n, r.log)
+	}
+	e, _ := commandEvent(`{}`, "", `{}`, triggers.Cause{})
+	if _, err := r.EmitNow(t.Context(), e); code(err) != api.CodeUnavailable {
+		t.Errorf("asked for: %v", err)
+	}
+	r.serve()
+	for range 3 {
+		r.succeeded()
+	}
+	r.emit(commandEvent(`{}`, "", `{}`, triggers.Cause{})) // there is room again
+	r.succeeded()
+}
+
+// refusing cannot save events, as on a full disk.
+type refusing struct{ triggers.Store }
+
+func (refusing) Update(context.Context, func(triggers.Tx) error) error {
+	return errors.New("no space left on device")
+}
+
+func TestUnsavedEventIsCountedAndRed(t *testing.T) {
+	r := newRig(t, func(o *triggers.Options) { o.Store = refusing{o.Store} })
+	r.script("on.send.createManifest", "#!/bin/sh\n")
+	e, _ := commandEvent(`{}`, "", `{}`, triggers.Cause{})
+	for range 3 {
+		if err := r.Emit(t.Context(), e); err == nil {
+			t.Error("an event that was not saved passed for saved")
+		}
+	}
+	h, err := r.Health(t.Context())
+	if err != nil || !h.SaveFailing || h.Dropped[triggers.DropUnsaved] != 3 || h.Waiting != 0 || len(h.Faults()) != 1 {
+		t.Errorf("health is %+v, %v", h, err)
+	}
+	if n := strings.Count(r.log.String(), "no space left"); n != 1 {
+		t.Errorf("the log says so %d times, want once a minute", n)
+	}
+}
+
+func TestEmitOutlivesItsCaller(t *testing.T) {
+	r := newRig(t, nil)
+	r.script("on.send.createManifest", "#!/bin/sh\n")
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel() // the client hung up
+	e, _ := commandEvent(`{}`, "", `{}`, triggers.Cause{})
+	if err := r.Emit(ctx, e); err != nil {
+		t.Errorf("the event of a client that hung up is lost: %v", err)
+	}
+}
+
+func TestPauseOutlivesARestart(t *testing.T) {
+	r := newRig(t, nil)
+	gate := r.fifo("gate")
+	r.script("send.destinationCreated", "#!/bin/sh\ncase $1 in a) read x < gate ;; esac\n")
+	r.serve()
+	r.created("a", "")
+	r.started()
+	if err := r.Pause(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	r.created("b", "")
+	open(t, gate)
+	r.succeeded() // what ran has finished
+	r.end()
+	next := rigIn(t, r.dir, r.state, nil)
+	next.serve()
+	if h, err := next.Health(t.Context()); err != nil || !h.Paused || h.Waiting != 1 {
+		t.Errorf("after a restart: %+v, %v", h, err)
+	}
+	next.created("c", "")
+	if err := next.Resume(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{`"b"`, `"c"`} {
+		if run := next.succeeded(); !strings.Contains(string(run.Parameters), want) || run.StartTime == 0 {
+			t.Errorf("ran %s, want %s", run.Parameters, want)
+		}
+	}
+}
+
+func TestCancelAndRetry(t *testing.T) {
+	r := newRig(t, nil)
+	r.fifo("never")
+	r.script("send.destinationCreated", "#!/bin/sh\ncase $1$JETSTREAM_ATTEMPT in hang1) cat never ;; esac\n")
+	r.serve()
+	r.created("hang", "")
+	running := r.started()
+	r.created("second", "")
+	page, _, err := r.Runs(t.Context(), triggers.Filter{Status: triggers.StatusQueued, Limit: 1})
+	if err != nil || len(page) != 1 {
+		t.Fatal(page, err)
+	}
+	waiting := page[0]
+	for _, id := range []string{running.RunID, waiting.RunID} {
+		if _, err := r.Retry(t.Context(), id); code(err) != api.CodeConflict {
+			t.Errorf("retry of a run that has not ended: %v", err)
+		}
+	}
+	if was, err := r.Cancel(t.Context(), waiting.RunID, "ann"); err != nil || was.Status != triggers.StatusCancelled || was.ErrorMessage != "cancelled by ann before it began" {
+		t.Errorf("cancelled in the queue: %+v, %v", was, err)
+	}
+	if _, err := r.Cancel(t.Context(), running.RunID, "ann"); err != nil {
+		t.Fatal(err)
+	}
+	if run := r.ended(); run.RunID != running.RunID || run.Status != triggers.StatusCancelled || run.Signal != "SIGTERM" || !gone(running.PID) {
+		t.Errorf("cancelled while it ran: %+v", run)
+	}
+	if _, err := r.Cancel(t.Context(), running.RunID, "ann"); code(err) != api.CodeConflict {
+		t.Errorf("cancelled again: %v", err)
+	}
+	for _, err := range []error{second(r.Cancel(t.Context(), "none", "ann")), second(r.Retry(t.Context(), "none"))} {
+		if code(err) != api.CodeNotFound {
+			t.Errorf("a run that is not there: %v", err)
+		}
+	}
+	for attempt := 2; attempt <= 3; attempt++ { // of the first run each time
+		again, err := r.Retry(t.Context(), running.RunID)
+		if err != nil || again.Attempt != attempt || again.EventID != running.EventID || again.RunID == running.RunID {
+			t.Fatalf("retry: %+v, %v", again, err)
+		}
+		if run := r.succeeded(); run.RunID != again.RunID {
+			t.Errorf("ran %+v", run)
+		}
+	}
+	h, err := r.Health(t.Context())
+	if err != nil || h.Waiting != 0 || fmt.Sprint(h.Runs["send.destinationCreated"]) != "map[cancelled:2 success:2]" {
+		t.Errorf("health is %+v, %v", h, err)
+	}
+}
+
+func second(_ triggers.Run, err error) error { return err }
+
+// TestDeadThatNobodyReapsDoesNotCount: the group's last member is dead, and its
+// parent, which has left the group, does not care.
+func TestDeadThatNobodyReapsDoesNotCount(t *testing.T) {
+	if _, err := os.Stat("/usr/bin/setsid"); err != nil {
+		t.Skip("setsid is not installed")
+	}
+	r := newRig(t, func(o *triggers.Options) { o.Timeout, o.Grace = 300*time.Millisecond, 20*time.Millisecond })
+	gate := r.fifo("gate")
+	r.fifo("never")
+	r.script("launch", "#!/bin/sh\n(sh -c 'exit 0' & exec setsid cat gate >/dev/null 2>&1) &\ncat never\n")
+	r.serve()
+	r.launch("1")
+	if run := r.ended(); run.Status != triggers.StatusTimeout {
+		t.Errorf("run ended as %s: %s", run.Status, run.ErrorMessage)
+	}
+	open(t, gate) // its parent was still there
+}
+
+func TestEveryEventHasASample(t *testing.T) {
+	for _, d := range append(triggers.Definitions(), triggers.Command("ls").Definition) {
+		b, err := d.Sample(nil)
+		if err != nil || strings.Contains(string(b), `""`) {
+			t.Errorf("%s: the sample is %s, %v", d.Name, b, err)
+		}
+	}
+	d := triggers.Command("ls").Definition
+	b, err := d.Sample(map[string]any{"status": "notFound", "result": map[string]any{"a": 1.0}})
+	if err != nil || !strings.Contains(string(b), `{"request":"ls","parameters":{}}`) || !strings.Contains(string(b), `"result":{"a":1}`) {
+		t.Errorf("with given parameters: %s, %v", b, err)
+	}
+	if _, err := d.Sample(map[string]any{"status": 1.0, "result": "x", "port": "1"}); code(err) != api.CodeInvalid || len(api.ErrorOf(err).Fields) != 3 {
+		t.Errorf("wrong parameters: %v", err)
+	}
+}
