@@ -77,12 +77,15 @@ func (d *dispatcher) start(ctx, hard context.Context, r *Run) {
 	if d.lanes != nil {
 		d.lanes.busy[r.Key] = true
 	}
+	first := c
 	go func() {
-		d.e.carryOut(hard, c)
+		for c != nil {
+			c = d.e.carryOut(ctx, hard, c)
+		}
 		d.ended <- r.Key
 	}()
 	if d.e.o.Order == OrderNone {
-		<-c.started // in order, also where one takes long to prepare
+		<-first.started // in order, also where one takes long to prepare
 	}
 }
 
@@ -100,7 +103,7 @@ func (d *dispatcher) release(key string) {
 func (e *Engine) begin(ctx, hard context.Context, r *Run) *current {
 	var log throttle
 	for {
-		c, err := e.tryBegin(ctx, hard, r)
+		c, err := e.tryBegin(ctx, hard, r, e.o.Store.Start)
 		if err == nil {
 			return c
 		}
@@ -111,16 +114,16 @@ func (e *Engine) begin(ctx, hard context.Context, r *Run) *current {
 	}
 }
 
-// tryBegin is begin's one attempt. Nobody pauses the queue or cancels the run
-// between the look at it and its start.
-func (e *Engine) tryBegin(ctx, hard context.Context, r *Run) (*current, error) {
+// tryBegin is begin's one attempt; start saves it. Nobody pauses the queue or
+// cancels the run between the look at it and its start.
+func (e *Engine) tryBegin(ctx, hard context.Context, r *Run, start func(context.Context, *Run) (bool, error)) (*current, error) {
 	e.gate.Lock()
 	defer e.gate.Unlock()
 	if e.Paused() || ctx.Err() != nil {
 		return nil, nil
 	}
 	r.Status, r.StartTime = StatusRunning, api.Now()
-	started, err := e.o.Store.Start(context.WithoutCancel(ctx), r)
+	started, err := start(context.WithoutCancel(ctx), r)
 	if err != nil || !started {
 		return nil, err
 	}
@@ -134,8 +137,9 @@ func (e *Engine) tryBegin(ctx, hard context.Context, r *Run) (*current, error) {
 	return c, nil
 }
 
-// carryOut runs one script and records how it ended.
-func (e *Engine) carryOut(hard context.Context, c *current) {
+// carryOut runs one script and records how it ended. It returns the run to
+// carry out next if that has begun already.
+func (e *Engine) carryOut(ctx, hard context.Context, c *current) (next *current) {
 	r := c.run
 	e.logStart(r)
 	e.execute(hard, c)
@@ -161,10 +165,14 @@ func (e *Engine) carryOut(hard context.Context, c *current) {
 			e.waiting.Add(1)
 		}
 	} else {
-		e.save(hard, r)
+		next = e.endAndBegin(ctx, hard, c)
+	}
+	if next == nil {
+		e.forgetAhead(c)
 	}
 	e.logEnd(r, took)
 	e.prune(hard, false)
+	return next
 }
 
 // save marks r in the store and tries again while the store fails, until ctx

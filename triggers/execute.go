@@ -49,6 +49,7 @@ func (e *Engine) execute(hard context.Context, c *current) {
 // begin prepares and starts the script and follows it to its end. The error
 // says why it could not be started.
 func (x *execution) begin() (err error) {
+	defer func() { x.e.removeSpooled(x.r, x.spooled) }()
 	path := scriptPath(x.e.o.Dir, x.r.Event)
 	if err := checkScript(path, os.Geteuid()); err != nil {
 		return err
@@ -60,13 +61,11 @@ func (x *execution) begin() (err error) {
 	if onWindows && isBatch(path) {
 		args = batchArguments(path, args)
 	}
-	s := &spooled{}
-	defer func() {
-		if err := s.remove(); err != nil {
-			x.e.o.Log.Error("the spooled files of a trigger run could not be removed", "run", x.r.RunID, "error", err)
-		}
-	}()
-	if err := x.e.spool(x.ctx, x.r, s); err != nil {
+	if x.spooled == nil {
+		x.spooled = &spooled{}
+		err = x.e.spool(x.ctx, x.r, x.spooled)
+	}
+	if err != nil {
 		return fmt.Errorf("what the script reads could not be spooled to %s: %w; free space there, then run it again", x.e.spoolDir(), err)
 	}
 	token := ""
@@ -74,14 +73,14 @@ func (x *execution) begin() (err error) {
 		token = t.IssueRunToken(x.r.User, x.r.Event == Launch.Name, x.r.Depth)
 		defer t.RevokeRunToken(token)
 	}
-	if err := x.start(path, args, x.e.environment(x.r, s, token), s.stdin); err != nil {
+	if err := x.start(path, args, x.e.environment(x.r, x.spooled, token), x.spooled.stdin); err != nil {
 		return err
 	}
 	x.follow()
 	return nil
 }
 
-// start starts the script with its output connected and saves its pid.
+// start starts the script with its output connected.
 func (x *execution) start(path string, args, env []string, stdin *os.File) error {
 	var err error
 	if x.out, err = x.e.openStream(x.r, "stdout"); err != nil {
@@ -100,16 +99,11 @@ func (x *execution) start(path string, args, env []string, stdin *os.File) error
 	}
 	x.out.begin(x.e)
 	x.err.begin(x.e)
-	x.r.PID, x.r.PIDStart = x.proc.Pid, x.proc.started
 	x.e.mu.Lock()
 	x.pid = x.proc.Pid
 	x.e.mu.Unlock()
 	x.begun()
-	// The script runs meanwhile. If this cannot be saved, a crash now would
-	// leave an orphan that is found by its environment only.
-	if err := x.e.o.Store.Mark(context.WithoutCancel(x.ctx), x.r); err != nil {
-		x.e.o.Log.Error("the process id of a trigger run could not be saved", "run", x.r.RunID, "error", err)
-	}
+	x.e.lookAhead(x.current)
 	return nil
 }
 
@@ -122,6 +116,8 @@ func (x *execution) follow() {
 	}
 	slow := time.NewTimer(x.e.slowAfter)
 	defer slow.Stop()
+	unknown := time.NewTimer(markAfter)
+	defer unknown.Stop()
 	forced := false
 	for waiting := true; waiting; {
 		select {
@@ -129,6 +125,8 @@ func (x *execution) follow() {
 			waiting = false
 		case <-x.ctx.Done():
 			forced, waiting = true, false
+		case <-unknown.C:
+			x.markProcess()
 		case <-slow.C:
 			if !x.nameSlow() {
 				slow.Reset(x.e.slowAfter)
@@ -152,6 +150,15 @@ func (x *execution) follow() {
 		x.r.Status = StatusSuccess
 	default:
 		x.r.Status, x.r.ErrorMessage = StatusFailed, "the script ended with exit status "+strconv.Itoa(*x.r.ExitCode)
+	}
+}
+
+// markProcess saves which process carries out the run. If this cannot be saved,
+// a crash now would leave an orphan that is found by its environment only.
+func (x *execution) markProcess() {
+	x.r.PID, x.r.PIDStart = x.proc.Pid, processStart(x.proc.Pid)
+	if err := x.e.o.Store.MarkProcess(context.WithoutCancel(x.ctx), x.r); err != nil {
+		x.e.o.Log.Error("the process id of a trigger run could not be saved", "run", x.r.RunID, "error", err)
 	}
 }
 
@@ -265,8 +272,7 @@ func (c *children) start(argv []string, attr *os.ProcAttr) (*process, error) {
 		c.pids = map[int]struct{}{}
 	}
 	c.pids[p.Pid] = struct{}{}
-	// Read before anybody waits: until then the pid cannot be another's.
-	proc := &process{Process: p, started: processStart(p.Pid), exited: make(chan struct{})}
+	proc := &process{Process: p, exited: make(chan struct{})}
 	proc.group = groupOf(p)
 	go func() {
 		proc.state, proc.err = p.Wait()

@@ -142,12 +142,7 @@ func TestPanicAfterTheStartEndsTheScript(t *testing.T) {
 // panicStore panics when it is told the pid of a script.
 type panicStore struct{ triggers.Store }
 
-func (p panicStore) Mark(ctx context.Context, r *triggers.Run) error {
-	if r.PID != 0 {
-		panic("no disk")
-	}
-	return p.Store.Mark(ctx, r)
-}
+func (p panicStore) MarkProcess(context.Context, *triggers.Run) error { panic("no disk") }
 
 func TestTextBusyIsRetried(t *testing.T) {
 	r := newRig(t, nil)

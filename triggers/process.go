@@ -9,8 +9,7 @@ import (
 // process is a started script: the leader of a process group of its own.
 type process struct {
 	*os.Process
-	started uint64 // see Run.PIDStart
-	group   group
+	group group
 	// exited is closed when state and err are set.
 	exited chan struct{}
 	state  *os.ProcessState

@@ -6,6 +6,10 @@ import (
 	"golang.org/x/sys/unix"
 )
 
+// markAfter is how long a script runs before its process is saved: an orphan is
+// found by that alone here.
+const markAfter = 0
+
 // zombie is the kernel's state of a dead process that was not reaped.
 const zombie = 5
 

@@ -9,7 +9,13 @@ import (
 	"path/filepath"
 	"strconv"
 	"syscall"
+	"time"
 )
+
+// markAfter is how long a script runs before its process is saved: most short
+// ones need no such write. An orphan of which a crash came sooner is found by
+// the event in its environment.
+const markAfter = 3 * time.Millisecond
 
 // procStat is what /proc says of a process.
 type procStat struct {

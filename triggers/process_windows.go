@@ -16,6 +16,10 @@ type group struct {
 	leader int
 }
 
+// markAfter is how long a script runs before its process is saved: an orphan is
+// found by that alone here.
+const markAfter = 0
+
 // groupAttr makes a process the leader of a new console group, and gives a
 // batch file its line as cmd.exe reads it, which is not how programs do.
 func groupAttr(path string, args []string) *syscall.SysProcAttr {

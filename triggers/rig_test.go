@@ -51,6 +51,25 @@ func (w *watched) Start(ctx context.Context, r *triggers.Run) (bool, error) {
 	return started, err
 }
 
+func (w *watched) MarkProcess(ctx context.Context, r *triggers.Run) error {
+	err := w.Store.MarkProcess(ctx, r)
+	if err == nil {
+		w.marks <- *r
+	}
+	return err
+}
+
+func (w *watched) EndAndStart(ctx context.Context, ended, next *triggers.Run) (bool, error) {
+	started, err := w.Store.EndAndStart(ctx, ended, next)
+	if err == nil {
+		w.marks <- *ended
+	}
+	if started {
+		w.marks <- *next
+	}
+	return started, err
+}
+
 func (w *watched) Interrupt(ctx context.Context, ended, again *triggers.Run) error {
 	err := w.Store.Interrupt(ctx, ended, again)
 	if err == nil {

@@ -124,6 +124,9 @@ type Store interface {
 	Update(ctx context.Context, fn func(Tx) error) error
 	// Next returns the first queued run, or nil.
 	Next(ctx context.Context) (*Run, error)
+	// NextFew returns the first queued runs in their order, limit at most and
+	// fewer where they are large.
+	NextFew(ctx context.Context, limit int) ([]*Run, error)
 	// NextBehind returns the first queued run behind a place whose Key is none
 	// of busy, or nil. No run up to the place seen, itself left out, has been
 	// overlooked but those of busy keys, nor can one come to be queued there.
@@ -134,6 +137,9 @@ type Store interface {
 	Oldest(ctx context.Context) (api.Time, error)
 	// Start is Mark for a run that is still queued; false when it is not.
 	Start(ctx context.Context, r *Run) (bool, error)
+	// EndAndStart is Mark for a run that has ended and Start for the one that
+	// goes next, in one transaction.
+	EndAndStart(ctx context.Context, ended, next *Run) (started bool, err error)
 	// Cancel ends a queued run as cancelled with that message; false when it
 	// is not queued.
 	Cancel(ctx context.Context, runID, message string) (bool, error)
@@ -149,6 +155,8 @@ type Store interface {
 	// Mark saves the mutable fields of a run (status, times, exit, output,
 	// pid). It survives kill -9, not necessarily a power cut.
 	Mark(ctx context.Context, r *Run) error
+	// MarkProcess saves the pid of a run that runs, as Mark does.
+	MarkProcess(ctx context.Context, r *Run) error
 	// Interrupt ends a run that was running when its process ended as
 	// interrupted and queues again, its next attempt, in one transaction.
 	Interrupt(ctx context.Context, ended, again *Run) error

@@ -15,6 +15,27 @@ func (s *Runs) Next(ctx context.Context) (*triggers.Run, error) {
 	return s.queued(ctx, selectRun+"WHERE status = 'queued' ORDER BY urgent DESC, seq LIMIT 1")
 }
 
+// NextFew implements triggers.Store.
+func (s *Runs) NextFew(ctx context.Context, limit int) (few []*triggers.Run, err error) {
+	rows, err := s.db.readers.QueryContext(ctx, selectRun+"WHERE status = 'queued' ORDER BY urgent DESC, seq LIMIT ?", limit)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, rows.Close()) }()
+	for size := 0; size < maxFewBytes && rows.Next(); {
+		r, err := scanRun(rows)
+		if err != nil {
+			return nil, err
+		}
+		size += len(r.Parameters)
+		few = append(few, r)
+	}
+	return few, rows.Err()
+}
+
+// maxFewBytes ends NextFew early where parameters are large.
+const maxFewBytes = 1 << 20
+
 // NextOf implements triggers.Store.
 func (s *Runs) NextOf(ctx context.Context, key string) (*triggers.Run, error) {
 	return s.queued(ctx, selectRun+"WHERE status = 'queued' AND lane = ? ORDER BY urgent DESC, seq LIMIT 1", key)
@@ -88,16 +109,44 @@ func (s *Runs) Oldest(ctx context.Context) (t api.Time, err error) {
 // Start implements triggers.Store.
 func (s *Runs) Start(ctx context.Context, r *triggers.Run) (started bool, err error) {
 	err = s.db.updateLax(ctx, func(t *tx) error {
-		row, err := t.queryRow("SELECT status = 'queued' FROM runs WHERE seq = ?", r.Seq)
-		if err != nil {
-			return err
-		}
-		if err := row.Scan(&started); err != nil || !started {
-			return err
-		}
-		return t.markRun(r)
+		started, err = t.startRun(r)
+		return err
 	})
 	return started && err == nil, err
+}
+
+// EndAndStart implements triggers.Store.
+func (s *Runs) EndAndStart(ctx context.Context, ended, next *triggers.Run) (started bool, err error) {
+	err = s.db.updateLax(ctx, func(t *tx) error {
+		if err := t.markRun(ended); err != nil {
+			return err
+		}
+		started, err = t.startRun(next)
+		return err
+	})
+	return started && err == nil, err
+}
+
+const startRun = "UPDATE runs SET status = ?, start_time = ? WHERE seq = ? AND status = 'queued'"
+
+// startRun marks a run that is still queued; false when it is not.
+func (t *tx) startRun(r *triggers.Run) (started bool, err error) {
+	res, err := t.exec(startRun, string(r.Status), int64(r.StartTime), r.Seq)
+	if err != nil {
+		return false, err
+	}
+	if n, err := res.RowsAffected(); err != nil || n == 0 {
+		return false, err
+	}
+	return true, t.noteRun(r)
+}
+
+// MarkProcess implements triggers.Store.
+func (s *Runs) MarkProcess(ctx context.Context, r *triggers.Run) error {
+	return s.db.updateLax(ctx, func(t *tx) error {
+		_, err := t.exec("UPDATE runs SET pid = ?, pid_start = ? WHERE seq = ?", r.PID, int64(r.PIDStart), r.Seq)
+		return err
+	})
 }
 
 // Cancel implements triggers.Store.

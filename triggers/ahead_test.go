@@ -1,0 +1,71 @@
+//go:build unix
+
+package triggers_test
+
+import (
+	"os"
+	"path/filepath"
+	"testing"
+
+	"jetstream/triggers"
+)
+
+// The run behind the one that runs has been fetched and prepared. When it is
+// cancelled it does not start, what was prepared is gone, and the next one runs.
+func TestCancelledRunThatWasFetchedAhead(t *testing.T) {
+	r := newRig(t, nil)
+	gate := r.fifo("gate")
+	r.script("launch", "#!/bin/sh\n[ $1 != 1 ] || cat gate\necho $1 >> log.txt\n")
+	for _, port := range []string{"1", "2", "3"} {
+		r.launch(port)
+	}
+	r.serve()
+	r.started()
+	// Its payload lies there: so it was fetched.
+	runs, _, err := r.Runs(t.Context(), triggers.Filter{Status: triggers.StatusQueued, Limit: 10})
+	if err != nil || len(runs) != 2 {
+		t.Fatalf("%d runs wait: %v", len(runs), err)
+	}
+	second := runs[1]
+	if _, err := os.Stat(filepath.Join(r.state, "spool", second.RunID+".json")); err != nil {
+		t.Errorf("nothing was prepared for the next run: %v", err)
+	}
+	if _, err := r.Cancel(t.Context(), second.RunID, "alice"); err != nil {
+		t.Fatal(err)
+	}
+	open(t, gate)
+	r.succeeded()
+	r.succeeded()
+	if got := r.read("log.txt"); got != "1\n3\n" {
+		t.Errorf("log.txt: %q", got)
+	}
+	r.spoolIsEmpty()
+}
+
+// While a run waits that was fetched before the queue was paused, it does not
+// start; when the queue goes on, it does.
+func TestPausedRunThatWasFetchedAhead(t *testing.T) {
+	r := newRig(t, nil)
+	gate := r.fifo("gate")
+	r.script("launch", "#!/bin/sh\n[ $1 != 1 ] || cat gate\necho $1 >> log.txt\n")
+	r.launch("1")
+	r.launch("2")
+	r.serve()
+	r.started()
+	if err := r.Pause(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	open(t, gate)
+	r.succeeded()
+	if n, err := r.Waiting(t.Context()); n != 1 || err != nil {
+		t.Errorf("%d runs wait, want 1 (%v)", n, err)
+	}
+	if err := r.Resume(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	r.succeeded()
+	if got := r.read("log.txt"); got != "1\n2\n" {
+		t.Errorf("log.txt: %q", got)
+	}
+	r.spoolIsEmpty()
+}
