@@ -84,13 +84,14 @@ func (v *Received) MaySend(ctx context.Context, publicKey string) (ok bool, err 
 
 // Sources implements receiver.Clients.
 func (v *Received) Sources(ctx context.Context, username string, before int64, limit int) ([]transfer.Source, error) {
-	// Of several rows max(seq) chooses, SQLite takes the bare columns from the
-	// newest.
-	rows, err := v.db.readers.QueryContext(ctx, `SELECT max(seq), source_public_key, source_ip, source_port,
-		sum(status = 'receiving'), sum(status = 'complete'), sum(status = 'error'), sum(status = 'cancelled'),
-		sum(bytes_received), sum(max(max(end_time, last_recv_time) - start_time, 0)), max(last_recv_time)
-		FROM recv_transfers WHERE ?1 = '' OR username = ?1
-		GROUP BY source_public_key HAVING ?2 = 0 OR max(seq) < ?2 ORDER BY max(seq) DESC LIMIT ?3`, username, before, limit)
+	rows, err := v.db.readers.QueryContext(ctx, `SELECT n.seq, n.source_public_key, n.source_ip, n.source_port,
+		g.receiving, g.complete, g.failed, g.cancelled, g.bytes, g.micros, g.last_recv
+		FROM (SELECT max(seq) AS newest, sum(status = 'receiving') AS receiving, sum(status = 'complete') AS complete,
+			sum(status = 'error') AS failed, sum(status = 'cancelled') AS cancelled, sum(bytes_received) AS bytes,
+			sum(max(max(end_time, last_recv_time) - start_time, 0)) AS micros, max(last_recv_time) AS last_recv
+			FROM recv_transfers WHERE ?1 = '' OR username = ?1
+			GROUP BY source_public_key HAVING ?2 = 0 OR max(seq) < ?2 ORDER BY max(seq) DESC LIMIT ?3) g
+		JOIN recv_transfers n ON n.seq = g.newest ORDER BY n.seq DESC`, username, before, limit)
 	if err != nil {
 		return nil, err
 	}
