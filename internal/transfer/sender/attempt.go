@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net"
 	"runtime/debug"
 	"strconv"
@@ -102,7 +103,12 @@ func (a *attempt) settle(ctx context.Context, err error) (again, ok bool) {
 		message = end.message
 		log.Warn("a transfer ended", "status", string(end.status), "error", err)
 	} else {
-		log.Info("a transfer waits", "error", err)
+		// Attempts are without end; only what is new about them is told.
+		level := slog.LevelInfo
+		if message == a.t.ErrorMessage {
+			level = slog.LevelDebug
+		}
+		log.Log(ctx, level, "a transfer waits", "error", err)
 	}
 	_, err = a.s.o.Engine.Change(ctx, a.t.TransferID, func(t *transfer.Transfer) error {
 		if !t.Processing || t.Status == transfer.StatusSuspended {
