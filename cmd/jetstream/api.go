@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -27,6 +26,11 @@ type apiCmd struct {
 // Run parses what stands before and at COMMAND.
 func (c *apiCmd) Run(ctx context.Context, p *program) error {
 	grammar := &apiGrammar{}
+	return p.execute(ctx, grammar, c.Args, apiOptions(grammar, handlers.Commands(handlers.Deps{}))...)
+}
+
+// apiOptions make the grammar of jetstream api, a command for each of registry's.
+func apiOptions(grammar *apiGrammar, registry *api.Registry) []kong.Option {
 	options := []kong.Option{
 		kong.Name("jetstream api"),
 		kong.Description("Carries out one command of the control API and prints its result as JSON. " +
@@ -38,7 +42,6 @@ func (c *apiCmd) Run(ctx context.Context, p *program) error {
 		}),
 		kong.Bind(grammar),
 	}
-	registry := handlers.Commands(handlers.Deps{})
 	for _, command := range registry.All() {
 		tags := []string{`cmd:""`, `passthrough:""`}
 		if bare := command.BareName(); bare != command.Name {
@@ -49,12 +52,13 @@ func (c *apiCmd) Run(ctx context.Context, p *program) error {
 		options = append(options, kong.DynamicCommand(command.Name, command.Summary+".", command.Group(),
 			&commandCmd{command: command}, tags...))
 	}
-	return p.execute(ctx, grammar, c.Args, options...)
+	return options
 }
 
 type apiGrammar struct {
 	loginFlags     `group:"Login:"`
 	IdempotencyKey string `name:"idempotency-key" placeholder:"KEY" group:"Login:" help:"Names a creation: with the same key it can be repeated for 24 hours and gives the first answer."`
+	Output         string `name:"output" enum:"json,table" default:"json" placeholder:"FORM" help:"Print the result as json or as a table; may stand after COMMAND as well."`
 }
 
 // commandCmd is one command of the control API.
@@ -65,6 +69,10 @@ type commandCmd struct {
 
 // Run parses the parameters, calls the server and prints the result.
 func (c *commandCmd) Run(ctx context.Context, p *program, login *apiGrammar) error {
+	form, err := c.takeOutput(login.Output)
+	if err != nil {
+		return err
+	}
 	params, helped, err := c.parameters(ctx, p)
 	if err != nil || helped {
 		return err
@@ -86,7 +94,37 @@ func (c *commandCmd) Run(ctx context.Context, p *program, login *apiGrammar) err
 	if err != nil {
 		return err
 	}
+	if form == "table" {
+		return p.printTable(c.command, reply.Result)
+	}
 	return p.printJSON(reply.Result)
+}
+
+// takeOutput takes --output out of the parameters, unless the command has one
+// of that name; form is what stood before the command.
+func (c *commandCmd) takeOutput(form string) (string, error) {
+	if _, taken := c.command.Param("output"); taken {
+		return form, nil
+	}
+	var rest []string
+	for i := 0; i < len(c.Args); i++ {
+		value, assigned := strings.CutPrefix(c.Args[i], "--output=")
+		switch {
+		case assigned:
+		case c.Args[i] == "--output" && i+1 < len(c.Args):
+			i++
+			value = c.Args[i]
+		default:
+			rest = append(rest, c.Args[i])
+			continue
+		}
+		if value != "json" && value != "table" {
+			return "", usagef("--output is json or table, not %q", value)
+		}
+		form = value
+	}
+	c.Args = rest
+	return form, nil
 }
 
 func (c *commandCmd) parameters(ctx context.Context, p *program) (params map[string]any, helped bool, err error) {
@@ -95,6 +133,7 @@ func (c *commandCmd) parameters(ctx context.Context, p *program) (params map[str
 	if c.command.Description != "" {
 		text += "\n\n" + c.command.Description
 	}
+	text += "\n\nExample:\n\n    " + exampleLine(c.command)
 	parsed, err := p.parse(flags, c.Args, kong.Name("jetstream api "+c.command.Name),
 		kong.Description(strings.ReplaceAll(text, "$", "$$")))
 	if err != nil {
@@ -173,11 +212,9 @@ func (c *commandCmd) readSecrets(ctx context.Context, p *program, params map[str
 
 // printJSON prints an object indented, its keys sorted, numbers as they came.
 func (p *program) printJSON(object json.RawMessage) error {
-	decoder := json.NewDecoder(bytes.NewReader(object))
-	decoder.UseNumber()
-	var value map[string]any
-	if err := decoder.Decode(&value); err != nil {
-		return api.Wrap(err, api.CodeInternal, "the server's result is no JSON object")
+	value, err := decodeObject(object)
+	if err != nil {
+		return err
 	}
 	encoder := json.NewEncoder(p.Stdout) // sorts the keys of maps
 	encoder.SetEscapeHTML(false)

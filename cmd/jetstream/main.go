@@ -47,6 +47,9 @@ type cli struct {
 	Trigger triggerCmd `cmd:"" help:"See what the trigger scripts did, and steer them."`
 	Demo    demoCmd    `cmd:"" help:"Show the whole on this machine: two servers, scripts, a transfer."`
 	Version versionCmd `cmd:"" help:"Show the version of this program."`
+
+	Completion completionCmd `cmd:"" help:"Print the script that completes commands and flags in bash, zsh or fish."`
+	Complete   completeCmd   `cmd:"" hidden:"" passthrough:"" help:"Say what may come next, for the completion scripts."`
 }
 
 func main() {
