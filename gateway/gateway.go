@@ -92,19 +92,19 @@ func (g *Gateway) routes() chi.Router {
 	r.NotFound(g.notFound)
 	r.MethodNotAllowed(g.methodNotAllowed)
 
-	r.Get("/healthz", g.health)
+	get(r, "/healthz", g.health)
 	r.Post("/session", g.openSession)
 	r.Delete("/session", g.closeSession)
 	if g.o.OpenAPI != nil {
-		r.Get("/openapi.json", g.document)
+		get(r, "/openapi.json", g.document)
 	}
 	if g.o.Docs != nil {
-		r.Get("/docs", g.o.Docs.ServeHTTP)
-		r.Get("/docs/*", g.o.Docs.ServeHTTP)
+		get(r, "/docs", g.o.Docs.ServeHTTP)
+		get(r, "/docs/*", g.o.Docs.ServeHTTP)
 	}
 	if g.o.Web != nil {
-		r.Get("/", g.o.Web.ServeHTTP)
-		r.Get("/static/*", g.o.Web.ServeHTTP)
+		get(r, "/", g.o.Web.ServeHTTP)
+		get(r, "/static/*", g.o.Web.ServeHTTP)
 	}
 
 	r.Route(Prefix, func(r chi.Router) {
@@ -121,6 +121,13 @@ func (g *Gateway) routes() chi.Router {
 		}
 	})
 	return r
+}
+
+// get mounts h for GET and HEAD: what is not a command is also looked at by
+// load balancers.
+func get(r chi.Router, pattern string, h http.HandlerFunc) {
+	r.Get(pattern, h)
+	r.Head(pattern, h)
 }
 
 // exempt is the short list of what strangers may call under Prefix.

@@ -81,7 +81,7 @@ function updateTransfer(e, t) {
   }
   if (t.processing && t.status !== "pending") {
     facts.push(rate(t.rate));
-    if (t.eta != null) facts.push(`${span(t.eta)} left`);
+    if (t.eta) facts.push(`${span(t.eta)} left`);
   }
   if (t.start && t.end) facts.push(`took ${span((t.end - t.start) / 1e6)}`);
   facts.push(t.end ? `ended ${moment(t.end)}` : t.start ? `began ${moment(t.start)}` : "");

@@ -158,7 +158,7 @@ func TestNewerConnectionReplacesTheOlder(t *testing.T) {
 	}
 	p.conn = nil
 	p.dial()
-	p.reopen()
+	at := p.reopen()
 	for {
 		h, _, err := half.Read(nil)
 		if err != nil {
@@ -169,7 +169,7 @@ func TestNewerConnectionReplacesTheOlder(t *testing.T) {
 		}
 	}
 	p.announce(0, []wire.Entry{entry})
-	p.data(0, 3, []byte("def"))
+	p.data(0, at.Offset, []byte("abcdef")[at.Offset:])
 	p.send(wire.TypeEnd, struct{}{})
 	p.wantAnswer("complete", "")
 	if got, _ := os.ReadFile(filepath.Join(s.sandbox, "f")); string(got) != "abcdef" {

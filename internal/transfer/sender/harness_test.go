@@ -45,10 +45,10 @@ func (emitter) Queue(tx triggers.Tx, e triggers.Event) error {
 
 // site is one server, as far as transfers go: its state outlives stop.
 type site struct {
-	t        testing.TB
-	state    string
-	sandbox  string
-	address  string // of the receiver, kept over restarts
+	t       testing.TB
+	state   string
+	sandbox string
+	address string // of the receiver, kept over restarts
 
 	db       *store.DB
 	accounts *account.Service
