@@ -171,6 +171,7 @@ func decode(f api.Field, raw json.RawMessage, field reflect.Value) *api.FieldErr
 		field.Set(p)
 		field = p.Elem()
 	}
+	field.SetZero() // else a list or map would be written over the default, which all calls share
 	err := json.Unmarshal(raw, field.Addr().Interface())
 	if err == nil {
 		return nil

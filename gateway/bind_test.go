@@ -1,0 +1,61 @@
+package gateway
+
+import (
+	"context"
+	"encoding/json"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"jetstream/internal/api"
+)
+
+type defaultedParams struct {
+	Names []string          `json:"names" doc:"A list" default:"[\"a\",\"b\"]"`
+	Data  map[string]string `json:"data" doc:"A map" default:"{\"k\":\"v\"}"`
+}
+
+// TestDefaultsStayWhatTheyAre: what one call gives is not the default of the
+// next.
+func TestDefaultsStayWhatTheyAre(t *testing.T) {
+	b := newBinder(api.Define(api.Spec{Name: "x", Method: "POST", Path: "/x", Summary: "X"},
+		func(context.Context, defaultedParams) (api.Empty, error) { return api.Empty{}, nil }))
+	want := defaultedParams{[]string{"a", "b"}, map[string]string{"k": "v"}}
+	for range 2 {
+		got, err := b.bind(map[string]json.RawMessage{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if diff := cmp.Diff(any(want), got); diff != "" {
+			t.Errorf("the default (-want +got):\n%s", diff)
+		}
+		got, err = b.bind(map[string]json.RawMessage{"names": json.RawMessage(`["c"]`), "data": json.RawMessage(`{"l":"w"}`)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if diff := cmp.Diff(any(defaultedParams{[]string{"c"}, map[string]string{"l": "w"}}), got); diff != "" {
+			t.Errorf("what was given (-want +got):\n%s", diff)
+		}
+	}
+}
+
+// TestOneFormOfParameters: the fingerprint of a keyed call does not depend on
+// how its JSON was written, and does on every value.
+func TestOneFormOfParameters(t *testing.T) {
+	form := func(text string) string {
+		params, err := parseObject([]byte(text))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return string(canonical(params))
+	}
+	a := form(`{"n": 9007199254740993, "m": {"b": "\u0041", "a": [1, 2]}}`)
+	if b := form(`{"m":{"a":[1,2],"b":"A"},"n":9007199254740993}`); a != b {
+		t.Errorf("%s and %s", a, b)
+	}
+	for _, other := range []string{`{"m":{"a":[1,2],"b":"A"},"n":9007199254740992}`, `{"m":{"a":[2,1],"b":"A"},"n":9007199254740993}`, `{}`} {
+		if b := form(other); a == b {
+			t.Errorf("%s is taken for %s", b, a)
+		}
+	}
+}
