@@ -81,3 +81,9 @@ func TestTerminateAnswersAndStops(t *testing.T) {
 		t.Errorf("on.terminate wrote %q, %v", b, err)
 	}
 }
+
+// eventType is a list of one type that is written alike into a query and as a
+// flag.
+type eventType []string
+
+func (e eventType) String() string { return e[0] }

@@ -1,0 +1,191 @@
+package handlers
+
+import (
+	"context"
+	"encoding/base64"
+	"encoding/json"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"testing"
+
+	"jetstream/internal/account"
+	"jetstream/internal/api"
+	"jetstream/internal/files"
+	"jetstream/internal/store"
+	"jetstream/internal/stream"
+)
+
+// quiet is a receiver that receives nothing.
+type quiet struct{}
+
+func (quiet) PartDirs(context.Context) ([]string, error) { return nil, nil }
+func (quiet) Reserved(string) bool                       { return false }
+
+type entryData struct {
+	N int `json:"n" doc:"A number"`
+}
+
+// desk is the commands of files and of the event log, with a sandbox of
+// alice's and a log with an event of hers and one of bob's.
+type desk struct {
+	t   *testing.T
+	box string
+	*api.Registry
+}
+
+func newDesk(t *testing.T) *desk {
+	t.Helper()
+	must := func(err error) {
+		t.Helper()
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	d := &desk{t: t, box: t.TempDir()}
+	db, err := store.Open(t.Context(), t.TempDir())
+	must(err)
+	t.Cleanup(func() { must(db.Close()) })
+	must(db.Accounts().InsertUser(t.Context(), account.User{Name: "alice", Sandbox: d.box}))
+	service, err := files.New(files.Options{Accounts: account.New(db.Accounts(), account.Options{}), Receptions: quiet{}})
+	must(err)
+	log, err := stream.New(t.Context(), stream.Options{Store: db.Entries()})
+	must(err)
+	kind := stream.Define[entryData]("thing.happened", "A thing happened.")
+	for i, user := range []string{"alice", "bob", ""} {
+		must(log.Update(t.Context(), func(tx stream.Tx) error { return kind.Append(log, tx, user, entryData{i}) }))
+	}
+	deps := Deps{Files: service, Log: log}
+	d.Registry = api.NewRegistry(slices.Concat(fileCommands(deps), eventLogCommands(deps))...)
+	return d
+}
+
+func (d *desk) as(user, name string, params any) (api.Outcome, map[string]any, error) {
+	d.t.Helper()
+	c, ok := d.Find(name)
+	if !ok {
+		d.t.Fatalf("no command %s", name)
+	}
+	out, err := c.Do(api.WithCaller(d.t.Context(), api.Caller{User: user, Superuser: user == "root" || user == ""}), params)
+	if err != nil {
+		return out, nil, err
+	}
+	var result map[string]any
+	if err := json.Unmarshal(out.Result, &result); err != nil {
+		d.t.Fatal(err)
+	}
+	return out, result, nil
+}
+
+func (d *desk) ok(user, name string, params any) (api.Outcome, map[string]any) {
+	d.t.Helper()
+	out, result, err := d.as(user, name, params)
+	if err != nil {
+		d.t.Fatalf("%s as %q: %v", name, user, err)
+	}
+	return out, result
+}
+
+func TestFileCommands(t *testing.T) {
+	d := newDesk(t)
+	for _, want := range []struct {
+		status            int
+		location, message string
+	}{{201, "/files?path=%2Fa%2Fb%20c", "Directory made."}, {200, "", "The directory was there already."}} {
+		out, result := d.ok("alice", "mkdir", pathParam{"/a/./b c/"})
+		if out.Status != want.status || out.Location != want.location || out.Message != want.message || result["path"] != "/a/b c" {
+			t.Errorf("mkdir: %+v %v", out, result)
+		}
+	}
+	for i := range 5 {
+		if err := os.WriteFile(filepath.Join(d.box, "a", fmt.Sprint("f", i)), []byte("xyz"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	var names []string
+	list := lsParams{Path: "/a", ListParams: api.ListParams{Limit: 2}}
+	for {
+		_, page := d.ok("alice", "ls", list)
+		for _, f := range page["files"].([]any) {
+			names = append(names, f.(map[string]any)["name"].(string))
+		}
+		next, more := page["nextCursor"].(string)
+		if !more {
+			break
+		}
+		list.Cursor = next
+	}
+	if !slices.Equal(names, []string{"b c", "f0", "f1", "f2", "f3", "f4"}) {
+		t.Errorf("ls: %v", names)
+	}
+	if _, u := d.ok("alice", "du", duParams{"/"}); u["totalSize"] != 15.0 || u["totalFiles"] != 5.0 || u["totalDirectories"] != 2.0 {
+		t.Errorf("du: %v", u)
+	}
+	if _, r := d.ok("alice", "mv", mvParams{pathParam: pathParam{"/a/f0"}, NewPath: "/a/f1", Overwrite: true}); r["path"] != "/a/f1" {
+		t.Errorf("mv: %v", r)
+	}
+	if _, r := d.ok("alice", "rm", rmParams{pathParam{"/a"}, true}); r["removed"] != 6.0 {
+		t.Errorf("rm: %v", r)
+	}
+	if _, page := d.ok("alice", "ls", lsParams{Path: "/", ListParams: api.ListParams{Limit: 2}}); len(page["files"].([]any)) != 0 || page["nextCursor"] != nil {
+		t.Errorf("ls of an empty directory: %v", page)
+	}
+	if _, r := d.ok("alice", "lsRoots", lsRootsParams{}); fmt.Sprint(r["roots"]) != "[map[path:/ reason: writable:true]]" {
+		t.Errorf("lsRoots: %v", r)
+	}
+}
+
+func TestFileCommandsRefuse(t *testing.T) {
+	d := newDesk(t)
+	evil := base64.RawURLEncoding.EncodeToString([]byte("../../etc\x00"))
+	for _, c := range []struct {
+		user, name string
+		params     any
+		code       api.Code
+	}{
+		{"alice", "ls", lsParams{Path: "/", ListParams: api.ListParams{Limit: 1, Cursor: "%%%"}}, api.CodeInvalid},
+		{"alice", "ls", lsParams{Path: "/../x", ListParams: api.ListParams{Limit: 1}}, api.CodeInvalid},
+		{"alice", "ls", lsParams{Path: "/x", ListParams: api.ListParams{Limit: 1}}, api.CodeNotFound},
+		{"alice", "rm", rmParams{pathParam{"/"}, true}, api.CodeInvalid},
+		{"nobody", "ls", lsParams{Path: "/", ListParams: api.ListParams{Limit: 1}}, api.CodeNotFound},
+		{"", "ls", lsParams{Path: "/", ListParams: api.ListParams{Limit: 1}}, api.CodeInvalid}, // a launch token that named nobody
+		{"", "lsRoots", lsRootsParams{}, api.CodeInvalid},
+		{"", "du", duParams{"/"}, api.CodeInvalid},
+		{"", "mkdir", pathParam{"/x"}, api.CodeInvalid},
+		{"", "mv", mvParams{pathParam: pathParam{"/x"}, NewPath: "/y"}, api.CodeInvalid},
+		{"", "rm", rmParams{pathParam{"/x"}, true}, api.CodeInvalid},
+		{"alice", "getEventLog", getEventLogParams{ListParams: api.ListParams{Limit: 1, Cursor: evil}}, api.CodeInvalid},
+	} {
+		if _, _, err := d.as(c.user, c.name, c.params); err == nil || api.ErrorOf(err).Code != c.code {
+			t.Errorf("%s %+v as %q answers %v, want %s", c.name, c.params, c.user, err, c.code)
+		}
+	}
+	// A cursor is only a name to go on after: one that is made up shows nothing more.
+	if _, page := d.ok("alice", "ls", lsParams{Path: "/", ListParams: api.ListParams{Limit: 1, Cursor: evil}}); len(page["files"].([]any)) != 0 {
+		t.Errorf("a made-up cursor shows %v", page)
+	}
+}
+
+func TestEventLogShowsWhatTheCallerMaySee(t *testing.T) {
+	d := newDesk(t)
+	for user, want := range map[string]string{"alice": "[0]", "bob": "[1]", "eve": "[]", "root": "[2 1 0]"} {
+		_, page := d.ok(user, "getEventLog", getEventLogParams{ListParams: api.ListParams{Limit: 10}})
+		got := []float64{}
+		for _, e := range page["events"].([]any) {
+			m := e.(map[string]any)
+			got = append(got, m["data"].(map[string]any)["n"].(float64))
+			if m["type"] != "thing.happened" || m["time"] != m["data"].(map[string]any)["time"] {
+				t.Errorf("%v", m)
+			}
+		}
+		if fmt.Sprint(got) != want || page["nextCursor"] != nil {
+			t.Errorf("%s sees %v, want %s", user, got, want)
+		}
+	}
+	_, page := d.ok("root", "getEventLog", getEventLogParams{ListParams: api.ListParams{Limit: 2}})
+	_, page = d.ok("root", "getEventLog", getEventLogParams{ListParams: api.ListParams{Limit: 2, Cursor: page["nextCursor"].(string)}})
+	if events := page["events"].([]any); len(events) != 1 || events[0].(map[string]any)["id"] != 1.0 {
+		t.Errorf("the second page: %v", page)
+	}
+}
