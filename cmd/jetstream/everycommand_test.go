@@ -104,9 +104,9 @@ var fixtures = map[string]fixture{
 	}},
 	"updateGarbageCollectSettings": {user: "root", params: func(*pair, int) map[string]any { return map[string]any{"interval": 7200} }},
 	"garbageCollect":               {user: "root", params: none},
-	"getEventLog": {varies: []string{"events"}, params: func(p *pair, _ int) map[string]any { // scripts begin and end meanwhile
-		p.manifest()
-		return map[string]any{"limit": 1}
+	"getEventLog": {varies: []string{"id", "time", "transfer_id"}, params: func(p *pair, _ int) map[string]any {
+		p.transfer()
+		return map[string]any{"types": eventType{"send.transferComplete"}, "limit": 1}
 	}},
 	"terminate": {user: "root", params: none, after: func(p *pair) { p.from.again() }},
 
