@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -119,12 +120,7 @@ func TestEveryRouteAndMethodIsGuarded(t *testing.T) {
 			authorization = "Bearer " + login.bearer
 		}
 		may := func(need api.Permission) bool {
-			for _, p := range login.permissions {
-				if p == need {
-					return login.valid && (need != api.PermissionAdmin || login.superuser)
-				}
-			}
-			return false
+			return login.valid && slices.Contains(login.permissions, need) && (need != api.PermissionAdmin || login.superuser)
 		}
 		expect := func(what string, got int, need api.Permission, permitted int) {
 			t.Helper()
