@@ -11,6 +11,9 @@ func (e *Engine) SetTimes(slowAfter, outputWait, retryAfter time.Duration) {
 	e.slowAfter, e.outputWait, e.retryAfter = slowAfter, outputWait, retryAfter
 }
 
+// Times are slowAfter and outputWait.
+func Times(e *Engine) [2]time.Duration { return [2]time.Duration{e.slowAfter, e.outputWait} }
+
 func Arguments(parameters json.RawMessage) ([]string, error) { return arguments(parameters) }
 
 var (
@@ -31,4 +34,5 @@ const (
 	Kept         = kept
 	MaxArgument  = maxArgument
 	MaxBatchLine = maxBatchLine
+	MaxKeptBytes = maxKeptBytes
 )

@@ -163,6 +163,13 @@ func child(role string) int {
 	if role == "pid1" {
 		return firstProcess(dir, state)
 	}
+	if role == "nproc" {
+		if err := crowded(dir, state); err != nil {
+			fmt.Println(err)
+			return 1
+		}
+		return 0
+	}
 	if role == "property" {
 		return propertyServer(dir, state)
 	}

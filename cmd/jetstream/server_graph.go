@@ -205,17 +205,22 @@ func (s *server) openGateway(context.Context) error {
 		return err
 	}
 	auth := authenticator{s.accounts}
-	observers := []middleware.Observer{s.logCommand}
-	if s.c.TriggerOnAPI {
-		observers = append(observers, s.emitCommand(registry))
-	}
 	s.gateway = gateway.New(gateway.Options{
-		Registry: registry, Auth: auth, Sessions: auth, Log: s.log, Hosts: s.hostNames(), Observers: observers,
+		Registry: registry, Auth: auth, Sessions: auth, Log: s.log, Hosts: s.hostNames(), Observers: s.observers(registry),
 		Events: s.follow, Standing: s.standing,
 		Healthy: s.healthy, Replays: keptReplies{s.db.Replays(s.identity.SealKey())}, Secure: s.certificate != nil,
 		OpenAPI: document, Docs: openapi.Docs(), Web: web.Handler(),
 	})
 	return nil
+}
+
+// observers are told of every command that was processed.
+func (s *server) observers(registry *api.Registry) []middleware.Observer {
+	observers := []middleware.Observer{s.logCommand}
+	if s.c.TriggerOnAPI {
+		observers = append(observers, s.emitCommand(registry))
+	}
+	return observers
 }
 
 func (s *server) healthy(ctx context.Context) error {

@@ -1,0 +1,126 @@
+package triggers_test
+
+import (
+	"errors"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"jetstream/internal/api"
+	"jetstream/triggers"
+)
+
+// TestClockSetBack: the next process of the server begins a quarter of a
+// century before the events that wait.
+func TestClockSetBack(t *testing.T) {
+	dir, state := t.TempDir(), t.TempDir()
+	before := rigIn(t, dir, state, nil)
+	before.script("send.destinationCreated", "#!/bin/sh\necho $1 >> order.txt\n")
+	before.created("a", "")
+	before.created("b", "")
+	now := api.Now()
+	synctest.Test(t, func(t *testing.T) {
+		after := rigIn(t, dir, state, nil)
+		if api.Now() >= now {
+			t.Fatal("the clock was not set back; this test shows nothing")
+		}
+		after.created("c", "")
+		after.created("d", "")
+		after.serve()
+		for range 4 {
+			after.succeeded()
+		}
+		after.end()
+	})
+	if got := before.read("order.txt"); got != "a\nb\nc\nd\n" {
+		t.Errorf("ran in the order %q", got)
+	}
+}
+
+// TestEventsOnAFullDisk fills the disk of the database.
+func TestEventsOnAFullDisk(t *testing.T) {
+	state := t.TempDir()
+	if err := syscall.Mount("tmpfs", state, "tmpfs", 0, "size=16m"); err != nil {
+		t.Skipf("cannot mount a tmpfs here: %v", err)
+	}
+	t.Cleanup(func() { _ = syscall.Unmount(state, syscall.MNT_DETACH) })
+	r := rigIn(t, t.TempDir(), state, nil)
+	r.script("on.send.createManifest", "#!/bin/sh\n")
+	r.script("send.destinationCreated", "#!/bin/sh\n")
+	fill := filepath.Join(state, "fill")
+	if err := os.WriteFile(fill, make([]byte, 17<<20), 0o600); !errors.Is(err, syscall.ENOSPC) {
+		t.Fatalf("the disk could not be filled: %v", err)
+	}
+	large, err := commandEvent(`{"a":"`+strings.Repeat("x", 1<<20)+`"}`, "", `{}`, triggers.Cause{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := r.Emit(t.Context(), large); err == nil || !strings.Contains(r.log.String(), "event dropped") || !strings.Contains(r.log.String(), "full") {
+		t.Errorf("an event on a full disk: %v; log:\n%s", err, r.log)
+	}
+	h, err := r.Health(t.Context())
+	if err != nil || !h.SaveFailing || h.Dropped[triggers.DropUnsaved] != 1 || len(h.Faults()) != 1 {
+		t.Errorf("health is %+v, %v", h, err)
+	}
+	// A state change fails with its event.
+	made, _ := triggers.SendDestinationCreated.Event(triggers.DestinationParams{Destination: strings.Repeat("x", 1<<20)}, triggers.Cause{})
+	if err := r.db.Runs().Update(t.Context(), func(tx triggers.Tx) error { return r.Queue(tx, made) }); err == nil {
+		t.Error("a state change was saved on a full disk")
+	}
+	if err := os.Remove(fill); err != nil {
+		t.Fatal(err)
+	}
+	r.emit(large, nil)
+	if h, err := r.Health(t.Context()); err != nil || h.SaveFailing || h.Waiting != 1 {
+		t.Errorf("with room again health is %+v, %v", h, err)
+	}
+	r.serve()
+	r.succeeded()
+}
+
+// TestTimeoutCountsToTheScriptsOwnExit: who keeps the output may be slower.
+func TestTimeoutCountsToTheScriptsOwnExit(t *testing.T) {
+	r := newRig(t, func(o *triggers.Options) { o.Timeout = 500 * time.Millisecond })
+	r.SetTimes(time.Minute, time.Second, time.Second)
+	gate := r.fifo("gate")
+	r.script("launch", "#!/bin/sh\n(read x < gate) &\n")
+	r.serve()
+	r.launch("1")
+	if run := r.succeeded(); run.EndTime.Std().Sub(run.StartTime.Std()) < 500*time.Millisecond {
+		t.Errorf("nothing was slower than the limit: %+v", run)
+	}
+	f, err := os.OpenFile(gate, os.O_WRONLY|syscall.O_NONBLOCK, 0)
+	if err != nil {
+		t.Fatalf("the child that kept the output is gone: %v", err)
+	}
+	if err := f.Close(); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestTimesOfTheContract(t *testing.T) {
+	if got := triggers.Times(newRig(t, nil).Engine); got != [2]time.Duration{time.Minute, 2 * time.Second} {
+		t.Errorf("a script is slow after, and its output waited for: %v", got)
+	}
+	if triggers.DefaultGrace != 5*time.Second || triggers.DefaultShutdownGrace != 30*time.Second || triggers.DefaultKeep != 10_000 ||
+		triggers.DefaultQueueMax != 100_000 || triggers.DefaultConcurrency != 4 || triggers.MaxDepth != 8 || triggers.MaxKeptBytes != 1<<30 ||
+		triggers.Kept != 16<<10 || triggers.MaxArgument != 64<<10 {
+		t.Error("a limit is not the contract's")
+	}
+}
+
+// With TLS a script is told which certificate to trust.
+func TestScriptIsToldWhatToTrust(t *testing.T) {
+	r := newRig(t, nil)
+	r.SetAPI(triggers.APIAccess{Host: "localhost", Port: 1, CAFile: "/etc/jetstream/cert.pem"})
+	r.script("launch", "#!/bin/sh\necho $JETSTREAM_API_HOST:$JETSTREAM_API_PORT $JETSTREAM_API_CA\n")
+	r.serve()
+	r.launch("1")
+	if run := r.succeeded(); run.Stdout.Text != "localhost:1 /etc/jetstream/cert.pem\n" {
+		t.Errorf("the script was told %q", run.Stdout.Text)
+	}
+}

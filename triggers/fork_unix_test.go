@@ -1,0 +1,127 @@
+//go:build unix
+
+package triggers_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"jetstream/internal/store"
+	"jetstream/triggers"
+)
+
+// nobody is a user who owns nothing and may not pass limits.
+const nobody = 65534
+
+// TestNoProcessesLeft runs an engine as a user whose processes are used up.
+func TestNoProcessesLeft(t *testing.T) {
+	if os.Geteuid() != 0 || runtime.GOOS != "linux" {
+		t.Skip("only root on Linux can become another user by /proc/self/exe")
+	}
+	dir, state := t.TempDir(), t.TempDir()
+	for _, d := range []string{dir, state} {
+		if err := errors.Join(os.Chown(d, nobody, nobody), os.Chmod(d, 0o700), os.Chmod(filepath.Dir(d), 0o755)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	cmd := exec.Command("/proc/self/exe")
+	cmd.Dir = "/"
+	cmd.Env = append(os.Environ(), "TRIGGERS_TEST_ROLE=nproc", "TRIGGERS_TEST_DIR="+dir, "TRIGGERS_TEST_STATE="+state)
+	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: nobody, Gid: nobody}}
+	var out bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &out, &out
+	if err := cmd.Run(); err != nil {
+		t.Fatalf("%v\n%s", err, &out)
+	}
+	if !strings.Contains(out.String(), "fork failed and the queue went on") {
+		t.Errorf("the engine said: %s", &out)
+	}
+}
+
+// crowded has no process left for the first script, and one for the second.
+func crowded(dir, state string) error {
+	db, err := store.Open(context.Background(), state)
+	if err != nil {
+		return err
+	}
+	defer db.Close()
+	ended := make(chan triggers.Run, 2)
+	e, err := triggers.New(triggers.Options{Dir: dir, StateDir: state, Store: db.Runs(), Environ: os.Environ(), ProcessID: "crowded",
+		Ended: func(r triggers.Run, _ time.Duration) { ended <- r }})
+	if err != nil {
+		return err
+	}
+	if err := os.WriteFile(filepath.Join(dir, "launch"), []byte("#!/bin/sh\n"), 0o700); err != nil {
+		return err
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	served := make(chan error, 1)
+	go func() { served <- e.Serve(ctx) }()
+	manyThreads()
+	var limit syscall.Rlimit
+	if err := syscall.Getrlimit(unix.RLIMIT_NPROC, &limit); err != nil {
+		return err
+	}
+	one := limit
+	one.Cur = 1
+	var runs [2]triggers.Run
+	for i, l := range []*syscall.Rlimit{&one, &limit} {
+		if err := syscall.Setrlimit(unix.RLIMIT_NPROC, l); err != nil {
+			return err
+		}
+		ev, err := triggers.Launch.Event(triggers.LaunchParams{}, triggers.Cause{})
+		if err == nil {
+			err = e.Emit(ctx, ev)
+		}
+		if err != nil {
+			return err
+		}
+		runs[i] = <-ended
+	}
+	cancel()
+	if err := <-served; err != nil {
+		return err
+	}
+	if r := runs[0]; r.Status != triggers.StatusFailed || r.PID != 0 || !strings.Contains(r.ErrorMessage, "resource temporarily unavailable") {
+		return fmt.Errorf("without a process left the run ended as %s: %s", r.Status, r.ErrorMessage)
+	}
+	if r := runs[1]; r.Status != triggers.StatusSuccess {
+		return fmt.Errorf("with processes left the run ended as %s: %s", r.Status, r.ErrorMessage)
+	}
+	fmt.Println("fork failed and the queue went on")
+	return nil
+}
+
+// manyThreads gives the runtime threads to spare: it could not bear to get none
+// when it wants one.
+func manyThreads() {
+	var ready, done sync.WaitGroup
+	release := make(chan struct{})
+	const n = 40
+	ready.Add(n)
+	for range n {
+		done.Go(func() {
+			runtime.LockOSThread()
+			defer runtime.UnlockOSThread()
+			ready.Done()
+			<-release
+		})
+	}
+	ready.Wait()
+	close(release)
+	done.Wait()
+}
