@@ -30,16 +30,9 @@ type loginFlags struct {
 // user that it acts as ("" without login, or when only the server knows). It
 // asks for the password when one is needed and a person is there.
 func (l *loginFlags) connect(ctx context.Context, p *program) (c *client.Client, user string, err error) {
-	o := client.Options{Host: l.Host, Port: l.Port, TLS: l.TLS, CAFile: l.CA}
-	if o.Port < 1 || o.Port > 65535 {
-		return nil, "", usagef("--api-control-port: %d is no port: ports are 1 to 65535", o.Port)
-	}
-	if depth := p.Getenv(depthVariable); depth != "" {
-		n, err := strconv.Atoi(depth)
-		if err != nil || n < 0 {
-			return nil, "", usagef("%s is %q; it must be the number that the trigger script was given", depthVariable, depth)
-		}
-		o.Depth = n
+	o, err := l.options(p)
+	if err != nil {
+		return nil, "", err
 	}
 	if user, err = l.credentials(ctx, p, &o); err != nil {
 		return nil, "", err
@@ -50,8 +43,33 @@ func (l *loginFlags) connect(ctx context.Context, p *program) (c *client.Client,
 	return c, user, nil
 }
 
+// options say which server, without a login.
+func (l *loginFlags) options(p *program) (o client.Options, err error) {
+	o = client.Options{Host: l.Host, Port: l.Port, TLS: l.TLS, CAFile: l.CA}
+	if o.Port < 1 || o.Port > 65535 {
+		return o, usagef("--api-control-port: %d is no port: ports are 1 to 65535", o.Port)
+	}
+	if depth := p.Getenv(depthVariable); depth != "" {
+		n, err := strconv.Atoi(depth)
+		if err != nil || n < 0 {
+			return o, usagef("%s is %q; it must be the number that the trigger script was given", depthVariable, depth)
+		}
+		o.Depth = n
+	}
+	return o, nil
+}
+
+// logIn makes o use the login that was kept.
+func (k keptLogin) logIn(o *client.Options) {
+	o.Token, o.TLS = k.Token, o.TLS || k.TLS
+	if o.CAFile == "" {
+		o.CAFile = k.CA
+	}
+}
+
 // credentials decides between token and password, and tells as whom. A token
-// goes first, unless the user named is another than the token's.
+// goes first, unless the user named is another than the token's. Where nothing
+// is given, or a user without a password, a login that was kept is used.
 func (l *loginFlags) credentials(ctx context.Context, p *program, o *client.Options) (user string, err error) {
 	token, password := p.Getenv(tokenVariable), p.Getenv(passwordVariable)
 	if token != "" {
@@ -68,6 +86,16 @@ func (l *loginFlags) credentials(ctx context.Context, p *program, o *client.Opti
 		case password == "":
 			return "", usagef("%s belongs to %s, not to %s: leave out --user, or set %s to log in as %s",
 				tokenVariable, owner, l.User, passwordVariable, l.User)
+		}
+	}
+	if password == "" {
+		k, ok, err := p.kept(l)
+		if err != nil {
+			return "", err
+		}
+		if ok && (l.User == "" || strings.EqualFold(l.User, k.User)) {
+			k.logIn(o)
+			return k.User, nil
 		}
 	}
 	switch {

@@ -273,7 +273,7 @@ func (c *Client) read(ctx context.Context, resp *http.Response) (api.Reply, erro
 	}
 	if failure.Code == api.CodeUnauthorized && !c.LoggedIn() {
 		failure.Message = fmt.Sprintf("%s asks for a login: give --user NAME (and JETSTREAM_API_PASSWORD or a prompt), "+
-			"or set JETSTREAM_API_TOKEN", c.address)
+			"set JETSTREAM_API_TOKEN, or log in once by `jetstream login`", c.address)
 	}
 	return api.Reply{}, failure
 }
