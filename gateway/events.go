@@ -79,7 +79,7 @@ func (g *Gateway) events(w http.ResponseWriter, r *http.Request) {
 	s := newEventStream(r.Context(), w)
 	defer s.end()
 	err = s.follow(feed, q.After == nil, entitled)
-	if err != nil && r.Context().Err() == nil {
+	if r.Context().Err() == nil {
 		g.log.DebugContext(r.Context(), "an event stream ended", "user", caller.User, "requestId", caller.RequestID, "error", err)
 	}
 }

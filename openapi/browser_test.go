@@ -76,7 +76,7 @@ func TestDocsInABrowser(t *testing.T) {
 		do(chromedp.Evaluate[chromedp.Void](`new Promise((done) => { const t = setInterval(() => { if (`+condition+
 			`) { clearInterval(t); done() } }, 50) })`, chromedp.EvalAwaitPromise))
 	}
-	shoot := func(name string) { shots(t, ctx, name) }
+	shoot := func(name string) { shots(ctx, t, name) }
 
 	do(chromedp.EmulateViewport(1200, 900), chromedp.Navigate(server.URL+"/docs"))
 	until(`document.querySelectorAll(".opblock").length >= 10`)
@@ -169,7 +169,7 @@ func (l *faultList) listen(event any) {
 
 // shots saves pictures in both colors and widths into the directory named by
 // SCREENSHOTS, for people to look at.
-func shots(t *testing.T, ctx context.Context, name string) {
+func shots(ctx context.Context, t *testing.T, name string) {
 	t.Helper()
 	dir := os.Getenv("SCREENSHOTS")
 	if dir == "" {

@@ -35,7 +35,11 @@ func (e *Engine) Queue(tx Tx, ev Event) error {
 			return err
 		}
 	}
-	if !e.hasScript(ev) || tooDeep(ev) && e.dropped(DropLoop, ev, nil) {
+	if !e.hasScript(ev) {
+		return nil
+	}
+	if tooDeep(ev) {
+		e.dropped(DropLoop, ev, nil)
 		return nil
 	}
 	_, err := e.insert(tx, ev, false)
@@ -149,8 +153,8 @@ type drop struct {
 }
 
 // dropped counts an event that gets no run and says so, at most once a minute:
-// a script in a loop must not fill the log either. It is always true.
-func (e *Engine) dropped(reason DropReason, ev Event, cause error) bool {
+// a script in a loop must not fill the log either.
+func (e *Engine) dropped(reason DropReason, ev Event, cause error) {
 	e.mu.Lock()
 	d := e.drops[reason]
 	if d == nil {
@@ -166,7 +170,7 @@ func (e *Engine) dropped(reason DropReason, ev Event, cause error) bool {
 	}
 	e.mu.Unlock()
 	if !due {
-		return true
+		return
 	}
 	attrs := []any{"event", ev.Name, "user", ev.Cause.User, "dropped", n}
 	switch reason {
@@ -177,7 +181,6 @@ func (e *Engine) dropped(reason DropReason, ev Event, cause error) bool {
 	case DropUnsaved:
 		e.o.Log.Error("event dropped: it could not be saved", append(attrs, "requestId", ev.Cause.RequestID, "error", cause)...)
 	}
-	return true
 }
 
 // insert saves the event's first run. counted tells that waiting has it already.

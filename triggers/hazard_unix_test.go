@@ -180,11 +180,10 @@ func TestOversizeArguments(t *testing.T) {
 		e, err := commandEvent(object, strings.Repeat("y", n), object, triggers.Cause{})
 		r.emit(e, err)
 		run := r.succeeded()
-		lengths, result, message := fmt.Sprintf("%d %d %d ", n, n, n), object, n
+		lengths, result := fmt.Sprintf("%d %d %d ", n, n, n), object
 		if n > triggers.MaxArgument {
 			result = fmt.Sprintf(`{"truncated":true,"bytes":%d}`, n)
-			message = triggers.MaxArgument
-			lengths = fmt.Sprintf("%d %d %d ", len(result), message, len(result))
+			lengths = fmt.Sprintf("%d %d %d ", len(result), triggers.MaxArgument, len(result))
 		}
 		out, _, _ := strings.Cut(run.Stdout.Text, "\n")
 		if n < triggers.Kept && out != lengths+result || n > triggers.MaxArgument && out != lengths+result {

@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"unicode/utf8"
 
@@ -94,7 +95,7 @@ func writePayload(path string, parameters []byte) error {
 	if err != nil {
 		return err
 	}
-	_, err = f.Write(append(parameters[:len(parameters):len(parameters)], '\n'))
+	_, err = f.Write(append(slices.Clip(parameters), '\n'))
 	return errors.Join(err, f.Close())
 }
 

@@ -58,7 +58,7 @@ func (c contract) send(l *live, user, method, path, actual, kind string, text []
 	if item == nil || item.GetOperation(method) == nil {
 		l.t.Fatalf("%s %s is not in the document", method, path)
 	}
-	make := func() *http.Request {
+	build := func() *http.Request {
 		var r io.Reader
 		if text != nil {
 			r = bytes.NewReader(text)
@@ -75,13 +75,13 @@ func (c contract) send(l *live, user, method, path, actual, kind string, text []
 		}
 		return req
 	}
-	request := make()
+	request := build()
 	x := exchange{sent: method + " " + actual + " " + shortened(text), request: openapi3filter.RequestValidationInput{
 		Request: request, PathParams: pathValues(path, request.URL.Path),
 		Route:   &routers.Route{Spec: c.doc, Path: path, PathItem: item, Method: method, Operation: item.GetOperation(method)},
 		Options: &openapi3filter.Options{IncludeResponseStatus: true, MultiError: true, SkipSettingDefaults: true, AuthenticationFunc: openapi3filter.NoopAuthenticationFunc},
 	}}
-	res, err := http.DefaultClient.Do(make())
+	res, err := http.DefaultClient.Do(build())
 	if err != nil {
 		l.t.Fatalf("%s: %v", x.sent, err)
 	}

@@ -138,16 +138,15 @@ func (s *site) stop() error {
 		return err
 	}
 	select {
-	case <-s.ended:
-		return nil
+	case err := <-s.ended:
+		return err
 	case <-time.After(stopTime):
 	}
 	err := fmt.Errorf("the server of site %s did not stop within %s and was killed", s.name, stopTime)
 	if killErr := child.Process.Kill(); killErr != nil {
 		return errors.Join(err, killErr)
 	}
-	<-s.ended
-	return err
+	return errors.Join(err, <-s.ended)
 }
 
 // connect makes a client that is logged in as user.

@@ -21,7 +21,7 @@ func (p *program) terminal() (fd int, ok bool) {
 	if !ok {
 		return 0, false
 	}
-	fd = int(f.Fd()) //nolint:gosec // a descriptor fits an int
+	fd = int(f.Fd())
 	return fd, term.IsTerminal(fd)
 }
 

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -73,10 +74,8 @@ func (c *triggerTailCmd) Run(ctx context.Context, p *program) error {
 
 // checkEventName refuses a name that no script could have.
 func checkEventName(name string, known []string) error {
-	for _, k := range known {
-		if k == name {
-			return nil
-		}
+	if slices.Contains(known, name) {
+		return nil
 	}
 	if near := api.Nearest(name, known); near != "" {
 		return usagef("%s is no event; did you mean %s?", name, near)

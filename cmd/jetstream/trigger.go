@@ -88,7 +88,7 @@ func (c *triggerEmitCmd) parameters(p *program) (map[string]any, error) {
 	parameters := map[string]any{}
 	text := c.Parameters
 	if file, ok := strings.CutPrefix(text, "@"); ok {
-		var r io.Reader = p.Stdin
+		r := p.Stdin
 		if file != "-" {
 			f, err := os.Open(file)
 			if err != nil {

@@ -308,12 +308,16 @@ func TestServeByTheClock(t *testing.T) {
 		serve()
 		next("after a restart", 103*time.Hour+20*time.Minute, 24*time.Hour)
 		cancel()
-		<-done
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
 		time.Sleep(time.Hour)
 		ctx, cancel = context.WithCancel(t.Context())
 		serve()
 		next("after a long stop", 104*time.Hour+20*time.Minute, 24*time.Hour)
 		cancel()
-		<-done
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
 	})
 }

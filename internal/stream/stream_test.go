@@ -138,8 +138,6 @@ func ids(events []event) (out []int64) {
 	return out
 }
 
-func after(id int64) *int64 { return &id }
-
 func TestEntriesAreNumberedWithoutGaps(t *testing.T) {
 	dir := t.TempDir()
 	r := open(t, dir, func(o *stream.Options) { o.Ring = 64 }) // so that the database is read too
@@ -193,7 +191,7 @@ func TestEntriesAreNumberedWithoutGaps(t *testing.T) {
 		t.Fatal(err)
 	}
 	r = open(t, dir, nil)
-	g := r.follow(stream.Query{All: true, After: after(int64(kept))})
+	g := r.follow(stream.Query{All: true, After: new(int64(kept))})
 	r.append(happened, "", 1)
 	if e := read(t, g, 1)[0]; e.id != int64(kept)+1 {
 		t.Errorf("after a restart the next id is %d, want %d", e.id, kept+1)
@@ -271,10 +269,10 @@ func TestResetWhenEntriesAreGone(t *testing.T) {
 			t.Errorf("after the reset it goes on after %d", f.Last())
 		}
 	}
-	if got := ids(read(t, r.follow(stream.Query{All: true, After: after(15)}), 5)); got[0] != 16 {
+	if got := ids(read(t, r.follow(stream.Query{All: true, After: new(int64(15))}), 5)); got[0] != 16 {
 		t.Errorf("the oldest that is kept comes as %v", got)
 	}
-	f := r.follow(stream.Query{All: true, After: after(3)})
+	f := r.follow(stream.Query{All: true, After: new(int64(3))})
 	r.append(happened, "", 99)
 	if got := read(t, f, 1); got[0].typ != stream.ResetType || got[0].id != 21 {
 		t.Errorf("want a reset to what is the newest now, got %v", got)
@@ -311,7 +309,7 @@ func TestWhoSeesWhat(t *testing.T) {
 		t.Errorf("a caller without a name saw %s, %v", frames, err)
 	}
 	// From the store it is the same.
-	if got := ids(read(t, r.follow(stream.Query{User: "alice", After: after(0)}), 3)); got[0] != 1 || got[len(got)-1] != 4 {
+	if got := ids(read(t, r.follow(stream.Query{User: "alice", After: new(int64(0))}), 3)); got[0] != 1 || got[len(got)-1] != 4 {
 		t.Errorf("from the beginning alice saw %v", got)
 	}
 	_, err := r.Follow(stream.Query{All: true, Types: []string{"thing.happend"}})
@@ -375,7 +373,7 @@ func TestSlowFollowerIsDisconnectedAndHarmsNobody(t *testing.T) {
 	if _, err := slow.Next(ctx2); !errors.Is(err, stream.ErrSlow) {
 		t.Fatalf("a follower 200 entries behind got %v, want ErrSlow", err)
 	}
-	if got := ids(read(t, r.follow(stream.Query{All: true, After: after(slow.Last())}), 200)); got[0] != 52 {
+	if got := ids(read(t, r.follow(stream.Query{All: true, After: new(slow.Last())}), 200)); got[0] != 52 {
 		t.Errorf("it came again and got %d first", got[0])
 	}
 }

@@ -111,7 +111,7 @@ func TestBadKeyFilesAreRefused(t *testing.T) {
 var v1 = Hello{MinVersion: 1, MaxVersion: 1, ServerUID: "uid", Software: "test 1"}
 
 // pair makes both ends of a connection over loopback.
-func pair(t *testing.T, pinned string, client, server Hello) (c, s *Conn, cErr, sErr error, serverKey string) {
+func pair(t *testing.T, pinned string, client, server Hello) (c, s *Conn, serverKey string, cErr, sErr error) {
 	t.Helper()
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -145,15 +145,15 @@ func pair(t *testing.T, pinned string, client, server Hello) (c, s *Conn, cErr, 
 	if c != nil && s != nil && (s.PeerKey() != cid.PublicKey() || c.PeerKey() != sid.PublicKey()) {
 		t.Error("the peers' keys are wrong")
 	}
-	return c, s, cErr, sErr, sid.PublicKey()
+	return c, s, sid.PublicKey(), cErr, sErr
 }
 
 func TestPinnedKey(t *testing.T) {
-	if _, _, cErr, sErr, _ := pair(t, "right", v1, v1); cErr != nil || sErr != nil {
+	if _, _, _, cErr, sErr := pair(t, "right", v1, v1); cErr != nil || sErr != nil {
 		t.Fatalf("with the right key: %v, %v", cErr, sErr)
 	}
 	wrong := identity(t).PublicKey()
-	_, _, cErr, sErr, key := pair(t, wrong, v1, v1)
+	_, _, key, cErr, sErr := pair(t, wrong, v1, v1)
 	changed, ok := errors.AsType[*KeyChangedError](cErr)
 	if !ok || changed.Pinned != wrong || changed.Presented != key || sErr == nil {
 		t.Errorf("with another key: %v, %v", cErr, sErr)
@@ -162,12 +162,12 @@ func TestPinnedKey(t *testing.T) {
 
 func TestVersions(t *testing.T) {
 	newer := Hello{MinVersion: 1, MaxVersion: 3, Software: "test 3"}
-	c, s, cErr, sErr, _ := pair(t, "", v1, newer)
+	c, s, _, cErr, sErr := pair(t, "", v1, newer)
 	if cErr != nil || sErr != nil || c.Version() != 1 || s.Version() != 1 || s.Peer() != v1 {
 		t.Errorf("1 with 1..3: %v, %v", cErr, sErr)
 	}
 	newest := Hello{MinVersion: 2, MaxVersion: 3, Software: "test 3\nforged line"}
-	_, _, cErr, sErr, _ = pair(t, "", v1, newest)
+	_, _, _, cErr, sErr = pair(t, "", v1, newest)
 	for _, err := range []error{cErr, sErr} {
 		if _, ok := errors.AsType[*VersionError](err); !ok || !strings.Contains(err.Error(), "1 to 1") ||
 			!strings.Contains(err.Error(), "2 to 3") || !strings.Contains(err.Error(), "update the older") {
@@ -215,7 +215,7 @@ func TestOtherPeersAreRefused(t *testing.T) {
 }
 
 func TestFramesTravel(t *testing.T) {
-	c, s, cErr, sErr, _ := pair(t, "", v1, v1)
+	c, s, _, cErr, sErr := pair(t, "", v1, v1)
 	if cErr != nil || sErr != nil {
 		t.Fatal(cErr, sErr)
 	}
