@@ -43,6 +43,12 @@ type Options struct {
 	// Healthy tells why the server is out of order, nil when it is fine; nil
 	// means always fine.
 	Healthy func(context.Context) error
+	// Facts are what /healthz?verbose shows superusers, as a struct that encodes
+	// to an object, and whether the server is well; nil: it shows no more than
+	// /healthz.
+	Facts func(context.Context) (facts any, well bool)
+	// Metrics serves /metrics to superusers; nil: there is none.
+	Metrics http.Handler
 	// Events begins to read the event stream for a caller; nil: there is no
 	// stream. Its errors are answered as a command's are.
 	Events func(caller api.Caller, q EventQuery) (Feed, error)
@@ -93,6 +99,9 @@ func (g *Gateway) routes() chi.Router {
 	r.MethodNotAllowed(g.methodNotAllowed)
 
 	get(r, "/healthz", g.health)
+	if g.o.Metrics != nil {
+		get(r, "/metrics", g.superusers(g.o.Metrics.ServeHTTP))
+	}
 	r.Post("/session", g.openSession)
 	r.Delete("/session", g.closeSession)
 	if g.o.OpenAPI != nil {
@@ -138,21 +147,6 @@ func (g *Gateway) exempt(r *http.Request) bool {
 		}
 	}
 	return false
-}
-
-func (g *Gateway) health(w http.ResponseWriter, r *http.Request) {
-	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
-	w.Header().Set("Cache-Control", "no-store")
-	w.Header().Set("X-Content-Type-Options", "nosniff")
-	if g.o.Healthy != nil {
-		if err := g.o.Healthy(r.Context()); err != nil {
-			g.log.WarnContext(r.Context(), "health check failed", "error", err)
-			w.WriteHeader(http.StatusServiceUnavailable)
-			_, _ = w.Write([]byte("out of order\n"))
-			return
-		}
-	}
-	_, _ = w.Write([]byte("ok\n"))
 }
 
 func (g *Gateway) document(w http.ResponseWriter, _ *http.Request) {

@@ -109,18 +109,28 @@ func (b *builder) addSession() error {
 }
 
 func (b *builder) addHealth() error {
-	op := b.operation("health", tagBeside, "Tell whether the server is well", "For load balancers and supervisors.")
+	op := b.operation("health", tagBeside, "Tell whether the server is well",
+		"For load balancers and supervisors. Superusers who add `?verbose` get a reply whose result has the members "+
+			"`faults`, `database`, `listeners` and `triggers`; its HTTP status is the same.")
 	plain := func(text, example string) *openapi31.Response {
 		return (&openapi31.Response{Description: text}).WithHeadersItem(requestIDHeader, requestIDRef()).
 			WithContentItem("text/plain", openapi31.MediaType{Schema: map[string]any{"type": "string", "examples": []any{example}}})
 	}
 	r := newResponses()
 	r.set(200, plain("It is.", "ok\n"))
-	r.set(503, plain("It is not; the log says why.", "out of order\n"))
+	r.set(503, plain("It is not; superusers see why with `?verbose`.", "out of order\n"))
 	r.fail(api.CodeForbidden)
 	op.WithResponses(*r.Responses)
 	op.Security = []map[string][]string{everybody()}
-	return b.spec().AddOperation("GET", "/healthz", *op)
+	if err := b.spec().AddOperation("GET", "/healthz", *op); err != nil {
+		return err
+	}
+	m := b.operation("metrics", tagBeside, "Read the server's metrics", "In the text form of Prometheus, for superusers.")
+	r = newResponses()
+	r.set(200, plain("The metrics.", "jetstream_trigger_queue_length 0\n"))
+	r.fail(api.CodeUnauthorized, api.CodeForbidden, api.CodeTooManyRequests, api.CodeInternal)
+	m.WithResponses(*r.Responses)
+	return b.spec().AddOperation("GET", "/metrics", *m)
 }
 
 func (b *builder) addSelf() error {

@@ -53,6 +53,7 @@ type server struct {
 	receiver  *receiver.Receiver
 	sender    *sender.Sender
 	gateway   *gateway.Gateway
+	metrics   *metrics
 	files     *files.Service
 	collector *collect.Collector
 	stop      context.CancelFunc // ends serve's context
@@ -67,7 +68,7 @@ type server struct {
 func serve(ctx context.Context, c *serverCmd, p *program, log *slog.Logger) (err error) {
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
-	s := &server{c: c, p: p, log: log, serverID: api.NewID(), startTime: api.Now(), stop: stop}
+	s := &server{c: c, p: p, log: log, serverID: api.NewID(), startTime: api.Now(), metrics: newMetrics(), stop: stop}
 	defer func() {
 		for _, closer := range slices.Backward(s.closers) {
 			err = errors.Join(err, closer())
@@ -208,7 +209,7 @@ func (s *server) openGateway(context.Context) error {
 	s.gateway = gateway.New(gateway.Options{
 		Registry: registry, Auth: auth, Sessions: auth, Log: s.log, Hosts: s.hostNames(), Observers: s.observers(registry),
 		Events: s.follow, Standing: s.standing,
-		Healthy: s.healthy, Replays: keptReplies{s.db.Replays(s.identity.SealKey())}, Secure: s.certificate != nil,
+		Healthy: s.healthy, Facts: s.facts, Metrics: s.metrics.handler(s), Replays: keptReplies{s.db.Replays(s.identity.SealKey())}, Secure: s.certificate != nil,
 		OpenAPI: document, Docs: openapi.Docs(), Web: web.Handler(),
 	})
 	return nil
@@ -216,16 +217,11 @@ func (s *server) openGateway(context.Context) error {
 
 // observers are told of every command that was processed.
 func (s *server) observers(registry *api.Registry) []middleware.Observer {
-	observers := []middleware.Observer{s.logCommand}
+	observers := []middleware.Observer{s.logCommand, s.metrics.observe}
 	if s.c.TriggerOnAPI {
 		observers = append(observers, s.emitCommand(registry))
 	}
 	return observers
-}
-
-func (s *server) healthy(ctx context.Context) error {
-	_, err := s.db.Meta(ctx, "serverUid")
-	return err
 }
 
 // run serves until ctx ends. The first part that fails stops all others.

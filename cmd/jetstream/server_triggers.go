@@ -33,7 +33,7 @@ func (s *server) openTriggers(ctx context.Context) (err error) {
 		Log: s.log, LogRuns: s.c.TriggerLog, Console: s.p.Stderr,
 		Timeout: s.c.TriggerTimeout, Grace: orNone(s.c.TriggerGrace), ShutdownGrace: orNone(s.c.ShutdownGrace), Keep: s.c.TriggerKeep,
 		Order: triggers.Order(s.c.TriggerOrder), Concurrency: s.c.TriggerConcurrency, QueueMax: s.c.TriggerQueueMax,
-		Env: s.c.TriggerEnv, Environ: s.p.Environ, ServerUID: s.serverUID, ProcessID: s.serverID,
+		Env: s.c.TriggerEnv, Environ: s.p.Environ, ServerUID: s.serverUID, ProcessID: s.serverID, Ended: s.metrics.runEnded,
 	})
 	return err
 }

@@ -84,6 +84,16 @@ func (l *Log) Follow(q Query) (*Follower, error) {
 	return f, nil
 }
 
+// Followers is how many follow the log now.
+func (l *Log) Followers() int {
+	if l == nil {
+		return 0
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.followers
+}
+
 // count keeps the numbers of followers. mu is held.
 func (l *Log) count(f *Follower, n int) {
 	add := func(m map[string]int, key string) {

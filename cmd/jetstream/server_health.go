@@ -1,0 +1,61 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"strings"
+
+	"jetstream/internal/api"
+	"jetstream/triggers"
+)
+
+// healthFacts is what /healthz?verbose shows.
+type healthFacts struct {
+	Faults    []string       `json:"faults"`
+	Database  string         `json:"database"` // ok, or what is wrong
+	Listeners listenerFacts  `json:"listeners"`
+	Triggers  triggersHealth `json:"triggers"`
+}
+
+type listenerFacts struct {
+	API  string `json:"api"`
+	Recv string `json:"recv"`
+}
+
+type triggersHealth struct {
+	Waiting       int                           `json:"waiting"`
+	OldestWaiting api.Time                      `json:"oldestWaiting"`
+	Running       []triggers.RunningScript      `json:"running"`
+	Paused        bool                          `json:"paused"`
+	Full          bool                          `json:"full"`
+	SaveFailing   bool                          `json:"saveFailing"`
+	Dropped       map[triggers.DropReason]int64 `json:"dropped"`
+}
+
+// facts implements gateway.Options.Facts.
+func (s *server) facts(ctx context.Context) (any, bool) {
+	h, err := s.triggers.Health(ctx)
+	f := healthFacts{
+		Faults: append([]string{}, h.Faults()...), Database: "ok",
+		Listeners: listenerFacts{API: s.apiListener.Addr().String(), Recv: s.recvListener.Addr().String()},
+		Triggers: triggersHealth{
+			Waiting: h.Waiting, OldestWaiting: h.OldestWaiting, Running: append([]triggers.RunningScript{}, h.Running...),
+			Paused: h.Paused, Full: h.Full, SaveFailing: h.SaveFailing, Dropped: h.Dropped,
+		},
+	}
+	if err != nil {
+		s.log.ErrorContext(ctx, "the database cannot be read", "error", err)
+		f.Database = "it cannot be read; see the log"
+		f.Faults = append(f.Faults, "the database cannot be read; see the log")
+	}
+	return f, len(f.Faults) == 0
+}
+
+// healthy says what is out of order; nil when nothing is.
+func (s *server) healthy(ctx context.Context) error {
+	h, err := s.triggers.Health(ctx)
+	if faults := h.Faults(); len(faults) > 0 {
+		err = errors.Join(err, errors.New(strings.Join(faults, "; ")))
+	}
+	return err
+}
