@@ -2,8 +2,10 @@ package triggers_test
 
 import (
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"syscall"
 	"testing"
@@ -122,5 +124,96 @@ func TestScriptIsToldWhatToTrust(t *testing.T) {
 	r.launch("1")
 	if run := r.succeeded(); run.Stdout.Text != "localhost:1 /etc/jetstream/cert.pem\n" {
 		t.Errorf("the script was told %q", run.Stdout.Text)
+	}
+}
+
+// A script may be a link to one.
+func TestScriptMayBeALink(t *testing.T) {
+	r := newRig(t, nil)
+	elsewhere := filepath.Join(t.TempDir(), "launched.sh")
+	r.write(elsewhere, "#!/bin/sh\necho \"$0\"\n", 0o700)
+	if err := os.Symlink(elsewhere, filepath.Join(r.dir, "launch")); err != nil {
+		t.Fatal(err)
+	}
+	r.serve()
+	r.launch("1")
+	if run := r.succeeded(); run.Stdout.Text != filepath.Join(r.dir, "launch")+"\n" {
+		t.Errorf("run as %q", run.Stdout.Text)
+	}
+}
+
+// Every variable that scripts inherit, and none beside them.
+func TestInheritedVariables(t *testing.T) {
+	inherited := []string{"PATH=/bin:/usr/bin", "HOME=/h", "USER=u", "LANG=C", "LC_TIME=C", "TZ=UTC", "TMPDIR=/tmp",
+		"SystemRoot=s", "ComSpec=c", "PATHEXT=p", "TEMP=t", "TMP=t", "NAMED=n"}
+	r := newRig(t, func(o *triggers.Options) {
+		o.Environ = append([]string{"SECRET=s", "SHELL=/x", "LANGUAGE=x", "JETSTREAM_SERVER_LOG=x", "AWS_SECRET_ACCESS_KEY=x"}, inherited...)
+		o.Env = []string{"NAMED"}
+	})
+	r.script("launch", "#!/bin/sh\ntr '\\0' '\\n' < /proc/$$/environ | grep -v ^JETSTREAM_\n")
+	r.serve()
+	r.launch("1")
+	want := strings.Join(inherited, "\n") + "\n"
+	if run := r.succeeded(); run.Stdout.Text != want {
+		t.Errorf("the script inherited\n%swant\n%s", run.Stdout.Text, want)
+	}
+}
+
+func TestRetryGoesToTheEnd(t *testing.T) {
+	r := newRig(t, nil)
+	gate := r.fifo("gate")
+	r.script("send.destinationCreated", "#!/bin/sh\ncase $1 in hang) read x < gate ;; esac\necho $1 $JETSTREAM_ATTEMPT >> order.txt\ncase $1 in a) exit 1 ;; esac\n")
+	r.serve()
+	r.created("a", "")
+	failed := r.failed("exit status 1")
+	for _, name := range []string{"hang", "b"} {
+		r.created(name, "")
+	}
+	r.started()
+	if _, err := r.Retry(t.Context(), failed.RunID); err != nil {
+		t.Fatal(err)
+	}
+	r.created("c", "")
+	open(t, gate)
+	for range 4 {
+		r.ended()
+	}
+	if got := r.read("order.txt"); got != "a 1\nhang 1\nb 1\na 2\nc 1\n" {
+		t.Errorf("ran in the order %q", got)
+	}
+	if n, err := r.Waiting(t.Context()); n != 0 || err != nil {
+		t.Errorf("%d wait (%v): what failed is not tried again by itself", n, err)
+	}
+}
+
+// TestAMillionLines spools the list of a large transfer.
+func TestAMillionLines(t *testing.T) {
+	n := 1_000_000
+	if underRace {
+		n = 100_000
+	}
+	r := newRig(t, func(o *triggers.Options) {
+		o.Files = listFunc(func(yield func(triggers.ListedFile, error) bool) {
+			for i := range n {
+				name := fmt.Sprintf("reel/%09d.dpx", i)
+				if !yield(triggers.ListedFile{ManifestFile: name, FilePath: "/srv/in/" + name, Path: "/" + name, Size: 1}, nil) {
+					return
+				}
+			}
+		})
+	})
+	r.script("recv.transferComplete", "#!/bin/sh\nwc -l\nwc -l < $JETSTREAM_FILE_LIST\n")
+	r.serve()
+	var before, after runtime.MemStats
+	runtime.GC()
+	runtime.ReadMemStats(&before)
+	r.emit(triggers.RecvTransferComplete.Event(triggers.TransferParams{}, triggers.Cause{Subject: "s"}))
+	run := r.succeeded()
+	runtime.ReadMemStats(&after)
+	if want := fmt.Sprintf("%d\n%[1]d\n", n); run.Stdout.Text != want {
+		t.Errorf("the script counted %q, want %q", run.Stdout.Text, want)
+	}
+	if grown := int64(after.HeapSys) - int64(before.HeapSys); grown > 20<<20 {
+		t.Errorf("the heap grew by %d bytes", grown)
 	}
 }

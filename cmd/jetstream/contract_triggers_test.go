@@ -232,3 +232,57 @@ func TestChangedScriptsNeedNoRestart(t *testing.T) {
 		}
 	}
 }
+
+// TestTransfersGoOnWhileScriptsSleep at both ends.
+func TestTransfersGoOnWhileScriptsSleep(t *testing.T) {
+	p := newPair(t)
+	for l, event := range map[*live]string{p.from: "send.destinationCreated", p.to: "recv.transferStarted"} {
+		script, open := gate(t)
+		l.script(event, script)
+		defer func() { open(); l.waitForRun(event) }()
+	}
+	p.transfer()
+	for l, event := range map[*live]string{p.from: "send.destinationCreated", p.to: "recv.transferStarted"} {
+		if runs := l.runsOf(event); len(runs) != 1 || runs[0]["endTime"] != nil {
+			t.Errorf("%s did not sleep meanwhile, so that nothing was shown: %v", event, runs)
+		}
+	}
+}
+
+// TestUsersHaveLanesOfTheirOwn: with --trigger-order key one user's commands
+// run beside another's.
+func TestUsersHaveLanesOfTheirOwn(t *testing.T) {
+	l := newLive(t)
+	script, open := gate(t)
+	l.script("on.getUsers", script)
+	l.script("on.getServerInfo", "#!/bin/sh\n")
+	l.start("--trigger-dir="+l.triggers, "--trigger-on-api", "--trigger-log", "--trigger-order=key")
+	l.callAs("root", "getUsers", nil)
+	l.awaitLog(`"msg":"trigger started"`, 1)
+	l.callAs("root", "getServerInfo", nil)
+	l.callAs("alice", "getServerInfo", nil)
+	l.awaitRuns("on.getServerInfo", 1)
+	runs := l.runsOf("on.getServerInfo")
+	if len(runs) != 2 || runs[0]["user"] != "alice" || runs[0]["status"] != "success" || runs[1]["status"] != "queued" {
+		t.Errorf("while a script of root's runs: %v", runs)
+	}
+	open()
+	l.awaitRuns("on.getServerInfo", 2)
+}
+
+// TestDoctorSpeaksAtStart: the server says what trigger check says.
+func TestDoctorSpeaksAtStart(t *testing.T) {
+	l := newLive(t)
+	l.script("recv.transfercomplete", "#!/bin/sh\n")
+	l.script("launch", "echo\n")
+	l.start("--trigger-dir=" + l.triggers)
+	for level, part := range map[string]string{"WARN": "did you mean recv.transferComplete?", "INFO": "has no #! line"} {
+		found := false
+		for line := range strings.Lines(l.console.String()) {
+			found = found || strings.Contains(line, `"msg":"trigger directory"`) && strings.Contains(line, part) && strings.Contains(line, `"level":"`+level+`"`)
+		}
+		if !found {
+			t.Errorf("the start does not say %q as %s:\n%s", part, level, l.console)
+		}
+	}
+}

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"jetstream/internal/api"
 	"jetstream/internal/transfer"
@@ -140,6 +141,21 @@ func TestDestinationOfANameThatCannotBeResolved(t *testing.T) {
 		if d.DestinationIP != "nowhere.invalid" || d.Destination != "nowhere.invalid:8887" || d.Sender != sender {
 			t.Errorf("with external address %q: %+v, want the name itself and sender %s", external, d, sender)
 		}
+	}
+}
+
+// A name server that says nothing is waited for two seconds.
+func TestDestinationWhoseNameServerIsSilent(t *testing.T) {
+	silent := &net.Resolver{PreferGo: true, Dial: func(ctx context.Context, _, _ string) (net.Conn, error) {
+		<-ctx.Done()
+		return nil, ctx.Err()
+	}}
+	b := newBench(t, func(o *transfer.Options) { o.Resolver = silent })
+	began := time.Now()
+	d, _, err := b.CreateDestination(t.Context(), transfer.NewDestination{Owner: "alice", Address: "silent.invalid"})
+	b.must(err)
+	if took := time.Since(began); took < 1900*time.Millisecond || took > 20*time.Second || d.Destination != "silent.invalid:8887" {
+		t.Errorf("after %v: %+v, want the name itself after 2 s", took, d)
 	}
 }
 
