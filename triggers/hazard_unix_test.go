@@ -99,7 +99,7 @@ func TestScriptGoneBetweenCheckAndStart(t *testing.T) {
 	})
 	path = r.script("recv.transferComplete", "#!/bin/sh\n")
 	r.serve()
-	r.emit(triggers.RecvTransferComplete.Event(triggers.TransferParams{}, triggers.Cause{}))
+	r.emit(triggers.RecvTransferComplete.Event(triggers.TransferParams{}, triggers.Cause{Subject: "received"}))
 	r.failed("is gone")
 }
 
@@ -116,7 +116,7 @@ func TestPanicIsRecordedAndTheQueueGoesOn(t *testing.T) {
 	r.script("recv.transferComplete", "#!/bin/sh\n")
 	r.script("launch", "#!/bin/sh\n")
 	r.serve()
-	r.emit(triggers.RecvTransferComplete.Event(triggers.TransferParams{}, triggers.Cause{}))
+	r.emit(triggers.RecvTransferComplete.Event(triggers.TransferParams{}, triggers.Cause{Subject: "received"}))
 	r.launch("1")
 	r.failed("lister fell over")
 	r.succeeded()

@@ -34,7 +34,7 @@ func TestSpoolOnAFullDisk(t *testing.T) {
 	r.script("recv.transferComplete", "#!/bin/sh\n")
 	r.script("launch", "#!/bin/sh\n")
 	r.serve()
-	r.emit(triggers.RecvTransferComplete.Event(triggers.TransferParams{}, triggers.Cause{}))
+	r.emit(triggers.RecvTransferComplete.Event(triggers.TransferParams{}, triggers.Cause{Subject: "received"}))
 	r.launch("1")
 	r.failed("no space left", "free space")
 	r.succeeded() // what was spooled before is gone again
