@@ -47,7 +47,8 @@ fuzz: ## Run every fuzz target for FUZZTIME (10s)
 	done
 
 bench: ## Run the benchmarks (BENCH=pattern, COUNT=1)
-	$(GO) test -run '^$$' -bench '$(BENCH)' -benchmem -count $(COUNT) ./...
+	@$(GO) test -run '^$$' -bench '$(BENCH)' -benchtime 5s -count $(COUNT) ./... | \
+		awk '/^Benchmark/ { print } /FAIL|panic/ { print; bad = 1 } END { exit bad }'
 
 clients: ## Fetch what the tests of generated clients want (network; npm where node is)
 	cd tools/clients/go && $(GO) mod download
