@@ -94,7 +94,7 @@ func (p *program) keep(l *loginFlags, k keptLogin) (err error) {
 	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
 		return err
 	}
-	text, err := json.MarshalIndent(k, "", "  ") //nolint:gosec // the token is what this file is for
+	text, err := json.MarshalIndent(k, "", "  ")
 	if err != nil {
 		return err
 	}

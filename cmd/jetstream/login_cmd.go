@@ -128,7 +128,7 @@ func (c *logoutCmd) Run(ctx context.Context, p *program) error {
 		return fmt.Errorf("there is no login to end for port %d of %s", c.Port, c.Host)
 	}
 	if err != nil && os.Chmod(path, 0o600) == nil { // read by others: all the more reason to end it
-		k, ok, err = p.kept(&c.loginFlags)
+		k, _, err = p.kept(&c.loginFlags)
 	}
 	if err != nil {
 		return err
