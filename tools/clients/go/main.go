@@ -33,13 +33,13 @@ func transfer(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	d, err := c.SendCreateDestinationWithResponse(ctx, SendCreateDestinationJSONRequestBody{
+	d, err := c.SendCreateDestinationWithResponse(ctx, nil, SendCreateDestinationJSONRequestBody{
 		DestinationAddress: os.Getenv("JETSTREAM_DESTINATION"),
 	})
 	if err != nil || d.JSON201 == nil {
 		return fmt.Errorf("destination: %w %s", err, d.Body)
 	}
-	m, err := c.SendCreateManifestWithResponse(ctx, SendCreateManifestJSONRequestBody{
+	m, err := c.SendCreateManifestWithResponse(ctx, nil, SendCreateManifestJSONRequestBody{
 		FileMappings: map[string]string{"/reel": "/reel"},
 	})
 	if err != nil || m.JSON201 == nil {
@@ -50,7 +50,7 @@ func transfer(ctx context.Context) error {
 		return fmt.Errorf("manifest: %w %s", err, built.Body)
 	}
 	path := "/from-go"
-	x, err := c.SendCreateTransferWithResponse(ctx, SendCreateTransferJSONRequestBody{
+	x, err := c.SendCreateTransferWithResponse(ctx, nil, SendCreateTransferJSONRequestBody{
 		ManifestId: m.JSON201.Result.ManifestId, DestinationId: d.JSON201.Result.DestinationId,
 		Username: "bob", Password: password, DestinationPath: &path,
 	})
