@@ -147,6 +147,10 @@ func TestSlowScriptIsNamedOnce(t *testing.T) {
 	for !strings.Contains(r.log.String(), "holds up others") {
 		<-r.log.wrote
 	}
+	h, err := r.Health(t.Context())
+	if err != nil || len(h.Running) != 1 || !h.Running[0].HeldUp || len(h.Faults()) != 1 || !strings.Contains(h.Faults()[0], "the script launch (run ") {
+		t.Errorf("health is %+v with the faults %q, %v", h, h.Faults(), err)
+	}
 	open(t, gate)
 	r.succeeded()
 	open(t, gate)
