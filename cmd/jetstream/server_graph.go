@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"crypto/tls"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -59,7 +58,7 @@ type server struct {
 	stop      context.CancelFunc // ends serve's context
 
 	apiListener, recvListener net.Listener
-	certificate               *tls.Certificate // nil without TLS
+	certificate               *certificate // nil without TLS
 
 	closers []func() error
 }
@@ -118,11 +117,9 @@ func (s *server) openState(ctx context.Context) error {
 // is met while nothing has happened yet.
 func (s *server) openListeners(ctx context.Context) (err error) {
 	if s.c.TLSCert != "" {
-		cert, err := tls.LoadX509KeyPair(s.c.TLSCert, s.c.TLSKey)
-		if err != nil {
-			return fmt.Errorf("the certificate cannot be used: %w; see --tls-cert and --tls-key", err)
+		if s.certificate, err = openCertificate(s.c.TLSCert, s.c.TLSKey, s.log); err != nil {
+			return err
 		}
-		s.certificate = &cert
 	}
 	if s.apiListener, err = listen(ctx, "--api", s.c.APIHost, s.c.APIPort); err != nil {
 		return err
@@ -265,9 +262,7 @@ func (s *server) secured(ln net.Listener) net.Listener {
 	if s.certificate == nil {
 		return ln
 	}
-	return tls.NewListener(ln, &tls.Config{
-		Certificates: []tls.Certificate{*s.certificate}, MinVersion: tls.VersionTLS12, NextProtos: []string{"h2", "http/1.1"},
-	})
+	return s.certificate.listener(ln)
 }
 
 func hostPort(ln net.Listener) (host string, port int) {

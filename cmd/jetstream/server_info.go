@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"crypto/x509"
 	"encoding/json"
 	"net"
 	"os"
@@ -75,9 +74,7 @@ func (s *server) hostNames() []string {
 		names = append(names, s.c.APIHost)
 	}
 	if s.certificate != nil {
-		if leaf, err := x509.ParseCertificate(s.certificate.Certificate[0]); err == nil {
-			names = append(names, leaf.DNSNames...)
-		}
+		names = append(names, s.certificate.names()...)
 	}
 	return names
 }
