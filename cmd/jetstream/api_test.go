@@ -49,7 +49,7 @@ func newRecorder(t *testing.T, status int, answer string) (r *recorder, port str
 }
 
 // jetstream runs one command line with env alone as its environment.
-func jetstream(t *testing.T, env map[string]string, stdin string, args ...string) outcome {
+func jetstream(t testing.TB, env map[string]string, stdin string, args ...string) outcome {
 	t.Helper()
 	var out, errs bytes.Buffer
 	code := run(t.Context(), args, func(name string) string { return env[name] }, strings.NewReader(stdin), &out, &errs)

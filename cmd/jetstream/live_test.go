@@ -27,7 +27,7 @@ import (
 // live is one server of a test: the whole program as main runs it, in this
 // process, on ports of its own and a state of its own.
 type live struct {
-	t                       *testing.T
+	t                       testing.TB
 	state, triggers, files  string
 	host                    string
 	apiPort, recvPort       int
@@ -102,7 +102,7 @@ func (l *live) awaitLog(text string, times int) {
 
 // newLive makes a server's directories and the users alice and root (a
 // superuser), both with the password "pw".
-func newLive(t *testing.T) *live {
+func newLive(t testing.TB) *live {
 	t.Helper()
 	base := t.TempDir()
 	l := &live{t: t, state: filepath.Join(base, "state"), triggers: filepath.Join(base, "triggers"), files: filepath.Join(base, "files"),
@@ -238,7 +238,7 @@ func (l *live) callAs(user, command string, params map[string]any) map[string]an
 	return object(l.t, reply.Result)
 }
 
-func object(t *testing.T, raw []byte) map[string]any {
+func object(t testing.TB, raw []byte) map[string]any {
 	t.Helper()
 	var m map[string]any
 	if err := json.Unmarshal(raw, &m); err != nil || m == nil {
@@ -265,7 +265,7 @@ func (l *live) cli(user string, args ...string) (code int, stdout, stderr string
 type pair struct{ from, to *live }
 
 // newPair starts two servers and puts a small tree into the sender's files.
-func newPair(t *testing.T, senderFlags ...string) *pair {
+func newPair(t testing.TB, senderFlags ...string) *pair {
 	t.Helper()
 	p := &pair{from: newLive(t), to: newLive(t)}
 	for name, text := range map[string]string{"reel/a.txt": "alpha", "reel/b/c.txt": "gamma", "reel/empty": ""} {
@@ -314,7 +314,7 @@ func (p *pair) transfer() string {
 	return id
 }
 
-func fetch(t *testing.T, url string) []byte {
+func fetch(t testing.TB, url string) []byte {
 	t.Helper()
 	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, url, nil)
 	if err != nil {

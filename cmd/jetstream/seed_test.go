@@ -34,7 +34,7 @@ func seedScript(t *testing.T, event string, replace ...string) string {
 
 // program makes a jetstream program: this test binary, which is one when it is
 // called by that name (see TestMain).
-func programFile(t *testing.T) string {
+func programFile(t testing.TB) string {
 	t.Helper()
 	self, err := os.Executable()
 	if err != nil {
