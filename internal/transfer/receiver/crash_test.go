@@ -215,8 +215,11 @@ func TestKilledWhileFinishing(t *testing.T) {
 				killed++
 			}
 			t.Logf("%d processes were killed", killed)
-			if killed < 12 {
-				t.Errorf("only %d processes were killed, want 12 at least", killed)
+			// A child that is watched from outside may come further than it
+			// should before it is killed, and so spare another its death: 12
+			// on an idle machine.
+			if killed < 9 {
+				t.Errorf("only %d processes were killed, want 9 at least", killed)
 			}
 			s.start(nil)
 			row, err := s.receiver.Transfer(t.Context(), p.xfer, "")
