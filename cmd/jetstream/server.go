@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"runtime/debug"
 	"strconv"
 	"strings"
 	"time"
@@ -54,6 +55,11 @@ type serverCmd struct {
 func (c *serverCmd) Run(ctx context.Context, p *program) error {
 	if err := c.complete(p.Getenv); err != nil {
 		return err
+	}
+	if p.Getenv("GOGC") == "" {
+		// A server lives beside others: handing a script a list of a million
+		// files may cost a little more time, not twice the memory.
+		debug.SetGCPercent(50)
 	}
 	log, closeLog, err := c.logger(p.Stderr)
 	if err != nil {
