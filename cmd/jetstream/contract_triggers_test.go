@@ -31,7 +31,7 @@ func (l *live) runsOf(event string) (runs []map[string]any) {
 // TestWhomScriptsActAs lets scripts make something and reads whose it is.
 func TestWhomScriptsActAs(t *testing.T) {
 	p := newPair(t, "--trigger-on-api")
-	script := "#!/bin/sh\nprintf %s \"$JETSTREAM_API_TOKEN\" > token\nexec " + programFile(t) +
+	script := "#!/bin/sh\nprintf %s \"$JETSTREAM_API_TOKEN\" > token.$JETSTREAM_EVENT\nexec " + programFile(t) +
 		" api createDestination --destinationAddress 127.0.0.1 --destinationPort 9\n"
 	p.from.script("send.destinationCreated", script)
 	p.from.script("on.getUsers", script)
@@ -47,7 +47,7 @@ func TestWhomScriptsActAs(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		req.Header.Set("Authorization", "Bearer "+read(t, filepath.Join(l.triggers, "token")))
+		req.Header.Set("Authorization", "Bearer "+read(t, filepath.Join(l.triggers, "token."+event)))
 		res, err := http.DefaultClient.Do(req)
 		if err != nil {
 			t.Fatal(err)
