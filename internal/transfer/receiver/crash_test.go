@@ -4,135 +4,189 @@ package receiver_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
-	"runtime"
-	"strconv"
+	"slices"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/google/go-cmp/cmp"
 
 	"jetstream/internal/account"
 	"jetstream/internal/store"
 	"jetstream/internal/transfer"
 	"jetstream/internal/transfer/receiver"
 	"jetstream/internal/transfer/wire"
-	"jetstream/triggers"
 )
-
-func newUser(name, sandbox string) account.NewUser {
-	return account.NewUser{Name: name, Password: "secret", Sandbox: sandbox}
-}
 
 // The environment of a child that finishes a transfer and is killed at it.
 const (
 	childState = "JETSTREAM_TEST_STATE"
-	childDie   = "JETSTREAM_TEST_DIE" // before:N, after:N (updates) or placed:N:DIR (files)
+	// childDeaths is a file with a line for each step at which a process has
+	// been killed. A child is killed at the first step that is not in it.
+	childDeaths = "JETSTREAM_TEST_DEATHS"
 )
 
+// crashFiles fill two batches and begin a third.
 const crashFiles = 600
 
-// dying is a store that kills its process at an update.
-type dying struct {
-	transfer.RecvStore
-	before, after int64
-	n             atomic.Int64
+// crashAt are the files at whose steps a process is killed: the first and the
+// last of all, and those at the edge of a batch.
+var crashAt = []string{"000", "255", "256", "599"}
+
+// reaper kills its own process at each step once.
+type reaper struct {
+	mu   sync.Mutex
+	path string
+	done map[string]bool
 }
 
-func kill() {
+func newReaper(path string) (*reaper, error) {
+	r := &reaper{path: path, done: map[string]bool{}}
+	b, err := os.ReadFile(path)
+	for line := range strings.Lines(string(b)) {
+		r.done[strings.TrimSpace(line)] = true
+	}
+	return r, err
+}
+
+// at is called when a step is due.
+func (r *reaper) at(step string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.done[step] {
+		return
+	}
+	f, err := os.OpenFile(r.path, os.O_WRONLY|os.O_APPEND, 0)
+	if err == nil {
+		_, err = fmt.Fprintln(f, step)
+	}
+	if err != nil {
+		panic(err)
+	}
 	_ = syscall.Kill(os.Getpid(), syscall.SIGKILL)
 	select {}
 }
 
-func (d *dying) Update(ctx context.Context, fn func(transfer.RecvTx) error) error {
-	n := d.n.Add(1)
-	if n == d.before {
-		kill()
+// observe is called at the steps on disk.
+func (r *reaper) observe(step, name string) {
+	switch step {
+	case "sweep":
+		name = "staging"
+	case "sync":
+	default:
+		if !slices.ContainsFunc(crashAt, func(n string) bool { return strings.HasPrefix(name, "d/"+n) }) {
+			return
+		}
 	}
-	err := d.RecvStore.Update(ctx, fn)
-	if n == d.after {
-		kill()
+	r.at(step + " " + name)
+}
+
+// dying is a store whose process is killed within and after each transaction
+// that changes something.
+type dying struct {
+	transfer.RecvStore
+	*reaper
+	swept context.CancelFunc
+}
+
+func (d *dying) Update(ctx context.Context, fn func(transfer.RecvTx) error) error {
+	tx := &dyingTx{}
+	err := d.RecvStore.Update(ctx, func(inner transfer.RecvTx) error {
+		tx.RecvTx = inner
+		err := fn(tx)
+		if tx.saves != "" {
+			d.at("within " + tx.saves)
+		}
+		return err
+	})
+	if tx.saves != "" && err == nil {
+		d.at("after " + tx.saves)
+	}
+	if tx.saves == "swept" && err == nil {
+		d.swept()
 	}
 	return err
 }
 
-// notifying tells when a transfer is complete.
-type notifying struct {
-	emitter
-	done context.CancelFunc
+// dyingTx finds out what a transaction saves.
+type dyingTx struct {
+	transfer.RecvTx
+	saves string
 }
 
-func (n notifying) Queue(tx triggers.Tx, e triggers.Event) error {
-	tx.AfterCommit(n.done)
-	return n.emitter.Queue(tx, e)
+func (t *dyingTx) SaveRecvTransfer(r *transfer.RecvTransfer) error {
+	switch {
+	case r.Processing:
+		t.saves = "a transfer that goes on"
+	case r.Staging == "":
+		t.saves = "swept"
+	default:
+		t.saves = string(r.Status)
+	}
+	return t.RecvTx.SaveRecvTransfer(r)
+}
+
+func (t *dyingTx) SaveRecvFiles(key, id string, files []transfer.RecvFile) error {
+	t.saves = "names from " + files[0].Name
+	if files[0].Placed {
+		t.saves = "placed from " + files[0].Name
+	}
+	return t.RecvTx.SaveRecvFiles(key, id, files)
 }
 
 // child finishes what is left in a state directory, or dies at it.
 func child() int {
-	ctx, cancel := context.WithCancel(context.Background())
-	defer cancel()
-	db, err := store.Open(ctx, os.Getenv(childState))
-	if err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		return 1
-	}
-	defer db.Close()
-	id, err := wire.LoadIdentity(os.Getenv(childState))
-	if err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		return 1
-	}
-	d := &dying{RecvStore: db.Received()}
-	how, at, _ := strings.Cut(os.Getenv(childDie), ":")
-	at, dir, _ := strings.Cut(at, ":")
-	n, _ := strconv.ParseInt(at, 10, 64)
-	switch how {
-	case "before":
-		d.before = n
-	case "after":
-		d.after = n
-	case "placed":
-		go func() {
-			for {
-				if list, _ := os.ReadDir(dir); int64(len(list)) >= n {
-					kill()
-				}
-				runtime.Gosched()
-			}
-		}()
-	}
-	open, err := db.Received().RecvTransfers(ctx, transfer.Page{Status: transfer.StatusReceiving, Limit: 1})
-	if err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		return 1
-	}
-	if len(open) == 0 { // the one before was killed after the last step
-		cancel()
-	}
-	r, err := receiver.New(receiver.Options{
-		Store: d, Clients: db.Received(), Emitter: notifying{done: cancel}, Accounts: account.New(db.Accounts(), account.Options{}), Identity: id,
-	})
-	if err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		return 1
-	}
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		return 1
-	}
-	limit := time.AfterFunc(30*time.Second, func() { panic("the transfer was not finished in time") })
-	defer limit.Stop()
-	if err := r.Serve(ctx, ln); err != nil && len(open) > 0 {
+	if err := finishAndDie(os.Getenv(childState), os.Getenv(childDeaths)); err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		return 1
 	}
 	return 0
+}
+
+func finishAndDie(state, deaths string) error {
+	ctx, cancel := context.WithTimeoutCause(context.Background(), 30*time.Second, errors.New("the transfer was not finished in time"))
+	defer cancel()
+	db, err := store.Open(ctx, state)
+	if err != nil {
+		return err
+	}
+	defer db.Close()
+	id, err := wire.LoadIdentity(state)
+	if err != nil {
+		return err
+	}
+	left, err := db.Received().Receiving(ctx)
+	if err != nil || len(left) == 0 { // the one before was killed after the last step
+		return err
+	}
+	reaper, err := newReaper(deaths)
+	if err != nil {
+		return err
+	}
+	serve, stop := context.WithCancel(ctx)
+	defer stop()
+	r, err := receiver.New(receiver.Options{
+		Store: &dying{db.Received(), reaper, stop}, Clients: db.Received(), Emitter: emitter{},
+		Accounts: account.New(db.Accounts(), account.Options{}), Identity: id,
+	})
+	if err != nil {
+		return err
+	}
+	r.ObserveSteps(reaper.observe)
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return err
+	}
+	return errors.Join(r.Serve(serve, ln), context.Cause(ctx))
 }
 
 // halting is a store that refuses every update once a transfer is to finish.
@@ -163,97 +217,115 @@ func (w watching) SaveRecvTransfer(r *transfer.RecvTransfer) error {
 	return w.RecvTx.SaveRecvTransfer(r)
 }
 
-// TestKilledWhileFinishing kills the receiver, with SIGKILL, before and after
-// each of its database updates and in the midst of renaming, and lets the next
-// process go on: every file must end under its name once, with one event.
+// TestKilledWhileFinishing kills the receiver, with SIGKILL, at every kind of
+// step of finishing and lets the next process go on: every file must end under
+// its name once, with one event.
 func TestKilledWhileFinishing(t *testing.T) {
-	for _, conflict := range []string{"overwrite", "rename"} {
-		t.Run(conflict, func(t *testing.T) {
-			s := newSite(t, t.TempDir())
-			s.stop()
-			s.start(func(st transfer.RecvStore) transfer.RecvStore { return &halting{RecvStore: st} })
-			p := newSender(t, s)
-			p.open.Conflict = conflict
-			var entries []wire.Entry
-			for i := range crashFiles {
-				entries = append(entries, wire.Entry{Name: wire.Name(fmt.Sprintf("/d/%03d", i)), Size: 3, Mode: 0o640, ModTime: 1e18})
-			}
-			p.begin(entries...)
-			for i := range int64(crashFiles) {
-				p.data(i, 0, fmt.Appendf(nil, "%03d", i))
-			}
-			p.send(wire.TypeEnd, struct{}{})
-			p.wantAnswer("unavailable", "could not go on")
-			s.stop()
-			target := filepath.Join(s.sandbox, "d")
-			if conflict == "rename" { // one name is taken
-				if err := os.Mkdir(target, 0o755); err != nil {
-					t.Fatal(err)
-				}
-				if err := os.WriteFile(filepath.Join(target, "007"), []byte("old"), 0o600); err != nil {
-					t.Fatal(err)
-				}
-			}
-			deaths := []string{"placed:1:" + target, "placed:100:" + target, "before:1"}
-			for n := 1; n <= 9; n++ {
-				deaths = append(deaths, fmt.Sprintf("after:%d", n), fmt.Sprintf("before:%d", n+1))
-				if n == 3 {
-					deaths = append(deaths, "placed:300:"+target, "placed:520:"+target)
-				}
-			}
-			killed := 0
-			for _, die := range append(deaths, "never") {
-				cmd := exec.CommandContext(t.Context(), os.Args[0])
-				cmd.Env = append(os.Environ(), childState+"="+s.state, childDie+"="+die)
-				out, err := cmd.CombinedOutput()
-				if err == nil {
-					break
-				}
-				if status, ok := cmd.ProcessState.Sys().(syscall.WaitStatus); !ok || status.Signal() != syscall.SIGKILL {
-					t.Fatalf("child %s: %v\n%s", die, err, out)
-				}
-				killed++
-			}
-			t.Logf("%d processes were killed", killed)
-			// A child that is watched from outside may come further than it
-			// should before it is killed, and so spare another its death: 12
-			// on an idle machine.
-			if killed < 9 {
-				t.Errorf("only %d processes were killed, want 9 at least", killed)
-			}
-			s.start(nil)
-			row, err := s.receiver.Transfer(t.Context(), p.xfer, "")
-			if err != nil || row.Status != transfer.StatusComplete {
-				t.Fatalf("the transfer is %s: %s (%v)", row.Status, row.ErrorMessage, err)
-			}
-			if n := s.events(); n != 1 {
-				t.Errorf("%d events, want 1", n)
-			}
-			listed := 0
-			for f, err := range s.db.Received().List(t.Context(), transfer.RecvSubject(p.id.PublicKey(), p.xfer)) {
-				if err != nil {
-					t.Fatal(err)
-				}
-				if got, err := os.ReadFile(f.FilePath); err != nil || "/d/"+string(got) != f.ManifestFile {
-					t.Errorf("%s at %s holds %q (%v)", f.ManifestFile, f.FilePath, got, err)
-				}
-				listed++
-			}
-			want := crashFiles
-			if conflict == "rename" {
-				want++
-				if got, _ := os.ReadFile(filepath.Join(target, "007")); string(got) != "old" {
-					t.Errorf("the file that was there holds %q", got)
-				}
-			}
-			list, err := os.ReadDir(target)
-			if err != nil || listed != crashFiles || len(list) != want {
-				t.Errorf("%d files are listed and %d there (%v), want %d and %d", listed, len(list), err, crashFiles, want)
-			}
-			s.stop()
-			if entries, _ := os.ReadDir(s.sandbox); len(entries) != 1 {
-				t.Errorf("the sandbox holds %v, want only d", entries)
-			}
-		})
+	t.Run("overwrite", func(t *testing.T) {
+		killWhileFinishing(t, t.TempDir(), "overwrite", []string{"put %s", "placed %s"})
+	})
+	t.Run("rename", func(t *testing.T) {
+		killWhileFinishing(t, t.TempDir(), "rename", []string{"put %s", "linked %s", "placed %s"})
+	})
+}
+
+// killWhileFinishing wants a process to be killed once at each of the steps of
+// the files crashAt, and at all that concern the whole transfer.
+func killWhileFinishing(t *testing.T, sandbox, conflict string, steps []string) {
+	s := newSite(t, sandbox)
+	s.stop()
+	s.start(func(st transfer.RecvStore) transfer.RecvStore { return &halting{RecvStore: st} })
+	p := newSender(t, s)
+	p.open.Conflict = conflict
+	var entries []wire.Entry
+	for i := range crashFiles {
+		entries = append(entries, wire.Entry{Name: wire.Name(fmt.Sprintf("/d/%03d", i)), Size: 3, Mode: 0o640, ModTime: 1e18})
+	}
+	p.begin(entries...)
+	for i := range int64(crashFiles) {
+		p.data(i, 0, fmt.Appendf(nil, "%03d", i))
+	}
+	p.send(wire.TypeEnd, struct{}{})
+	p.wantAnswer("unavailable", "could not go on")
+	s.stop()
+	target := filepath.Join(s.sandbox, "d")
+	if conflict == "rename" { // one name is taken
+		if err := os.MkdirAll(target, 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(filepath.Join(target, "007"), []byte("old"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	var want []string
+	for _, n := range crashAt {
+		for _, step := range steps {
+			want = append(want, fmt.Sprintf(step, "d/"+n))
+		}
+	}
+	for _, n := range []string{"000", "256", "512"} { // the batches
+		for _, saves := range []string{"names", "placed"} {
+			want = append(want, "within "+saves+" from /d/"+n, "after "+saves+" from /d/"+n)
+		}
+	}
+	want = append(want, "sync .", "sync d", "within complete", "after complete", "sweep staging", "within swept", "after swept")
+	slices.Sort(want)
+	deaths := filepath.Join(t.TempDir(), "deaths")
+	if err := os.WriteFile(deaths, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for range len(want) + 1 {
+		cmd := exec.CommandContext(t.Context(), os.Args[0])
+		cmd.Env = append(os.Environ(), childState+"="+s.state, childDeaths+"="+deaths)
+		out, err := cmd.CombinedOutput()
+		if err == nil {
+			break
+		}
+		if status, ok := cmd.ProcessState.Sys().(syscall.WaitStatus); !ok || status.Signal() != syscall.SIGKILL {
+			t.Fatalf("a child ended by itself: %v\n%s", err, out)
+		}
+	}
+	b, err := os.ReadFile(deaths)
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := strings.Split(strings.TrimSpace(string(b)), "\n")
+	slices.Sort(got)
+	t.Logf("%d processes were killed", len(got))
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("processes were killed at other steps (-want +got):\n%s", diff)
+	}
+	s.start(nil)
+	row, err := s.receiver.Transfer(t.Context(), p.xfer, "")
+	if err != nil || row.Status != transfer.StatusComplete {
+		t.Fatalf("the transfer is %s: %s (%v)", row.Status, row.ErrorMessage, err)
+	}
+	if n := s.events(); n != 1 {
+		t.Errorf("%d events, want 1", n)
+	}
+	listed := 0
+	for f, err := range s.db.Received().List(t.Context(), transfer.RecvSubject(p.id.PublicKey(), p.xfer)) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got, err := os.ReadFile(f.FilePath); err != nil || "/d/"+string(got) != f.ManifestFile {
+			t.Errorf("%s at %s holds %q (%v)", f.ManifestFile, f.FilePath, got, err)
+		}
+		listed++
+	}
+	there := crashFiles
+	if conflict == "rename" {
+		there++
+		if got, _ := os.ReadFile(filepath.Join(target, "007")); string(got) != "old" {
+			t.Errorf("the file that was there holds %q", got)
+		}
+	}
+	list, err := os.ReadDir(target)
+	if err != nil || listed != crashFiles || len(list) != there {
+		t.Errorf("%d files are listed and %d there (%v), want %d and %d", listed, len(list), err, crashFiles, there)
+	}
+	s.stop()
+	if entries, _ := os.ReadDir(s.sandbox); len(entries) != 1 {
+		t.Errorf("the sandbox holds %v, want only d", entries)
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"path"
 
 	"jetstream/internal/transfer"
 )
@@ -77,6 +78,7 @@ func (f *finisher) place(ctx context.Context) error {
 	}
 	defer staging.Close()
 	f.placer = newPlacer(box, f.row)
+	f.placer.observe = f.r.observe
 	if f.row.Conflict == "fail" && f.row.OnError == "stop" {
 		if err := f.checkFree(ctx); err != nil {
 			return err
@@ -144,6 +146,10 @@ func (f *finisher) batch(ctx context.Context, batch []transfer.RecvFile) error {
 		e := &batch[i]
 		if e.Final != "" {
 			taken[e.Real] = struct{}{}
+			for dir := path.Dir(e.Real); dir != "."; {
+				dir = path.Dir(dir)
+				f.placer.inherit(dir)
+			}
 			continue
 		}
 		if err := f.tolerate(e, f.placer.choose(e, f.row.Conflict, taken)); err != nil {
@@ -174,6 +180,7 @@ func (f *finisher) put(ctx context.Context, e *transfer.RecvFile, taken map[stri
 	for range 100 {
 		err := f.placer.put(e, f.row.Conflict)
 		if err == nil {
+			f.placer.observe("placed", e.Real)
 			e.Placed = true
 			return nil
 		}

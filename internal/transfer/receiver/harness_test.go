@@ -264,3 +264,7 @@ func (s *site) names() []string {
 }
 
 var errInjected = errors.New("injected failure")
+
+func newUser(name, sandbox string) account.NewUser {
+	return account.NewUser{Name: name, Password: "secret", Sandbox: sandbox}
+}

@@ -29,14 +29,17 @@ type placer struct {
 	staging string // below the sandbox
 	// dirs maps directories as the user sees them to the real ones.
 	dirs map[string]string
-	// dirty are real directories with names that are not yet durable.
-	dirty map[string]struct{}
+	// dirty are real directories with names that may not be durable yet: true
+	// for those that this placer has given.
+	dirty map[string]bool
+	// observe is Receiver.observe.
+	observe func(step, name string)
 }
 
 func newPlacer(box *account.Sandbox, row *transfer.RecvTransfer) *placer {
 	return &placer{
 		box: box, target: row.DestinationPath, staging: row.Staging,
-		dirs: map[string]string{}, dirty: map[string]struct{}{},
+		dirs: map[string]string{}, dirty: map[string]bool{}, observe: func(string, string) {},
 	}
 }
 
@@ -75,11 +78,12 @@ func (p *placer) dir(userDir string) (rel string, err error) {
 		return "", err
 	}
 	rel = path.Join(parent, path.Base(userDir))
+	p.inherit(parent)
 	info, err := p.box.Root.Lstat(rel)
 	if errors.Is(err, fs.ErrNotExist) {
 		err = p.box.Root.Mkdir(rel, 0o755)
 		if err == nil || errors.Is(err, fs.ErrExist) {
-			p.dirty[parent] = struct{}{}
+			p.dirty[parent] = true
 			info, err = p.box.Root.Lstat(rel)
 		}
 	}
@@ -103,6 +107,14 @@ func (p *placer) dir(userDir string) (rel string, err error) {
 	}
 	p.dirs[userDir] = rel
 	return rel, nil
+}
+
+// inherit takes over a directory in which a former process may have made one
+// before it was killed.
+func (p *placer) inherit(dir string) {
+	if _, known := p.dirty[dir]; !known {
+		p.dirty[dir] = false
+	}
 }
 
 // choose decides an entry's final name and sets Final and Real, or Skipped.
@@ -168,7 +180,8 @@ func numbered(name string, free func(string) (bool, error)) (string, error) {
 // crash: then it finds that out. errTaken tells that the name must be chosen
 // anew.
 func (p *placer) put(f *transfer.RecvFile, conflict string) error {
-	p.dirty[path.Dir(f.Real)] = struct{}{}
+	p.dirty[path.Dir(f.Real)] = true
+	p.observe("put", f.Real)
 	if f.EmptyDir {
 		return p.putDir(f)
 	}
@@ -182,6 +195,8 @@ func (p *placer) put(f *transfer.RecvFile, conflict string) error {
 	case err != nil:
 	case thereErr == nil && os.SameFile(own, there): // linked before a crash
 		err = root.Remove(part)
+	case thereErr == nil && p.copied(f, there): // its copy was
+		err = p.tidy(f, part)
 	case thereErr == nil && conflict != "overwrite":
 		return errTaken
 	case thereErr == nil && there.IsDir():
@@ -189,7 +204,9 @@ func (p *placer) put(f *transfer.RecvFile, conflict string) error {
 	case conflict == "overwrite":
 		err = root.Rename(part, f.Real)
 	default:
-		err = p.link(part, f.Real)
+		if err = p.link(part, f.Real); err == nil {
+			err = p.remove(part)
+		}
 	}
 	if isOtherDevice(err) {
 		err = p.copy(f, part, conflict)
@@ -200,14 +217,16 @@ func (p *placer) put(f *transfer.RecvFile, conflict string) error {
 	return diskError(err, shown(f.Final))
 }
 
-// link moves a file to a name that nothing has, and replaces nothing that
-// gets it meanwhile, where the file system has hard links.
+// link gives a file a name that nothing has, and replaces nothing that gets
+// it meanwhile, where the file system has hard links. Where it has none the
+// file is moved there.
 func (p *placer) link(from, to string) error {
 	root := p.box.Root
 	err := root.Link(from, to)
 	switch {
 	case err == nil:
-		return root.Remove(from)
+		p.observe("linked", to)
+		return nil
 	case errors.Is(err, fs.ErrExist):
 		return errTaken
 	case errors.Is(err, fs.ErrNotExist) || isFull(err) || isOtherDevice(err):
@@ -219,12 +238,31 @@ func (p *placer) link(from, to string) error {
 	return root.Rename(from, to)
 }
 
+// remove removes a name that may be gone.
+func (p *placer) remove(name string) error {
+	if err := p.box.Root.Remove(name); !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	return nil
+}
+
+// temp is the name of a copy beside the final name.
+func (p *placer) temp(f *transfer.RecvFile) string {
+	return path.Join(path.Dir(f.Real), path.Base(p.staging)+"."+partName(f.Index))
+}
+
+// copied tells whether a file is the copy that copy made.
+func (p *placer) copied(f *transfer.RecvFile, file fs.FileInfo) bool {
+	temp, err := p.box.Root.Lstat(p.temp(f))
+	return err == nil && os.SameFile(temp, file)
+}
+
 // copy is put for a target on another file system, such as a mount below the
-// sandbox.
+// sandbox. A copy that is linked keeps its first name until the part file is
+// gone: by that it is known after a crash.
 func (p *placer) copy(f *transfer.RecvFile, part, conflict string) (err error) {
-	root := p.box.Root
-	temp := path.Join(path.Dir(f.Real), path.Base(p.staging)+"."+partName(f.Index))
-	if err := root.Remove(temp); err != nil && !errors.Is(err, fs.ErrNotExist) {
+	root, temp := p.box.Root, p.temp(f)
+	if err := p.remove(temp); err != nil {
 		return err
 	}
 	if err := root.Chmod(part, 0o600); err != nil {
@@ -250,8 +288,11 @@ func (p *placer) copy(f *transfer.RecvFile, part, conflict string) (err error) {
 		err = to.Sync()
 	}
 	if err = errors.Join(err, to.Close()); err == nil {
+		p.observe("copied", f.Real)
 		if conflict == "overwrite" {
-			err = root.Rename(temp, f.Real)
+			if err = root.Rename(temp, f.Real); err == nil {
+				p.observe("renamed", f.Real)
+			}
 		} else {
 			err = p.link(temp, f.Real)
 		}
@@ -260,17 +301,26 @@ func (p *placer) copy(f *transfer.RecvFile, part, conflict string) (err error) {
 		_ = root.Remove(temp)
 		return err
 	}
-	return root.Remove(part)
+	return p.tidy(f, part)
+}
+
+// tidy removes the names that a copied file has beside its final one.
+func (p *placer) tidy(f *transfer.RecvFile, part string) error {
+	if err := p.box.Root.Remove(part); err != nil {
+		return err
+	}
+	p.observe("removed", f.Real)
+	return p.remove(p.temp(f))
 }
 
 // checkPlaced tells whether a file without part file has been placed before a
-// crash.
+// crash, and removes what else that left.
 func (p *placer) checkPlaced(f *transfer.RecvFile) error {
 	info, err := p.box.Root.Lstat(f.Real)
 	if err == nil && info.Mode().IsRegular() && info.Size() == f.Size {
 		// File systems keep times to 2 s at worst.
 		if d := info.ModTime().Sub(time.Unix(0, f.ModTime)); d > -2*time.Second && d < 2*time.Second {
-			return nil
+			return p.remove(p.temp(f))
 		}
 	}
 	return failf(err, "the received data of %s were removed before they got their final name; send it again", shown(f.Final))
@@ -299,8 +349,13 @@ func (p *placer) putDir(f *transfer.RecvFile) error {
 
 // sync makes the names given since the last sync durable.
 func (p *placer) sync() error {
-	for dir := range p.dirty {
-		if err := syncBelow(p.box.Root, dir); err != nil {
+	for dir, ours := range p.dirty {
+		p.observe("sync", dir)
+		err := syncBelow(p.box.Root, dir)
+		if !ours && errors.Is(err, fs.ErrPermission) {
+			continue // what may not be read cannot be synced
+		}
+		if err != nil {
 			return diskError(err, "the directory "+shown("/"+dir))
 		}
 	}

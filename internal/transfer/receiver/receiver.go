@@ -55,6 +55,8 @@ type Options struct {
 type Receiver struct {
 	o   Options
 	log *slog.Logger
+	// observe hears of the steps of finishing; a test kills the process there.
+	observe func(step, name string)
 
 	mu    sync.Mutex
 	live  map[string]*incoming // by transfer.RecvSubject
@@ -75,7 +77,7 @@ func New(o Options) (*Receiver, error) {
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
-	return &Receiver{o: o, log: o.Log, live: map[string]*incoming{}, conns: map[*wire.Conn]struct{}{}}, nil
+	return &Receiver{o: o, log: o.Log, observe: func(string, string) {}, live: map[string]*incoming{}, conns: map[*wire.Conn]struct{}{}}, nil
 }
 
 // Serve goes on with what a former process left, then accepts connections from

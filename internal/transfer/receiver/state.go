@@ -120,6 +120,7 @@ func (r *Receiver) sweep(ctx context.Context, row *transfer.RecvTransfer) {
 	if row.Staging == "" || row.Processing {
 		return
 	}
+	r.observe("sweep", row.Staging)
 	if err := removeStaging(row.Root, row.Staging); err != nil {
 		r.log.Warn("part files of an ended transfer could not be removed; the next start tries again",
 			"transferId", row.TransferID, "directory", row.Root, "error", err)
