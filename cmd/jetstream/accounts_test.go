@@ -73,6 +73,7 @@ func (l *live) signIn(user string) string {
 	if !c.HttpOnly || c.SameSite != http.SameSiteStrictMode || len(c.Value) < 43 {
 		l.t.Errorf("cookie %s", c)
 	}
+	l.secret(c.Value)
 	return c.Name + "=" + c.Value
 }
 
@@ -111,7 +112,7 @@ func TestDisabledUserIsOutAtOnce(t *testing.T) {
 			}
 		}
 		x := p.from.call("send.createTransfer", map[string]any{
-			"manifestId": p.manifest(), "destinationId": p.destination(), "username": "bob", "password": "pw"})
+			"manifestId": p.manifest(), "destinationId": p.destination(), "username": "bob", "password": testPassword})
 		if got := p.from.call("send.waitForTransfer", map[string]any{"transferId": x["transferId"]}); got["status"] != "error" {
 			t.Errorf("removed %v: a transfer authorized by one who is out: %v", removed, got)
 		}
@@ -122,7 +123,7 @@ func TestDisabledUserIsOutAtOnce(t *testing.T) {
 		// The sending side.
 		d := p.from.call("send.createDestination", map[string]any{"destinationAddress": "127.0.0.1", "destinationPort": 1})
 		x = p.from.call("send.createTransfer", map[string]any{
-			"manifestId": p.manifest(), "destinationId": d["destinationId"], "username": "bob", "password": "pw"})
+			"manifestId": p.manifest(), "destinationId": d["destinationId"], "username": "bob", "password": testPassword})
 		end(p.from, "alice")
 		got := p.from.callAs("root", "send.getTransfer", map[string]any{"transferId": x["transferId"]})
 		want, message := "error", "disabled"
@@ -180,7 +181,7 @@ func TestConfinedTokenReachesNothingElse(t *testing.T) {
 	}
 	destination := p.destination()
 	send := func(manifestID any) (int, map[string]any) {
-		return call("send.createTransfer", map[string]any{"manifestId": manifestID, "destinationId": destination, "username": "bob", "password": "pw"})
+		return call("send.createTransfer", map[string]any{"manifestId": manifestID, "destinationId": destination, "username": "bob", "password": testPassword})
 	}
 	if status, reply := send(p.manifest()); status != 403 {
 		t.Errorf("a manifest of the whole sandbox: %d %v", status, reply)

@@ -58,6 +58,7 @@ func (l *live) send(method, path, authorization string, body any, headers ...str
 	if err != nil {
 		l.t.Fatal(err)
 	}
+	l.exchanged(body, b)
 	return res, b
 }
 
@@ -203,12 +204,12 @@ func TestNobodyLearnsWhoThereIs(t *testing.T) {
 		}
 	}
 	same("a wrong password", func(name string) (int, api.Reply) {
-		l.password = "wrong"
-		defer func() { l.password = "pw" }()
+		l.password = "a-wrong-guess"
+		defer func() { l.password = testPassword }()
 		return l.rest(name, "GET", "/api/v1/server", nil)
 	})
 	same("the page", func(name string) (int, api.Reply) {
-		return l.rest("", "POST", "/session", map[string]any{"name": name, "password": "wrong"})
+		return l.rest("", "POST", "/session", map[string]any{"name": name, "password": "a-wrong-guess"})
 	})
 	same("getUser", func(name string) (int, api.Reply) { return l.rest("alice", "GET", "/api/v1/users/"+name, nil) })
 	same("updateUser", func(name string) (int, api.Reply) {

@@ -69,7 +69,7 @@ func BenchmarkQueuedEvents(b *testing.B) {
 						b.Error(err)
 						return
 					}
-					req.SetBasicAuth("alice", "pw")
+					req.SetBasicAuth("alice", testPassword)
 					res, err := client.Do(req)
 					if err != nil {
 						b.Error(err)

@@ -104,9 +104,9 @@ func TestTransferEventsAtBothEnds(t *testing.T) {
 	if err := errors.Join(os.Mkdir(filepath.Join(p.to.files, "odd"), 0o700), os.WriteFile(filepath.Join(p.to.files, "odd", "reel"), nil, 0o600)); err != nil {
 		t.Fatal(err)
 	}
-	failed := send("/odd", "pw")
+	failed := send("/odd", testPassword)
 	p.to.waitForRun("recv.transferFailed")
-	refused := send("/in", "wrong")
+	refused := send("/in", "a-wrong-guess")
 	want(p.from, "send.transferStarted", failed, arrived)
 	want(p.to, "recv.transferStarted", failed, arrived)
 	want(p.from, "send.transferComplete", arrived)
@@ -118,7 +118,7 @@ func TestTransferEventsAtBothEnds(t *testing.T) {
 // TestLoopsEnd lets a command's script call the command, by its token and by
 // a login of its own.
 func TestLoopsEnd(t *testing.T) {
-	for name, login := range map[string]string{"by its token": "", "by password": "unset JETSTREAM_API_TOKEN\nexport JETSTREAM_API_USER=alice JETSTREAM_API_PASSWORD=pw\n"} {
+	for name, login := range map[string]string{"by its token": "", "by password": "unset JETSTREAM_API_TOKEN\nexport JETSTREAM_API_USER=alice JETSTREAM_API_PASSWORD=" + testPassword + "\n"} {
 		t.Run(name, func(t *testing.T) {
 			l := newLive(t)
 			l.script("on.getServerInfo", "#!/bin/sh\n"+login+"exec "+programFile(t)+" api getServerInfo\n")

@@ -29,6 +29,7 @@ func (l *live) startProcess(flags ...string) *exec.Cmd {
 		l.t.Fatal(err)
 	}
 	l.console = &console{}
+	l.wrote(l.console, flags)
 	listening := make(chan bool, 1)
 	go func() {
 		lines := bufio.NewScanner(stderr)

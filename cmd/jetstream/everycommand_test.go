@@ -70,10 +70,10 @@ var fixtures = map[string]fixture{
 	}},
 	"getUsers":   {user: "root", params: none},
 	"getUser":    {params: func(*pair, int) map[string]any { return map[string]any{"name": "alice"} }},
-	"updateUser": {params: func(*pair, int) map[string]any { return map[string]any{"name": "alice", "password": "pw"} }},
+	"updateUser": {params: func(*pair, int) map[string]any { return map[string]any{"name": "alice", "password": testPassword} }},
 	"deleteUser": {user: "root", params: func(p *pair, door int) map[string]any {
 		name := fmt.Sprintf("leaver%d", door)
-		p.from.callAs("root", "createUser", map[string]any{"name": name, "password": "pw"})
+		p.from.callAs("root", "createUser", map[string]any{"name": name, "password": testPassword})
 		return map[string]any{"name": name}
 	}},
 	"createAPIToken": {varies: []string{"token"}, params: func(*pair, int) map[string]any {
@@ -144,7 +144,7 @@ var fixtures = map[string]fixture{
 	"send.getManifestFiles": {params: func(p *pair, _ int) map[string]any { return map[string]any{"manifestId": p.manifest()} }},
 	"send.deleteManifest":   {params: func(p *pair, _ int) map[string]any { return map[string]any{"manifestId": p.manifest()} }},
 	"send.createTransfer": {params: func(p *pair, _ int) map[string]any {
-		return map[string]any{"manifestId": p.manifest(), "destinationId": p.destination(), "username": "bob", "password": "pw", "destinationPath": "/in"}
+		return map[string]any{"manifestId": p.manifest(), "destinationId": p.destination(), "username": "bob", "password": testPassword, "destinationPath": "/in"}
 	}},
 	"send.getTransfers": {varies: []string{"rate", "bytesSent", "filesSent", "status", "processing"}, params: func(p *pair, _ int) map[string]any {
 		p.transfer()
@@ -156,7 +156,7 @@ var fixtures = map[string]fixture{
 		// Nobody listens at that port: it waits until it is cancelled.
 		d := p.from.call("send.createDestination", map[string]any{"destinationAddress": "127.0.0.1", "destinationPort": 1})
 		x := p.from.call("send.createTransfer", map[string]any{
-			"manifestId": p.manifest(), "destinationId": d["destinationId"], "username": "bob", "password": "pw"})
+			"manifestId": p.manifest(), "destinationId": d["destinationId"], "username": "bob", "password": testPassword})
 		return map[string]any{"transferId": x["transferId"]}
 	}},
 	"recv.getTransfers": {recv: true, user: "bob", varies: []string{"rate", "sourcePort"}, params: func(p *pair, _ int) map[string]any {
@@ -441,7 +441,8 @@ type fifo struct {
 }
 
 // listenOn gives every on.<command> of l a script that writes its event's
-// name and its arguments, each ended by NUL, into a pipe.
+// name, all that it is given beside its arguments, and these, each ended by
+// NUL, into a pipe.
 func listenOn(t *testing.T, l *live, registry *api.Registry) *fifo {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "calls")
@@ -454,7 +455,7 @@ func listenOn(t *testing.T, l *live, registry *api.Registry) *fifo {
 	}
 	t.Cleanup(func() { _ = file.Close() })
 	for _, name := range registry.Names() {
-		l.script("on."+name, "#!/bin/sh\nprintf '%s\\0' \"$JETSTREAM_EVENT\" \"$JETSTREAM_EVENT_REQUEST_ID\" \"$#\" \"$@\" >"+path+"\n")
+		l.script("on."+name, "#!/bin/sh\nprintf '%s\\0' \"$JETSTREAM_EVENT\" \"$JETSTREAM_EVENT_REQUEST_ID\" \"$(env; cat)\" \"$#\" \"$@\" >"+path+"\n")
 	}
 	return &fifo{l: l, r: bufio.NewReaderSize(file, 1<<20)}
 }
@@ -471,6 +472,7 @@ func (f *fifo) word() string {
 func (f *fifo) read() (event, requestID string, args []string) {
 	f.l.t.Helper()
 	event, requestID = f.word(), f.word()
+	seen := f.word() // environment and standard input
 	count := 0
 	if _, err := fmt.Sscan(f.word(), &count); err != nil {
 		f.l.t.Fatal(err)
@@ -478,6 +480,10 @@ func (f *fifo) read() (event, requestID string, args []string) {
 	args = make([]string, count)
 	for i := range args {
 		args[i] = f.word()
+		seen += args[i]
+	}
+	for _, leak := range f.l.in("what the script of "+event+" is given", []byte(seen)) {
+		f.l.t.Error("LEAK: ", leak)
 	}
 	return event, requestID, args
 }

@@ -173,7 +173,7 @@ func TestExampleOnward(t *testing.T) {
 		t.Fatal(err)
 	}
 	s.set("send-onward.conf", fmt.Sprintf("program = %s\ntarget = carol@127.0.0.1:%d:/from b\n", programFile(t), third.recvPort))
-	s.set("send-onward.password", "pw\n")
+	s.set("send-onward.password", testPassword+"\n")
 	s.deliver(0, "complete: ")
 	want := map[string]string{}
 	for name, text := range tree(t, s.from.files) {

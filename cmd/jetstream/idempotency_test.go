@@ -22,7 +22,7 @@ func TestIdempotencyKey(t *testing.T) {
 	flags := []string{"--trigger-dir=" + l.triggers, "--trigger-on-api"}
 	l.start(flags...)
 	params := map[string]any{"fileMappings": map[string]any{"/a": "/b", "/c": "/d"}, "userData": map[string]any{"n": "1"}}
-	alice := "Basic YWxpY2U6cHc="
+	alice := basic("alice", testPassword)
 	create := func(key, who string, params map[string]any) (*http.Response, []byte) {
 		t.Helper()
 		return l.send("POST", "/api/v1/send/manifests", who, params, gateway.IdempotencyHeader, key)
@@ -51,10 +51,10 @@ func TestIdempotencyKey(t *testing.T) {
 	if res, body := l.send("POST", "/api/v1/send/destinations", alice, map[string]any{"destinationAddress": "127.0.0.1"}, gateway.IdempotencyHeader, "k-1"); res.StatusCode != 409 {
 		t.Errorf("another command: %d %s", res.StatusCode, body)
 	}
-	if res, body := create("k-1", "Basic cm9vdDpwdw==", params); res.StatusCode != 201 || bytes.Equal(body, answer) {
+	if res, body := create("k-1", basic("root", testPassword), params); res.StatusCode != 201 || bytes.Equal(body, answer) {
 		t.Errorf("another user's key: %d %s", res.StatusCode, body)
 	}
-	if res, body := create("k-1", "Basic cm9vdDp3cm9uZw==", params); res.StatusCode != 401 {
+	if res, body := create("k-1", basic("root", "a-wrong-guess"), params); res.StatusCode != 401 {
 		t.Errorf("a wrong password: %d %s", res.StatusCode, body)
 	}
 	// A failure is not kept.
@@ -87,7 +87,7 @@ func TestIdempotencyKey(t *testing.T) {
 
 	// The answer of one who is removed is not for another of that name.
 	l.callAs("root", "deleteUser", map[string]any{"name": "alice", "force": true})
-	l.callAs("root", "createUser", map[string]any{"name": "alice", "password": "pw"})
+	l.callAs("root", "createUser", map[string]any{"name": "alice", "password": testPassword})
 	if res, body := create("k-1", alice, params); res.StatusCode != 201 || bytes.Equal(body, answer) {
 		t.Errorf("a new user of the same name: %d %s", res.StatusCode, body)
 	}
@@ -137,7 +137,7 @@ func TestIdempotencyKeyOnTheCommandLine(t *testing.T) {
 	l := newLive(t)
 	l.start()
 	env := map[string]string{"JETSTREAM_API_HOST": l.host, "JETSTREAM_API_PORT": strconv.Itoa(l.apiPort),
-		"JETSTREAM_API_USER": "alice", "JETSTREAM_API_PASSWORD": "pw"}
+		"JETSTREAM_API_USER": "alice", "JETSTREAM_API_PASSWORD": testPassword}
 	call := func(args ...string) (int, string, string) {
 		var out, errs bytes.Buffer
 		code := run(t.Context(), append([]string{"api"}, args...), func(k string) string { return env[k] }, strings.NewReader(""), &out, &errs)

@@ -36,6 +36,7 @@ type live struct {
 	ended                   chan int   // receives it
 	flags                   []string   // that the server was last started with
 	user, password, baseURL string
+	*secrets                // what it was told and must not tell
 }
 
 // console is the server's stderr: it keeps everything and tells when a wanted
@@ -101,31 +102,40 @@ func (l *live) awaitLog(text string, times int) {
 }
 
 // newLive makes a server's directories and the users alice and root (a
-// superuser), both with the password "pw".
+// superuser), both with testPassword.
 func newLive(t testing.TB) *live {
+	t.Helper()
+	l := newBare(t)
+	l.guard(t)
+	l.addUser("alice", false)
+	l.addUser("root", true)
+	return l
+}
+
+// newBare makes a server's directories, without users.
+func newBare(t testing.TB) *live {
 	t.Helper()
 	base := t.TempDir()
 	l := &live{t: t, state: filepath.Join(base, "state"), triggers: filepath.Join(base, "triggers"), files: filepath.Join(base, "files"),
-		user: "alice", password: "pw"}
+		user: "alice", password: testPassword, secrets: newSecrets(base)}
 	for _, dir := range []string{l.state, l.triggers, l.files} {
 		if err := os.Mkdir(dir, 0o700); err != nil {
 			t.Fatal(err)
 		}
 	}
-	l.addUser("alice", false)
-	l.addUser("root", true)
 	return l
 }
 
 // addUser makes a user whose sandbox is the server's files directory.
 func (l *live) addUser(name string, superuser bool) {
 	l.t.Helper()
+	l.login(name, testPassword)
 	db, err := store.Open(l.t.Context(), l.state)
 	if err != nil {
 		l.t.Fatal(err)
 	}
 	_, err = account.New(db.Accounts(), account.Options{}).Create(l.t.Context(),
-		account.NewUser{Name: name, Password: "pw", Superuser: superuser, Sandbox: l.files})
+		account.NewUser{Name: name, Password: testPassword, Superuser: superuser, Sandbox: l.files})
 	if err := errors.Join(err, db.Close()); err != nil {
 		l.t.Fatal(err)
 	}
@@ -136,6 +146,9 @@ func (l *live) addUser(name string, superuser bool) {
 func (l *live) script(event, text string) {
 	l.t.Helper()
 	path := filepath.Join(l.triggers, event)
+	if len(l.in(path, []byte(text))) > 0 { // as the test wants it
+		l.keeps(path)
+	}
 	if err := os.WriteFile(path+".new", []byte(text), 0o700); err != nil {
 		l.t.Fatal(err)
 	}
@@ -154,6 +167,7 @@ func (l *live) start(flags ...string) {
 	ended := make(chan int, 1)
 	first := l.ended == nil
 	l.ended, l.flags = ended, flags
+	l.wrote(l.console, flags)
 	go func() { ended <- run(ctx, args, os.Getenv, nil, io.Discard, l.console) }()
 	code, stopped := 0, false
 	l.stop = func() int {
@@ -217,6 +231,7 @@ func (l *live) rest(user, method, path string, body any, headers ...string) (int
 	if err := json.NewDecoder(res.Body).Decode(&reply); err != nil {
 		l.t.Fatalf("%s %s answered %d without a reply: %v", method, path, res.StatusCode, err)
 	}
+	l.exchanged(body, reply.Result)
 	return res.StatusCode, reply
 }
 
@@ -258,6 +273,9 @@ func (l *live) cli(user string, args ...string) (code int, stdout, stderr string
 	}
 	var out, errs bytes.Buffer
 	code = run(l.t.Context(), append([]string{"api"}, args...), func(k string) string { return env[k] }, strings.NewReader(""), &out, &errs)
+	if strings.Contains(out.String()+errs.String(), l.password) {
+		l.t.Errorf("jetstream api %q shows the password", args)
+	}
 	return code, out.String(), errs.String()
 }
 
@@ -305,7 +323,7 @@ func (p *pair) manifest() string {
 func (p *pair) transfer() string {
 	p.from.t.Helper()
 	x := p.from.call("send.createTransfer", map[string]any{
-		"manifestId": p.manifest(), "destinationId": p.destination(), "username": "bob", "password": "pw", "destinationPath": "/in",
+		"manifestId": p.manifest(), "destinationId": p.destination(), "username": "bob", "password": testPassword, "destinationPath": "/in",
 	})
 	id := x["transferId"].(string)
 	if got := p.from.call("send.waitForTransfer", map[string]any{"transferId": id}); got["status"] != "complete" {

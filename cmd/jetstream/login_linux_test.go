@@ -32,7 +32,7 @@ func TestLoginAsksForUserAndPassword(t *testing.T) {
 	if echoes(t, terminal) {
 		t.Error("the password would be seen")
 	}
-	write("pw\r")
+	write(testPassword + "\r")
 	if code := <-ended; code != 0 {
 		t.Fatalf("exit status %d: %s", code, asked.all())
 	}

@@ -214,7 +214,7 @@ func TestSandboxAroundTheTriggers(t *testing.T) {
 	p.to.files = filepath.Dir(p.to.triggers) // holds triggers and state
 	p.to.addUser("eve", false)
 	x := p.from.call("send.createTransfer", map[string]any{
-		"manifestId": p.manifest(), "destinationId": p.destination(), "username": "eve", "password": "pw", "destinationPath": "/triggers"})
+		"manifestId": p.manifest(), "destinationId": p.destination(), "username": "eve", "password": testPassword, "destinationPath": "/triggers"})
 	got := p.from.call("send.waitForTransfer", map[string]any{"transferId": x["transferId"]})
 	if message, _ := got["errorMessage"].(string); got["status"] != "error" || !strings.Contains(message, p.to.files) || !strings.Contains(message, p.to.state) {
 		t.Errorf("%v", got)

@@ -77,7 +77,7 @@ func (r *recording) failures(t *testing.T, p *pair, c contract) {
 	try("notFound", "alice", "send.getTransfer", map[string]any{"transferId": api.ExampleID})
 	d := p.from.call("send.createDestination", map[string]any{"destinationAddress": "127.0.0.1", "destinationPort": 1})
 	p.from.call("send.createTransfer", map[string]any{
-		"manifestId": p.manifest(), "destinationId": d["destinationId"], "username": "bob", "password": "pw"})
+		"manifestId": p.manifest(), "destinationId": d["destinationId"], "username": "bob", "password": testPassword})
 	try("conflict", "alice", "send.deleteDestination", map[string]any{"destinationId": d["destinationId"]})
 
 	const door = "/api/v1/command"

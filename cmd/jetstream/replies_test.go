@@ -47,7 +47,7 @@ func TestRepliesAreAsDocumented(t *testing.T) {
 		})
 	}
 	p.from.t, p.to.t = t, t
-	for body, status := range map[string]int{`{"name": "alice", "password": "pw"}`: 200, `{"name": "alice", "password": "wrong"}`: 401, `{"name": "alice"}`: 400} {
+	for body, status := range map[string]int{`{"name": "alice", "password": "` + testPassword + `"}`: 200, `{"name": "alice", "password": "a-wrong-guess"}`: 401, `{"name": "alice"}`: 400} {
 		x := c.send(p.from, "", "POST", "/session", "/session", "application/json", []byte(body))
 		if x.status != status {
 			t.Errorf("%s: %d %s", x.sent, x.status, x.body)

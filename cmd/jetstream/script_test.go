@@ -2,7 +2,11 @@ package main
 
 import (
 	"bufio"
+	"bytes"
 	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -22,6 +26,8 @@ import (
 //	server NAME [FLAG...]  start a server whose state is $WORK/NAME/state; its
 //	                       ports become $NAME_API and $NAME_RECV, and it is
 //	                       stopped at the script's end
+//	                       its passwords begin with "hush-", which must not be
+//	                       found in what it writes
 //	stop NAME              stop it, politely, and wait
 //	begin COMMAND...       start a command in the background
 //	interrupt TEXT         wait until it has printed TEXT on stderr, send it an
@@ -29,6 +35,11 @@ import (
 //	said TEXT              fail unless it printed TEXT on stderr
 func TestScripts(t *testing.T) {
 	s := &scripted{running: map[*testscript.TestScript]*scriptState{}}
+	t.Cleanup(func() {
+		if s.faults != nil {
+			t.Error(s.faults)
+		}
+	})
 	testscript.Run(t, testscript.Params{
 		Dir: filepath.Join("testdata", "script"),
 		Setup: func(e *testscript.Env) error {
@@ -49,6 +60,7 @@ const patience = 60 * time.Second
 type scripted struct {
 	mu      sync.Mutex
 	running map[*testscript.TestScript]*scriptState
+	faults  error // found after a script's end
 }
 
 type scriptState struct {
@@ -143,9 +155,11 @@ func (s *scripted) server(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) == 0 {
 		ts.Fatalf("usage: server NAME [FLAG...]")
 	}
-	state := ts.MkAbs(filepath.Join(args[0], "state"))
+	state, log := ts.MkAbs(filepath.Join(args[0], "state")), ts.MkAbs(filepath.Join(args[0], "server.log"))
+	ts.Check(os.MkdirAll(ts.MkAbs(args[0]), 0o700))
+	ts.Defer(func() { s.search(ts.MkAbs(args[0])) }) // once it has stopped
 	p := startProcess(ts, append([]string{"jetstream", "server", "--api-port=0", "--recv-host=127.0.0.1", "--recv-port=0",
-		"--persistent-state-dir=" + state}, args[1:]...)...)
+		"--persistent-state-dir=" + state, "--log=" + log, "--log-level=debug"}, args[1:]...)...)
 	p.await(ts, "JetStream is listening")
 	text, err := os.ReadFile(filepath.Join(state, endpointFile))
 	ts.Check(err)
@@ -155,6 +169,24 @@ func (s *scripted) server(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Setenv(args[0]+"_RECV", strconv.Itoa(e.RecvPort))
 	go p.drain() // so that it never waits for a reader
 	s.of(ts).servers[args[0]] = p
+}
+
+// search looks into what a server wrote for the passwords of the scripts, which
+// all begin alike.
+func (s *scripted) search(dir string) {
+	err := filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
+		if err != nil || !d.Type().IsRegular() {
+			return err
+		}
+		text, err := os.ReadFile(path)
+		if at := bytes.Index(text, []byte("hush-")); at >= 0 {
+			err = errors.Join(err, fmt.Errorf("LEAK: %s holds a password at byte %d", path, at))
+		}
+		return err
+	})
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.faults = errors.Join(s.faults, err)
 }
 
 func (s *scripted) stop(ts *testscript.TestScript, neg bool, args []string) {

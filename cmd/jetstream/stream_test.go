@@ -100,7 +100,7 @@ func TestEveryEventReachesStreamAndScript(t *testing.T) {
 	id := p.transfer()
 	p.from.call("send.createDestination", map[string]any{"destinationAddress": "127.0.0.1", "destinationPort": p.to.recvPort, "sendRateMax": 5})
 	wrong := p.from.call("send.createTransfer", map[string]any{
-		"manifestId": p.manifest(), "destinationId": p.destination(), "username": "bob", "password": "wrong", "destinationPath": "/in"})["transferId"].(string)
+		"manifestId": p.manifest(), "destinationId": p.destination(), "username": "bob", "password": "a-wrong-guess", "destinationPath": "/in"})["transferId"].(string)
 	if got := p.from.call("send.waitForTransfer", map[string]any{"transferId": wrong}); got["status"] != "error" {
 		t.Fatalf("transfer: %v", got)
 	}
@@ -188,7 +188,7 @@ func TestStreamEndsForADisabledUser(t *testing.T) {
 	}
 	l := newLive(t)
 	l.start()
-	c, err := client.New(client.Options{Host: l.host, Port: l.apiPort, User: "alice", Password: "pw"})
+	c, err := client.New(client.Options{Host: l.host, Port: l.apiPort, User: "alice", Password: testPassword})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -230,7 +230,7 @@ func TestTriggerTail(t *testing.T) {
 	l.script("send.destinationCreated", "#!/bin/sh\necho before $1\nprintf 'no \\033[31mred' >&2\n"+wait+"echo after\nexit 3\n")
 	l.start("--trigger-dir=" + l.triggers)
 	env := map[string]string{"JETSTREAM_API_HOST": l.host, "JETSTREAM_API_PORT": strconv.Itoa(l.apiPort),
-		"JETSTREAM_API_USER": "root", "JETSTREAM_API_PASSWORD": "pw"}
+		"JETSTREAM_API_USER": "root", "JETSTREAM_API_PASSWORD": testPassword}
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
 	out, errs, ended := &console{}, &console{}, make(chan int, 1)

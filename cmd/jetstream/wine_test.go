@@ -103,16 +103,18 @@ func (w *windows) newSite() *live {
 	w.t.Helper()
 	base := w.t.TempDir()
 	l := &live{t: w.t, state: filepath.Join(base, "state"), triggers: filepath.Join(base, "trig gers"), files: filepath.Join(base, "files"),
-		user: "root", password: "pw"}
+		user: "root", password: testPassword, secrets: newSecrets(base)}
+	l.guard(w.t)
 	for _, dir := range []string{l.state, l.triggers, l.files} {
 		if err := os.Mkdir(dir, 0o700); err != nil {
 			w.t.Fatal(err)
 		}
 	}
 	for _, user := range [][]string{{"bob"}, {"root", "--superuser"}} {
+		l.login(user[0], testPassword)
 		add := w.command("wine", append([]string{w.program, "user", "add", "--persistent-state-dir=" + w.path(l.state),
 			"--sandbox=" + w.path(l.files)}, user...)...)
-		add.Env = append(w.env, "JETSTREAM_USER_PASSWORD=pw")
+		add.Env = append(w.env, "JETSTREAM_USER_PASSWORD="+testPassword)
 		if err := add.Run(); err != nil {
 			w.t.Fatalf("user add: %v\n%s", err, w.said())
 		}
@@ -132,6 +134,7 @@ func (w *windows) serve(l *live, flags ...string) (stop func() int) {
 	}
 	cmd.Stderr = writer
 	l.console = &console{}
+	l.wrote(l.console, flags)
 	if err := errors.Join(cmd.Start(), writer.Close()); err != nil {
 		w.t.Fatal(err)
 	}
