@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"log/slog"
 	"net"
@@ -143,6 +144,52 @@ func TestPageThatNobodyReads(t *testing.T) {
 		time.Sleep(2 * pageTimeout) // the bubble's clock
 		if rest, err := io.ReadAll(conn); err != nil || len(rest) >= 1<<20 {
 			t.Errorf("after %v all %d bytes are still sent, %v", 2*pageTimeout, len(rest), err)
+		}
+	})
+}
+
+// silence is a feed in which nothing happens to whom it shows.
+type silence struct{ last int64 }
+
+func (s *silence) Next(ctx context.Context) ([][]byte, error) {
+	<-ctx.Done()
+	s.last++ // something that the reader may not see
+	return nil, ctx.Err()
+}
+func (s *silence) Last() int64 { return s.last }
+func (s *silence) Close()      {}
+
+// A silent stream says every 15 seconds that it is there, and where to go on.
+func TestHeartbeat(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g := New(Options{Registry: testRegistry(), Auth: testAuth{}, Log: slog.New(slog.DiscardHandler),
+			Events:   func(api.Caller, EventQuery) (Feed, error) { return &silence{last: 7}, nil },
+			Standing: func(context.Context, string) (string, error) { return "as ever", nil }})
+		l := &pipes{conns: make(chan net.Conn), done: make(chan struct{})}
+		ctx, cancel := context.WithCancel(context.Background())
+		ended := make(chan error, 1)
+		go func() { ended <- g.Serve(ctx, l) }()
+		conn := l.dial()
+		_, _ = io.WriteString(conn, "GET /api/v1/events HTTP/1.1\r\nHost: localhost\r\nAuthorization: Basic YW5uOnB3\r\n\r\n")
+		res, err := http.ReadResponse(bufio.NewReader(conn), nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		r := bufio.NewReader(res.Body)
+		if hello, err := block(r); err != nil || hello != "retry: 1000\nid: 7\n" {
+			t.Errorf("%q %v", hello, err)
+		}
+		begin := time.Now()
+		for i := range 3 {
+			beat, err := block(r)
+			if want := fmt.Sprintf(": heartbeat\nid: %d\n", 8+i); err != nil || beat != want || time.Since(begin) != time.Duration(i+1)*15*time.Second {
+				t.Errorf("after %v: %q %v, want %q", time.Since(begin), beat, err, want)
+			}
+		}
+		_ = conn.Close()
+		cancel()
+		if err := <-ended; err != nil {
+			t.Error(err)
 		}
 	})
 }

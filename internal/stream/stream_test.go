@@ -431,13 +431,16 @@ func TestServePrunesAndEnds(t *testing.T) {
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	pruned := make(chan error, 1)
-	watched := &watch{Store: r.db.Entries(), pruned: make(chan struct{}, 8)}
+	watched := &watch{Store: r.db.Entries(), pruned: make(chan time.Time, 8)}
 	l, err := stream.New(ctx, stream.Options{Store: watched, KeepEntries: 3})
 	if err != nil {
 		t.Fatal(err)
 	}
 	go func() { pruned <- l.Serve(ctx) }()
-	<-watched.pruned
+	before := <-watched.pruned
+	if age := time.Since(before); age < 7*24*time.Hour || age > 7*24*time.Hour+time.Minute {
+		t.Errorf("what is older than %v goes, want 7 days", age)
+	}
 	cancel()
 	if err := <-pruned; err != nil {
 		t.Fatal(err)
@@ -448,14 +451,14 @@ func TestServePrunesAndEnds(t *testing.T) {
 	}
 }
 
-// watch is the real store, which tells of every pruning.
+// watch is the real store, which tells of every pruning and its limit.
 type watch struct {
 	stream.Store
-	pruned chan struct{}
+	pruned chan time.Time
 }
 
 func (w *watch) Prune(ctx context.Context, before api.Time, keep int64, limit int) (bool, error) {
 	more, err := w.Store.Prune(ctx, before, keep, limit)
-	w.pruned <- struct{}{}
+	w.pruned <- before.Std()
 	return more, err
 }

@@ -3,6 +3,7 @@ package sender_test
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"io/fs"
 	"log/slog"
@@ -30,6 +31,12 @@ import (
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 const patience = 60 * time.Second
+
+// The passwords of these tests: nothing but a leak writes them anywhere.
+const (
+	bobsPassword  = "secret-of-bob"
+	wrongPassword = "a-wrong-secret"
+)
 
 // emitter queues every event as a run, as the trigger engine does where a
 // script exists.
@@ -84,12 +91,31 @@ func newSite(t testing.TB) *site {
 	if err := os.Chmod(s.state, 0o700); err != nil {
 		t.Fatal(err)
 	}
+	t.Cleanup(s.noPasswords) // once it has stopped
 	s.start()
 	t.Cleanup(s.stop)
-	if _, err := s.accounts.Create(t.Context(), account.NewUser{Name: "bob", Password: "secret-of-bob", Sandbox: s.sandbox}); err != nil {
+	if _, err := s.accounts.Create(t.Context(), account.NewUser{Name: "bob", Password: bobsPassword, Sandbox: s.sandbox}); err != nil {
 		t.Fatal(err)
 	}
 	return s
+}
+
+// noPasswords searches what the server wrote for the passwords of these tests.
+func (s *site) noPasswords() {
+	text := []byte(s.log.String())
+	entries, err := os.ReadDir(s.state)
+	for _, e := range entries {
+		b, readErr := os.ReadFile(filepath.Join(s.state, e.Name()))
+		text, err = append(text, b...), errors.Join(err, readErr)
+	}
+	if err != nil {
+		s.t.Error(err)
+	}
+	for _, password := range []string{bobsPassword, wrongPassword} {
+		if at := bytes.Index(text, []byte(password)); at >= 0 {
+			s.t.Errorf("LEAK: the log or the state holds a password, after %q", text[max(0, at-80):at])
+		}
+	}
 }
 
 func must[T any](t testing.TB) func(T, error) T {
@@ -186,7 +212,7 @@ func (s *site) send(to *site, j job) transfer.Transfer {
 		j.mappings = map[string]string{"/src": "/src"}
 	}
 	if j.password == "" {
-		j.password = "secret-of-bob"
+		j.password = bobsPassword
 	}
 	if j.user == "" {
 		j.user = "bob"

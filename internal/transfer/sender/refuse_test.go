@@ -37,13 +37,13 @@ func failsAtBoth(t *testing.T, a, b *site, tr transfer.Transfer, want string) {
 func TestWrongPasswordEndsTheTransfer(t *testing.T) {
 	a, b := newSite(t), newSite(t)
 	a.write("src/file", 10)
-	tr := a.send(b, job{password: "a-wrong-secret"})
+	tr := a.send(b, job{password: wrongPassword})
 	fails(t, a, tr, "user bob or its password was refused by 127.0.0.1")
 	list, _, err := b.receiver.Transfers(t.Context(), transfer.Page{Limit: 10})
 	if err != nil || len(list) != 0 {
 		t.Errorf("the receiver keeps %v (%v) of a refused login", list, err)
 	}
-	if logs := a.log.String() + b.log.String(); strings.Contains(logs, "a-wrong-secret") {
+	if logs := a.log.String() + b.log.String(); strings.Contains(logs, wrongPassword) {
 		t.Error("a log holds the password")
 	}
 }
@@ -57,6 +57,22 @@ func TestPasswordIsErasedAtTheTrade(t *testing.T) {
 	if err != nil || len(got.SealedPassword) != 0 || len(got.Ticket) != 32 {
 		t.Errorf("sealed password of %d bytes and ticket of %d (%v), want 0 and 32", len(got.SealedPassword), len(got.Ticket), err)
 	}
+}
+
+// TestPasswordSurvivesARestart of the sender, before the receiver was reached.
+func TestPasswordSurvivesARestart(t *testing.T) {
+	a, b := newSite(t), newSite(t)
+	a.write("src/file", 10)
+	b.stop()
+	tr := a.send(b, job{})
+	a.until(tr, "waiting", func(t transfer.Transfer) bool { return t.ErrorMessage != "" })
+	a.stop()
+	a.start()
+	if got, err := a.db.Transfers().Transfer(t.Context(), tr.TransferID); err != nil || len(got.SealedPassword) == 0 || len(got.Ticket) != 0 {
+		t.Errorf("after the restart: sealed password of %d bytes, ticket of %d (%v)", len(got.SealedPassword), len(got.Ticket), err)
+	}
+	b.start()
+	complete(t, a, b, tr)
 }
 
 func TestChangedKeyEndsTheTransfer(t *testing.T) {
