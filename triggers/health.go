@@ -94,6 +94,10 @@ func (h Health) Faults() []string {
 	return faults
 }
 
+// Recovered tells the engine that its store takes changes again, which it would
+// find out with the next event only.
+func (e *Engine) Recovered() { e.saveFailing.Store(false) }
+
 // Report is what an engine has done, for the last line of a server's log.
 type Report struct {
 	// Ran counts the scripts that ended, Waiting the runs that stay in the

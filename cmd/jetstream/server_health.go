@@ -32,9 +32,21 @@ type triggersHealth struct {
 	Dropped       map[triggers.DropReason]int64 `json:"dropped"`
 }
 
+// look tells the state of triggers and database. saving is why changes cannot
+// be saved, reading why the database cannot be read.
+func (s *server) look(ctx context.Context) (h triggers.Health, saving, reading error) {
+	recovered, saving := s.db.Writable(ctx)
+	if recovered {
+		s.triggers.Recovered()
+		s.log.InfoContext(ctx, "the database takes changes again")
+	}
+	h, reading = s.triggers.Health(ctx)
+	return h, saving, reading
+}
+
 // facts implements gateway.Options.Facts.
 func (s *server) facts(ctx context.Context) (any, bool) {
-	h, err := s.triggers.Health(ctx)
+	h, saving, reading := s.look(ctx)
 	f := healthFacts{
 		Faults: append([]string{}, h.Faults()...), Database: "ok",
 		Listeners: listenerFacts{API: s.apiListener.Addr().String(), Recv: s.recvListener.Addr().String()},
@@ -43,19 +55,27 @@ func (s *server) facts(ctx context.Context) (any, bool) {
 			Paused: h.Paused, Full: h.Full, SaveFailing: h.SaveFailing, Dropped: h.Dropped,
 		},
 	}
-	if err != nil {
-		s.log.ErrorContext(ctx, "the database cannot be read", "error", err)
+	if saving != nil {
+		s.log.ErrorContext(ctx, "the database takes no changes", "error", saving)
+		f.Database = "it takes no changes; see the log"
+		if e, ok := errors.AsType[*api.Error](saving); ok {
+			f.Database = e.Message
+		}
+		f.Faults = append(f.Faults, "the database: "+f.Database)
+	}
+	if reading != nil {
+		s.log.ErrorContext(ctx, "the database cannot be read", "error", reading)
 		f.Database = "it cannot be read; see the log"
-		f.Faults = append(f.Faults, "the database cannot be read; see the log")
+		f.Faults = append(f.Faults, "the database: "+f.Database)
 	}
 	return f, len(f.Faults) == 0
 }
 
 // healthy says what is out of order; nil when nothing is.
 func (s *server) healthy(ctx context.Context) error {
-	h, err := s.triggers.Health(ctx)
+	h, saving, err := s.look(ctx)
 	if faults := h.Faults(); len(faults) > 0 {
 		err = errors.Join(err, errors.New(strings.Join(faults, "; ")))
 	}
-	return err
+	return errors.Join(saving, err)
 }

@@ -98,7 +98,7 @@ func (p present) Collect(out chan<- prometheus.Metric) {
 	}
 	const gauge = prometheus.GaugeValue
 
-	h, err := p.s.triggers.Health(ctx)
+	h, saving, err := p.s.look(ctx)
 	if err != nil {
 		fail(err)
 	}
@@ -117,6 +117,7 @@ func (p present) Collect(out chan<- prometheus.Metric) {
 	tell(gauge, "trigger_slow", "Scripts that have run for a minute while others wait.", slow)
 	tell(gauge, "trigger_paused", "1 while the queue is paused.", number(h.Paused))
 	tell(gauge, "trigger_save_failing", "1 while events or runs cannot be saved.", number(h.SaveFailing))
+	tell(gauge, "database_save_failing", "1 while the database takes no changes.", number(saving != nil))
 	for reason, n := range h.Dropped {
 		tell(prometheus.CounterValue, "trigger_dropped_total", "Events with a script that got no run.", float64(n), "reason", string(reason))
 	}

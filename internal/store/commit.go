@@ -123,6 +123,7 @@ func (db *DB) commit(batch []*request) {
 				f()
 			}
 		}
+		db.writable.notice(outcome)
 		r.done <- told(outcome)
 	}
 }

@@ -50,6 +50,8 @@ type DB struct {
 	pending []*request
 	leading bool
 	closed  bool
+
+	writable writable
 }
 
 // Open opens or makes the database in state directory dir, which must exist,
@@ -73,6 +75,7 @@ func Open(ctx context.Context, dir string) (*DB, error) {
 		_ = db.writers.Close()
 		return nil, fmt.Errorf("open database %s: %w", path, err)
 	}
+	db.writable.dir = dir
 	if err = db.migrate(ctx); err != nil {
 		_ = db.writer.Close()
 		_ = db.writers.Close()
