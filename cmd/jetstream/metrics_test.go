@@ -4,10 +4,20 @@ package main
 
 import (
 	"encoding/json"
+	"fmt"
 	"io"
 	"net/http"
+	"regexp"
+	"slices"
 	"strings"
 	"testing"
+
+	"github.com/prometheus/client_golang/prometheus/testutil/promlint"
+
+	"jetstream/handlers"
+	"jetstream/internal/api"
+	"jetstream/internal/transfer"
+	"jetstream/triggers"
 )
 
 // get reads a page beside the commands as a user; empty: without login.
@@ -60,7 +70,7 @@ func TestMetricsTellWhatHappened(t *testing.T) {
 		`jetstream_trigger_runs_total{event="launch",result="failed"} 1`, "jetstream_trigger_run_seconds_count 1",
 		`jetstream_api_requests_total{command="getServerInfo",status="success"} 1`, "jetstream_api_request_seconds_count 1",
 		"jetstream_trigger_queue_length 0", "jetstream_trigger_queue_oldest_seconds 0", `jetstream_trigger_dropped_total{reason="full"} 0`,
-		"jetstream_event_streams 0", `jetstream_transfer_bytes{direction="send"} 0`, "go_goroutines ",
+		"jetstream_event_streams 0", `jetstream_transfer_bytes_total{direction="send"} 0`, "go_goroutines ",
 	} {
 		if !strings.Contains(text, want) {
 			t.Errorf("there is no %q in:\n%s", want, text)
@@ -98,5 +108,78 @@ func TestDropsTurnHealthRed(t *testing.T) {
 	}
 	if _, text := l.get("root", "/metrics"); !strings.Contains(text, `jetstream_trigger_dropped_total{reason="full"} 2`) {
 		t.Errorf("the drops are not counted in:\n%s", text)
+	}
+}
+
+// TestMetricsFollowTheConventions reads the metrics as Prometheus does, after
+// transfers, scripts and callers who make names up: names and types are in
+// order, and every label has one of the values that the code knows.
+func TestMetricsFollowTheConventions(t *testing.T) {
+	p := newPair(t, "--trigger-on-api", "--trigger-log")
+	p.from.script("send.transferComplete", "#!/bin/sh\n")
+	p.from.script("on.made.up", "#!/bin/sh\n")
+	p.transfer()
+	p.from.awaitRuns("send.transferComplete", 1)
+	p.from.rest("alice", "GET", "/api/v1/made/up", nil)
+	p.from.rest("alice", "POST", "/api/v1/command", map[string]any{"request": "made.up", "parameters": map[string]any{}})
+	p.from.rest("alice", "GET", "/api/v1/send/transfers/"+strings.Repeat("0", 32), nil)
+	const bytes = "alpha" + "gamma"
+	for l, direction := range map[*live]string{p.from: "send", p.to: "recv"} {
+		_, text := l.get("root", "/metrics")
+		problems, err := promlint.New(strings.NewReader(text)).Lint()
+		if err != nil {
+			t.Fatalf("%v in:\n%s", err, text)
+		}
+		for _, p := range problems {
+			t.Errorf("%s: %s", p.Metric, p.Text)
+		}
+		if want := fmt.Sprintf("jetstream_transfer_bytes_total{direction=%q} %d\n", direction, len(bytes)); !strings.Contains(text, want) {
+			t.Errorf("there is no %q in:\n%s", want, text)
+		}
+		checkMetrics(t, text)
+	}
+}
+
+// checkMetrics looks at types and labels of our own metrics.
+func checkMetrics(t *testing.T, text string) {
+	t.Helper()
+	known := map[string][]string{
+		"direction": {"send", "recv"},
+		"reason":    {string(triggers.DropLoop), string(triggers.DropFull), string(triggers.DropUnsaved)},
+		"event":     append(eventNames(), "other"),
+		"le":        nil, // bounds of buckets
+	}
+	for _, s := range []triggers.Status{triggers.StatusSuccess, triggers.StatusFailed, triggers.StatusTimeout, triggers.StatusCancelled, triggers.StatusInterrupted} {
+		known["result"] = append(known["result"], string(s))
+	}
+	for _, s := range []transfer.Status{
+		transfer.StatusPending, transfer.StatusActive, transfer.StatusSuspended, transfer.StatusCancelled,
+		transfer.StatusComplete, transfer.StatusError, transfer.StatusReceiving,
+	} {
+		known["status"] = append(known["status"], string(s))
+	}
+	for _, code := range []api.Code{
+		api.CodeSuccess, api.CodeInvalid, api.CodeUnauthorized, api.CodeForbidden, api.CodeNotFound, api.CodeConflict,
+		api.CodeTooLarge, api.CodeTooManyRequests, api.CodeInternal, api.CodeUnavailable, api.CodeTimeout,
+	} {
+		known["status"] = append(known["status"], string(code))
+	}
+	known["command"] = handlers.Commands(handlers.Deps{}).Names()
+	label := regexp.MustCompile(`([a-z_]+)="([^"]*)"`)
+	for line := range strings.Lines(text) {
+		if name, kind, ok := strings.Cut(strings.TrimPrefix(strings.TrimSpace(line), "# TYPE jetstream_"), " "); ok && strings.HasPrefix(line, "# TYPE jetstream_") {
+			if (kind == "counter") != strings.HasSuffix(name, "_total") {
+				t.Errorf("jetstream_%s is a %s", name, kind)
+			}
+		}
+		if !strings.HasPrefix(line, "jetstream_") {
+			continue
+		}
+		for _, l := range label.FindAllStringSubmatch(line, -1) {
+			values, ok := known[l[1]]
+			if !ok || values != nil && !slices.Contains(values, l[2]) {
+				t.Errorf("a label has a value that is not known beforehand: %s", line)
+			}
+		}
 	}
 }

@@ -127,13 +127,11 @@ func (p present) Collect(out chan<- prometheus.Metric) {
 	if err != nil {
 		fail(err)
 	}
-	bytes := map[string]int64{"send": 0, "recv": 0}
 	for _, t := range totals {
-		bytes[t.Direction] += t.Bytes
 		tell(gauge, "transfers", "Transfers that are kept.", float64(t.Count), "direction", t.Direction, "status", t.Status)
 	}
-	for direction, n := range bytes {
-		tell(gauge, "transfer_bytes", "Bytes that the kept transfers have moved.", float64(n), "direction", direction)
+	for direction, n := range map[string]int64{"send": p.s.sender.BytesSent(), "recv": p.s.receiver.BytesReceived()} {
+		tell(prometheus.CounterValue, "transfer_bytes_total", "Bytes of files that were moved since the server's start.", float64(n), "direction", direction)
 	}
 }
 

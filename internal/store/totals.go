@@ -10,20 +10,19 @@ type TransferTotal struct {
 	Direction string // send or recv
 	Status    string
 	Count     int64
-	Bytes     int64 // confirmed or received so far
 }
 
 // TransferTotals counts the transfers that are kept.
 func (db *DB) TransferTotals(ctx context.Context) (all []TransferTotal, err error) {
-	rows, err := db.readers.QueryContext(ctx, `SELECT 'send', status, count(*), sum(bytes_sent) FROM transfers GROUP BY status
-		UNION ALL SELECT 'recv', status, count(*), sum(bytes_received) FROM recv_transfers GROUP BY status`)
+	rows, err := db.readers.QueryContext(ctx, `SELECT 'send', status, count(*) FROM transfers GROUP BY status
+		UNION ALL SELECT 'recv', status, count(*) FROM recv_transfers GROUP BY status`)
 	if err != nil {
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, rows.Close()) }()
 	for rows.Next() {
 		var t TransferTotal
-		if err := rows.Scan(&t.Direction, &t.Status, &t.Count, &t.Bytes); err != nil {
+		if err := rows.Scan(&t.Direction, &t.Status, &t.Count); err != nil {
 			return nil, err
 		}
 		all = append(all, t)

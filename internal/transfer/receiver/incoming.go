@@ -79,8 +79,9 @@ func (in *incoming) claim(parent context.Context) (ctx context.Context, release 
 	return ctx, func() { cancel(); <-in.gate }, nil
 }
 
-// note counts data that has just been verified and written.
-func (in *incoming) note(bytes int) {
+// noteData counts data of in that has just been verified and written.
+func (r *Receiver) noteData(in *incoming, bytes int) {
+	r.received.Add(int64(bytes))
 	in.bytes.Add(int64(bytes))
 	in.meter.Add(int64(bytes))
 	in.lastRecv.Store(int64(api.Now()))

@@ -302,7 +302,7 @@ func (s *session) data(f frame) error {
 		return diskError(err, shown(s.place.path(in.pending[0].Name)))
 	}
 	in.offset += int64(f.Length)
-	s.in.note(f.Length)
+	s.r.noteData(s.in, f.Length)
 	s.show()
 	return s.advance()
 }

@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"net"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"jetstream/internal/account"
@@ -58,10 +59,15 @@ type Receiver struct {
 	// observe hears of the steps of finishing; a test kills the process there.
 	observe func(step, name string)
 
+	received atomic.Int64
+
 	mu    sync.Mutex
 	live  map[string]*incoming // by transfer.RecvSubject
 	conns map[*wire.Conn]struct{}
 }
+
+// BytesReceived is how many bytes of files were received since New.
+func (r *Receiver) BytesReceived() int64 { return r.received.Load() }
 
 // New makes a Receiver; Serve runs it.
 func New(o Options) (*Receiver, error) {

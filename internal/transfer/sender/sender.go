@@ -10,6 +10,7 @@ import (
 	"log/slog"
 	"net"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"jetstream/internal/transfer"
@@ -62,9 +63,13 @@ const tellFor = 48 * time.Hour
 
 // Sender sends transfers. Serve may run once.
 type Sender struct {
-	o   Options
-	log *slog.Logger
+	o    Options
+	log  *slog.Logger
+	sent atomic.Int64
 }
+
+// BytesSent is how many bytes of files receivers have confirmed since New.
+func (s *Sender) BytesSent() int64 { return s.sent.Load() }
 
 // New makes a Sender; Serve runs it.
 func New(o Options) (*Sender, error) {

@@ -139,6 +139,7 @@ func (a *attempt) progress(payload []byte) error {
 	if p.Bytes > a.confirmed {
 		a.progressed = true
 		a.meter.Add(p.Bytes - a.confirmed)
+		a.s.sent.Add(max(0, min(p.Bytes, a.t.TotalBytes)-a.confirmed)) // it may say what it likes
 		a.confirmed = p.Bytes
 	}
 	a.s.o.Engine.Progress(a.t.TransferID, transfer.Progress{
