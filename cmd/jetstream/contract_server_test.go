@@ -4,6 +4,7 @@ package main
 
 import (
 	"bufio"
+	"context"
 	"crypto/tls"
 	"crypto/x509"
 	"encoding/base64"
@@ -15,7 +16,6 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
-	"runtime"
 	"slices"
 	"strings"
 	"testing"
@@ -271,39 +271,6 @@ func TestFormOfTheLog(t *testing.T) {
 	}
 }
 
-// TestDefaultStateDirectory is the contract's for root and for others.
-func TestDefaultStateDirectory(t *testing.T) {
-	if runtime.GOOS == "windows" {
-		t.Skip("the contract says where it is on Unix")
-	}
-	env := func(vars ...string) func(string) string {
-		return func(name string) string {
-			for i := 0; i+1 < len(vars); i += 2 {
-				if vars[i] == name {
-					return vars[i+1]
-				}
-			}
-			return ""
-		}
-	}
-	for _, tt := range []struct {
-		getenv func(string) string
-		want   string
-	}{
-		{env("XDG_STATE_HOME", "/xdg", "HOME", "/home/ann"), "/xdg/jetstream/state"},
-		{env("HOME", "/home/ann"), "/home/ann/.local/state/jetstream/state"},
-		{env("XDG_STATE_HOME", "relative", "HOME", "/home/ann"), "/home/ann/.local/state/jetstream/state"},
-	} {
-		want := tt.want
-		if os.Geteuid() == 0 {
-			want = "/var/lib/jetstream/state"
-		}
-		if got, err := defaultStateDir(tt.getenv); err != nil || got != want {
-			t.Errorf("%s, %v, want %s", got, err, want)
-		}
-	}
-}
-
 // raw sends bytes as they are and reads what answers.
 func (l *live) raw(request string) *http.Response {
 	l.t.Helper()
@@ -331,4 +298,46 @@ func (l *live) exchange(request string) (*http.Response, error) {
 		return nil, err
 	}
 	return http.ReadResponse(bufio.NewReader(conn), nil)
+}
+
+// rawRead is raw with the answer's body.
+func (l *live) rawRead(request string) (*http.Response, []byte) {
+	l.t.Helper()
+	res, err := l.exchange(request)
+	if err != nil {
+		l.t.Fatalf("%.80q: %v", request, err)
+	}
+	text, _ := io.ReadAll(res.Body)
+	_ = res.Body.Close()
+	return res, text
+}
+
+// TestStopWhileItStarts is no failure, whenever it comes.
+func TestStopWhileItStarts(t *testing.T) {
+	for _, when := range []string{"", "JetStream is listening"} {
+		for range 5 {
+			l := newBare(t)
+			l.guard(t)
+			out := &console{}
+			ctx, stop := context.WithCancel(t.Context())
+			ended := make(chan int, 1)
+			if when == "" {
+				stop()
+			}
+			found := out.await(when, 1)
+			go func() {
+				ended <- run(ctx, []string{"server", "--api-port=0", "--recv-port=0", "--recv-host=127.0.0.1", "--log-format=json", "--persistent-state-dir=" + l.state},
+					os.Getenv, nil, io.Discard, out)
+			}()
+			<-found
+			stop()
+			if code := <-ended; code != exitDone || strings.Contains(out.String(), "canceled") {
+				t.Errorf("stopped at %q: exit status %d:\n%s", when, code, out)
+			}
+			if _, err := os.Stat(filepath.Join(l.state, endpointFile)); !errors.Is(err, os.ErrNotExist) {
+				t.Errorf("stopped at %q: %s is left: %v", when, endpointFile, err)
+			}
+			_ = os.Remove(filepath.Join(l.state, "initial-password"))
+		}
+	}
 }

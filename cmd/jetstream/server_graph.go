@@ -77,10 +77,19 @@ func serve(ctx context.Context, c *serverCmd, p *program, log *slog.Logger) (err
 		s.openState, s.openListeners, s.openStream, s.openAccounts, s.openTriggers, s.openTransfers, s.openUpkeep, s.openGateway, s.firstUser,
 	} {
 		if err := build(ctx); err != nil {
-			return err
+			return unlessStopped(ctx, err)
 		}
 	}
-	return s.run(ctx)
+	return unlessStopped(ctx, s.run(ctx))
+}
+
+// unlessStopped is err, but nil where it only says that ctx has ended: a server
+// that is stopped while it starts has not failed.
+func unlessStopped(ctx context.Context, err error) error {
+	if ctx.Err() != nil && errors.Is(err, context.Canceled) {
+		return nil
+	}
+	return err
 }
 
 func (s *server) onClose(f func() error) { s.closers = append(s.closers, f) }
@@ -230,10 +239,12 @@ func (s *server) run(ctx context.Context) error {
 	}
 	s.log.InfoContext(ctx, "JetStream is listening", "apiHost", apiHost, "apiPort", apiPort, "tls", s.certificate != nil,
 		"recvPort", recvPort, "version", version, "stateDir", s.c.PersistentStateDir, "triggerDir", s.c.TriggerDir, "publicKey", s.identity.PublicKey())
-	if err := s.tellStarted(ctx, apiPort, recvPort); err != nil {
+	// Whoever stops it from here on has seen it listen: it starts whole, then stops.
+	starting := context.WithoutCancel(ctx)
+	if err := s.tellStarted(starting, apiPort, recvPort); err != nil {
 		return err
 	}
-	if err := s.emitLaunch(ctx, apiHost, apiPort); err != nil {
+	if err := s.emitLaunch(starting, apiHost, apiPort); err != nil {
 		return err
 	}
 
