@@ -55,11 +55,15 @@ clients: ## Fetch what the tests of generated clients want (network; npm where n
 	@if command -v npm >/dev/null; then cd tools/clients && npm ci --no-audit --no-fund --loglevel=error; \
 	else echo "SKIPPED: no npm here: the TypeScript client and the linter of openapi.json are left out"; fi
 
+# The attacks whose tables stand in docs/attacks.md.
+ATTACKS := TestEveryRouteAndMethodIsGuarded|TestForeignPages|TestTraversal|TestBoundsOfARequest|TestGuessingIsSlowed|TestSettingsAreFrozen
+
 # The replies are held against the document that the server publishes, made
 # from the declarations; the committed document shows the replies: hence last.
-generate: ## Write what is made from the declarations: openapi/openapi.json and its examples
+generate: ## Write what is made from the declarations and seen by tests: openapi/openapi.json, its examples, docs/attacks.md
 	$(GO) test ./cmd/jetstream -run TestRepliesAreAsDocumented -count 1 -update
 	$(GO) test ./cmd/jetstream -run TestOpenAPIDocumentIsFresh -count 1 -update
+	$(GO) test ./cmd/jetstream -run '$(ATTACKS)' -count 1 -update
 
 # What fails soonest and costs least comes first. The race detector runs every
 # test; without it only the ones that -short keeps run a second time, which
@@ -94,7 +98,7 @@ check-platforms:
 
 check-generated:
 	$(GO) test ./internal/house
-	$(GO) test ./cmd/jetstream -run 'TestOpenAPIDocumentIsFresh|TestRepliesAreAsDocumented' -count 1
+	$(GO) test ./cmd/jetstream -run 'TestOpenAPIDocumentIsFresh|TestRepliesAreAsDocumented|$(ATTACKS)' -count 1
 
 # What has been fetched is asked for first: a machine without network that had
 # it once still checks. Without node it is left out, and says so.

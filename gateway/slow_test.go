@@ -193,3 +193,39 @@ func TestHeartbeat(t *testing.T) {
 		}
 	})
 }
+
+// A client that sends its headers byte by byte, or nothing after a request, is
+// let go.
+func TestClientsThatHoldTheirConnection(t *testing.T) {
+	for name, tt := range map[string]struct {
+		first string
+		drip  bool
+		most  time.Duration
+	}{
+		"headers that drip":       {"GET /healthz HTTP/1.1\r\nHost: localhost\r\nX: ", true, readHeaderTimeout + 2*time.Second},
+		"nothing at all":          {"", false, readHeaderTimeout + 2*time.Second},
+		"nothing after a request": {"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n", false, idleTimeout + 2*time.Second},
+		"a second one that drips": {"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\nGET /", true, idleTimeout + 2*time.Second},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				conn := servePipes(t, testRegistry()).dial()
+				defer func() { _ = conn.Close() }()
+				begin := time.Now()
+				var wg sync.WaitGroup
+				wg.Go(func() {
+					_, err := io.WriteString(conn, tt.first)
+					for tt.drip && err == nil {
+						time.Sleep(time.Second) // the bubble's clock
+						_, err = io.WriteString(conn, "x")
+					}
+				})
+				_, _ = io.Copy(io.Discard, conn)
+				if took := time.Since(begin); took > tt.most {
+					t.Errorf("it held the connection for %v", took)
+				}
+				wg.Wait()
+			})
+		})
+	}
+}

@@ -19,6 +19,7 @@ import (
 	"jetstream/internal/account"
 	"jetstream/internal/api"
 	"jetstream/internal/store"
+	"jetstream/middleware"
 )
 
 // send calls a route with an Authorization header, if any, and returns what
@@ -87,103 +88,158 @@ func (l *live) oldToken(user string, expiry time.Time) string {
 	return text
 }
 
-// TestEveryRouteAndMethodIsGuarded walks all commands by both doors, and what
-// stands beside them, with every kind of login. What is permitted is called
-// with a parameter that does not exist, so that nothing happens: it answers 400.
+// login is one way to call the server, and what it is good for.
+type login struct {
+	name                  string
+	authorization, cookie string
+	valid, superuser      bool
+	permissions           []api.Permission // nil: all
+}
+
+// may tells whether a login is good for what needs that permission.
+func (l login) may(need api.Permission) bool {
+	return l.valid && (l.permissions == nil || slices.Contains(l.permissions, need)) && (need != api.PermissionAdmin || l.superuser)
+}
+
+// everyLogin makes one of each kind: none, forged, ended, by password, by cookie
+// of the page, by tokens of every scope.
+func (l *live) everyLogin() []login {
+	l.t.Helper()
+	const read, write, admin = api.PermissionRead, api.PermissionWrite, api.PermissionAdmin
+	token := func(user, path string, permissions ...api.Permission) string {
+		var names []string
+		for _, p := range permissions {
+			names = append(names, string(p))
+		}
+		return "Bearer " + l.token(user, path, names...)
+	}
+	deleted := l.callAs("root", "createAPIToken", nil)
+	l.callAs("root", "deleteAPIToken", map[string]any{"tokenId": deleted["tokenId"]})
+	left := l.signIn("root")
+	if res, _ := l.send("DELETE", "/session", "", nil, "Cookie", left); res.StatusCode != 200 {
+		l.t.Fatalf("signing out: %d", res.StatusCode)
+	}
+	logins := []login{
+		{name: "nobody"},
+		{name: "a forged token", authorization: "Bearer jst.cm9vdA.AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"},
+		{name: "an expired token", authorization: "Bearer " + l.oldToken("root", time.Now().Add(-time.Minute))},
+		{name: "a deleted token", authorization: "Bearer " + deleted["token"].(string)},
+		{name: "a disabled superuser's token", authorization: token("mallory", "/", read, write, admin)},
+		{name: "a session that was left", cookie: left},
+		{name: "a made-up session", cookie: middleware.SessionCookie + "=AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"},
+		{name: "a common user's password", authorization: basic("alice", l.password), valid: true},
+		{name: "a common user on the page", cookie: l.signIn("alice"), valid: true},
+		{name: "token: read", authorization: token("alice", "/", read), valid: true, permissions: []api.Permission{read}},
+		{name: "token: write", authorization: token("alice", "/", write), valid: true, permissions: []api.Permission{write}},
+		{name: "token: read, write", authorization: token("alice", "/", read, write), valid: true, permissions: []api.Permission{read, write}},
+		{name: "token: read, confined to /reel", authorization: token("alice", "/reel", read), valid: true, permissions: []api.Permission{read}},
+		{name: "a superuser's token: read, write", authorization: token("root", "/", read, write), valid: true, permissions: []api.Permission{read, write}},
+		{name: "a superuser's token: admin", authorization: token("root", "/", admin), valid: true, superuser: true, permissions: []api.Permission{admin}},
+		{name: "a superuser's token: read, write, admin", authorization: token("root", "/", read, write, admin), valid: true, superuser: true, permissions: []api.Permission{read, write, admin}},
+		{name: "a superuser's password", authorization: basic("root", l.password), valid: true, superuser: true},
+		{name: "a superuser on the page", cookie: l.signIn("root"), valid: true, superuser: true},
+	}
+	l.callAs("root", "updateUser", map[string]any{"name": "mallory", "disabled": true})
+	return logins
+}
+
+// needOf is the permission that a command needs by its declaration alone: no
+// command may be permitted by a rule of its own.
+func needOf(c *api.Command) api.Permission {
+	switch {
+	case c.Access == api.AccessSuperuser:
+		return api.PermissionAdmin
+	case c.Method == "GET":
+		return api.PermissionRead
+	}
+	return api.PermissionWrite
+}
+
+// TestEveryRouteAndMethodIsGuarded walks all commands by both doors and by every
+// method, and what stands beside them, with every kind of login. What is
+// permitted is called with a parameter that does not exist, so that nothing
+// happens: it answers 400.
 func TestEveryRouteAndMethodIsGuarded(t *testing.T) {
 	l := newLive(t)
 	l.addUser("mallory", true)
 	l.start()
-	logins := []struct {
-		name, bearer string
-		valid        bool
-		superuser    bool
-		permissions  []api.Permission
-	}{
-		{name: "nobody"},
-		{name: "a forged token", bearer: "jst.cm9vdA.AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"},
-		{name: "an expired token", bearer: l.oldToken("root", time.Now().Add(-time.Minute))},
-		{name: "a disabled superuser's token", bearer: l.token("mallory", "/", "read", "write", "admin")},
-		{name: "read", bearer: l.token("alice", "/", "read"), valid: true, permissions: []api.Permission{"read"}},
-		{name: "write", bearer: l.token("alice", "/", "write"), valid: true, permissions: []api.Permission{"write"}},
-		{name: "read and write", bearer: l.token("alice", "/", "read", "write"), valid: true, permissions: []api.Permission{"read", "write"}},
-		{name: "confined", bearer: l.token("alice", "/reel", "read"), valid: true, permissions: []api.Permission{"read"}},
-		{name: "a superuser's without admin", bearer: l.token("root", "/", "read", "write"), valid: true, permissions: []api.Permission{"read", "write"}},
-		{name: "admin", bearer: l.token("root", "/", "admin"), valid: true, superuser: true, permissions: []api.Permission{"admin"}},
-		{name: "all", bearer: l.token("root", "/", "read", "write", "admin"), valid: true, superuser: true, permissions: []api.Permission{"read", "write", "admin"}},
-	}
-	l.callAs("root", "updateUser", map[string]any{"name": "mallory", "disabled": true})
+	log := newAttackLog(t, "routes", "login", "commands that look", "commands that change", "commands for superusers", "the event stream",
+		"`/metrics`, `/healthz?verbose`", "any other method of any route")
 	commands := handlers.Commands(handlers.Deps{}).All()
-
-	for _, login := range logins {
-		authorization := ""
-		if login.bearer != "" {
-			authorization = "Bearer " + login.bearer
+	for _, login := range l.everyLogin() {
+		var headers []string
+		if login.cookie != "" {
+			headers = []string{"Cookie", login.cookie}
 		}
-		may := func(need api.Permission) bool {
-			return login.valid && slices.Contains(login.permissions, need) && (need != api.PermissionAdmin || login.superuser)
+		call := func(method, path string, body any) (int, []byte) {
+			t.Helper()
+			res, text := l.send(method, path, login.authorization, body, headers...)
+			return res.StatusCode, text
 		}
 		expect := func(what string, got int, need api.Permission, permitted int) {
 			t.Helper()
 			want := permitted
 			if !login.valid {
 				want = 401
-			} else if !may(need) {
+			} else if !login.may(need) {
 				want = 403
 			}
 			if got != want {
 				t.Errorf("%s, %s: %d, want %d", login.name, what, got, want)
 			}
 		}
-		for _, c := range commands {
-			// What is declared here is what is tested: no command may be
-			// permitted by a rule of its own.
-			need := api.PermissionWrite
-			if c.Method == "GET" {
-				need = api.PermissionRead
-			}
-			if c.Access == api.AccessSuperuser {
-				need = api.PermissionAdmin
-			}
-			path := restPath(c, map[string]any{})
-			res, _ := l.send(c.Method, path+"?noSuchThing=1", authorization, nil)
-			if c.Access == api.AccessPublic && login.bearer == "" {
-				if res.StatusCode != 400 {
-					t.Errorf("%s is for everybody, and answers %d", c.Name, res.StatusCode)
-				}
-			} else {
-				expect("REST "+c.Name, res.StatusCode, need, 400)
-			}
-			res, _ = l.send("POST", "/api/v1/command", authorization,
-				map[string]any{"request": c.Name, "parameters": map[string]any{"noSuchThing": 1}})
-			expect("envelope "+c.Name, res.StatusCode, need, 400)
-
-			if login.valid {
-				continue
-			}
+		seen, others := map[api.Permission]statuses{api.PermissionRead: {}, api.PermissionWrite: {}, api.PermissionAdmin: {}}, statuses{}
+		elsewise := func(path string, but ...string) {
+			t.Helper()
 			for _, method := range []string{"GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS", "TRACE", "PROPFIND"} {
-				if method == c.Method {
+				if slices.Contains(but, method) {
 					continue
 				}
-				if res, body := l.send(method, path, authorization, nil); res.StatusCode < 400 || bytes.Contains(body, []byte(`"success"`)) {
-					t.Errorf("%s, %s %s: %d %s", login.name, method, path, res.StatusCode, body)
+				status, body := call(method, path, nil)
+				if status < 400 || bytes.Contains(body, []byte(`"success"`)) {
+					t.Errorf("%s, %s %s: %d %s", login.name, method, path, status, body)
 				}
+				others[status] = true
 			}
 		}
-		res, _ := l.send("GET", "/api/v1/events", authorization, nil)
-		expect("the event stream", res.StatusCode, api.PermissionRead, 200)
+		for _, c := range commands {
+			need, path := needOf(c), restPath(c, map[string]any{})
+			status, _ := call(c.Method, path+"?noSuchThing=1", nil)
+			seen[need][status] = true
+			if c.Access == api.AccessPublic && login.authorization == "" && !login.valid {
+				if status != 400 {
+					t.Errorf("%s is for everybody, and answers %d", c.Name, status)
+				}
+			} else {
+				expect("REST "+c.Name, status, need, 400)
+			}
+			status, _ = call("POST", "/api/v1/command", map[string]any{"request": c.Name, "parameters": map[string]any{"noSuchThing": 1}})
+			seen[need][status] = true
+			expect("envelope "+c.Name, status, need, 400)
+			if !login.valid {
+				elsewise(path, c.Method)
+			}
+		}
+		stream, _ := call("GET", "/api/v1/events", nil)
+		expect("the event stream", stream, api.PermissionRead, 200)
+		inside := statuses{}
+		for _, path := range []string{"/metrics", "/healthz?verbose", "/healthz?verbose=0"} {
+			for _, method := range []string{"GET", "HEAD"} {
+				status, _ := call(method, path, nil)
+				expect(method+" "+path, status, api.PermissionAdmin, 200)
+				inside[status] = true
+			}
+			elsewise(path, "GET", "HEAD")
+		}
 		for _, path := range []string{"/api/v1", "/api/v1/", "/api/v1/nothing", "/api/v1//users", "/api/v1/server/../users", "/api/v1/users%2f..%2fserver"} {
-			if res, _ := l.send("GET", path, authorization, nil); !login.valid && res.StatusCode != 401 && res.StatusCode != 404 {
-				t.Errorf("%s, %s: %d", login.name, path, res.StatusCode)
+			if status, _ := call("GET", path, nil); !login.valid && status != 401 && status != 404 {
+				t.Errorf("%s, %s: %d", login.name, path, status)
 			}
 		}
+		log.row(login.name, seen[api.PermissionRead].String(), seen[api.PermissionWrite].String(), seen[api.PermissionAdmin].String(),
+			fmt.Sprint(stream), inside.String(), others.String())
 	}
-	if t.Failed() {
-		return
-	}
-	if text := l.console.String(); strings.Contains(text, logins[4].bearer) {
-		t.Error("a token is in the log")
-	}
+	log.finish()
 }
 
 // TestNobodyLearnsWhoThereIs: what a stranger or a common user is told about

@@ -139,14 +139,39 @@ func TestConformance(t *testing.T) {
 			t.Error(f)
 		}
 	}
-	if len(contracts["triggers.md"]) == 0 {
-		t.Error("docs/conformance.md has no section triggers.md")
+	for _, name := range []string{"triggers.md", "api.md"} {
+		if len(contracts[name]) == 0 {
+			t.Errorf("docs/conformance.md has no section %s", name)
+		}
 	}
+	for _, missing := range unknownTests(read("attacks.md"), tests) {
+		t.Errorf("docs/attacks.md names a test that is not there: %s", missing)
+	}
+}
+
+// unknownTests lists which tests that a page names, in lines
+// "- `directory` TestName, TestOther", are not there.
+func unknownTests(page string, tests map[string]bool) (missing []string) {
+	for line := range strings.Lines(page) {
+		dir, names, ok := strings.Cut(strings.TrimSpace(strings.TrimPrefix(line, "- `")), "` ")
+		if !ok || !strings.HasPrefix(line, "- `") {
+			continue
+		}
+		for name := range strings.SplitSeq(names, ", ") {
+			if !tests[dir+" "+name] {
+				missing = append(missing, dir+" "+name)
+			}
+		}
+	}
+	return missing
 }
 
 func TestConformanceCanFail(t *testing.T) {
 	contract := "# Title\n- One holds. Two holds.\n| a | b |\n"
 	tests := map[string]bool{"x TestOne": true}
+	if got := unknownTests("- `x` TestOne\n\ntext\n- `x` TestOne, TestTwo\n", tests); !slices.Equal(got, []string{"x TestTwo"}) {
+		t.Errorf("unknown tests: %q", got)
+	}
 	for name, tt := range map[string]struct{ conformance, want string }{
 		"all is well": {"## c.md\n> Title\n- `x` TestOne\n\n> One holds.\n- `x` TestOne\n> Two holds.\n> a b\n- not held: why\n", ""},
 		"lost":        {"## c.md\n> Title\n- `x` TestOne\n> One holds.\n- `x` TestOne\n", "ends before"},
