@@ -136,6 +136,13 @@ func (e *Engine) emit(ctx context.Context, ev Event, happened bool) (made *Run, 
 	return nil, api.Wrap(&droppedError{DropUnsaved, err}, api.CodeInternal, "event %s could not be saved", ev.Name)
 }
 
+// Wants tells whether Emit would save anything of such an event now, so that
+// one need not be made for nobody.
+func (e *Engine) Wants(d Definition) bool {
+	ev := Event{Definition: d}
+	return e.logged(ev) || e.hasScript(ev)
+}
+
 // hasScript tells whether anything of the event's name is in the trigger
 // directory; whether it can be run is seen when its turn comes.
 func (e *Engine) hasScript(ev Event) bool { return e.o.Dir != "" && scriptExists(e.o.Dir, ev.Name) }

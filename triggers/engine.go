@@ -99,3 +99,7 @@ func (e *Engine) Run(ctx context.Context, runID string) (Run, error) {
 
 // Waiting counts the runs in the queue.
 func (e *Engine) Waiting(ctx context.Context) (int, error) { return e.o.Store.Waiting(ctx) }
+
+// Queued is Waiting as the engine counts by itself, without asking the
+// database: what is being saved just now may be counted already.
+func (e *Engine) Queued() int { return int(max(e.waiting.Load(), 0)) }

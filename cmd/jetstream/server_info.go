@@ -27,7 +27,7 @@ func (s *server) Info(ctx context.Context) (handlers.ServerInfo, error) {
 	_, apiPort := hostPort(s.apiListener)
 	_, recvPort := hostPort(s.recvListener)
 	info := handlers.ServerInfo{
-		Version: version, Revision: revision(), APIVersion: apiVersion, AuthRequired: true,
+		Version: version, Revision: s.revision, APIVersion: apiVersion, AuthRequired: true,
 		ServerID: s.serverID, ServerUID: s.serverUID, ServerName: s.name(), HostName: hostName(),
 		APIControlPort: apiPort, RecvPort: recvPort, PublicKey: s.identity.PublicKey(), StartTime: s.startTime,
 		Triggers: &handlers.TriggersInfo{Dir: s.c.TriggerDir, OnAPI: s.c.TriggerOnAPI},
@@ -43,9 +43,8 @@ func (s *server) Info(ctx context.Context) (handlers.ServerInfo, error) {
 		}
 		info.Sandbox = s.accounts.SandboxDir(user)
 	}
-	waiting, err := s.triggers.Waiting(ctx)
-	info.Triggers.Waiting = waiting
-	return info, err
+	info.Triggers.Waiting = s.triggers.Queued()
+	return info, nil
 }
 
 // name is what others call this server.

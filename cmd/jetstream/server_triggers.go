@@ -59,7 +59,11 @@ func (s *server) emitCommand(registry *api.Registry) middleware.Observer {
 		kinds[name] = triggers.Command(name)
 	}
 	return func(ctx context.Context, r *middleware.Record) {
-		e, err := kinds[r.Command.Name].Event(triggers.CommandParams{
+		kind := kinds[r.Command.Name]
+		if !s.triggers.Wants(kind.Definition) {
+			return
+		}
+		e, err := kind.Event(triggers.CommandParams{
 			Command: r.Request(), Status: string(r.Status), Message: r.Message, Result: r.Result,
 		}, triggers.Cause{
 			User: r.Caller.User, RequestID: r.Caller.RequestID, Key: triggers.UserKey(r.Caller.User), Depth: r.Caller.Depth,

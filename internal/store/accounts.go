@@ -12,8 +12,8 @@ import (
 const userColumns = "name, superuser, sandbox, disabled, hash, create_time"
 
 // Accounts is the database as accounts see it: it implements account.Store.
-// Other processes may change users at the same time; every answer is read
-// anew, nothing is cached.
+// Other processes may change users at the same time: what is answered is what
+// the database holds at that moment (see current).
 type Accounts struct{ db *DB }
 
 // Accounts returns the view of the users.
@@ -54,7 +54,9 @@ func (a *Accounts) InsertUser(ctx context.Context, u account.User) error {
 
 // User implements account.Store.
 func (a *Accounts) User(ctx context.Context, name string) (account.User, error) {
-	return scanUser(a.db.readers.QueryRowContext(ctx, "SELECT "+userColumns+" FROM users WHERE name = ?", name), name)
+	return lookUp(a.db.current, a.db.current.users, name, func() (account.User, error) {
+		return scanUser(a.db.readers.QueryRowContext(ctx, "SELECT "+userColumns+" FROM users WHERE name = ?", name), name)
+	})
 }
 
 // Users implements account.Store.

@@ -31,13 +31,17 @@ import (
 // File is the database's name inside the state directory.
 const File = "jetstream.db"
 
+// maxReaders are the connections that read: eight, and the one that current has.
+const maxReaders = 9
+
 //go:embed schema/*.sql
 var schema embed.FS
 
 // DB is the server's database. It is safe for concurrent use, also beside
 // other processes that have it open (jetstream user).
 type DB struct {
-	readers *sql.DB
+	readers *readers
+	current *current
 
 	// The writer connection belongs to the leader of a group commit.
 	writers *sql.DB
@@ -81,13 +85,21 @@ func Open(ctx context.Context, dir string) (*DB, error) {
 		_ = db.writers.Close()
 		return nil, fmt.Errorf("open database %s: %w", path, err)
 	}
-	if db.readers, err = sql.Open("sqlite", dsn+"&_pragma=query_only(1)"); err != nil {
+	pool, err := sql.Open("sqlite", dsn+"&_pragma=query_only(1)")
+	if err != nil {
 		_ = db.writer.Close()
 		_ = db.writers.Close()
 		return nil, err
 	}
-	db.readers.SetMaxOpenConns(8)
-	db.readers.SetMaxIdleConns(8)
+	db.readers = &readers{DB: pool, compiled: map[string]*sql.Stmt{}}
+	db.readers.SetMaxOpenConns(maxReaders)
+	db.readers.SetMaxIdleConns(maxReaders)
+	if db.current, err = openCurrent(ctx, db.readers); err != nil {
+		_ = db.writer.Close()
+		_ = db.writers.Close()
+		_ = db.readers.Close()
+		return nil, fmt.Errorf("open database %s: %w", path, err)
+	}
 	return db, nil
 }
 
@@ -143,5 +155,5 @@ func (db *DB) Close() error {
 	// returns only when nobody waits.
 	idle := &request{fn: func(*tx) error { return nil }, done: make(chan error, 1), elected: make(chan struct{})}
 	err := db.submit(context.Background(), idle, true)
-	return errors.Join(err, db.closeStatements(), db.writer.Close(), db.writers.Close(), db.readers.Close())
+	return errors.Join(err, db.closeStatements(), db.writer.Close(), db.writers.Close(), db.current.close(), db.readers.Close())
 }

@@ -97,17 +97,8 @@ func (v *Received) SaveRecvProgress(ctx context.Context, r *transfer.RecvTransfe
 
 // RecvTransfers implements transfer.RecvStore.
 func (v *Received) RecvTransfers(ctx context.Context, p transfer.Page) ([]transfer.RecvTransfer, error) {
-	query, args := `SELECT `+recvColumns+` FROM recv_transfers WHERE true`, []any{}
-	if p.Owner != "" {
-		query, args = query+` AND username = ?`, append(args, p.Owner)
-	}
-	if p.Status != "" {
-		query, args = query+` AND status = ?`, append(args, p.Status)
-	}
-	if p.Before != 0 {
-		query, args = query+` AND seq < ?`, append(args, p.Before)
-	}
-	return v.list(ctx, query+` ORDER BY seq DESC LIMIT ?`, append(args, p.Limit)...)
+	query, args := onePage(`SELECT `+recvColumns+` FROM recv_transfers`, "username", p)
+	return v.list(ctx, query, args...)
 }
 
 // Receiving implements transfer.RecvStore.

@@ -7,9 +7,11 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 
 	"jetstream/internal/account"
 	"jetstream/internal/api"
+	"jetstream/internal/transfer"
 )
 
 const tokenColumns = `t.seq, t.token_id, t.hash, t.owner, coalesce(t.parent, ''), t.description, t.permissions, t.path,
@@ -66,11 +68,15 @@ func (a *Accounts) InsertToken(ctx context.Context, k *account.APIToken, most in
 
 // TokenByHash implements account.TokenStore.
 func (a *Accounts) TokenByHash(ctx context.Context, hash [sha256.Size]byte) (account.APIToken, account.User, error) {
-	var u account.User
-	k, err := scanToken(a.db.readers.QueryRowContext(ctx, "SELECT "+tokenColumns+`, u.name, u.superuser, u.sandbox, u.disabled, u.hash, u.create_time
-		FROM api_tokens t JOIN users u ON u.name = t.owner WHERE t.hash = ?`, hash[:]), "",
-		&u.Name, &u.Superuser, &u.Sandbox, &u.Disabled, &u.Hash, &u.CreateTime)
-	return k, u, err
+	k, err := lookUp(a.db.current, a.db.current.byToken, hash, func() (k tokenAndOwner, err error) {
+		u := &k.owner
+		k.token, err = scanToken(a.db.readers.QueryRowContext(ctx, "SELECT "+tokenColumns+`, u.name, u.superuser, u.sandbox, u.disabled, u.hash, u.create_time
+			FROM api_tokens t JOIN users u ON u.name = t.owner WHERE t.hash = ?`, hash[:]), "",
+			&u.Name, &u.Superuser, &u.Sandbox, &u.Disabled, &u.Hash, &u.CreateTime)
+		return k, err
+	})
+	k.token.Permissions = slices.Clone(k.token.Permissions)
+	return k.token, k.owner, err
 }
 
 // Token implements account.TokenStore.
@@ -80,8 +86,8 @@ func (a *Accounts) Token(ctx context.Context, tokenID string) (account.APIToken,
 
 // Tokens implements account.TokenStore.
 func (a *Accounts) Tokens(ctx context.Context, owner string, before int64, limit int) ([]account.APIToken, error) {
-	rows, err := a.db.readers.QueryContext(ctx,
-		selectToken+" WHERE (?1 = '' OR t.owner = ?1) AND (?2 = 0 OR t.seq < ?2) ORDER BY t.seq DESC LIMIT ?3", owner, before, limit)
+	query, args := onePage(selectToken, "t.owner", transfer.Page{Owner: owner, Before: before, Limit: limit})
+	rows, err := a.db.readers.QueryContext(ctx, query, args...)
 	if err != nil {
 		return nil, err
 	}

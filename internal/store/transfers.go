@@ -24,9 +24,6 @@ func (s *Transfers) Update(ctx context.Context, fn func(transfer.Tx) error) erro
 	return s.db.update(ctx, func(t *tx) error { return fn(t) })
 }
 
-// onePage selects a page of a list by owner, status, seq and limit.
-const onePage = " WHERE (?1 = '' OR owner = ?1) AND (?2 = '' OR status = ?2) AND (?3 = 0 OR seq < ?3) ORDER BY seq DESC LIMIT ?4"
-
 const transferColumns = `seq, transfer_id, manifest_id, destination_id, destination_address, destination_port,
 	destination_path, username, status, processing, error_message, priority, checkpoint_seconds, conflict,
 	on_error, total_files, total_bytes, files_sent, bytes_sent, request_time, start_time, end_time, owner,
@@ -153,7 +150,8 @@ func collect[T any](rows *sql.Rows, scan func(scanner) (T, error)) (list []T, er
 
 // Transfers implements transfer.Store.
 func (s *Transfers) Transfers(ctx context.Context, p transfer.Page) ([]transfer.Transfer, error) {
-	rows, err := s.db.readers.QueryContext(ctx, selectTransfer+onePage, p.Owner, string(p.Status), p.Before, p.Limit)
+	query, args := onePage(selectTransfer, "owner", p)
+	rows, err := s.db.readers.QueryContext(ctx, query, args...)
 	if err != nil {
 		return nil, err
 	}

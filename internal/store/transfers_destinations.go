@@ -2,10 +2,10 @@ package store
 
 import (
 	"context"
-	"database/sql"
 	"encoding/json"
 	"errors"
 
+	"jetstream/internal/api"
 	"jetstream/internal/transfer"
 )
 
@@ -70,19 +70,32 @@ func (t *tx) Destination(destinationID string) (*transfer.Destination, error) {
 	return &d, err
 }
 
+const destinationAt = selectDestination + " WHERE owner = ? AND address = ? AND port = ?"
+
 // DestinationAt implements transfer.Tx.
 func (t *tx) DestinationAt(owner, address string, port int) (*transfer.Destination, error) {
-	row, err := t.queryRow("SELECT destination_id FROM destinations WHERE owner = ? AND address = ? AND port = ?", owner, address, port)
+	row, err := t.queryRow(destinationAt, owner, address, port)
 	if err != nil {
 		return nil, err
 	}
-	var id string
-	if err := row.Scan(&id); errors.Is(err, sql.ErrNoRows) {
+	return perhapsDestination(row)
+}
+
+// DestinationAt implements transfer.Store.
+func (s *Transfers) DestinationAt(ctx context.Context, owner, address string, port int) (*transfer.Destination, error) {
+	return perhapsDestination(s.db.readers.QueryRowContext(ctx, destinationAt, owner, address, port))
+}
+
+// perhapsDestination is scanDestination, but no row is nil.
+func perhapsDestination(row scanner) (*transfer.Destination, error) {
+	d, err := scanDestination(row, "")
+	if errors.Is(err, &api.Error{Code: api.CodeNotFound}) {
 		return nil, nil
-	} else if err != nil {
+	}
+	if err != nil {
 		return nil, err
 	}
-	return t.Destination(id)
+	return &d, nil
 }
 
 // Destination implements transfer.Store.
@@ -92,9 +105,8 @@ func (s *Transfers) Destination(ctx context.Context, destinationID string) (tran
 
 // Destinations implements transfer.Store; they have no status.
 func (s *Transfers) Destinations(ctx context.Context, p transfer.Page) ([]transfer.Destination, error) {
-	rows, err := s.db.readers.QueryContext(ctx,
-		selectDestination+" WHERE (?1 = '' OR owner = ?1) AND (?2 = 0 OR seq < ?2) ORDER BY seq DESC LIMIT ?3",
-		p.Owner, p.Before, p.Limit)
+	query, args := onePage(selectDestination, "owner", transfer.Page{Owner: p.Owner, Before: p.Before, Limit: p.Limit})
+	rows, err := s.db.readers.QueryContext(ctx, query, args...)
 	if err != nil {
 		return nil, err
 	}

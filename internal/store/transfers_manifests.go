@@ -186,7 +186,8 @@ func (s *Transfers) Manifest(ctx context.Context, manifestID string) (transfer.M
 
 // Manifests implements transfer.Store.
 func (s *Transfers) Manifests(ctx context.Context, p transfer.Page) (list []transfer.Manifest, err error) {
-	rows, err := s.db.readers.QueryContext(ctx, selectManifest+onePage, p.Owner, string(p.Status), p.Before, p.Limit)
+	query, args := onePage(selectManifest, "owner", p)
+	rows, err := s.db.readers.QueryContext(ctx, query, args...)
 	if err != nil {
 		return nil, err
 	}

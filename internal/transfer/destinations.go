@@ -44,11 +44,22 @@ func (e *Engine) CreateDestination(ctx context.Context, n NewDestination) (d Des
 	if err := checkUserData(n.UserData); err != nil {
 		return Destination{}, false, err
 	}
-	if err := e.o.Store.Update(ctx, func(tx Tx) error {
-		d, existing, err = e.existingDestination(tx, host, port, n)
-		return err
-	}); err != nil || existing {
-		return d, existing, err
+	known, err := e.o.Store.DestinationAt(ctx, n.Owner, host, port)
+	if err != nil {
+		return Destination{}, false, err
+	}
+	if known != nil {
+		if changed, err := known.accept(n); err != nil {
+			return Destination{}, false, err
+		} else if !changed { // the usual call of a script: nothing to write
+			return *known, true, nil
+		}
+		if err := e.o.Store.Update(ctx, func(tx Tx) error {
+			d, existing, err = e.existingDestination(tx, host, port, n)
+			return err
+		}); err != nil || existing {
+			return d, existing, err
+		}
 	}
 
 	ip := e.resolve(ctx, host)
@@ -79,15 +90,24 @@ func (e *Engine) existingDestination(tx Tx, host string, port int, n NewDestinat
 	if err != nil || d == nil {
 		return Destination{}, false, err
 	}
-	if n.PublicKey != nil && d.DestinationPublicKey != "" && d.DestinationPublicKey != *n.PublicKey {
-		return Destination{}, false, d.otherKey(*n.PublicKey)
+	changed, err := d.accept(n)
+	if err != nil {
+		return Destination{}, false, err
 	}
-	if d.apply(n) {
+	if changed {
 		if err := errors.Join(tx.SaveDestination(d), noteUpdate(tx, e.o.Stream, d, n.RequestID)); err != nil {
 			return Destination{}, false, err
 		}
 	}
 	return *d, true, nil
+}
+
+// accept is apply, but refuses another public key than the one that is known.
+func (d *Destination) accept(n NewDestination) (changed bool, err error) {
+	if n.PublicKey != nil && d.DestinationPublicKey != "" && d.DestinationPublicKey != *n.PublicKey {
+		return false, d.otherKey(*n.PublicKey)
+	}
+	return d.apply(n), nil
 }
 
 // apply sets the given fields and tells whether any of them differed.

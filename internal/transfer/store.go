@@ -73,6 +73,8 @@ type Store interface {
 
 	Destinations(ctx context.Context, p Page) ([]Destination, error)
 	Destination(ctx context.Context, destinationID string) (Destination, error)
+	// DestinationAt finds a destination by its natural key, nil when there is none.
+	DestinationAt(ctx context.Context, owner, address string, port int) (*Destination, error)
 	Manifests(ctx context.Context, p Page) ([]Manifest, error)
 	Manifest(ctx context.Context, manifestID string) (Manifest, error)
 	// PendingManifests lists manifests that are to be walked, oldest first;

@@ -1,0 +1,27 @@
+package store
+
+import (
+	"strings"
+
+	"jetstream/internal/transfer"
+)
+
+// onePage adds to the query of a list the conditions that p asks for, and no
+// others: SQLite chooses the index by the text, before it knows the values.
+func onePage(query, owner string, p transfer.Page) (string, []any) {
+	var where []string
+	var args []any
+	if p.Owner != "" {
+		where, args = append(where, owner+" = ?"), append(args, p.Owner)
+	}
+	if p.Status != "" {
+		where, args = append(where, "status = ?"), append(args, string(p.Status))
+	}
+	if p.Before != 0 {
+		where, args = append(where, "seq < ?"), append(args, p.Before)
+	}
+	if len(where) > 0 {
+		query += " WHERE " + strings.Join(where, " AND ")
+	}
+	return query + " ORDER BY seq DESC LIMIT ?", append(args, p.Limit)
+}
