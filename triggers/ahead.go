@@ -1,12 +1,15 @@
 package triggers
 
-import "context"
+import (
+	"context"
+	"sync"
+)
 
 // ahead is the run that goes next, fetched and prepared while a script runs,
 // so that little is left to do between two scripts.
 type ahead struct {
-	run     *Run
-	spooled *spooled // nil: nothing was spooled ahead
+	run   *Run
+	ready *ready // nil: not prepared
 }
 
 // aheadRuns is how many runs are fetched at a time.
@@ -35,20 +38,24 @@ func (e *Engine) lookAhead(c *current) {
 	if hasFileList(r.Event) { // it may be long, and take long
 		return
 	}
-	c.ahead.spooled = &spooled{}
-	if err := e.spool(c.ctx, r, c.ahead.spooled); err != nil {
+	c.ahead.ready = &ready{}
+	if err := e.prepare(c.ctx, r, c.ahead.ready); err != nil {
 		e.forgetAhead(c)
 	}
 }
 
 // endAndBegin records the end of c's run and, in the same transaction, the
 // start of the run that goes next, if that is known and may start; it is
-// returned then.
+// returned then. What c's script read is removed meanwhile.
 func (e *Engine) endAndBegin(ctx, hard context.Context, c *current) *current {
 	if c.ahead == nil {
+		e.giveUp(c.run, c.ready)
 		e.save(hard, c.run)
 		return nil
 	}
+	var removed sync.WaitGroup
+	removed.Go(func() { e.giveUp(c.run, c.ready) })
+	defer removed.Wait()
 	saved := false
 	next, err := e.tryBegin(ctx, hard, c.ahead.run, func(ctx context.Context, r *Run) (bool, error) {
 		started, err := e.o.Store.EndAndStart(ctx, c.run, r)
@@ -62,7 +69,7 @@ func (e *Engine) endAndBegin(ctx, hard context.Context, c *current) *current {
 		e.save(hard, c.run)
 	}
 	if next != nil {
-		next.spooled, next.following = c.ahead.spooled, c.following
+		next.ready, next.following = c.ahead.ready, c.following
 	}
 	return next
 }
@@ -70,17 +77,7 @@ func (e *Engine) endAndBegin(ctx, hard context.Context, c *current) *current {
 // forgetAhead gives up what was prepared for the run behind c.
 func (e *Engine) forgetAhead(c *current) {
 	if c.ahead != nil {
-		e.removeSpooled(c.ahead.run, c.ahead.spooled)
+		e.giveUp(c.ahead.run, c.ahead.ready)
 		c.ahead = nil
-	}
-}
-
-// removeSpooled ends the files that were made for r; s may be nil.
-func (e *Engine) removeSpooled(r *Run, s *spooled) {
-	if s == nil {
-		return
-	}
-	if err := s.remove(); err != nil {
-		e.o.Log.Error("the spooled files of a trigger run could not be removed", "run", r.RunID, "error", err)
 	}
 }

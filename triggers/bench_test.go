@@ -25,14 +25,26 @@ import (
 // what happened.
 type bench struct {
 	*triggers.Engine
-	b     *testing.B
-	dir   string
-	db    *store.DB
-	ended chan triggers.Status
+	b      *testing.B
+	dir    string
+	db     *store.DB
+	ended  chan triggers.Status
+	pruned chan struct{} // gets one whenever the queue has become empty
+}
+
+// pruning is the store that tells when old records have been looked for.
+type pruning struct {
+	triggers.Store
+	done chan struct{}
+}
+
+func (p pruning) Prune(ctx context.Context, keep int, maxBytes int64) error {
+	defer func() { p.done <- struct{}{} }()
+	return p.Store.Prune(ctx, keep, maxBytes)
 }
 
 func newBench(b *testing.B) *bench {
-	e := &bench{b: b, dir: b.TempDir(), ended: make(chan triggers.Status, 1024)}
+	e := &bench{b: b, dir: b.TempDir(), ended: make(chan triggers.Status, 1024), pruned: make(chan struct{}, 1024)}
 	state := b.TempDir()
 	var err error
 	if e.db, err = store.Open(b.Context(), state); err != nil {
@@ -45,7 +57,7 @@ func newBench(b *testing.B) *bench {
 	}
 	e.db.NoteRuns(triggers.NoteRun(log))
 	e.Engine, err = triggers.New(triggers.Options{
-		Dir: e.dir, StateDir: state, Store: e.db.Runs(), Stream: log, QueueMax: 1 << 30,
+		Dir: e.dir, StateDir: state, Store: pruning{e.db.Runs(), e.pruned}, Stream: log, QueueMax: 1 << 30,
 		Environ: []string{"PATH=" + os.Getenv("PATH")},
 		Ended:   func(r triggers.Run, _ time.Duration) { e.ended <- r.Status },
 	})
@@ -67,18 +79,25 @@ func (e *bench) event() triggers.Event {
 }
 
 // rounds measures engine and bare in turns, n operations each, and reports
-// both and their ratio.
-func rounds(b *testing.B, n int, engine, bare func(n int)) {
+// both and their ratio. ready, if not nil, goes before engine and is not
+// measured.
+func rounds(b *testing.B, n int, ready, engine, bare func(n int)) {
 	var e, p, ratios []float64
 	timed := func(f func(int)) float64 {
 		start := time.Now()
 		f(n)
 		return float64(time.Since(start).Nanoseconds()) / float64(n)
 	}
+	if ready != nil {
+		ready(n)
+	}
 	timed(engine) // both once to get warm
 	timed(bare)
 	for b.Loop() {
 		p = append(p, timed(bare))
+		if ready != nil {
+			ready(n)
+		}
 		e = append(e, timed(engine))
 		ratios = append(ratios, p[len(p)-1]/e[len(e)-1])
 	}
@@ -118,7 +137,7 @@ func BenchmarkEmit(b *testing.B) {
 				wg.Wait()
 			}
 			bare := newBareTable(b, string(ev.Parameters))
-			rounds(b, 50*callers, emit, func(n int) {
+			rounds(b, 50*callers, nil, emit, func(n int) {
 				for range n / callers {
 					bare.commit(callers)
 				}
@@ -127,8 +146,8 @@ func BenchmarkEmit(b *testing.B) {
 	}
 }
 
-// BenchmarkDispatch is scripts run one after the other beside a bare loop that
-// starts the same program and waits for it.
+// BenchmarkDispatch is scripts run one after the other, from the queue to their
+// records, beside a bare loop that starts the same program and waits for it.
 func BenchmarkDispatch(b *testing.B) {
 	noop := filepath.Join(b.TempDir(), "noop")
 	build := exec.Command("go", "build", "-o", noop, "./testdata/noop")
@@ -163,7 +182,10 @@ func benchDispatch(b *testing.B, put func(path string) error) {
 	if err != nil {
 		b.Fatal(err)
 	}
-	rounds(b, 50, func(n int) {
+	rounds(b, 100, func(n int) {
+		for len(e.pruned) > 0 {
+			<-e.pruned
+		}
 		err := e.db.Runs().Update(b.Context(), func(tx triggers.Tx) error {
 			for range n {
 				if err := e.Queue(tx, ev); err != nil {
@@ -175,11 +197,13 @@ func benchDispatch(b *testing.B, put func(path string) error) {
 		if err != nil {
 			b.Fatal(err)
 		}
+	}, func(n int) {
 		for range n {
 			if status := <-e.ended; status != triggers.StatusSuccess {
 				b.Fatalf("a run ended as %s", status)
 			}
 		}
+		<-e.pruned // the last thing that is done for them
 	}, func(n int) {
 		for range n {
 			p, err := os.StartProcess(path, []string{path, "8886"}, &os.ProcAttr{})

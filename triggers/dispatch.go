@@ -158,6 +158,7 @@ func (e *Engine) carryOut(ctx, hard context.Context, c *current) (next *current)
 	}
 	e.count(r, took)
 	if r.Status == StatusInterrupted && r.Event != Launch.Name {
+		e.giveUp(r, c.ready)
 		if err := e.o.Store.Interrupt(context.WithoutCancel(hard), r, e.again(r)); err != nil {
 			// It stays marked as running and is found by the next start.
 			e.o.Log.Error("an interrupted trigger run could not be saved; the next start queues it again", "run", r.RunID, "error", err)

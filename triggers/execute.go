@@ -19,8 +19,7 @@ type execution struct {
 	r    *Run            // the current's
 	hard context.Context // ends with the engine
 
-	proc     *process
-	out, err *outputStream
+	proc *process
 }
 
 // execute carries out one run, from the check of its script to the end of its
@@ -48,8 +47,7 @@ func (e *Engine) execute(hard context.Context, c *current) {
 
 // begin prepares and starts the script and follows it to its end. The error
 // says why it could not be started.
-func (x *execution) begin() (err error) {
-	defer func() { x.e.removeSpooled(x.r, x.spooled) }()
+func (x *execution) begin() error {
 	path := scriptPath(x.e.o.Dir, x.r.Event)
 	if err := checkScript(path, os.Geteuid()); err != nil {
 		return err
@@ -61,19 +59,18 @@ func (x *execution) begin() (err error) {
 	if onWindows && isBatch(path) {
 		args = batchArguments(path, args)
 	}
-	if x.spooled == nil {
-		x.spooled = &spooled{}
-		err = x.e.spool(x.ctx, x.r, x.spooled)
-	}
-	if err != nil {
-		return fmt.Errorf("what the script reads could not be spooled to %s: %w; free space there, then run it again", x.e.spoolDir(), err)
+	if x.ready == nil {
+		x.ready = &ready{}
+		if err := x.e.prepare(x.ctx, x.r, x.ready); err != nil {
+			return err
+		}
 	}
 	token := ""
 	if t := x.e.o.Tokens; t != nil {
 		token = t.IssueRunToken(x.r.User, x.r.Event == Launch.Name, x.r.Depth)
 		defer t.RevokeRunToken(token)
 	}
-	if err := x.start(path, args, x.e.environment(x.r, x.spooled, token), x.spooled.stdin); err != nil {
+	if err := x.start(path, args, x.e.environment(x.r, &x.ready.spooled, token)); err != nil {
 		return err
 	}
 	x.follow()
@@ -81,28 +78,20 @@ func (x *execution) begin() (err error) {
 }
 
 // start starts the script with its output connected.
-func (x *execution) start(path string, args, env []string, stdin *os.File) error {
-	var err error
-	if x.out, err = x.e.openStream(x.r, "stdout"); err != nil {
-		return fmt.Errorf("no pipe for the output: %w", err)
-	}
-	if x.err, err = x.e.openStream(x.r, "stderr"); err != nil {
-		x.out.discard()
-		return fmt.Errorf("no pipe for the output: %w", err)
-	}
-	attr := &os.ProcAttr{Dir: x.e.o.Dir, Env: env, Files: []*os.File{stdin, x.out.w, x.err.w}, Sys: groupAttr(path, args)}
-	x.proc, err = x.e.launch(x.ctx, path, args, attr)
-	if err != nil {
-		x.out.discard()
-		x.err.discard()
+func (x *execution) start(path string, args, env []string) (err error) {
+	p := x.ready
+	attr := &os.ProcAttr{Dir: x.e.o.Dir, Env: env, Files: []*os.File{p.stdin, p.out.w, p.err.w}, Sys: groupAttr(path, args)}
+	if x.proc, err = x.e.launch(x.ctx, path, args, attr); err != nil {
 		return err
 	}
-	x.out.begin(x.e)
-	x.err.begin(x.e)
+	p.used = true
+	p.out.begin(x.e)
+	p.err.begin(x.e)
 	x.e.mu.Lock()
 	x.pid = x.proc.Pid
 	x.e.mu.Unlock()
 	x.begun()
+	x.markProcess()
 	x.e.lookAhead(x.current)
 	return nil
 }
@@ -116,8 +105,6 @@ func (x *execution) follow() {
 	}
 	slow := time.NewTimer(x.e.slowAfter)
 	defer slow.Stop()
-	unknown := time.NewTimer(markAfter)
-	defer unknown.Stop()
 	forced := false
 	for waiting := true; waiting; {
 		select {
@@ -125,8 +112,6 @@ func (x *execution) follow() {
 			waiting = false
 		case <-x.ctx.Done():
 			forced, waiting = true, false
-		case <-unknown.C:
-			x.markProcess()
 		case <-slow.C:
 			if !x.nameSlow() {
 				slow.Reset(x.e.slowAfter)
@@ -156,8 +141,8 @@ func (x *execution) follow() {
 // markProcess saves which process carries out the run. If this cannot be saved,
 // a crash now would leave an orphan that is found by its environment only.
 func (x *execution) markProcess() {
-	x.r.PID, x.r.PIDStart = x.proc.Pid, processStart(x.proc.Pid)
-	if err := x.e.o.Store.MarkProcess(context.WithoutCancel(x.ctx), x.r); err != nil {
+	x.r.PID, x.r.PIDStart = x.proc.Pid, x.proc.start
+	if err := x.e.o.Store.MarkProcess(x.r); err != nil {
 		x.e.o.Log.Error("the process id of a trigger run could not be saved", "run", x.r.RunID, "error", err)
 	}
 }
@@ -168,7 +153,8 @@ func (x *execution) collect() {
 	timer := time.NewTimer(x.e.outputWait)
 	defer timer.Stop()
 	late := false
-	for _, s := range []*outputStream{x.out, x.err} {
+	out, err := x.ready.out, x.ready.err
+	for _, s := range []*outputStream{out, err} {
 		if late {
 			continue
 		}
@@ -178,9 +164,9 @@ func (x *execution) collect() {
 			late = true
 		}
 	}
-	x.r.Stdout, x.r.Stderr = x.out.close(), x.err.close()
-	x.out.leave(x.hard, x.e)
-	x.err.leave(x.hard, x.e)
+	x.r.Stdout, x.r.Stderr = out.close(), err.close()
+	out.leave(x.hard, x.e)
+	err.leave(x.hard, x.e)
 }
 
 // nameSlow tells the operator, once, of a script that holds up others.
@@ -264,6 +250,7 @@ type children struct {
 func (c *children) start(argv []string, attr *os.ProcAttr) (*process, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	before := beforeStart()
 	p, err := os.StartProcess(argv[0], argv, attr)
 	if err != nil {
 		return nil, err
@@ -272,7 +259,7 @@ func (c *children) start(argv []string, attr *os.ProcAttr) (*process, error) {
 		c.pids = map[int]struct{}{}
 	}
 	c.pids[p.Pid] = struct{}{}
-	proc := &process{Process: p, exited: make(chan struct{})}
+	proc := &process{Process: p, start: startOf(p.Pid, before), exited: make(chan struct{})}
 	proc.group = groupOf(p)
 	go func() {
 		proc.state, proc.err = p.Wait()

@@ -21,7 +21,9 @@ var (
 	BatchLine      = batchLine
 	IsBatch        = isBatch
 	FindScript     = findScript
-	ProcessStart   = processStart
+	BeforeStart    = beforeStart
+	StartOf        = startOf
+	Began          = began
 )
 
 // NewCapture is a capture's write and close.

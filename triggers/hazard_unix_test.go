@@ -142,7 +142,7 @@ func TestPanicAfterTheStartEndsTheScript(t *testing.T) {
 // panicStore panics when it is told the pid of a script.
 type panicStore struct{ triggers.Store }
 
-func (p panicStore) MarkProcess(context.Context, *triggers.Run) error { panic("no disk") }
+func (p panicStore) MarkProcess(*triggers.Run) error { panic("no disk") }
 
 func TestTextBusyIsRetried(t *testing.T) {
 	r := newRig(t, nil)

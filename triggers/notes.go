@@ -68,8 +68,6 @@ func NoteRun(log *stream.Log) func(stream.Tx, *Run) error {
 		switch {
 		case r.Status == StatusQueued:
 			kind = RunQueued
-		case r.Status == StatusRunning && r.PID != 0:
-			return nil // the same start, now with its process
 		case r.Status == StatusRunning:
 			kind = RunStarted
 		}

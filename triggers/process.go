@@ -10,6 +10,7 @@ import (
 type process struct {
 	*os.Process
 	group group
+	start uint64 // when it began, for Run.PIDStart
 	// exited is closed when state and err are set.
 	exited chan struct{}
 	state  *os.ProcessState

@@ -6,10 +6,6 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// markAfter is how long a script runs before its process is saved: an orphan is
-// found by that alone here.
-const markAfter = 0
-
 // zombie is the kernel's state of a dead process that was not reaped.
 const zombie = 5
 
@@ -38,10 +34,19 @@ func processStart(pid int) uint64 {
 	return uint64(p.Proc.P_starttime.Sec)*1e6 + uint64(p.Proc.P_starttime.Usec)
 }
 
+// beforeStart is what startOf wants to know from before a process is started.
+func beforeStart() uint64 { return 0 }
+
+// startOf tells when a process that was just started began, for later.
+func startOf(pid int, _ uint64) uint64 { return processStart(pid) }
+
+// began tells whether the process with this pid is the one that began then.
+func began(pid int, start uint64) bool { return start != 0 && processStart(pid) == start }
+
 // orphanGroups finds the process group that a former process of the server
 // left behind with run r, by its leader's pid and start time.
 func orphanGroups(r *Run) []group {
-	if r.PID > 0 && r.PIDStart != 0 && processStart(r.PID) == r.PIDStart {
+	if began(r.PID, r.PIDStart) {
 		return []group{group(r.PID)}
 	}
 	return nil

@@ -4,24 +4,22 @@ import (
 	"bytes"
 	"context"
 	"hash/fnv"
+	"math"
 	"os"
 	"os/signal"
 	"path/filepath"
 	"strconv"
+	"sync"
 	"syscall"
-	"time"
-)
 
-// markAfter is how long a script runs before its process is saved: most short
-// ones need no such write. An orphan of which a crash came sooner is found by
-// the event in its environment.
-const markAfter = 3 * time.Millisecond
+	"golang.org/x/sys/unix"
+)
 
 // procStat is what /proc says of a process.
 type procStat struct {
 	pid, parent, group int
-	dead               bool // waits to be reaped
-	start              string
+	dead               bool   // waits to be reaped
+	start              uint32 // since boot, in userHZ; the low bits
 }
 
 // readStat reads /proc/PID/stat; false when there is no such process.
@@ -35,7 +33,8 @@ func readStat(pid int) (procStat, bool) {
 	if len(f) < 20 {
 		return procStat{}, false
 	}
-	s := procStat{pid: pid, dead: f[0][0] == 'Z' || f[0][0] == 'X', start: string(f[19])}
+	start, _ := strconv.ParseUint(string(f[19]), 10, 64)
+	s := procStat{pid: pid, dead: f[0][0] == 'Z' || f[0][0] == 'X', start: uint32(start)}
 	s.parent, _ = strconv.Atoi(string(f[1]))
 	s.group, _ = strconv.Atoi(string(f[2]))
 	return s, true
@@ -71,30 +70,49 @@ func (g group) alive() bool {
 	return false
 }
 
-// processStart tells when a process began, as a number that no other process
-// with this pid has, not even after the machine was started again; 0 when
-// there is no such process.
-func processStart(pid int) uint64 {
-	s, ok := readStat(pid)
-	if !ok {
+// userHZ is in how many parts of a second /proc counts the start of a process:
+// 100 wherever Go runs, however fast the kernel's own clock ticks.
+const userHZ = 100
+
+// beforeStart is what startOf wants to know from before a process is started:
+// the time since boot in the unit of /proc, of which 32 bits are kept.
+func beforeStart() uint64 {
+	var t unix.Timespec
+	if err := unix.ClockGettime(unix.CLOCK_BOOTTIME, &t); err != nil {
 		return 0
 	}
-	boot, err := os.ReadFile("/proc/sys/kernel/random/boot_id")
-	if err != nil {
-		boot = nil // then the time since boot must do
-	}
-	h := fnv.New64a()
-	_, _ = h.Write(boot)
-	_, _ = h.Write([]byte(s.start))
-	return max(h.Sum64(), 1)
+	return uint64(uint32(t.Nano() / (1e9 / userHZ)))
 }
+
+// startOf tells when a process that was just started began: between before and
+// now, and in this boot of the machine. It does not ask /proc, which would slow
+// down the process and its end.
+func startOf(_ int, before uint64) uint64 {
+	took := min(uint32(beforeStart())-uint32(before), math.MaxUint16)
+	return bootHash()<<48 | before<<16 | uint64(took)
+}
+
+// began tells whether the process with this pid is the one that began then.
+func began(pid int, start uint64) bool {
+	s, ok := readStat(pid)
+	return ok && start>>48 == bootHash() && s.start-uint32(start>>16) <= uint32(start&math.MaxUint16)
+}
+
+// bootHash tells this boot of the machine from others; not 0.
+var bootHash = sync.OnceValue(func() uint64 {
+	h := fnv.New32a()
+	if boot, err := os.ReadFile("/proc/sys/kernel/random/boot_id"); err == nil { // else the time since boot must do
+		_, _ = h.Write(boot)
+	}
+	return uint64(h.Sum32()&math.MaxUint16 | 1)
+})
 
 // orphanGroups finds the process groups that a former process of the server
 // left behind with run r: by the leader's pid and start time, and where the
 // leader is gone or its pid was not saved, by the event in the members'
 // environment.
 func orphanGroups(r *Run) []group {
-	if r.PID > 0 && r.PIDStart != 0 && processStart(r.PID) == r.PIDStart {
+	if began(r.PID, r.PIDStart) {
 		return []group{group(r.PID)}
 	}
 	event := []byte("\x00" + ownPrefix + "EVENT_ID=" + r.EventID + "\x00")

@@ -380,13 +380,40 @@ func firstProcess(dir, state string) int {
 	return 0
 }
 
+// TestProcessStartNamesAProcess starts real processes: each is known by what was noted
+// of its start, no other is, and a start of former boots names nobody.
 func TestProcessStartNamesAProcess(t *testing.T) {
-	self := triggers.ProcessStart(os.Getpid())
-	if self == 0 || self != triggers.ProcessStart(os.Getpid()) {
-		t.Error("this process has no constant start")
-	}
-	if triggers.ProcessStart(1<<30) != 0 {
-		t.Error("a process that does not exist has a start")
+	for range 50 {
+		before := triggers.BeforeStart()
+		cmd := exec.Command("/bin/cat")
+		in, err := cmd.StdinPipe()
+		if err == nil {
+			err = cmd.Start()
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		start := triggers.StartOf(cmd.Process.Pid, before)
+		if !triggers.Began(cmd.Process.Pid, start) {
+			t.Errorf("process %d is not known by its start %x", cmd.Process.Pid, start)
+		}
+		for name, other := range map[string]uint64{"another start": start ^ 1<<30, "another boot": start ^ 1<<60, "no start": 0} {
+			if triggers.Began(cmd.Process.Pid, other) {
+				t.Errorf("process %d is known by %s", cmd.Process.Pid, name)
+			}
+		}
+		if triggers.Began(1<<30, start) || triggers.Began(0, start) || triggers.Began(1, start) {
+			t.Errorf("start %x names others", start)
+		}
+		if err := in.Close(); err != nil {
+			t.Fatal(err)
+		}
+		if err := cmd.Wait(); err != nil {
+			t.Fatal(err)
+		}
+		if triggers.Began(cmd.Process.Pid, start) {
+			t.Errorf("process %d is known after its end", cmd.Process.Pid)
+		}
 	}
 }
 

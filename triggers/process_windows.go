@@ -16,10 +16,6 @@ type group struct {
 	leader int
 }
 
-// markAfter is how long a script runs before its process is saved: an orphan is
-// found by that alone here.
-const markAfter = 0
-
 // groupAttr makes a process the leader of a new console group, and gives a
 // batch file its line as cmd.exe reads it, which is not how programs do.
 func groupAttr(path string, args []string) *syscall.SysProcAttr {
@@ -111,10 +107,19 @@ func processStart(pid int) uint64 {
 	return uint64(created.HighDateTime)<<32 | uint64(created.LowDateTime)
 }
 
+// beforeStart is what startOf wants to know from before a process is started.
+func beforeStart() uint64 { return 0 }
+
+// startOf tells when a process that was just started began, for later.
+func startOf(pid int, _ uint64) uint64 { return processStart(pid) }
+
+// began tells whether the process with this pid is the one that began then.
+func began(pid int, start uint64) bool { return start != 0 && processStart(pid) == start }
+
 // orphanGroups finds the process that a former process of the server left
 // behind with run r, by its pid and start time.
 func orphanGroups(r *Run) []group {
-	if r.PID > 0 && r.PIDStart != 0 && processStart(r.PID) == r.PIDStart {
+	if began(r.PID, r.PIDStart) {
 		return []group{{leader: r.PID}}
 	}
 	return nil

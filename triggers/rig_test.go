@@ -51,8 +51,8 @@ func (w *watched) Start(ctx context.Context, r *triggers.Run) (bool, error) {
 	return started, err
 }
 
-func (w *watched) MarkProcess(ctx context.Context, r *triggers.Run) error {
-	err := w.Store.MarkProcess(ctx, r)
+func (w *watched) MarkProcess(r *triggers.Run) error {
+	err := w.Store.MarkProcess(r)
 	if err == nil {
 		w.marks <- *r
 	}

@@ -66,8 +66,8 @@ type Run struct {
 	Subject string `json:"-"`
 	Key     string `json:"-"`
 	// PID and PIDStart name the running process group's leader over restarts
-	// of the server: PIDStart is the kernel's start time of that pid, in a unit
-	// of its own, compared for equality only. 0 while unknown.
+	// of the server: PIDStart is when it began, as the platform's code writes
+	// it. 0 while unknown.
 	PID      int    `json:"-"`
 	PIDStart uint64 `json:"-"`
 	// Process is the serverId of the server process that queued the run: a
@@ -131,6 +131,9 @@ type Store interface {
 	// of busy, or nil. No run up to the place seen, itself left out, has been
 	// overlooked but those of busy keys, nor can one come to be queued there.
 	NextBehind(ctx context.Context, place Place, busy []string) (r *Run, seen Place, err error)
+	// UseLanes tells whether NextOf will be asked, so that others need not pay
+	// for its index.
+	UseLanes(ctx context.Context, use bool) error
 	// NextOf returns the first queued run of a key, or nil.
 	NextOf(ctx context.Context, key string) (*Run, error)
 	// Oldest is when the run that has waited longest was queued; 0 when none waits.
@@ -152,15 +155,17 @@ type Store interface {
 	SetPaused(ctx context.Context, paused bool) error
 	// Outcomes counts the records by event and status.
 	Outcomes(ctx context.Context) ([]Outcome, error)
-	// Mark saves the mutable fields of a run (status, times, exit, output,
-	// pid). It survives kill -9, not necessarily a power cut.
+	// Mark saves the mutable fields of a run (status, times, exit,
+	// output). It survives kill -9, not necessarily a power cut.
 	Mark(ctx context.Context, r *Run) error
-	// MarkProcess saves the pid of a run that runs, as Mark does.
-	MarkProcess(ctx context.Context, r *Run) error
+	// MarkProcess saves the PID and PIDStart of a run that runs, for Running
+	// alone; it survives kill -9, not a restart of the machine.
+	MarkProcess(r *Run) error
 	// Interrupt ends a run that was running when its process ended as
 	// interrupted and queues again, its next attempt, in one transaction.
 	Interrupt(ctx context.Context, ended, again *Run) error
-	// Running returns the runs with status running, oldest first.
+	// Running returns the runs with status running, oldest first, with their
+	// processes.
 	Running(ctx context.Context) ([]*Run, error)
 	// DropLaunches ends the waiting launch runs of other processes as
 	// cancelled with that message, and returns how many.

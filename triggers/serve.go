@@ -78,6 +78,9 @@ func (e *Engine) takeOver(ctx, hard context.Context) error {
 	if e.o.Dir == "" {
 		return nil
 	}
+	if err := e.o.Store.UseLanes(hard, e.o.Order == OrderKey); err != nil {
+		return api.Wrap(err, api.CodeInternal, "the trigger queue could not be put into its order")
+	}
 	return e.emptySpool()
 }
 

@@ -24,9 +24,9 @@ type current struct {
 	once    sync.Once
 	pid     int // guarded by Engine.mu; 0 before the process runs
 
-	spooled   *spooled // what was spooled ahead; nil: nothing yet
-	ahead     *ahead   // the run that goes next, where it is known
-	following []*Run   // those behind it, as far as they are known
+	ready     *ready // what the script needs; nil: not made yet
+	ahead     *ahead // the run that goes next, where it is known
+	following []*Run // those behind it, as far as they are known
 }
 
 func (c *current) begun() { c.once.Do(func() { close(c.started) }) }

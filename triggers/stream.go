@@ -66,8 +66,11 @@ func (s *outputStream) leave(ctx context.Context, e *Engine) {
 	})
 }
 
-// discard closes a stream that was never begun.
+// discard closes a stream that was never begun; s may be nil.
 func (s *outputStream) discard() {
+	if s == nil {
+		return
+	}
 	_ = s.r.Close()
 	_ = s.w.Close()
 }

@@ -37,8 +37,7 @@ func (t *tx) CollectManifests(before api.Time, limit int) (int, error) {
 
 // collectEnded keeps what a run that waits or goes on still lists the files of.
 const collectEnded = `SELECT seq FROM recv_transfers WHERE end_time > 0 AND end_time < ? AND staging = x''
-	AND source_public_key || '/' || transfer_id NOT IN (SELECT subject FROM runs WHERE status = 'queued'
-		UNION ALL SELECT subject FROM runs WHERE status = 'running')
+	AND source_public_key || '/' || transfer_id NOT IN (SELECT subject FROM runs WHERE end_time = 0)
 	ORDER BY end_time LIMIT ?`
 
 const collectEmpty = `SELECT seq FROM recv_transfers WHERE status = 'receiving' AND conflict = '' AND start_time < ?

@@ -44,11 +44,12 @@ type DB struct {
 	current *current
 
 	// The writer connection belongs to the leader of a group commit.
-	writers *sql.DB
-	writer  *sql.Conn
-	writes  writes
-	runNote func(stream.Tx, *triggers.Run) error // see NoteRuns
-	lax     bool                                 // the writer's present synchronous setting is NORMAL
+	writers   *sql.DB
+	writer    *sql.Conn
+	writes    writes
+	runNote   func(stream.Tx, *triggers.Run) error // see NoteRuns
+	processes *processes
+	lax       bool // the writer's present synchronous setting is NORMAL
 
 	mu      sync.Mutex
 	pending []*request
@@ -69,7 +70,7 @@ func Open(ctx context.Context, dir string) (*DB, error) {
 	}
 	dsn := databaseURI(filepath.ToSlash(path)) +
 		"?_pragma=busy_timeout(10000)&_pragma=journal_mode(WAL)&_pragma=foreign_keys(1)"
-	db := &DB{writes: newWrites()}
+	db := &DB{writes: newWrites(), processes: newProcesses(dir)}
 	var err error
 	if db.writers, err = sql.Open("sqlite", dsn+"&_pragma=synchronous(FULL)&_txlock=immediate"); err != nil {
 		return nil, err
@@ -155,5 +156,5 @@ func (db *DB) Close() error {
 	// returns only when nobody waits.
 	idle := &request{fn: func(*tx) error { return nil }, done: make(chan error, 1), elected: make(chan struct{})}
 	err := db.submit(context.Background(), idle, true)
-	return errors.Join(err, db.closeStatements(), db.writer.Close(), db.writers.Close(), db.current.close(), db.readers.Close())
+	return errors.Join(err, db.closeStatements(), db.writer.Close(), db.writers.Close(), db.current.close(), db.readers.Close(), db.processes.close())
 }

@@ -55,7 +55,7 @@ func (t *tx) noteRun(r *triggers.Run) error {
 }
 
 const markRun = `UPDATE runs SET status = ?, bytes = ?, start_time = ?, end_time = ?, exit_code = ?, signal = ?,
-	message = ?, pid = ?, pid_start = ?, stdout = ?, stdout_dropped = ?, stderr = ?, stderr_dropped = ? WHERE seq = ?`
+	message = ?, stdout = ?, stdout_dropped = ?, stderr = ?, stderr_dropped = ? WHERE seq = ?`
 
 func (t *tx) markRun(r *triggers.Run) error {
 	bytes := runFixed + len(r.Parameters) + len(r.ErrorMessage) + len(r.Stdout.Text) + len(r.Stderr.Text)
@@ -64,7 +64,7 @@ func (t *tx) markRun(r *triggers.Run) error {
 		exit = sql.NullInt64{Int64: int64(*r.ExitCode), Valid: true}
 	}
 	_, err := t.exec(markRun, string(r.Status), bytes, int64(r.StartTime), int64(r.EndTime), exit, r.Signal,
-		r.ErrorMessage, r.PID, int64(r.PIDStart), r.Stdout.Text, r.Stdout.DroppedBytes,
+		r.ErrorMessage, r.Stdout.Text, r.Stdout.DroppedBytes,
 		r.Stderr.Text, r.Stderr.DroppedBytes, r.Seq)
 	if err != nil {
 		return err
@@ -79,24 +79,32 @@ func (s *Runs) Update(ctx context.Context, fn func(triggers.Tx) error) error {
 
 // Mark implements triggers.Store.
 func (s *Runs) Mark(ctx context.Context, r *triggers.Run) error {
-	return s.db.updateLax(ctx, func(t *tx) error { return t.markRun(r) })
+	err := s.db.updateLax(ctx, func(t *tx) error { return t.markRun(r) })
+	if err == nil && r.EndTime != 0 {
+		s.db.processes.forget(r.RunID)
+	}
+	return err
 }
 
 // Interrupt implements triggers.Store.
 func (s *Runs) Interrupt(ctx context.Context, ended, again *triggers.Run) error {
-	return s.db.update(ctx, func(t *tx) error {
+	err := s.db.update(ctx, func(t *tx) error {
 		if err := t.markRun(ended); err != nil {
 			return err
 		}
 		return t.InsertRun(again)
 	})
+	if err == nil {
+		s.db.processes.forget(ended.RunID)
+	}
+	return err
 }
 
 // DropLaunches implements triggers.Store.
 func (s *Runs) DropLaunches(ctx context.Context, process, message string) (int, error) {
 	n := 0
 	err := s.db.update(ctx, func(t *tx) error {
-		rows, err := t.query(selectRun+"WHERE status = 'queued' AND event = 'launch' AND process <> ?", process)
+		rows, err := t.query(selectRun+"WHERE end_time = 0 AND status = 'queued' AND event = 'launch' AND process <> ?", process)
 		if err != nil {
 			return err
 		}
@@ -146,18 +154,17 @@ func (s *Runs) Prune(ctx context.Context, keep int, maxBytes int64) error {
 }
 
 const selectRun = `SELECT seq, urgent, run_id, status, event, event_id, attempt, event_time, queue_time, start_time, end_time,
-	exit_code, signal, pid, pid_start, depth, request_id, user, transfer_id, subject, lane, process, message,
+	exit_code, signal, depth, request_id, user, transfer_id, subject, lane, process, message,
 	parameters, stdout, stdout_dropped, stderr, stderr_dropped FROM runs `
 
 func scanRun(row interface{ Scan(...any) error }) (*triggers.Run, error) {
 	var (
 		r          triggers.Run
 		exit       sql.NullInt64
-		pidStart   int64
 		parameters string
 	)
 	err := row.Scan(&r.Seq, &r.Urgent, &r.RunID, &r.Status, &r.Event, &r.EventID, &r.Attempt, &r.EventTime, &r.QueueTime,
-		&r.StartTime, &r.EndTime, &exit, &r.Signal, &r.PID, &pidStart, &r.Depth, &r.RequestID, &r.User,
+		&r.StartTime, &r.EndTime, &exit, &r.Signal, &r.Depth, &r.RequestID, &r.User,
 		&r.TransferID, &r.Subject, &r.Key, &r.Process, &r.ErrorMessage, &parameters,
 		&r.Stdout.Text, &r.Stdout.DroppedBytes, &r.Stderr.Text, &r.Stderr.DroppedBytes)
 	if err != nil {
@@ -167,25 +174,20 @@ func scanRun(row interface{ Scan(...any) error }) (*triggers.Run, error) {
 		code := int(exit.Int64)
 		r.ExitCode = &code
 	}
-	r.PIDStart, r.Parameters = uint64(pidStart), json.RawMessage(parameters)
+	r.Parameters = json.RawMessage(parameters)
 	return &r, nil
 }
 
 // Running implements triggers.Store.
 func (s *Runs) Running(ctx context.Context) (running []*triggers.Run, err error) {
-	rows, err := s.db.readers.QueryContext(ctx, selectRun+"WHERE status = 'running' ORDER BY seq")
+	rows, err := s.db.readers.QueryContext(ctx, selectRun+"WHERE end_time = 0 AND status = 'running' ORDER BY seq")
 	if err != nil {
 		return nil, err
 	}
-	defer func() { err = errors.Join(err, rows.Close()) }()
-	for rows.Next() {
-		r, err := scanRun(rows)
-		if err != nil {
-			return nil, err
-		}
-		running = append(running, r)
+	if running, err = scanRuns(rows); err != nil {
+		return nil, err
 	}
-	return running, rows.Err()
+	return running, s.db.processes.fill(running)
 }
 
 // Run implements triggers.Store.

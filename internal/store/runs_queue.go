@@ -12,12 +12,12 @@ import (
 
 // Next implements triggers.Store.
 func (s *Runs) Next(ctx context.Context) (*triggers.Run, error) {
-	return s.queued(ctx, selectRun+"WHERE status = 'queued' ORDER BY urgent DESC, seq LIMIT 1")
+	return s.queued(ctx, selectRun+"WHERE end_time = 0 AND status = 'queued' ORDER BY urgent DESC, seq LIMIT 1")
 }
 
 // NextFew implements triggers.Store.
 func (s *Runs) NextFew(ctx context.Context, limit int) (few []*triggers.Run, err error) {
-	rows, err := s.db.readers.QueryContext(ctx, selectRun+"WHERE status = 'queued' ORDER BY urgent DESC, seq LIMIT ?", limit)
+	rows, err := s.db.readers.QueryContext(ctx, selectRun+"WHERE end_time = 0 AND status = 'queued' ORDER BY urgent DESC, seq LIMIT ?", limit)
 	if err != nil {
 		return nil, err
 	}
@@ -38,7 +38,19 @@ const maxFewBytes = 1 << 20
 
 // NextOf implements triggers.Store.
 func (s *Runs) NextOf(ctx context.Context, key string) (*triggers.Run, error) {
-	return s.queued(ctx, selectRun+"WHERE status = 'queued' AND lane = ? ORDER BY urgent DESC, seq LIMIT 1", key)
+	return s.queued(ctx, selectRun+"WHERE end_time = 0 AND status = 'queued' AND lane = ? ORDER BY urgent DESC, seq LIMIT 1", key)
+}
+
+// UseLanes implements triggers.Store.
+func (s *Runs) UseLanes(ctx context.Context, use bool) error {
+	return s.db.update(ctx, func(t *tx) error {
+		query := "DROP INDEX IF EXISTS runs_lane"
+		if use {
+			query = "CREATE INDEX IF NOT EXISTS runs_lane ON runs (lane, urgent DESC, seq) WHERE end_time = 0"
+		}
+		_, err := t.exec(query)
+		return err
+	})
 }
 
 // queued reads the one run of a query, nil for none.
@@ -52,7 +64,7 @@ func (s *Runs) queued(ctx context.Context, query string, args ...any) (*triggers
 
 // nextBehind looks through the small index only: it has to pass by the runs
 // of the busy lanes.
-const nextBehind = selectRun + `WHERE seq = (SELECT seq FROM runs WHERE status = 'queued' AND urgent = ? AND seq > ?
+const nextBehind = selectRun + `WHERE seq = (SELECT seq FROM runs WHERE end_time = 0 AND status = 'queued' AND urgent = ? AND seq > ?
 	AND lane NOT IN (SELECT value FROM json_each(?)) ORDER BY seq LIMIT 1)`
 
 // NextBehind implements triggers.Store.
@@ -75,7 +87,7 @@ func (s *Runs) NextBehind(ctx context.Context, place triggers.Place, busy []stri
 			return r, r.Place(), nil
 		}
 		var lower sql.NullInt64
-		err = s.db.readers.QueryRowContext(ctx, "SELECT max(urgent) FROM runs WHERE status = 'queued' AND urgent < ?", at.Urgent).Scan(&lower)
+		err = s.db.readers.QueryRowContext(ctx, "SELECT max(urgent) FROM runs WHERE end_time = 0 AND status = 'queued' AND urgent < ?", at.Urgent).Scan(&lower)
 		if err != nil {
 			return nil, place, err
 		}
@@ -92,7 +104,7 @@ func (s *Runs) NextBehind(ctx context.Context, place triggers.Place, busy []stri
 
 // Waiting implements triggers.Store.
 func (s *Runs) Waiting(ctx context.Context) (n int, err error) {
-	err = s.db.readers.QueryRowContext(ctx, "SELECT count(*) FROM runs WHERE status = 'queued'").Scan(&n)
+	err = s.db.readers.QueryRowContext(ctx, "SELECT count(*) FROM runs WHERE end_time = 0 AND status = 'queued'").Scan(&n)
 	return n, err
 }
 
@@ -100,9 +112,9 @@ func (s *Runs) Waiting(ctx context.Context) (n int, err error) {
 // first: an interrupted event's next attempt is new.
 func (s *Runs) Oldest(ctx context.Context) (t api.Time, err error) {
 	err = s.db.readers.QueryRowContext(ctx, `SELECT coalesce(min(queue_time), 0) FROM (
-		SELECT * FROM (SELECT queue_time FROM runs WHERE status = 'queued' ORDER BY urgent DESC, seq LIMIT 1)
+		SELECT * FROM (SELECT queue_time FROM runs WHERE end_time = 0 AND status = 'queued' ORDER BY urgent DESC, seq LIMIT 1)
 		UNION ALL
-		SELECT * FROM (SELECT queue_time FROM runs WHERE status = 'queued' AND urgent = 0 ORDER BY seq LIMIT 1))`).Scan(&t)
+		SELECT * FROM (SELECT queue_time FROM runs WHERE end_time = 0 AND status = 'queued' AND urgent = 0 ORDER BY seq LIMIT 1))`).Scan(&t)
 	return t, err
 }
 
@@ -124,7 +136,11 @@ func (s *Runs) EndAndStart(ctx context.Context, ended, next *triggers.Run) (star
 		started, err = t.startRun(next)
 		return err
 	})
-	return started && err == nil, err
+	if err != nil {
+		return false, err
+	}
+	s.db.processes.forget(ended.RunID)
+	return started, nil
 }
 
 const startRun = "UPDATE runs SET status = ?, start_time = ? WHERE seq = ? AND status = 'queued'"
@@ -142,12 +158,7 @@ func (t *tx) startRun(r *triggers.Run) (started bool, err error) {
 }
 
 // MarkProcess implements triggers.Store.
-func (s *Runs) MarkProcess(ctx context.Context, r *triggers.Run) error {
-	return s.db.updateLax(ctx, func(t *tx) error {
-		_, err := t.exec("UPDATE runs SET pid = ?, pid_start = ? WHERE seq = ?", r.PID, int64(r.PIDStart), r.Seq)
-		return err
-	})
-}
+func (s *Runs) MarkProcess(r *triggers.Run) error { return s.db.processes.save(r) }
 
 // Cancel implements triggers.Store.
 func (s *Runs) Cancel(ctx context.Context, runID, message string) (cancelled bool, err error) {

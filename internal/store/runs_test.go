@@ -40,7 +40,7 @@ func TestRunComesBackAsSaved(t *testing.T) {
 		r.RequestID, r.User, r.TransferID, r.Subject, r.Key = "req", "ann", "t1", "subject", "key"
 	})
 	exit := 3
-	r.ExitCode, r.PID, r.PIDStart, r.ErrorMessage = &exit, 4711, 1<<63+5, "why"
+	r.ExitCode, r.ErrorMessage = &exit, "why"
 	r.Stdout = triggers.Output{Text: "a\x00b\uFFFD", DroppedBytes: 9}
 	r.Stderr = triggers.Output{Text: "err", DroppedBytes: 1}
 	end(t, s, r, triggers.StatusFailed)
