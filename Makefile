@@ -16,7 +16,7 @@ LINT_VERSION := $(shell awk '$$1 == "$(LINT_PACKAGE)" { print $$2 }' tools/lint/
 LINT         := bin/golangci-lint-$(LINT_VERSION)
 
 .DEFAULT_GOAL := help
-.PHONY: help build demo test race lint fuzz bench clients generate check check-document \
+.PHONY: help build demo test race lint fuzz hazards bench clients generate check check-document \
 	check-modules check-format check-platforms check-generated check-short compiler
 
 help: ## Show this list
@@ -45,6 +45,9 @@ fuzz: ## Run every fuzz target for FUZZTIME (10s)
 		echo "== $$package $$target"; \
 		$(GO) test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) "$$package" || exit 1; \
 	done
+
+hazards: ## Take out each protection of docs/hazards.md and see its test fail (two minutes)
+	$(GO) test ./internal/house -run 'TestHazards$$' -take-out -v -count 1 -timeout 20m
 
 bench: ## Run the benchmarks (BENCH=pattern, COUNT=1)
 	@$(GO) test -run '^$$' -bench '$(BENCH)' -benchtime 5s -count $(COUNT) ./... | \
