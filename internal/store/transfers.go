@@ -75,10 +75,11 @@ func (t *tx) insert(query string, args ...any) (int64, error) {
 func scanTransfer(row scanner, transferID string) (transfer.Transfer, error) {
 	var x transfer.Transfer
 	var data []byte
+	// database/sql takes long ways round to types of our own.
 	err := row.Scan(&x.Seq, &x.TransferID, &x.ManifestID, &x.DestinationID, &x.DestinationAddress, &x.DestinationPort,
-		&x.DestinationPath, &x.Username, &x.Status, &x.Processing, &x.ErrorMessage, &x.Priority,
+		&x.DestinationPath, &x.Username, (*string)(&x.Status), &x.Processing, &x.ErrorMessage, &x.Priority,
 		&x.CheckpointFrequencySeconds, &x.Conflict, &x.OnError, &x.TotalFiles, &x.TotalBytes, &x.FilesSent, &x.BytesSent,
-		&x.RequestTime, &x.StartTime, &x.EndTime, &x.Owner, &data, &x.SealedPassword, &x.Ticket,
+		(*int64)(&x.RequestTime), (*int64)(&x.StartTime), (*int64)(&x.EndTime), &x.Owner, &data, &x.SealedPassword, &x.Ticket,
 		&x.PublicKey, &x.TellPeer, &x.RequestID, &x.Depth)
 	if err != nil {
 		return x, noRow(err, "transfer", transferID)

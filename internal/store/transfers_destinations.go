@@ -52,7 +52,7 @@ func scanDestination(row scanner, destinationID string) (transfer.Destination, e
 	var d transfer.Destination
 	var data []byte
 	err := row.Scan(&d.Seq, &d.DestinationID, &d.Owner, &d.DestinationAddress, &d.DestinationPort, &d.DestinationIP,
-		&d.DestinationPublicKey, &d.SendRateMax, &d.LastErrorMessage, &d.LastSendTime, &d.CreateTime, &data,
+		&d.DestinationPublicKey, &d.SendRateMax, &d.LastErrorMessage, (*int64)(&d.LastSendTime), (*int64)(&d.CreateTime), &data,
 		&d.Destination, &d.Sender, &d.NumTransfersQueued)
 	if err != nil {
 		return d, noRow(err, "destination", destinationID)

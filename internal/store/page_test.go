@@ -1,0 +1,54 @@
+package store
+
+import (
+	"strings"
+	"testing"
+
+	"jetstream/internal/transfer"
+)
+
+// A page of a long list takes as long as one of a short list: nothing is
+// passed by that does not belong to it, and nothing is sorted.
+func TestListsGoByAnIndex(t *testing.T) {
+	db := openTest(t)
+	for _, list := range []struct {
+		query, owner string
+		status       bool // whether the list has one
+	}{
+		{selectTransfer, "owner", true},
+		{selectManifest, "owner", true},
+		{selectDestination, "owner", false},
+		{"SELECT " + recvColumns + " FROM recv_transfers", "username", true},
+		{selectToken, "t.owner", false},
+	} {
+		for _, owner := range []string{"", "alice"} {
+			for _, status := range []transfer.Status{"", transfer.StatusError} {
+				for _, before := range []int64{0, 1000} {
+					if status != "" && !list.status {
+						continue
+					}
+					query, args := onePage(list.query, list.owner, transfer.Page{Owner: owner, Status: status, Before: before, Limit: 101})
+					rows, err := db.readers.Query("EXPLAIN QUERY PLAN "+query, args...)
+					if err != nil {
+						t.Fatal(err)
+					}
+					steps, err := collect(rows, func(row scanner) (string, error) {
+						var a, b, c int
+						var text string
+						return text, row.Scan(&a, &b, &c, &text)
+					})
+					plan := strings.Join(steps, "; ")
+					all := owner == "" && status == "" && before == 0 // its page is the newest rows
+					bounds := strings.Count(plan, "=?") + strings.Count(plan, "<?")
+					wanted := strings.Count(query, " = ?") + strings.Count(query, " < ?")
+					if strings.Contains(query, "count(*)") {
+						wanted++ // for the count that each row has
+					}
+					if err != nil || strings.Contains(plan, "TEMP B-TREE") || !all && strings.Contains(plan, "SCAN") || bounds < wanted {
+						t.Errorf("%s\nowner %q, status %q, before %d: %s (%v)", query, owner, status, before, plan, err)
+					}
+				}
+			}
+		}
+	}
+}
