@@ -1,6 +1,10 @@
 package triggers
 
-import "encoding/json"
+import (
+	"encoding/json"
+
+	"jetstream/internal/api"
+)
 
 // LaunchParams are the arguments of launch.
 type LaunchParams struct {
@@ -41,6 +45,27 @@ const commandPrefix = "on."
 // Declare each once and keep it: this reads struct tags.
 func Command(name string) Kind[CommandParams] {
 	return Define[CommandParams](commandPrefix+name, "The API command "+name+" was processed.")
+}
+
+// CommandEvent is kind.Event for the event of a command, of which there are
+// many: Command and Result are taken as api.Marshal wrote them, not read again.
+func CommandEvent(kind Kind[CommandParams], p CommandParams, cause Cause) (Event, error) {
+	status, err := api.Marshal(p.Status)
+	if err != nil {
+		return Event{}, err
+	}
+	message, err := api.Marshal(p.Message)
+	if err != nil {
+		return Event{}, err
+	}
+	b := make([]byte, 0, len(p.Command)+len(status)+len(message)+len(p.Result)+64)
+	for _, member := range []struct {
+		name  string
+		value json.RawMessage
+	}{{`{"command":`, p.Command}, {`,"status":`, status}, {`,"message":`, message}, {`,"result":`, p.Result}} {
+		b = append(append(b, member.name...), member.value...)
+	}
+	return Event{Definition: kind.Definition, Parameters: append(b, '}'), Cause: cause}, nil
 }
 
 // The events, each declared once. on.<command> events are made

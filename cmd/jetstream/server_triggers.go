@@ -63,7 +63,7 @@ func (s *server) emitCommand(registry *api.Registry) middleware.Observer {
 		if !s.triggers.Wants(kind.Definition) {
 			return
 		}
-		e, err := kind.Event(triggers.CommandParams{
+		e, err := triggers.CommandEvent(kind, triggers.CommandParams{
 			Command: r.Request(), Status: string(r.Status), Message: r.Message, Result: r.Result,
 		}, triggers.Cause{
 			User: r.Caller.User, RequestID: r.Caller.RequestID, Key: triggers.UserKey(r.Caller.User), Depth: r.Caller.Depth,

@@ -1,0 +1,43 @@
+package triggers_test
+
+import (
+	"encoding/json"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"jetstream/internal/api"
+	"jetstream/triggers"
+)
+
+// The event of a command is put together by hand, and is what encoding makes.
+func TestCommandEventIsWhatItsParametersEncodeTo(t *testing.T) {
+	kind := triggers.Command("send.createManifest")
+	text := "a \"quoted\" name, a back\\slash, <&>, a\nline, é, \u2028 and \x00"
+	for _, p := range []triggers.CommandParams{
+		{Command: encoded(t, map[string]any{"request": "send.createManifest", "parameters": map[string]any{}}), Status: "success",
+			Message: "Manifest requested.", Result: json.RawMessage(`{}`)},
+		{Command: encoded(t, map[string]any{"request": text, "parameters": map[string]any{"userData": map[string]any{text: text}}}), Status: "conflict",
+			Message: text, Result: encoded(t, map[string]any{"fields": []string{text}, "n": 1.5, "none": nil})},
+		{Command: json.RawMessage(`{"request":"","parameters":{}}`), Result: json.RawMessage(`{}`)},
+	} {
+		why := triggers.Cause{User: "alice", RequestID: "r", Depth: 2}
+		want, err := kind.Event(p, why)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got, err := triggers.CommandEvent(kind, p, why)
+		if err != nil || string(got.Parameters) != string(want.Parameters) || got.Name != want.Name || cmp.Diff(got.Cause, want.Cause) != "" {
+			t.Errorf("%v\n%s\nwant\n%s", err, got.Parameters, want.Parameters)
+		}
+	}
+}
+
+func encoded(t *testing.T, v any) json.RawMessage {
+	t.Helper()
+	b, err := api.Marshal(v)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b
+}
