@@ -64,6 +64,13 @@ func (g *Gateway) events(w http.ResponseWriter, r *http.Request) {
 		g.refuse(w, r, err)
 		return
 	}
+	select {
+	case g.streams <- struct{}{}:
+		defer func() { <-g.streams }()
+	default:
+		g.refuse(w, r, api.Errorf(api.CodeUnavailable, "%d event streams are open, which is the limit; close one of them or try again later", cap(g.streams)))
+		return
+	}
 	feed, err := g.o.Events(caller, q)
 	if err != nil {
 		g.refuse(w, r, err)

@@ -37,7 +37,10 @@ type streams struct {
 	stop     func()       // ends the server and waits for it
 }
 
-func newStreams(t testing.TB) *streams {
+func newStreams(t testing.TB) *streams { return newStreamsOf(t, 0) }
+
+// newStreamsOf bounds the connections.
+func newStreamsOf(t testing.TB, connections int) *streams {
 	t.Helper()
 	db, err := store.Open(t.Context(), t.TempDir())
 	if err != nil {
@@ -50,6 +53,7 @@ func newStreams(t testing.TB) *streams {
 	}
 	g := New(Options{
 		Registry: testRegistry(), Auth: testAuth{}, Sessions: testAuth{}, Log: slog.New(slog.DiscardHandler),
+		MaxConnections: connections,
 		Events: func(c api.Caller, q EventQuery) (Feed, error) {
 			f, err := s.log.Follow(stream.Query{User: c.User, All: c.Superuser, Types: q.Types, After: q.After})
 			if err != nil {

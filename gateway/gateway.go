@@ -56,6 +56,10 @@ type Options struct {
 	// when it is another account or has another password or other rights, an
 	// error when it may not log in. Needed with Events.
 	Standing func(ctx context.Context, user string) (string, error)
+	// MaxConnections is how many connections are open at a time; 0 is 4096. Of
+	// more, one that waits for a request is closed; half of them may be event
+	// streams.
+	MaxConnections int
 	// Replays keeps answers for Idempotency-Key; nil refuses that header.
 	Replays Replays
 	// Secure tells that the server speaks TLS: cookies are marked so.
@@ -73,11 +77,14 @@ type Gateway struct {
 	log     *slog.Logger
 	binders map[string]*binder
 	router  chi.Router
+	crowd   *crowd
+	streams chan struct{} // holds a token for each event stream
 }
 
 // New builds the routes.
 func New(o Options) *Gateway {
-	g := &Gateway{o: o, log: o.Log, binders: map[string]*binder{}}
+	g := &Gateway{o: o, log: o.Log, binders: map[string]*binder{}, crowd: newCrowd(o.MaxConnections, o.Log)}
+	g.streams = make(chan struct{}, max(1, g.crowd.max/2))
 	for _, c := range o.Registry.All() {
 		g.binders[c.Name] = newBinder(c)
 	}

@@ -1,0 +1,184 @@
+package gateway
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"strings"
+	"testing"
+	"time"
+
+	"jetstream/internal/api"
+)
+
+// serveCrowd serves with a bound on connections.
+func serveCrowd(t *testing.T, most int, registry *api.Registry) (addr string) {
+	t.Helper()
+	g := New(Options{Registry: registry, Auth: testAuth{}, Sessions: testAuth{}, Log: slog.New(slog.DiscardHandler), MaxConnections: most})
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	ended := make(chan error, 1)
+	go func() { ended <- g.Serve(ctx, ln) }()
+	t.Cleanup(func() {
+		cancel()
+		if err := <-ended; err != nil {
+			t.Errorf("Serve: %v", err)
+		}
+	})
+	return ln.Addr().String()
+}
+
+func dialCrowd(t *testing.T, addr, says string) net.Conn {
+	t.Helper()
+	conn, err := net.Dial("tcp", addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = conn.Close() })
+	if _, err := io.WriteString(conn, says); err != nil && !closed(err) {
+		t.Fatal(err)
+	}
+	return conn
+}
+
+// closed tells of a connection that the other end has closed.
+func closed(err error) bool {
+	_, broken := errors.AsType[*os.SyscallError](err)
+	return errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || broken
+}
+
+// ask sends a request over a connection of its own and wants an answer.
+func ask(t *testing.T, conn net.Conn) {
+	t.Helper()
+	_ = conn.SetDeadline(time.Now().Add(10 * time.Second))
+	if _, err := io.WriteString(conn, "GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n"); err != nil {
+		t.Fatal(err)
+	}
+	res, err := http.ReadResponse(bufio.NewReader(conn), nil)
+	if err != nil {
+		t.Fatalf("no answer: %v", err)
+	}
+	_, _ = io.Copy(io.Discard, res.Body)
+	_ = res.Body.Close()
+	if res.StatusCode != http.StatusOK {
+		t.Errorf("answered %d", res.StatusCode)
+	}
+}
+
+// Connections that say nothing, or never end what they say, keep nobody out
+// and take no more than the bound.
+func TestSilentConnectionsGiveWay(t *testing.T) {
+	for _, most := range []int{8, 0} {
+		t.Run(fmt.Sprint(most), func(t *testing.T) {
+			addr := serveCrowd(t, most, testRegistry())
+			if most == 0 {
+				most = DefaultMaxConnections
+			}
+			if testing.Short() && most > 1000 {
+				t.Skip("opens thousands of connections")
+			}
+			// Both ends of each connection are in this process.
+			if room := descriptors(t); room < 2*most+2000 {
+				t.Skipf("this process may open %d files only", room)
+			}
+			const beyond = 200
+			var silent []net.Conn
+			for i := range most + beyond {
+				silent = append(silent, dialCrowd(t, addr, []string{"", "GET /heal", "GET /healthz HTTP/1.1\r\nHost: localhost\r\nX-Slow: "}[i%3]))
+			}
+			first := dialCrowd(t, addr, "")
+			ask(t, first)
+			ask(t, first) // it goes on as well
+			ask(t, dialCrowd(t, addr, ""))
+			// Those that came first went first, and not one more than had to.
+			for i, conn := range silent[:beyond+2] {
+				_ = conn.SetReadDeadline(time.Now().Add(10 * time.Second))
+				if _, err := conn.Read(make([]byte, 1)); !closed(err) {
+					t.Fatalf("connection %d of %d is still open: %v", i, len(silent), err)
+				}
+			}
+			for _, conn := range silent[len(silent)-min(most-2, 50):] {
+				_ = conn.SetReadDeadline(time.Now().Add(time.Millisecond))
+				if _, err := conn.Read(make([]byte, 1)); !errors.Is(err, os.ErrDeadlineExceeded) {
+					t.Fatalf("one of the last connections was closed too: %v", err)
+				}
+			}
+		})
+	}
+}
+
+// Who is being served is not harmed by those who come; they are turned away
+// when there are too many.
+func TestServedConnectionsStay(t *testing.T) {
+	const most = 4
+	begun, release := make(chan struct{}, 2*most), make(chan struct{})
+	addr := serveCrowd(t, most, api.NewRegistry(api.Define(
+		api.Spec{Name: "wait", Method: "POST", Path: "/wait", Summary: "Wait"},
+		func(context.Context, api.Empty) (api.Empty, error) {
+			begun <- struct{}{}
+			<-release
+			return api.Empty{}, nil
+		})))
+	const request = "POST /api/v1/wait HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer tok\r\nContent-Type: application/json\r\nContent-Length: 2\r\n\r\n{}"
+	var served []net.Conn
+	for range most {
+		served = append(served, dialCrowd(t, addr, request))
+		<-begun
+	}
+	for range 20 {
+		late := dialCrowd(t, addr, request)
+		_ = late.SetReadDeadline(time.Now().Add(10 * time.Second))
+		if n, err := late.Read(make([]byte, 1)); !closed(err) {
+			t.Fatalf("one beyond the bound read %d bytes, %v", n, err)
+		}
+	}
+	close(release)
+	for _, conn := range served {
+		_ = conn.SetReadDeadline(time.Now().Add(10 * time.Second))
+		res, err := http.ReadResponse(bufio.NewReader(conn), nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_ = res.Body.Close()
+		if res.StatusCode != http.StatusOK {
+			t.Errorf("answered %d", res.StatusCode)
+		}
+	}
+	// They are idle now: there is room again.
+	ask(t, dialCrowd(t, addr, ""))
+}
+
+// Event streams may not take all connections.
+func TestStreamsLeaveRoom(t *testing.T) {
+	s := newStreamsOf(t, 8)
+	var open []*http.Response
+	for range 4 {
+		res := s.open("ann", "")
+		if res.StatusCode != http.StatusOK {
+			t.Fatalf("a stream was answered %d", res.StatusCode)
+		}
+		open = append(open, res)
+	}
+	res := s.open("ann", "")
+	var reply api.Reply
+	if err := json.NewDecoder(res.Body).Decode(&reply); err != nil || res.StatusCode != http.StatusServiceUnavailable || !strings.Contains(reply.Message, "4 event streams") {
+		t.Errorf("a fifth was answered %d %q (%v)", res.StatusCode, reply.Message, err)
+	}
+	_ = open[0].Body.Close()
+	for end := time.Now().Add(time.Minute); time.Now().Before(end); { // until the server has seen it
+		if s.open("ann", "").StatusCode == http.StatusOK {
+			return
+		}
+	}
+	t.Error("a stream that ended left no room for another")
+}
