@@ -438,3 +438,30 @@ func FuzzParseObject(f *testing.F) {
 		}
 	})
 }
+
+// A header that cannot be read says which part of it.
+func TestUnreadableLogin(t *testing.T) {
+	g := New(Options{Registry: testRegistry(), Auth: testAuth{}, Sessions: testAuth{}, Log: slog.New(slog.DiscardHandler)})
+	for header, want := range map[string]string{
+		"Basic !!!":             "base64 of NAME:PASSWORD",
+		"basic":                 "base64 of NAME:PASSWORD",
+		"Basic bm90aGluZw==":    "base64 of NAME:PASSWORD", // no colon
+		"Bearer":                "no token follows",
+		"bearer  ":              "no token follows",
+		`Digest username="ann"`: "neither Basic nor Bearer",
+		"Basicx YW5uOnB3":       "neither Basic nor Bearer",
+	} {
+		w := httptest.NewRecorder()
+		r := httptest.NewRequest(http.MethodGet, Prefix+"/send/echo/x", nil)
+		r.Host = "localhost"
+		r.Header.Set("Authorization", header)
+		g.ServeHTTP(w, r)
+		var reply api.Reply
+		if err := json.Unmarshal(w.Body.Bytes(), &reply); err != nil || w.Code != 401 || !strings.Contains(reply.Message, want) {
+			t.Errorf("%q: %d %q (%v), want %q", header, w.Code, reply.Message, err, want)
+		}
+		if fields := strings.Fields(header); len(fields) > 1 && strings.Contains(reply.Message, fields[1]) {
+			t.Errorf("%q: the message shows the credentials: %q", header, reply.Message)
+		}
+	}
+}

@@ -74,10 +74,16 @@ func authenticate(r *http.Request, auth Authenticator) (api.Caller, error) {
 			return auth.Password(ctx, name, password, RemoteIP(r))
 		}
 		scheme, token, _ := strings.Cut(header, " ")
-		if strings.EqualFold(scheme, "Bearer") && token != "" {
-			return auth.Token(ctx, strings.TrimSpace(token), r.Header.Get(UserHeader))
+		token = strings.TrimSpace(token)
+		switch {
+		case strings.EqualFold(scheme, "Basic"):
+			return api.Caller{}, api.Errorf(api.CodeUnauthorized, "the Authorization header cannot be read: after Basic comes the base64 of NAME:PASSWORD")
+		case !strings.EqualFold(scheme, "Bearer"):
+			return api.Caller{}, api.Errorf(api.CodeUnauthorized, "the Authorization header is neither Basic nor Bearer")
+		case token == "":
+			return api.Caller{}, api.Errorf(api.CodeUnauthorized, "the Authorization header cannot be read: no token follows Bearer")
 		}
-		return api.Caller{}, api.Errorf(api.CodeUnauthorized, "the Authorization header is neither Basic nor Bearer")
+		return auth.Token(ctx, token, r.Header.Get(UserHeader))
 	}
 	if c, err := r.Cookie(SessionCookie); err == nil {
 		caller, err := auth.Session(ctx, c.Value)

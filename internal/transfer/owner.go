@@ -47,6 +47,16 @@ func (e *Engine) endTransfersOf(ctx context.Context, owner string, end func(*Tra
 	})
 }
 
+// entitled tells whether an owner's files may still be read. Codes: notFound,
+// forbidden when the owner was disabled.
+func (e *Engine) entitled(ctx context.Context, owner string) error {
+	u, err := e.o.Accounts.User(ctx, owner)
+	if err == nil && u.Disabled {
+		return ownerDisabled(owner)
+	}
+	return err
+}
+
 func ownerDisabled(owner string) *api.Error {
 	return api.Errorf(api.CodeForbidden, "user %s, whose files these are, was disabled", owner)
 }

@@ -20,12 +20,8 @@ func (e *Engine) Sources(ctx context.Context, t *Transfer) (*Sources, error) {
 	if err != nil {
 		return nil, err
 	}
-	owner, err := e.o.Accounts.User(ctx, t.Owner)
-	if err != nil {
+	if err := e.entitled(ctx, t.Owner); err != nil {
 		return nil, err
-	}
-	if owner.Disabled {
-		return nil, ownerDisabled(t.Owner)
 	}
 	box, err := e.o.Accounts.Confined(ctx, t.Owner, m.Confined, account.Read)
 	if err != nil {

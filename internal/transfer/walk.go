@@ -25,6 +25,7 @@ const maxEntries = 100_000_000
 type walker struct {
 	e        *Engine
 	manifest string
+	owner    string
 	box      *account.Sandbox
 
 	page  []ManifestFile
@@ -48,11 +49,14 @@ func (e *Engine) walk(ctx context.Context, m Manifest) (files, size int64, err e
 	if err != nil {
 		return 0, 0, notSaved(err)
 	}
+	if err := e.entitled(ctx, m.Owner); err != nil {
+		return 0, 0, err
+	}
 	box, err := e.o.Accounts.Confined(ctx, m.Owner, m.Confined, account.Read)
 	if err != nil {
 		return 0, 0, err
 	}
-	w := &walker{e: e, manifest: m.ManifestID, box: box}
+	w := &walker{e: e, manifest: m.ManifestID, owner: m.Owner, box: box}
 	err = w.run(ctx, sources)
 	if closeErr := box.Close(); err == nil {
 		err = closeErr
@@ -95,6 +99,9 @@ func (w *walker) run(ctx context.Context, sources []source) error {
 			return fault(s.path, err)
 		}
 		fi, err := w.box.Root.Lstat(rel)
+		if errors.Is(err, fs.ErrNotExist) && w.isLink(clean) {
+			return linkToNothing(s.path, err)
+		}
 		if err != nil {
 			return fault(s.path, err)
 		}
@@ -123,6 +130,20 @@ func (w *walker) run(ctx context.Context, sources []source) error {
 			file.Source, file.Name, below.Source)
 	}
 	return nil
+}
+
+// isLink tells whether a link is at a path of the owner's.
+func (w *walker) isLink(p string) bool {
+	rel, err := w.box.Resolve(p, false)
+	if err != nil {
+		return false
+	}
+	fi, err := w.box.Root.Lstat(rel)
+	return err == nil && fi.Mode()&fs.ModeSymlink != 0
+}
+
+func linkToNothing(p string, err error) error {
+	return api.Wrap(err, api.CodeNotFound, "source %s is a link to something that does not exist", p)
 }
 
 // cleanSource cleans a source path and refuses one that leaves the sandbox.
@@ -213,6 +234,9 @@ func (w *walker) add(ctx context.Context, s source, fi fs.FileInfo, emptyDir boo
 func (w *walker) flush(ctx context.Context) error {
 	if len(w.page) == 0 {
 		return ctx.Err()
+	}
+	if err := w.e.entitled(ctx, w.owner); err != nil { // a walk may take hours
+		return err
 	}
 	err := w.e.o.Store.Update(ctx, func(tx Tx) error { return tx.AddManifestFiles(w.manifest, w.page) })
 	w.page = w.page[:0]

@@ -16,6 +16,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"jetstream/internal/account"
 	"jetstream/internal/api"
 	"jetstream/internal/transfer"
 )
@@ -121,7 +122,8 @@ func TestSourcesThatCannotBeSent(t *testing.T) {
 	b.fails(map[string]string{"/out2": "/m"}, "/out2", "outside the sandbox")
 	b.fails(map[string]string{"/out2/passwd": "/m"}, "/out2", "outside the sandbox")
 	b.fails(map[string]string{"/up": "/m"}, "/up", "outside the sandbox")
-	b.fails(map[string]string{"/dangling": "/m"}, "/dangling/link", "does not exist")
+	b.fails(map[string]string{"/dangling": "/m"}, "source /dangling/link is a link to something that does not exist")
+	b.fails(map[string]string{"/dangling/link": "/m"}, "source /dangling/link is a link to something that does not exist")
 	b.fails(map[string]string{"/loop": "/m"}, "/loop/a/back", "leads back")
 	b.fails(map[string]string{"/self": "/m"}, "/self/link")
 	b.fails(map[string]string{"/socket": "/m"}, "/socket/s", "a socket")
@@ -350,4 +352,69 @@ func TestAListThatCannotBeSavedFailsItsManifest(t *testing.T) {
 	})
 	b.put("a")
 	b.fails(map[string]string{"/a": "/a"}, "could not be saved", "log")
+}
+
+// pageStore calls a function after each page of a file list that it has saved.
+type pageStore struct {
+	transfer.Store
+	saved func()
+}
+
+type pageTx struct {
+	transfer.Tx
+	pages *int
+}
+
+func (t pageTx) AddManifestFiles(manifestID string, files []transfer.ManifestFile) error {
+	*t.pages++
+	return t.Tx.AddManifestFiles(manifestID, files)
+}
+
+func (p *pageStore) Update(ctx context.Context, fn func(transfer.Tx) error) error {
+	pages := 0
+	err := p.Store.Update(ctx, func(tx transfer.Tx) error { return fn(pageTx{tx, &pages}) })
+	if err == nil && pages > 0 {
+		p.saved()
+	}
+	return err
+}
+
+// A user who is disabled or removed while a manifest is walked gets no list of
+// files any more, and the walk does not go on for nobody.
+func TestWalkOfADisabledUserStops(t *testing.T) {
+	for what, end := range map[string]func(*bench) error{
+		"was disabled": func(b *bench) error {
+			_, err := b.db.Accounts().UpdateUser(context.Background(), "alice", func(u *account.User) error { u.Disabled = true; return nil })
+			return err
+		},
+		`there is no user "alice"`: func(b *bench) error { return b.db.Accounts().DeleteUser(context.Background(), "alice") },
+	} {
+		t.Run(what, func(t *testing.T) {
+			pages := 0
+			var b *bench
+			b = newBench(t, func(o *transfer.Options) {
+				o.PageSize = 5
+				o.Store = &pageStore{o.Store, func() {
+					if pages++; pages == 2 {
+						if err := end(b); err != nil {
+							t.Error(err)
+						}
+					}
+				}}
+			})
+			for i := range 100 {
+				b.put(fmt.Sprintf("src/%03d", i))
+			}
+			b.fails(map[string]string{"/src": "/dst"}, what)
+			if pages > 3 {
+				t.Errorf("%d pages were saved", pages)
+			}
+			if what == "was disabled" { // nor does a new walk begin
+				b.fails(map[string]string{"/src": "/dst"}, what)
+				if pages > 3 {
+					t.Errorf("%d pages were saved of a new manifest", pages)
+				}
+			}
+		})
+	}
 }

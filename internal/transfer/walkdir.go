@@ -145,7 +145,7 @@ func (w *walker) link(ctx context.Context, s source) error {
 	}
 	fi, err := w.box.Root.Lstat(rel)
 	if errors.Is(err, fs.ErrNotExist) {
-		return api.Wrap(err, api.CodeNotFound, "source %s is a link to something that does not exist", s.path)
+		return linkToNothing(s.path, err)
 	}
 	if err != nil {
 		return fault(s.path, err)
