@@ -4,6 +4,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -14,6 +15,7 @@ import (
 	"time"
 
 	"github.com/chromedp/cdproto/cdp"
+	"github.com/chromedp/cdproto/emulation"
 	"github.com/chromedp/cdproto/log"
 	"github.com/chromedp/cdproto/runtime"
 	"github.com/chromedp/chromedp"
@@ -90,17 +92,25 @@ func TestPagesOfARealServer(t *testing.T) {
 		do("sign in", chromedp.Evaluate[chromedp.Void](`document.getElementById("sign-in").reset()`),
 			chromedp.SendKeys(chromedp.ID("name"), user), chromedp.SendKeys(chromedp.ID("password"), p.from.password+"\r"))
 	}
+	// Pictures in both colors and widths, for people to look at.
 	shoot := func(name string) {
 		t.Helper()
-		if dir := os.Getenv("SCREENSHOTS"); dir != "" {
-			picture, err := chromedp.Run(ctx, chromedp.FullScreenshot(100))
-			if err == nil {
-				err = os.WriteFile(filepath.Join(dir, name+".png"), picture, 0o600)
-			}
-			if err != nil {
-				t.Error(err)
+		dir := os.Getenv("SCREENSHOTS")
+		if dir == "" {
+			return
+		}
+		for _, color := range []string{"dark", "light"} {
+			for width, size := range map[string]int64{"wide": 1200, "phone": 390} {
+				media := emulation.SetEmulatedMediaParams{Features: []*emulation.MediaFeature{{Name: "prefers-color-scheme", Value: color}}}
+				_, err := chromedp.Call(ctx, emulation.SetEmulatedMedia, media)
+				do("a picture", chromedp.EmulateViewport(size, 900))
+				picture, shotErr := chromedp.Run(ctx, chromedp.FullScreenshot(100))
+				if err := errors.Join(err, shotErr, os.WriteFile(filepath.Join(dir, fmt.Sprintf("%s-%s-%s.png", name, color, width)), picture, 0o600)); err != nil {
+					t.Error(err)
+				}
 			}
 		}
+		do("back", chromedp.EmulateViewport(1200, 900))
 	}
 
 	do("open", chromedp.Navigate(p.from.baseURL+"/"))
@@ -124,6 +134,8 @@ func TestPagesOfARealServer(t *testing.T) {
 	mu.Unlock()
 	do("docs", chromedp.Navigate(p.from.baseURL+"/docs"))
 	until(`document.querySelectorAll(".opblock").length > 20 && document.querySelector("#docs").innerText.includes("getServerInfo")`)
+	until(`((ids) => ids.indexOf("ls") < ids.indexOf("rm") && ids.indexOf("ls") >= 0)(` + // looking comes first
+		`[...document.querySelectorAll(".opblock-summary-operation-id")].map((e) => e.textContent.replaceAll("\u200b", "")))`)
 	shoot("live-docs")
 	mu.Lock()
 	defer mu.Unlock()
