@@ -76,7 +76,7 @@ func (s *Sender) attempt(ctx context.Context, t transfer.Transfer) (r result) {
 	} else {
 		err = a.tell(ctx)
 	}
-	r = result{id: t.TransferID, progressed: a.progressed}
+	r = result{id: t.TransferID, progressed: a.progressed, silent: !a.connected}
 	again, ok := a.settle(ctx, err)
 	r.again = again || !ok
 	if l, ok := errors.AsType[*later](err); ok {

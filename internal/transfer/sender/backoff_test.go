@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net"
 	"slices"
+	"strconv"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -194,6 +195,75 @@ func TestReceiverIsToldForTwoDays(t *testing.T) {
 		mu.Unlock()
 		if got, _ := b.Transfer(ctx, b.order[0]); got.TellPeer || got.Status != transfer.StatusCancelled {
 			t.Errorf("after two days it is %s, to be told: %v", got.Status, got.TellPeer)
+		}
+		cancel()
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+// TestUnreachableReceiversLeaveRoom: transfers whose receivers swallow what is
+// sent to them may not take the places of the others, and each of them is tried
+// again and again.
+func TestUnreachableReceiversLeaveRoom(t *testing.T) {
+	id, err := wire.LoadIdentity(t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	synctest.Test(t, func(t *testing.T) {
+		const silent = 40
+		b := newBoard(silent)
+		for i, id := range b.order {
+			b.transfers[id].DestinationPort = 1000 + i
+		}
+		var mu sync.Mutex
+		dialled, alive := map[string]int{}, make(chan struct{}, 1)
+		s, err := sender.New(sender.Options{Engine: b, Identity: id, Dial: func(ctx context.Context, address string) (net.Conn, error) {
+			if address == "alive:1" {
+				alive <- struct{}{}
+				<-ctx.Done()
+				return nil, ctx.Err()
+			}
+			mu.Lock()
+			dialled[address]++
+			mu.Unlock()
+			select {
+			case <-ctx.Done():
+				return nil, ctx.Err()
+			case <-time.After(10 * time.Second):
+				return nil, context.DeadlineExceeded
+			}
+		}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		ctx, cancel := context.WithCancel(context.Background())
+		done := make(chan error, 1)
+		go func() { done <- s.Serve(ctx) }()
+		time.Sleep(15 * time.Minute)
+		synctest.Wait()
+		mu.Lock()
+		for i := range silent {
+			if n := dialled[net.JoinHostPort("host", strconv.Itoa(1000+i))]; n < 5 {
+				t.Errorf("receiver %d was tried %d times", i, n)
+			}
+		}
+		mu.Unlock()
+
+		fresh := api.NewID()
+		b.mu.Lock()
+		b.order = append(b.order, fresh)
+		b.transfers[fresh] = &transfer.Transfer{
+			TransferID: fresh, Status: transfer.StatusPending, Processing: true, DestinationAddress: "alive", DestinationPort: 1,
+		}
+		b.mu.Unlock()
+		b.wake <- struct{}{}
+		synctest.Wait()
+		select {
+		case <-alive:
+		default:
+			t.Error("a new transfer waits for those whose receivers do not answer")
 		}
 		cancel()
 		if err := <-done; err != nil {

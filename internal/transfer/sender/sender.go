@@ -9,6 +9,7 @@ import (
 	"errors"
 	"log/slog"
 	"net"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -97,6 +98,10 @@ type waiting struct {
 	due   time.Time
 	delay time.Duration // the last back-off
 	firm  bool          // the receiver asked for it: no wake shortens it
+	// silent tells that the receiver could not be reached the last time, tried
+	// when that was found.
+	silent bool
+	tried  time.Time
 }
 
 // result is how an attempt ended.
@@ -105,6 +110,24 @@ type result struct {
 	again      bool
 	after      time.Duration // at least; the receiver asked for it
 	progressed bool          // the back-off begins anew
+	silent     bool          // the receiver could not be reached
+}
+
+// leaveOut picks, of the transfers that are due, those that must wait all the
+// same: receivers that could not be reached the last time share half of the
+// places, who was tried longest ago first. To find out that somebody is still
+// silent takes until the dial is given up; all places would soon be taken by
+// that.
+func (s *Sender) leaveOut(due []string, waits map[string]*waiting, running map[string]bool) []string {
+	places := max(1, s.o.Concurrent/2)
+	for _, silent := range running {
+		if silent {
+			places--
+		}
+	}
+	due = slices.DeleteFunc(due, func(id string) bool { return !waits[id].silent })
+	slices.SortFunc(due, func(a, b string) int { return waits[a].tried.Compare(waits[b].tried) })
+	return due[min(max(places, 0), len(due)):]
 }
 
 // Serve sends until ctx ends; then it stops its transfers, which go on at the
@@ -112,7 +135,7 @@ type result struct {
 func (s *Sender) Serve(ctx context.Context) error {
 	var wg sync.WaitGroup
 	defer wg.Wait()
-	running := map[string]bool{}
+	running := map[string]bool{} // whether the receiver was silent before
 	waits := map[string]*waiting{}
 	results := make(chan result, s.o.Concurrent)
 	retry := firstWait // after a failure of the database
@@ -123,14 +146,21 @@ func (s *Sender) Serve(ctx context.Context) error {
 		for id := range running {
 			except = append(except, id)
 		}
+		var due []string
 		for id, w := range waits {
-			if w.due.After(now) {
-				except = append(except, id)
-				if next.IsZero() || w.due.Before(next) {
-					next = w.due
-				}
+			if _, ok := running[id]; ok {
+				continue
+			}
+			if !w.due.After(now) {
+				due = append(due, id)
+				continue
+			}
+			except = append(except, id)
+			if next.IsZero() || w.due.Before(next) {
+				next = w.due
 			}
 		}
+		except = append(except, s.leaveOut(due, waits, running)...)
 		if free := s.o.Concurrent - len(running); free > 0 {
 			list, err := s.o.Engine.Runnable(ctx, except, free)
 			if err != nil && ctx.Err() == nil {
@@ -141,7 +171,8 @@ func (s *Sender) Serve(ctx context.Context) error {
 				retry = firstWait
 			}
 			for _, t := range list {
-				running[t.TransferID] = true
+				w := waits[t.TransferID]
+				running[t.TransferID] = w != nil && w.silent
 				wg.Go(func() { results <- s.attempt(ctx, t) })
 			}
 		}
@@ -173,6 +204,7 @@ func (s *Sender) Serve(ctx context.Context) error {
 			w.delay = min(2*w.delay, mostWait)
 			w.due = time.Now().Add(max(w.delay, r.after))
 			w.firm = r.after > 0
+			w.silent, w.tried = r.silent, time.Now()
 		}
 	}
 }
