@@ -158,7 +158,10 @@ func TestTextBusyIsRetried(t *testing.T) {
 	r.launch("stays busy")
 	r.launch("becomes free")
 	r.serve()
-	r.failed("open for writing")
+	busy := r.failed("open for writing")
+	if tried := busy.EndTime.Std().Sub(busy.StartTime.Std()); tried < 100*time.Millisecond {
+		t.Errorf("given up after %v, before anybody could have closed the file", tried)
+	}
 	// The second run is being tried when the file becomes free.
 	r.await("running", func(run triggers.Run) bool { return run.Status == triggers.StatusRunning })
 	if err := f.Close(); err != nil {
