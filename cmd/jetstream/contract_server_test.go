@@ -221,7 +221,7 @@ func TestAPIOverTLS(t *testing.T) {
 	} else {
 		_ = res.Body.Close()
 	}
-	conn, err := tls.Dial("tcp", fmt.Sprintf("127.0.0.1:%d", l.apiPort), &tls.Config{RootCAs: pool, ServerName: "site-a.example", MaxVersion: tls.VersionTLS11, MinVersion: tls.VersionTLS10}) //nolint:gosec // it is to be refused
+	conn, err := tls.Dial("tcp", fmt.Sprintf("127.0.0.1:%d", l.apiPort), &tls.Config{RootCAs: pool, ServerName: "site-a.example", MaxVersion: tls.VersionTLS11, MinVersion: tls.VersionTLS10})
 	if err == nil {
 		_ = conn.Close()
 		t.Error("TLS 1.1 is spoken")
@@ -231,7 +231,7 @@ func TestAPIOverTLS(t *testing.T) {
 	deadline, again := time.After(time.Minute), time.NewTicker(100*time.Millisecond)
 	defer again.Stop()
 	for {
-		conn, err := tls.Dial("tcp", fmt.Sprintf("127.0.0.1:%d", l.apiPort), &tls.Config{InsecureSkipVerify: true}) //nolint:gosec // who answers is looked at
+		conn, err := tls.Dial("tcp", fmt.Sprintf("127.0.0.1:%d", l.apiPort), &tls.Config{InsecureSkipVerify: true})
 		if err != nil {
 			t.Fatal(err)
 		}
