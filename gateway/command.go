@@ -103,6 +103,10 @@ func (g *Gateway) refuse(w http.ResponseWriter, r *http.Request, err error) {
 func (g *Gateway) carryOut(w http.ResponseWriter, r *http.Request, b *binder, params map[string]json.RawMessage) {
 	start := time.Now()
 	ctx := r.Context()
+	caller, loggedIn := api.CallerOf(ctx)
+	if loggedIn {
+		g.crowd.serves(ctx)
+	}
 	work, call, answered := g.begin(w, r, b.command, params)
 	if answered {
 		return
@@ -110,7 +114,6 @@ func (g *Gateway) carryOut(w http.ResponseWriter, r *http.Request, b *binder, pa
 	if call != nil {
 		defer g.release(ctx, call) // also when an observer panics
 	}
-	caller, loggedIn := api.CallerOf(ctx)
 	rec := &middleware.Record{Command: b.command, Caller: caller, Params: params, Status: api.CodeSuccess}
 	reply := api.Reply{Status: api.CodeSuccess}
 	var status int

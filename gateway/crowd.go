@@ -2,6 +2,7 @@ package gateway
 
 import (
 	"container/list"
+	"context"
 	"crypto/tls"
 	"log/slog"
 	"net"
@@ -14,16 +15,17 @@ import (
 const DefaultMaxConnections = 4096
 
 // crowd bounds the open connections of a server. Where there are too many, one
-// that waits for a request gives way: it costs its client no more than to dial
-// again. So nobody can keep others out by connections that say nothing, or
-// only half of what they want. Safe for concurrent use.
+// gives way on which no command of somebody who is logged in is carried out: it
+// costs its client no more than to ask again. So nobody can keep others out by
+// connections that say nothing, or only half of what they want, or that do not
+// read what they asked for. Safe for concurrent use.
 type crowd struct {
 	max int
 	log *slog.Logger
 
 	mu      sync.Mutex
 	open    map[net.Conn]*guest
-	waiting map[string]*list.List // of *guest, by host, the one that has waited longest first
+	waiting map[string]*list.List // of *guest that may give way, by host, the one that has waited longest first
 	said    time.Time             // when the log was last told
 }
 
@@ -32,6 +34,27 @@ type guest struct {
 	conn net.Conn
 	host string
 	at   *list.Element // where it waits; nil while it is served
+}
+
+type connKey struct{}
+
+// enter is the server's ConnContext: it lets requests tell of their connection.
+func (c *crowd) enter(ctx context.Context, conn net.Conn) context.Context {
+	return context.WithValue(ctx, connKey{}, conn)
+}
+
+// serves keeps the connection of a request from giving way until it is idle
+// again: to be called once it is known who asks, and what in full.
+func (c *crowd) serves(ctx context.Context) {
+	conn, ok := ctx.Value(connKey{}).(net.Conn)
+	if !ok {
+		return // not from Serve
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if g := c.open[conn]; g != nil {
+		c.serve(g)
+	}
 }
 
 func newCrowd(most int, log *slog.Logger) *crowd {
@@ -64,8 +87,8 @@ func (c *crowd) changed(conn net.Conn, state http.ConnState) {
 			c.await(g)
 		}
 	case http.StateActive:
-		if g != nil {
-			c.serve(g)
+		if g != nil && g.at != nil {
+			c.waiting[g.host].MoveToBack(g.at) // it has said something
 		}
 	case http.StateClosed, http.StateHijacked:
 		c.leave(conn)
@@ -122,7 +145,7 @@ func (c *crowd) makeRoom(newcomer *guest) {
 	abort(victim.conn)
 	if time.Since(c.said) > time.Minute {
 		c.said = time.Now()
-		c.log.Warn("too many connections to the control API; the longest idle ones are closed", "limit", c.max, "from", newcomer.host)
+		c.log.Warn("too many connections to the control API; those that wait longest are closed", "limit", c.max, "from", newcomer.host)
 	}
 }
 

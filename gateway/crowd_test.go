@@ -21,7 +21,8 @@ import (
 // serveCrowd serves with a bound on connections.
 func serveCrowd(t *testing.T, most int, registry *api.Registry) (addr string) {
 	t.Helper()
-	g := New(Options{Registry: registry, Auth: testAuth{}, Sessions: testAuth{}, Log: slog.New(slog.DiscardHandler), MaxConnections: most})
+	g := New(Options{Registry: registry, Auth: testAuth{}, Sessions: testAuth{}, Log: slog.New(slog.DiscardHandler), MaxConnections: most,
+		OpenAPI: make([]byte, 16<<20)}) // more than what sockets hold
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -112,6 +113,33 @@ func TestSilentConnectionsGiveWay(t *testing.T) {
 				if _, err := conn.Read(make([]byte, 1)); !errors.Is(err, os.ErrDeadlineExceeded) {
 					t.Fatalf("one of the last connections was closed too: %v", err)
 				}
+			}
+		})
+	}
+}
+
+// Who only seems to be busy keeps nobody out either: with a body that does not
+// come, or an answer that is not read.
+func TestStallingConnectionsGiveWay(t *testing.T) {
+	const most = 8
+	for name, says := range map[string]string{
+		"page":          "GET /openapi.json HTTP/1.1\r\nHost: localhost\r\n\r\n",
+		"session":       "POST /session HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: 9\r\nExpect: 100-continue\r\n\r\n",
+		"user's body":   "POST /api/v1/command HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer tok\r\nContent-Type: application/json\r\nContent-Length: 9\r\nExpect: 100-continue\r\n\r\n",
+		"unread body":   "GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\nPOST /api/v1/command HTTP/1.1\r\nHost: localhost\r\nContent-Length: 9999\r\n\r\n",
+		"unread answer": "GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n" + strings.Repeat("GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n", 100),
+	} {
+		t.Run(name, func(t *testing.T) {
+			addr := serveCrowd(t, most, testRegistry())
+			for range most {
+				conn := dialCrowd(t, addr, says)
+				_ = conn.SetReadDeadline(time.Now().Add(10 * time.Second))
+				if _, err := conn.Read(make([]byte, 1)); err != nil { // it is busy now
+					t.Fatal(err)
+				}
+			}
+			for range 2 * most {
+				ask(t, dialCrowd(t, addr, ""))
 			}
 		})
 	}

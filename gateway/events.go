@@ -77,6 +77,7 @@ func (g *Gateway) events(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	defer feed.Close()
+	g.crowd.serves(r.Context())
 
 	h := w.Header()
 	h.Set("Content-Type", "text/event-stream")

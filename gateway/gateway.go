@@ -57,8 +57,8 @@ type Options struct {
 	// error when it may not log in. Needed with Events.
 	Standing func(ctx context.Context, user string) (string, error)
 	// MaxConnections is how many connections are open at a time; 0 is 4096. Of
-	// more, one that waits for a request is closed; half of them may be event
-	// streams.
+	// more, one is closed on which no command is carried out; half of them may
+	// be event streams.
 	MaxConnections int
 	// Replays keeps answers for Idempotency-Key; nil refuses that header.
 	Replays Replays
