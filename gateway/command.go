@@ -107,6 +107,13 @@ func (g *Gateway) carryOut(w http.ResponseWriter, r *http.Request, b *binder, pa
 	if loggedIn {
 		g.crowd.serves(ctx)
 	}
+	if b.command.Waits {
+		if err := g.waits.take(caller.User); err != nil {
+			g.refuse(w, r, err)
+			return
+		}
+		defer g.waits.leave(caller.User)
+	}
 	work, call, answered := g.begin(w, r, b.command, params)
 	if answered {
 		return

@@ -199,7 +199,7 @@ func TestStreamsLeaveRoom(t *testing.T) {
 	}
 	res := s.open("ann", "")
 	var reply api.Reply
-	if err := json.NewDecoder(res.Body).Decode(&reply); err != nil || res.StatusCode != http.StatusServiceUnavailable || !strings.Contains(reply.Message, "4 event streams") {
+	if err := json.NewDecoder(res.Body).Decode(&reply); err != nil || res.StatusCode != http.StatusTooManyRequests || res.Header.Get("Retry-After") != "10" || !strings.Contains(reply.Message, "4 event streams") {
 		t.Errorf("a fifth was answered %d %q (%v)", res.StatusCode, reply.Message, err)
 	}
 	_ = open[0].Body.Close()

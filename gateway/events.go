@@ -68,7 +68,9 @@ func (g *Gateway) events(w http.ResponseWriter, r *http.Request) {
 	case g.streams <- struct{}{}:
 		defer func() { <-g.streams }()
 	default:
-		g.refuse(w, r, api.Errorf(api.CodeUnavailable, "%d event streams are open, which is the limit; close one of them or try again later", cap(g.streams)))
+		e := api.Errorf(api.CodeTooManyRequests, "%d event streams are open, which is the limit; close one of them or try again later", cap(g.streams))
+		e.RetryAfter = 10 * time.Second
+		g.refuse(w, r, e)
 		return
 	}
 	feed, err := g.o.Events(caller, q)

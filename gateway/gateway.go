@@ -58,7 +58,7 @@ type Options struct {
 	Standing func(ctx context.Context, user string) (string, error)
 	// MaxConnections is how many connections are open at a time; 0 is 4096. Of
 	// more, one is closed on which no command is carried out; half of them may
-	// be event streams.
+	// be event streams, and a quarter wait commands.
 	MaxConnections int
 	// Replays keeps answers for Idempotency-Key; nil refuses that header.
 	Replays Replays
@@ -79,12 +79,14 @@ type Gateway struct {
 	router  chi.Router
 	crowd   *crowd
 	streams chan struct{} // holds a token for each event stream
+	waits   *share
 }
 
 // New builds the routes.
 func New(o Options) *Gateway {
 	g := &Gateway{o: o, log: o.Log, binders: map[string]*binder{}, crowd: newCrowd(o.MaxConnections, o.Log)}
 	g.streams = make(chan struct{}, max(1, g.crowd.max/2))
+	g.waits = newShare(g.crowd.max / waitsShare)
 	for _, c := range o.Registry.All() {
 		g.binders[c.Name] = newBinder(c)
 	}

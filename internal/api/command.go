@@ -77,6 +77,8 @@ type Command struct {
 	// Varies tells that the handler returns a Result: a command with status
 	// 201 may then answer 200 with an object that was there already.
 	Varies bool
+	// Waits tells that the command takes WaitParams, and may last that long.
+	Waits bool
 
 	results      []Field
 	hasSecretOut bool
@@ -96,6 +98,9 @@ func Define[P, R any](spec Spec, fn func(context.Context, P) (R, error)) *Comman
 	}
 	c.Params = Fields(c.ParamsType)
 	c.results = Fields(c.ResultType)
+	if f, embeds := c.ParamsType.FieldByName("WaitParams"); embeds {
+		c.Waits = f.Type == reflect.TypeFor[WaitParams]()
+	}
 	for i := range c.Params {
 		c.Params[i].InPath = strings.Contains(spec.Path, "{"+c.Params[i].Name+"}")
 	}
