@@ -68,6 +68,9 @@ func TestEventsOnAFullDisk(t *testing.T) {
 	if err != nil || !h.SaveFailing || h.Dropped[triggers.DropUnsaved] != 1 || len(h.Faults()) != 1 {
 		t.Errorf("health is %+v, %v", h, err)
 	}
+	if _, err := r.EmitNow(t.Context(), large); code(err) != api.CodeUnavailable || !strings.Contains(api.ErrorOf(err).Message, "disk is full") {
+		t.Errorf("asked for on a full disk: %v", err)
+	}
 	// A state change fails with its event.
 	made, _ := triggers.SendDestinationCreated.Event(triggers.DestinationParams{Destination: strings.Repeat("x", 1<<20)}, triggers.Cause{})
 	if err := r.db.Runs().Update(t.Context(), func(tx triggers.Tx) error { return r.Queue(tx, made) }); err == nil {

@@ -133,7 +133,16 @@ func (e *Engine) emit(ctx context.Context, ev Event, happened bool) (made *Run, 
 	if wanted {
 		e.dropped(DropUnsaved, ev, err)
 	}
-	return nil, api.Wrap(&droppedError{DropUnsaved, err}, api.CodeInternal, "event %s could not be saved", ev.Name)
+	return nil, errUnsaved(&droppedError{DropUnsaved, err}, "event "+ev.Name)
+}
+
+// errUnsaved tells what could not be saved and, where the store says it to
+// people, why.
+func errUnsaved(err error, what string) error {
+	if why, ok := errors.AsType[*api.Error](err); ok {
+		return api.Wrap(err, why.Code, "%s could not be saved: %s", what, why.Message)
+	}
+	return api.Wrap(err, api.CodeInternal, "%s could not be saved", what)
 }
 
 // Wants tells whether Emit would save anything of such an event now, so that

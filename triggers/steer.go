@@ -102,7 +102,7 @@ func (e *Engine) setPaused(ctx context.Context, paused bool) error {
 	e.gate.Lock()
 	defer e.gate.Unlock()
 	if err := e.o.Store.SetPaused(ctx, paused); err != nil {
-		return api.Wrap(err, api.CodeInternal, "the pause of the trigger queue could not be saved")
+		return errUnsaved(err, "whether the trigger queue is paused")
 	}
 	e.paused.Store(paused)
 	e.notice()

@@ -177,6 +177,22 @@ func TestUnsavedEventIsCountedAndRed(t *testing.T) {
 	}
 }
 
+// unsettled cannot save a pause.
+type unsettled struct{ triggers.Store }
+
+func (unsettled) SetPaused(context.Context, bool) error {
+	return api.Errorf(api.CodeUnavailable, "the server's disk is full")
+}
+
+// TestUnsavedPauseSaysWhy: the caller can mend a full disk, if told of it.
+func TestUnsavedPauseSaysWhy(t *testing.T) {
+	r := newRig(t, func(o *triggers.Options) { o.Store = unsettled{o.Store} })
+	err := r.Resume(t.Context())
+	if code(err) != api.CodeUnavailable || !strings.Contains(api.ErrorOf(err).Message, "disk is full") {
+		t.Errorf("a pause that is not saved: %v", err)
+	}
+}
+
 func TestEmitOutlivesItsCaller(t *testing.T) {
 	r := newRig(t, nil)
 	r.script("on.send.createManifest", "#!/bin/sh\n")
