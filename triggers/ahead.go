@@ -38,10 +38,13 @@ func (e *Engine) lookAhead(c *current) {
 	if hasFileList(r.Event) { // it may be long, and take long
 		return
 	}
-	c.ahead.ready = &ready{}
-	if err := e.prepare(c.ctx, r, c.ahead.ready); err != nil {
-		e.forgetAhead(c)
+	p := &ready{}
+	if err := e.prepare(c.ctx, r, p); err != nil {
+		e.giveUp(r, p)
+		c.ahead = nil
+		return
 	}
+	c.ahead.ready = p
 }
 
 // endAndBegin records the end of c's run and, in the same transaction, the

@@ -142,7 +142,7 @@ func (e *Engine) tryBegin(ctx, hard context.Context, r *Run, start func(context.
 func (e *Engine) carryOut(ctx, hard context.Context, c *current) (next *current) {
 	r := c.run
 	e.logStart(r)
-	e.execute(hard, c)
+	e.execute(ctx, hard, c)
 	c.end(nil)
 	c.begun()
 	// From here on it cannot be cancelled.
@@ -151,13 +151,16 @@ func (e *Engine) carryOut(ctx, hard context.Context, c *current) (next *current)
 	e.mu.Unlock()
 	took := time.Since(c.since)
 	r.EndTime = max(api.Now(), r.StartTime)
+	if r.Status == StatusInterrupted && r.Event == Launch.Name {
+		r.Status, r.ErrorMessage = StatusCancelled, "the server stopped and ended the script; the next start has a launch of its own"
+	}
 	r.PID, r.PIDStart = 0, 0
 	// Counted before it is saved: whoever sees the record sees it counted.
 	if r.Status != StatusInterrupted {
 		e.ran.Add(1)
 	}
 	e.count(r, took)
-	if r.Status == StatusInterrupted && r.Event != Launch.Name {
+	if r.Status == StatusInterrupted {
 		e.giveUp(r, c.ready)
 		if err := e.o.Store.Interrupt(context.WithoutCancel(hard), r, e.again(r)); err != nil {
 			// It stays marked as running and is found by the next start.

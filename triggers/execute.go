@@ -15,18 +15,19 @@ import (
 // execution is one script on its way. It belongs to one goroutine.
 type execution struct {
 	*current
-	e    *Engine
-	r    *Run            // the current's
-	hard context.Context // ends with the engine
+	e       *Engine
+	r       *Run            // the current's
+	serving context.Context // ends when no further script is to start
+	hard    context.Context // ends with the engine
 
 	proc *process
 }
 
 // execute carries out one run, from the check of its script to the end of its
 // output, and fills in how it ended. Whatever happens, r.Status has an end.
-func (e *Engine) execute(hard context.Context, c *current) {
+func (e *Engine) execute(ctx, hard context.Context, c *current) {
 	r := c.run
-	x := &execution{current: c, e: e, r: r, hard: hard}
+	x := &execution{current: c, e: e, r: r, serving: ctx, hard: hard}
 	defer func() {
 		if x.proc != nil {
 			x.proc.group.release()
@@ -60,8 +61,7 @@ func (x *execution) begin() error {
 		args = batchArguments(path, args)
 	}
 	if x.ready == nil {
-		x.ready = &ready{}
-		if err := x.e.prepare(x.ctx, x.r, x.ready); err != nil {
+		if err := x.e.prepareInRoom(x.serving, x.current); err != nil {
 			return err
 		}
 	}

@@ -2,12 +2,15 @@ package triggers_test
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"jetstream/triggers"
 )
@@ -38,6 +41,102 @@ func TestSpoolOnAFullDisk(t *testing.T) {
 	r.launch("1")
 	r.failed("no space left", "free space")
 	r.succeeded() // what was spooled before is gone again
+}
+
+// fullSpool is a rig with a spool on a disk of its own, which fill fills and
+// empty empties. The queue runs, and has found the disk full: launch 2 is due.
+func fullSpool(t *testing.T, change func(*triggers.Options)) (r *rig, empty func()) {
+	if os.Geteuid() != 0 {
+		t.Skip("only root can mount a small disk")
+	}
+	small := t.TempDir()
+	if err := syscall.Mount("tmpfs", small, "tmpfs", 0, "size=2m"); err != nil {
+		t.Skipf("cannot mount a tmpfs here: %v", err)
+	}
+	t.Cleanup(func() { _ = syscall.Unmount(small, syscall.MNT_DETACH) })
+	r = newRig(t, func(o *triggers.Options) {
+		o.StateDir = small
+		if change != nil {
+			change(o)
+		}
+	})
+	r.SetTimes(time.Minute, time.Second, 10*time.Millisecond)
+	r.script("launch", "#!/bin/sh\necho $1 >> ran.txt\n")
+	r.serve()
+	r.launch("1")
+	r.succeeded()
+	fill := filepath.Join(small, "fill")
+	if err := os.WriteFile(fill, make([]byte, 3<<20), 0o600); !errors.Is(err, syscall.ENOSPC) {
+		t.Fatalf("the disk could not be filled: %v", err)
+	}
+	r.launch("2")
+	r.launch("3")
+	for !strings.Contains(r.log.String(), "waits for room") {
+		select {
+		case <-r.log.wrote:
+		case run := <-r.marks:
+			if run.EndTime != 0 {
+				t.Fatalf("on a full disk the run ended as %s: %s", run.Status, run.ErrorMessage)
+			}
+		}
+	}
+	return r, func() {
+		if err := os.Remove(fill); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// TestFullDiskHoldsTheQueueUp: on a disk that is full anyway no event is used
+// up whose script could not be given what it reads.
+func TestFullDiskHoldsTheQueueUp(t *testing.T) {
+	r, empty := fullSpool(t, nil)
+	h, err := r.Health(t.Context())
+	if err != nil || !h.SaveFailing || len(h.Faults()) != 1 || h.Waiting != 1 {
+		t.Errorf("health is %+v, %v", h, err)
+	}
+	empty()
+	r.succeeded()
+	r.succeeded()
+	if got := r.read("ran.txt"); got != "1\n2\n3\n" {
+		t.Errorf("ran for %q", got)
+	}
+	if h, err := r.Health(t.Context()); err != nil || h.SaveFailing {
+		t.Errorf("with room again health is %+v, %v", h, err)
+	}
+	if n := strings.Count(r.log.String(), "waits for room"); n != 1 {
+		t.Errorf("the log says so %d times, want once a minute:\n%s", n, r.log)
+	}
+}
+
+// TestWaitForRoomCanBeEnded by a cancel, and by a shutdown, which does not wait.
+func TestWaitForRoomCanBeEnded(t *testing.T) {
+	r, _ := fullSpool(t, func(o *triggers.Options) { o.ShutdownGrace = time.Hour })
+	h, err := r.Health(t.Context())
+	if err != nil || len(h.Running) != 1 {
+		t.Fatalf("health is %+v, %v", h, err)
+	}
+	if _, err := r.Cancel(t.Context(), h.Running[0].RunID, "ann"); err != nil {
+		t.Fatal(err)
+	}
+	if run := r.ended(); run.Status != triggers.StatusCancelled || !strings.Contains(run.ErrorMessage, "cancelled by ann") {
+		t.Errorf("the run ended as %s: %s", run.Status, run.ErrorMessage)
+	}
+	r.script("send.destinationCreated", "#!/bin/sh\n")
+	r.created("waits", "")
+	begun := func() triggers.Run {
+		return r.await("running", func(run triggers.Run) bool { return run.Status == triggers.StatusRunning })
+	}
+	for run := begun(); run.Event == "launch"; run = begun() {
+		if _, err := r.Cancel(t.Context(), run.RunID, "ann"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	r.end()
+	last := r.await("interrupted", func(run triggers.Run) bool { return run.Event != "launch" && run.EndTime != 0 })
+	if n, err := r.Waiting(t.Context()); last.Status != triggers.StatusInterrupted || n != 1 || err != nil {
+		t.Errorf("the run ended as %s: %s; %d wait (%v)", last.Status, last.ErrorMessage, n, err)
+	}
 }
 
 // TestPIDOneReaps runs an engine as the first process of a PID namespace of its

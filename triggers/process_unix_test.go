@@ -135,6 +135,29 @@ func TestShutdownInterruptsAndTheNextStartGoesOn(t *testing.T) {
 	}
 }
 
+// TestShutdownEndsALaunchForGood: whoever reads the record of a launch that was
+// cut off is not told that it will run again, and it does not.
+func TestShutdownEndsALaunchForGood(t *testing.T) {
+	r := newRig(t, nil)
+	r.fifo("never")
+	r.script("launch", "#!/bin/sh\necho $1 >> ran.txt\ncat never\n")
+	r.serve()
+	r.launch("1")
+	first := r.started()
+	r.end()
+	if run := r.ended(); run.Status != triggers.StatusCancelled || strings.Contains(run.ErrorMessage, "again at") || !gone(first.PID) {
+		t.Errorf("the launch ended as %s: %s", run.Status, run.ErrorMessage)
+	}
+	again := rigIn(t, r.dir, r.state, func(o *triggers.Options) { o.ProcessID = "the next" })
+	again.script("launch", "#!/bin/sh\necho $1 >> ran.txt\n")
+	again.serve()
+	again.launch("2")
+	again.succeeded()
+	if got := again.read("ran.txt"); got != "1\n2\n" && got != "2\n" {
+		t.Errorf("ran for %q", got)
+	}
+}
+
 func TestSlowScriptIsNamedOnce(t *testing.T) {
 	r := newRig(t, nil)
 	r.SetTimes(time.Millisecond, time.Second, time.Second)

@@ -2,7 +2,13 @@ package triggers
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"os"
+	"path/filepath"
+	"time"
+
+	"jetstream/internal/api"
 )
 
 // ready is what a script needs before it can be started: the files that it
@@ -26,6 +32,48 @@ func (e *Engine) prepare(ctx context.Context, r *Run, p *ready) error {
 		return fmt.Errorf("no pipe for the output: %w", err)
 	}
 	return nil
+}
+
+// roomProbe is how many bytes must fit onto the disk of the spool before it
+// counts as having room.
+const roomProbe = 1 << 20
+
+// prepareInRoom is prepare, but where the disk is full also without this run it
+// waits until there is room again: no event is used up for something that is no
+// fault of its own. The end of ctx ends the wait, and the run, for now.
+func (e *Engine) prepareInRoom(ctx context.Context, c *current) error {
+	var log throttle
+	for {
+		c.ready = &ready{}
+		err := e.prepare(c.ctx, c.run, c.ready)
+		if err == nil || !diskFull(err) {
+			return err
+		}
+		e.giveUp(c.run, c.ready)
+		c.ready = nil
+		if !diskFull(e.tryRoom(max(roomProbe, len(c.run.Parameters)))) {
+			return err // what this run alone needs is too much
+		}
+		e.saveFailing.Store(true)
+		if log.due(time.Minute) {
+			e.o.Log.Error("a trigger run waits for room: the disk of the spool is full", "run", c.run.RunID, "event", c.run.Event,
+				"spool", e.spoolDir(), "error", err)
+		}
+		select {
+		case <-ctx.Done():
+			c.end(errShutdown)
+		case <-c.ctx.Done():
+		case <-time.After(e.retryAfter):
+			continue
+		}
+		return err
+	}
+}
+
+// tryRoom says why so many bytes do not fit onto the disk of the spool.
+func (e *Engine) tryRoom(size int) error {
+	path := filepath.Join(e.spoolDir(), "room-"+api.NewID())
+	return errors.Join(os.WriteFile(path, make([]byte, size), 0o600), os.Remove(path))
 }
 
 // giveUp ends what was made for r; p may be nil. Pipes that a script uses, and

@@ -3,6 +3,7 @@
 package triggers
 
 import (
+	"errors"
 	"io/fs"
 	"syscall"
 )
@@ -26,6 +27,11 @@ func ownership(fi fs.FileInfo, uid int) (fault string, warning bool) {
 		return "may be written by its group; chmod g-w it unless that is meant", true
 	}
 	return "", false
+}
+
+// diskFull tells whether err says so; a quota that is used up is the same.
+func diskFull(err error) bool {
+	return errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT)
 }
 
 func executable(fi fs.FileInfo) bool { return fi.Mode().Perm()&0o111 != 0 }

@@ -1,6 +1,11 @@
 package triggers
 
-import "io/fs"
+import (
+	"errors"
+	"io/fs"
+
+	"golang.org/x/sys/windows"
+)
 
 const onWindows = true
 
@@ -10,6 +15,11 @@ func extensions() []string { return []string{".bat", ".cmd", ".exe"} }
 
 // ownership leaves rights to the directory's access control list.
 func ownership(fs.FileInfo, int) (fault string, warning bool) { return "", false }
+
+// diskFull tells whether err says so.
+func diskFull(err error) bool {
+	return errors.Is(err, windows.ERROR_DISK_FULL) || errors.Is(err, windows.ERROR_HANDLE_DISK_FULL)
+}
 
 func executable(fs.FileInfo) bool { return true }
 
