@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/go-chi/chi/v5"
 
@@ -43,7 +44,7 @@ func newBinder(c *api.Command) *binder {
 // gather merges path, query and body into one set of parameters as submitted,
 // typed as declared.
 func (b *binder) gather(w http.ResponseWriter, r *http.Request) (map[string]json.RawMessage, error) {
-	params, err := readObject(w, r)
+	params, err := readObject(w, r, maxBody)
 	if err != nil {
 		return nil, err
 	}
@@ -58,6 +59,9 @@ func (b *binder) gather(w http.ResponseWriter, r *http.Request) (map[string]json
 		}
 		if known && (f.Secret || f.InPath) {
 			return nil, invalidField(name, "place", fmt.Sprintf("%s does not belong into the query of an address", name))
+		}
+		if slices.ContainsFunc(values, func(v string) bool { return !utf8.ValidString(v) }) {
+			return nil, notText(name)
 		}
 		switch {
 		case known && f.Kind == api.KindList:
@@ -81,9 +85,16 @@ func (b *binder) gather(w http.ResponseWriter, r *http.Request) (map[string]json
 				return nil, invalidField(f.Name, "escape", f.Name+" in the path is not escaped correctly")
 			}
 		}
+		if !utf8.ValidString(value) {
+			return nil, notText(f.Name)
+		}
 		params[f.Name] = fromText(f, value)
 	}
 	return params, nil
+}
+
+func notText(name string) error {
+	return invalidField(name, "utf8", strings.ToValidUTF8(bounded(name), "\uFFFD")+" is not UTF-8")
 }
 
 // fromText turns the text of a path, a query or a default into JSON of the

@@ -1,28 +1,36 @@
 package gateway
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"mime"
 	"net/http"
 	"os"
+	"strconv"
 	"time"
+	"unicode/utf16"
+	"unicode/utf8"
 
 	"jetstream/internal/api"
 )
 
 const (
-	// maxBody bounds a request's body, in bytes.
-	maxBody = 16 << 20
+	// maxBody bounds a request's body, in bytes; maxSessionBody that of a login,
+	// which is read of strangers.
+	maxBody        = 16 << 20
+	maxSessionBody = 16 << 10
 	// bodyTimeout bounds how long a client may take to send it.
 	bodyTimeout = 60 * time.Second
 
 	ruleContentType = "contentType"
 )
 
-// readObject reads a request's body as one JSON object; no body is {}.
-func readObject(w http.ResponseWriter, r *http.Request) (map[string]json.RawMessage, error) {
+// readObject reads a request's body of at most limit bytes as one JSON object;
+// no body is {}.
+func readObject(w http.ResponseWriter, r *http.Request, limit int64) (map[string]json.RawMessage, error) {
 	if r.Body == nil || r.Body == http.NoBody || r.ContentLength == 0 {
 		return map[string]json.RawMessage{}, nil
 	}
@@ -34,10 +42,10 @@ func readObject(w http.ResponseWriter, r *http.Request) (map[string]json.RawMess
 	}
 	rc := http.NewResponseController(w)
 	_ = rc.SetReadDeadline(time.Now().Add(bodyTimeout))
-	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody))
+	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, limit))
 	if err != nil {
 		if _, over := errors.AsType[*http.MaxBytesError](err); over {
-			return nil, api.Errorf(api.CodeTooLarge, "the body is larger than %d MiB", maxBody>>20)
+			return nil, api.Errorf(api.CodeTooLarge, "the body is larger than %s", size(limit))
 		}
 		if errors.Is(err, os.ErrDeadlineExceeded) {
 			return nil, api.Wrap(err, api.CodeInvalid, "the body did not come within %s; send it again, faster", bodyTimeout)
@@ -46,10 +54,63 @@ func readObject(w http.ResponseWriter, r *http.Request) (map[string]json.RawMess
 	}
 	_ = rc.SetReadDeadline(time.Time{}) // stays after an error: net/http reads the rest before the answer goes out
 	members, err := parseObject(body)
+	if err == nil {
+		err = checkText(body)
+	}
 	if err != nil {
 		return nil, err
 	}
 	return members, nil
+}
+
+// size writes a limit, which is a whole number of KiB.
+func size(limit int64) string {
+	if limit >= 1<<20 {
+		return fmt.Sprintf("%d MiB", limit>>20)
+	}
+	return fmt.Sprintf("%d KiB", limit>>10)
+}
+
+// checkText refuses what is valid JSON for encoding/json but no text: it would
+// put other characters in their place, and so mean another file.
+func checkText(data []byte) error {
+	if !utf8.Valid(data) {
+		return api.Errorf(api.CodeInvalid, "the body is not UTF-8")
+	}
+	if half := unpaired(data); half != "" {
+		return api.Errorf(api.CodeInvalid, `the body holds %s, which is one half of a character`, half)
+	}
+	return nil
+}
+
+// unpaired finds an escaped surrogate without its other half in valid JSON.
+func unpaired(data []byte) string {
+	const escape = len(`\uXXXX`)
+	at := func(i int) (code rune) {
+		if i+escape > len(data) || data[i] != '\\' || data[i+1] != 'u' {
+			return 0
+		}
+		n, err := strconv.ParseUint(string(data[i+2:i+escape]), 16, 16)
+		if err != nil {
+			return 0
+		}
+		return rune(n)
+	}
+	for i := bytes.IndexByte(data, '\\'); i >= 0 && i < len(data); i++ {
+		if data[i] != '\\' {
+			continue
+		}
+		code := at(i)
+		switch {
+		case !utf16.IsSurrogate(code):
+			i++ // what is escaped may be a backslash
+		case utf16.DecodeRune(code, at(i+escape)) == utf8.RuneError:
+			return string(data[i : i+escape])
+		default:
+			i += 2*escape - 1
+		}
+	}
+	return ""
 }
 
 // parseObject splits a JSON object into its members. A member that is named

@@ -34,7 +34,7 @@ func (g *Gateway) envelope(w http.ResponseWriter, r *http.Request) {
 		g.refuse(w, r, api.Errorf(api.CodeInvalid, `the envelope takes no query; put parameters into "parameters"`))
 		return
 	}
-	members, err := readObject(w, r)
+	members, err := readObject(w, r, maxBody)
 	if err != nil {
 		g.refuse(w, r, err)
 		return

@@ -178,6 +178,10 @@ func (g *Gateway) methodNotAllowed(w http.ResponseWriter, r *http.Request) {
 			allowed.WriteString(" " + m)
 		}
 	}
+	if allowed.Len() == 0 { // of no path, as with CONNECT
+		g.notFound(w, r)
+		return
+	}
 	middleware.FailStatus(w, r, g.log, http.StatusMethodNotAllowed, api.Errorf(api.CodeInvalid,
 		"%.200q does not take %.20q, but%s", r.URL.Path, r.Method, allowed.String()))
 }

@@ -154,6 +154,12 @@ func (f *fixture) do(auth, method, target, body string, headers ...string) *http
 	case auth != "":
 		r.SetBasicAuth(auth, "pw")
 	}
+	for i := 0; i+1 < len(headers); i += 2 { // +Name is one more of it
+		if name, more := strings.CutPrefix(headers[i], "+"); more {
+			r.Header.Del(headers[i])
+			r.Header.Add(name, headers[i+1])
+		}
+	}
 	w := httptest.NewRecorder()
 	f.g.ServeHTTP(w, r)
 	return w.Result()
@@ -243,6 +249,13 @@ func TestFaultsAreNamed(t *testing.T) {
 		{"no object", "ann", "POST", "/api/v1/send/echo/x", `[1]`, nil, 400, "invalid", "must be a JSON object"},
 		{"null body", "ann", "POST", "/api/v1/send/echo/x", `null`, nil, 400, "invalid", "must be a JSON object"},
 		{"trailing", "ann", "POST", "/api/v1/send/echo/x", `{} {}`, nil, 400, "invalid", "not JSON"},
+		{"bytes that are no UTF-8", "ann", "POST", "/api/v1/send/echo/x", "{\"data\":{\"a\":\"\xff\"}}", nil, 400, "invalid", "not UTF-8"},
+		{"half a character", "ann", "POST", "/api/v1/send/echo/x", `{"data":{"a":"\\\ud83d\udc4d\ud83d"}}`, nil, 400, "invalid", `\ud83d`},
+		{"the other half", "ann", "POST", "/api/v1/command", `{"request":"send.echo","parameters":{"data":{"\uDC4D":""}}}`, nil, 400, "invalid", `\uDC4D`},
+		{"no UTF-8 in the query", "ann", "GET", "/api/v1/send/fail?name=%ff", ``, nil, 400, "invalid", "name is not UTF-8"},
+		{"no UTF-8 in the path", "ann", "POST", "/api/v1/send/echo/a%ff", ``, nil, 400, "invalid", "id is not UTF-8"},
+		{"two logins", "ann", "GET", "/api/v1/open", ``, []string{"+Authorization", "Bearer tok"}, 401, "unauthorized", "more than one Authorization"},
+		{"a session of 20 MiB", "", "POST", "/session", `{"name":"` + long + `"}`, nil, 413, "tooLarge", "larger than 16 KiB"},
 		{"20 MiB", "ann", "POST", "/api/v1/send/echo/x", `{"mode":"` + long + `"}`, nil, 413, "tooLarge", "larger than 16 MiB"},
 		{"form", "ann", "POST", "/api/v1/send/echo/x", `count=1`, []string{"Content-Type", "application/x-www-form-urlencoded"}, 415, "invalid", "must be JSON"},
 		{"body on GET", "ann", "GET", "/api/v1/send/fail", `{"name":"conflict"}`, nil, 400, "invalid", "not in a body"},
@@ -281,6 +294,18 @@ func TestFaultsAreNamed(t *testing.T) {
 				t.Errorf("the cause is not in the log: %s", &f.log)
 			}
 		})
+	}
+}
+
+// What a proxy is asked for has no path, and so nothing that it takes.
+func TestNoProxy(t *testing.T) {
+	f := newFixture(t)
+	r := httptest.NewRequest(http.MethodConnect, "http://localhost/", nil)
+	r.Host, r.URL.Path = "localhost", ""
+	w := httptest.NewRecorder()
+	f.g.ServeHTTP(w, r)
+	if reply, _ := f.reply(w.Result()); w.Code != http.StatusNotFound || !strings.Contains(reply.Message, "nothing at CONNECT") {
+		t.Errorf("answered %d %q", w.Code, reply.Message)
 	}
 }
 

@@ -69,6 +69,9 @@ var errNoCredentials = api.Errorf(api.CodeUnauthorized,
 
 func authenticate(r *http.Request, auth Authenticator) (api.Caller, error) {
 	ctx := r.Context()
+	if len(r.Header.Values("Authorization")) > 1 {
+		return api.Caller{}, api.Errorf(api.CodeUnauthorized, "there is more than one Authorization header, and who stands between may believe another; send one")
+	}
 	if header := r.Header.Get("Authorization"); header != "" {
 		if name, password, ok := r.BasicAuth(); ok {
 			return auth.Password(ctx, name, password, RemoteIP(r))

@@ -167,7 +167,7 @@ func (s *Service) byAPIToken(ctx context.Context, token, actAs string) (Grant, e
 	sum := sha256.Sum256([]byte(token))
 	t, u, err := s.store.TokenByHash(ctx, sum)
 	if errors.Is(err, &api.Error{Code: api.CodeNotFound}) || err == nil && subtle.ConstantTimeCompare(t.Hash[:], sum[:]) != 1 {
-		return Grant{}, api.Errorf(api.CodeUnauthorized, "the token is not valid: it was deleted, or the trigger run that it was made for has ended")
+		return Grant{}, api.Errorf(api.CodeUnauthorized, "the token is not valid: it is mistyped, or was deleted, or the trigger run that it was made for has ended")
 	}
 	switch {
 	case err != nil:
