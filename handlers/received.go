@@ -34,6 +34,14 @@ func receivedCommands(d Deps) []*api.Command {
 			Description: "Only what is verified and on disk; `path` is empty until a file has its final name.",
 			Message:     "Received files.", Errors: notFound,
 		}, h.files),
+		api.Define(api.Spec{
+			Name: "recv.cancelTransfer", Method: "POST", Path: "/recv/transfers/{transferId}/cancel",
+			Summary: "Cancel a transfer at its receiver",
+			Description: "For the user who authorized it and superusers. What has arrived is removed, and its sender cannot go on: " +
+				"the transfer ends there as `cancelled` too, at once or when the sender comes back. One that has ended is a " +
+				"`conflict`, and so is one whose files have all arrived and are getting their names.",
+			Message: "Transfer cancelled.", Errors: []api.Code{api.CodeNotFound, api.CodeConflict},
+		}, h.cancel),
 	}
 }
 
@@ -78,6 +86,15 @@ func (h receivedHandlers) get(ctx context.Context, p getReceivedParams) (transfe
 		return transfer.RecvTransfer{}, mayAct(ctx, "", "received transfer", p.TransferID)
 	}
 	return h.receiver.Transfer(ctx, p.TransferID, username)
+}
+
+func (h receivedHandlers) cancel(ctx context.Context, p getReceivedParams) (transfer.RecvTransfer, error) {
+	t, err := h.get(ctx, p)
+	if err != nil {
+		return t, err
+	}
+	caller, _ := api.CallerOf(ctx)
+	return h.receiver.Cancel(ctx, t, caller.User)
 }
 
 type getReceivedFilesParams struct {

@@ -65,6 +65,7 @@ func contractRoutes() map[string]string {
 		"send.getTransfer":                "GET /send/transfers/{transferId}",
 		"send.waitForTransfer":            "GET /send/transfers/{transferId}/wait",
 		"send.cancelTransfer":             "POST /send/transfers/{transferId}/cancel",
+		"recv.cancelTransfer":             "POST /recv/transfers/{transferId}/cancel",
 		"recv.getTransfers":               "GET /recv/transfers",
 		"recv.getTransfer":                "GET /recv/transfers/{transferId}",
 		"recv.getTransferFiles":           "GET /recv/transfers/{transferId}/files",
@@ -81,7 +82,7 @@ func contractRoutes() map[string]string {
 func notBuilt() []string {
 	return []string{
 		"updateBandwidthLimits", "send.updateDestination", "send.getConnections", "send.getConnection", "send.updateTransfer",
-		"send.suspendTransfer", "send.resumeTransfer", "send.failTransfer", "send.deleteTransfer", "recv.cancelTransfer",
+		"send.suspendTransfer", "send.resumeTransfer", "send.failTransfer", "send.deleteTransfer",
 		"incoming-rate-limit", "outgoing-rate-limit", "borrow-incoming-rate", "borrow-outgoing-rate", "congestion",
 	}
 }

@@ -183,6 +183,9 @@ var fixtures = map[string]fixture{
 	"recv.allowOnlyAuthorizedClients": {recv: true, user: "root", params: func(*pair, int) map[string]any {
 		return map[string]any{"onlyAuthorizedClientsAllowed": false}
 	}},
+	"recv.cancelTransfer": {recv: true, user: "bob", varies: []string{"sourcePort", "sourcePublicKey"}, params: func(p *pair, _ int) map[string]any {
+		return map[string]any{"transferId": p.receiving()}
+	}},
 	"recv.getTransferFiles": {recv: true, user: "bob", params: func(p *pair, _ int) map[string]any {
 		return map[string]any{"transferId": p.transfer()}
 	}},

@@ -3,7 +3,6 @@ package receiver
 import (
 	"context"
 	"errors"
-	"fmt"
 	"os"
 	"sync"
 	"time"
@@ -137,12 +136,9 @@ func (c *committer) commit(ctx context.Context, batch []finished) error {
 		}
 	}
 	err := s.r.o.Store.Update(ctx, func(tx transfer.RecvTx) error {
-		row, err := tx.RecvTransfer(s.in.key, s.in.id)
+		row, err := s.in.stillOpen(tx)
 		if err != nil {
 			return err
-		}
-		if row == nil || !row.Processing {
-			return fmt.Errorf("received transfer %s is no longer open", s.in.id)
 		}
 		row.FilesReceived += files
 		row.BytesReceived += bytes

@@ -222,7 +222,7 @@ func (r *Receiver) open(ctx context.Context, conn *wire.Conn, helpers *sync.Wait
 	}
 	conn.Limit(time.Time{})
 	in := r.incoming(conn.PeerKey(), o.TransferID)
-	ctx, release, err := in.claim(ctx)
+	ctx, release, err := in.claim(ctx, nil)
 	if err != nil {
 		return err
 	}
@@ -233,12 +233,16 @@ func (r *Receiver) open(ctx context.Context, conn *wire.Conn, helpers *sync.Wait
 		return err
 	}
 	if !row.Processing {
+		r.sweep(context.WithoutCancel(ctx), row)
 		r.forget(in)
 		return conn.Send(wire.TypeOutcome, outcome(row))
 	}
 	row.SourceIP, row.SourcePort = address(conn)
 	s := &session{r: r, conn: conn, in: in, row: row, helpers: helpers}
 	end, err := s.receive(ctx, o)
+	if e, ok := errors.AsType[*ended](context.Cause(ctx)); ok && err != nil {
+		err = e // what failed, failed because it was stopped
+	}
 	if e, ok := errors.AsType[*ended](err); ok {
 		if e.cause != nil {
 			r.log.Warn("a transfer ends at the receiver", "transferId", in.id, "message", e.message, "error", e.cause)
@@ -255,42 +259,4 @@ func (r *Receiver) open(ctx context.Context, conn *wire.Conn, helpers *sync.Wait
 		return err
 	}
 	return conn.Send(wire.TypeOutcome, outcome(&end))
-}
-
-func outcome(row *transfer.RecvTransfer) wire.Outcome {
-	return wire.Outcome{
-		Status: string(row.Status), Message: row.ErrorMessage,
-		Files: row.FilesReceived, Bytes: row.BytesReceived,
-	}
-}
-
-// cancel ends a transfer that its sender gave up.
-func (r *Receiver) cancel(ctx context.Context, conn *wire.Conn, payload []byte) error {
-	var c wire.Cancel
-	if err := wire.Decode(payload, &c); err != nil {
-		return err
-	}
-	if _, err := r.authorize(ctx, conn, c.TransferID, c.Ticket); err != nil {
-		return err
-	}
-	in := r.incoming(conn.PeerKey(), c.TransferID)
-	ctx, release, err := in.claim(ctx)
-	if err != nil {
-		return err
-	}
-	defer release()
-	e := cancelled(c)
-	row, err := r.end(context.WithoutCancel(ctx), in, e.status, e.message)
-	if err != nil {
-		return err
-	}
-	return conn.Send(wire.TypeOutcome, outcome(&row))
-}
-
-// cancelled is how a transfer ends that its sender gave up.
-func cancelled(c wire.Cancel) *ended {
-	if c.Status == string(transfer.StatusCancelled) {
-		return &ended{status: transfer.StatusCancelled, message: "cancelled by the sender"}
-	}
-	return &ended{status: transfer.StatusError, message: "the sender gave up: " + wire.Clean(c.Message)}
 }

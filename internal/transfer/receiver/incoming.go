@@ -17,8 +17,8 @@ type incoming struct {
 	key, id string // sending server's public key, transfer id
 
 	mu   sync.Mutex
-	stop context.CancelFunc // of the one who works on it or waits to
-	gate chan struct{}      // holds a token while somebody works on it
+	stop context.CancelCauseFunc // of the one who works on it or waits to
+	gate chan struct{}           // holds a token while somebody works on it
 
 	// partial belongs to whoever holds the gate.
 	partial partial
@@ -61,22 +61,24 @@ func (r *Receiver) forget(in *incoming) {
 
 // claim makes the caller the only one to work on the transfer: whoever does or
 // waits to is told to stop, for a newer connection stands for an older one that
-// may be half dead. The returned context ends when the caller is replaced.
-func (in *incoming) claim(parent context.Context) (ctx context.Context, release func(), err error) {
-	ctx, cancel := context.WithCancel(parent)
+// may be half dead. why is what they are told as the cause; nil is
+// context.Canceled. The returned context ends when the caller is replaced.
+func (in *incoming) claim(parent context.Context, why error) (ctx context.Context, release func(), err error) {
+	ctx, cancel := context.WithCancelCause(parent)
 	in.mu.Lock()
 	if in.stop != nil {
-		in.stop()
+		in.stop(why)
 	}
 	in.stop = cancel
 	in.mu.Unlock()
 	select {
 	case in.gate <- struct{}{}:
 	case <-ctx.Done():
-		cancel()
-		return nil, nil, ctx.Err()
+		err = context.Cause(ctx)
+		cancel(nil)
+		return nil, nil, err
 	}
-	return ctx, func() { cancel(); <-in.gate }, nil
+	return ctx, func() { cancel(nil); <-in.gate }, nil
 }
 
 // noteData counts data of in that has just been verified and written.

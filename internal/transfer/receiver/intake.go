@@ -73,12 +73,9 @@ func (s *session) collect(ctx context.Context, o wire.Open) (err error) {
 		return err
 	}
 	return s.r.o.Store.Update(ctx, func(tx transfer.RecvTx) error {
-		row, err := tx.RecvTransfer(s.in.key, s.in.id)
+		row, err := s.in.stillOpen(tx)
 		if err != nil {
 			return err
-		}
-		if row == nil || !row.Processing {
-			return fmt.Errorf("received transfer %s is no longer open", s.in.id)
 		}
 		row.Finishing = true
 		s.row = row

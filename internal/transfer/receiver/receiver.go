@@ -98,6 +98,9 @@ func (r *Receiver) Serve(ctx context.Context, ln net.Listener) error {
 	defer stop()
 	if err := r.recover(ctx, &wg); err != nil {
 		_ = ln.Close()
+		if ctx.Err() != nil {
+			return nil
+		}
 		return err
 	}
 	slots := make(chan struct{}, r.o.MaxConnections)
@@ -164,7 +167,7 @@ func (r *Receiver) recover(ctx context.Context, wg *sync.WaitGroup) error {
 					return
 				}
 				defer func() { <-slots }()
-				ctx, release, err := in.claim(ctx)
+				ctx, release, err := in.claim(ctx, nil)
 				if err != nil {
 					return
 				}

@@ -123,9 +123,9 @@ func (s *session) prepare(ctx context.Context, o wire.Open) error {
 		return err
 	}
 	return s.r.o.Store.Update(ctx, func(tx transfer.RecvTx) error {
-		row, err := tx.RecvTransfer(s.in.key, s.in.id)
-		if err != nil || row == nil {
-			return errors.Join(err, errors.New("the received transfer was not found"))
+		row, err := s.in.stillOpen(tx)
+		if err != nil {
+			return err
 		}
 		row.DestinationPath, row.Conflict, row.OnError = target, o.Conflict, o.OnError
 		row.TotalFiles, row.TotalSize = o.TotalFiles, o.TotalBytes

@@ -89,6 +89,7 @@ func (r *Receiver) note(tx transfer.RecvTx, row *transfer.RecvTransfer, from tra
 // its part files. It returns the row as it then is.
 func (r *Receiver) end(ctx context.Context, in *incoming, to transfer.Status, message string) (transfer.RecvTransfer, error) {
 	var row transfer.RecvTransfer
+	moved := false
 	err := r.o.Store.Update(ctx, func(tx transfer.RecvTx) error {
 		have, err := tx.RecvTransfer(in.key, in.id)
 		if err != nil {
@@ -101,6 +102,7 @@ func (r *Receiver) end(ctx context.Context, in *incoming, to transfer.Status, me
 			if err := r.move(tx, have, to, message); err != nil {
 				return err
 			}
+			moved = true
 		}
 		row = *have
 		return nil
@@ -108,7 +110,9 @@ func (r *Receiver) end(ctx context.Context, in *incoming, to transfer.Status, me
 	if err != nil {
 		return row, err
 	}
-	r.log.Info("received transfer ended", "transferId", in.id, "status", string(row.Status), "message", row.ErrorMessage)
+	if moved {
+		r.log.Info("received transfer ended", "transferId", in.id, "status", string(row.Status), "message", row.ErrorMessage)
+	}
 	r.sweep(ctx, &row)
 	r.forget(in)
 	return row, nil

@@ -1,0 +1,145 @@
+package receiver
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"time"
+
+	"jetstream/internal/api"
+	"jetstream/internal/transfer"
+	"jetstream/internal/transfer/wire"
+)
+
+// stopWait is how long Cancel waits for the connection that works on the
+// transfer to let go of it.
+const stopWait = 10 * time.Second
+
+// cancelledHere begins the message of a transfer that was cancelled at this
+// end; who did it follows.
+const cancelledHere = "cancelled at the receiver by "
+
+// byWhom says who cancels: the user of the transfer, a superuser, or a script
+// whose token is nobody's.
+func byWhom(row *transfer.RecvTransfer, by string) string {
+	switch by {
+	case row.Username:
+		return "user " + by
+	case "":
+		return "a trigger script"
+	}
+	return "superuser " + by
+}
+
+// Cancel ends a transfer that Transfer returned, on behalf of the user by. Its
+// sender is told over the connection that works on it, or when it comes back,
+// and cannot go on; the part files are removed. Once every entry has arrived
+// and the files get their names it is too late: whether a transfer becomes
+// complete or cancelled is decided by one transaction, and no file is left
+// alone under its name. Codes: notFound, conflict when it has ended or is too
+// late.
+func (r *Receiver) Cancel(ctx context.Context, t transfer.RecvTransfer, by string) (transfer.RecvTransfer, error) {
+	ctx = context.WithoutCancel(ctx)
+	if !t.Processing {
+		return t, hasEnded(&t)
+	}
+	in := r.incoming(t.SourcePublicKey, t.TransferID)
+	end := &ended{status: transfer.StatusCancelled, message: cancelledHere + byWhom(&t, by)}
+	err := r.o.Store.Update(ctx, func(tx transfer.RecvTx) error {
+		row, err := tx.RecvTransfer(in.key, in.id)
+		switch {
+		case err != nil:
+			return err
+		case row == nil:
+			return api.Errorf(api.CodeNotFound, "no received transfer has the id %q; list them with recv.getTransfers", in.id)
+		}
+		t = *row
+		switch {
+		case !row.Processing:
+			return hasEnded(row)
+		case row.Finishing:
+			return api.Errorf(api.CodeConflict, "every file of transfer %s has arrived and gets its final name: it cannot be cancelled any more; wait until it has ended", in.id)
+		}
+		row.LastRecvTime = max(row.LastRecvTime, api.Time(in.lastRecv.Load()))
+		if err := r.move(tx, row, end.status, end.message); err != nil {
+			return err
+		}
+		t = *row
+		return nil
+	})
+	if err != nil {
+		if errors.Is(err, &api.Error{Code: api.CodeNotFound}) || !t.Processing {
+			r.forget(in)
+		}
+		return t, err
+	}
+	r.log.Info("received transfer ended", "transferId", in.id, "status", string(t.Status), "message", t.ErrorMessage)
+	wait, stop := context.WithTimeout(ctx, stopWait)
+	defer stop()
+	// Who is still at work, or has come instead, sweeps when done.
+	if _, release, err := in.claim(wait, end); err == nil {
+		r.sweep(ctx, &t)
+		r.forget(in)
+		release()
+	}
+	return t, nil
+}
+
+func hasEnded(row *transfer.RecvTransfer) error {
+	return api.Errorf(api.CodeConflict, "received transfer %s has already ended: it is %s", row.TransferID, row.Status)
+}
+
+// stillOpen reads the row of a transfer that somebody works on. One that was
+// ended meanwhile is an *ended error with how.
+func (in *incoming) stillOpen(tx transfer.RecvTx) (*transfer.RecvTransfer, error) {
+	row, err := tx.RecvTransfer(in.key, in.id)
+	switch {
+	case err != nil:
+		return nil, err
+	case row == nil:
+		return nil, errors.New("received transfer " + in.id + " is not in the database")
+	case !row.Processing:
+		return nil, &ended{status: row.Status, message: row.ErrorMessage}
+	}
+	return row, nil
+}
+
+// outcome tells the sender how a transfer ended.
+func outcome(row *transfer.RecvTransfer) wire.Outcome {
+	message := row.ErrorMessage
+	if who, ok := strings.CutPrefix(message, cancelledHere); ok && who != byWhom(row, row.Username) {
+		message = cancelledHere + "a superuser" // names of superusers are not for other servers
+	}
+	return wire.Outcome{Status: string(row.Status), Message: message, Files: row.FilesReceived, Bytes: row.BytesReceived}
+}
+
+// cancel ends a transfer that its sender gave up.
+func (r *Receiver) cancel(ctx context.Context, conn *wire.Conn, payload []byte) error {
+	var c wire.Cancel
+	if err := wire.Decode(payload, &c); err != nil {
+		return err
+	}
+	if _, err := r.authorize(ctx, conn, c.TransferID, c.Ticket); err != nil {
+		return err
+	}
+	in := r.incoming(conn.PeerKey(), c.TransferID)
+	ctx, release, err := in.claim(ctx, nil)
+	if err != nil {
+		return err
+	}
+	defer release()
+	e := cancelled(c)
+	row, err := r.end(context.WithoutCancel(ctx), in, e.status, e.message)
+	if err != nil {
+		return err
+	}
+	return conn.Send(wire.TypeOutcome, outcome(&row))
+}
+
+// cancelled is how a transfer ends that its sender gave up.
+func cancelled(c wire.Cancel) *ended {
+	if c.Status == string(transfer.StatusCancelled) {
+		return &ended{status: transfer.StatusCancelled, message: "cancelled by the sender"}
+	}
+	return &ended{status: transfer.StatusError, message: "the sender gave up: " + wire.Clean(c.Message)}
+}

@@ -1,0 +1,240 @@
+//go:build unix
+
+package receiver_test
+
+import (
+	"context"
+	"errors"
+	"net"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+
+	"jetstream/internal/api"
+	"jetstream/internal/transfer"
+	"jetstream/internal/transfer/wire"
+)
+
+func (s *site) transfer(id string) transfer.RecvTransfer {
+	s.t.Helper()
+	row, err := s.receiver.Transfer(s.t.Context(), id, "")
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	return row
+}
+
+func conflict(t *testing.T, err error, message string) {
+	t.Helper()
+	if e, ok := errors.AsType[*api.Error](err); !ok || e.Code != api.CodeConflict || !strings.Contains(e.Message, message) {
+		t.Errorf("it answers %v, want conflict: ...%s...", err, message)
+	}
+}
+
+// TestCancelledTransferStaysClosed: neither the ticket nor a new one, for which
+// the sender has the password, opens it again.
+func TestCancelledTransferStaysClosed(t *testing.T) {
+	s := newSite(t, t.TempDir())
+	p := newSender(t, s)
+	p.begin(wire.Entry{Name: "/f", Size: 6, Mode: 0o600})
+	p.data(0, 0, []byte("abc"))
+	if _, err := s.receiver.Cancel(t.Context(), s.transfer(p.xfer), "bob"); err != nil {
+		t.Fatal(err)
+	}
+	const told = "cancelled at the receiver by user bob"
+	p.wantAnswer("cancelled", told)
+	for range 2 {
+		p.dial()
+		p.send(wire.TypeOpen, p.open)
+		p.wantAnswer("cancelled", told)
+		p.dial()
+		p.login("bob", "secret")
+		p.open.Ticket = p.ticket
+		p.send(wire.TypeOpen, p.open)
+		p.wantAnswer("cancelled", told)
+		s.stop()
+		s.start(nil)
+	}
+	if names := s.names(); len(names) != 0 {
+		t.Errorf("%v is left", names)
+	}
+	_, err := s.receiver.Cancel(t.Context(), s.transfer(p.xfer), "bob")
+	conflict(t, err, "already ended")
+}
+
+// TestCancelBeforeTheTransferIsOpened: there is a ticket, and nothing else yet.
+func TestCancelBeforeTheTransferIsOpened(t *testing.T) {
+	s := newSite(t, t.TempDir())
+	p := newSender(t, s)
+	if _, err := s.receiver.Cancel(t.Context(), s.transfer(p.xfer), ""); err != nil {
+		t.Fatal(err)
+	}
+	p.open.Ticket = p.ticket
+	p.send(wire.TypeOpen, p.open)
+	p.wantAnswer("cancelled", "cancelled at the receiver by a superuser")
+	if row := s.transfer(p.xfer); row.ErrorMessage != "cancelled at the receiver by a trigger script" {
+		t.Errorf("the receiver says %q", row.ErrorMessage)
+	}
+}
+
+// pausing waits when the final names of files are saved and none has one yet.
+type pausing struct {
+	transfer.RecvStore
+	once        sync.Once
+	named, goOn chan struct{}
+}
+
+func (p *pausing) Update(ctx context.Context, fn func(transfer.RecvTx) error) error {
+	names := false
+	err := p.RecvStore.Update(ctx, func(tx transfer.RecvTx) error { return fn(naming{tx, &names}) })
+	if names {
+		p.once.Do(func() { close(p.named); <-p.goOn })
+	}
+	return err
+}
+
+type naming struct {
+	transfer.RecvTx
+	names *bool
+}
+
+func (n naming) SaveRecvFiles(key, id string, files []transfer.RecvFile) error {
+	*n.names = slices.ContainsFunc(files, func(f transfer.RecvFile) bool { return f.Final != "" })
+	return n.RecvTx.SaveRecvFiles(key, id, files)
+}
+
+// TestCancelWhileFilesGetTheirNames is too late: they all get them.
+func TestCancelWhileFilesGetTheirNames(t *testing.T) {
+	s := newSite(t, t.TempDir())
+	s.stop()
+	store := &pausing{named: make(chan struct{}), goOn: make(chan struct{})}
+	s.start(func(st transfer.RecvStore) transfer.RecvStore { store.RecvStore = st; return store })
+	p := newSender(t, s)
+	p.begin(wire.Entry{Name: "/a", Mode: 0o600}, wire.Entry{Name: "/b", Mode: 0o600}, wire.Entry{Name: "/c", Mode: 0o600})
+	p.send(wire.TypeEnd, struct{}{})
+	<-store.named
+	_, err := s.receiver.Cancel(t.Context(), s.transfer(p.xfer), "bob")
+	conflict(t, err, "cannot be cancelled any more")
+	close(store.goOn)
+	p.wantAnswer("complete", "")
+	if names := s.names(); !slices.Equal(names, []string{"a", "b", "c"}) || s.events() != 1 {
+		t.Errorf("%v are there, with %d events", names, s.events())
+	}
+}
+
+// watch is answer, and tells when the receiver begins to give names.
+func (p *sender) watch(finishing func()) string {
+	for {
+		h, payload, err := p.conn.Read(nil)
+		var said struct {
+			Finishing bool   `json:"finishing"`
+			Status    string `json:"status"`
+		}
+		if err != nil || wire.Decode(payload, &said) != nil || h.Type == wire.TypeFailure {
+			return ""
+		}
+		switch {
+		case h.Type == wire.TypeOutcome:
+			return said.Status
+		case said.Finishing:
+			finishing()
+		}
+	}
+}
+
+// TestCancelIsAllOrNothing cancels at every point of a transfer's way: it is
+// cancelled and nothing is there, or complete and everything is.
+func TestCancelIsAllOrNothing(t *testing.T) {
+	s := newSite(t, t.TempDir())
+	ended := map[transfer.Status]int{}
+	complete := 0
+	for round := range 70 {
+		p := newSender(t, s)
+		target := "/" + p.xfer
+		p.open.DestinationPath = wire.Name(target)
+		entries := []wire.Entry{{Name: "/a", Size: 3, Mode: 0o600}, {Name: "/b", Size: 3, Mode: 0o600}}
+		p.open.TotalFiles, p.open.TotalBytes, p.open.Ticket = 2, 6, p.ticket
+		row, cancelled := s.transfer(p.xfer), make(chan error, 1)
+		cancel := func() { _, err := s.receiver.Cancel(t.Context(), row, "bob"); cancelled <- err }
+		answer, finishing := "", make(chan struct{})
+		go func() {
+			defer close(finishing)
+			answer = p.watch(func() { finishing <- struct{}{} })
+		}()
+		steps := []func(){
+			func() { p.send(wire.TypeOpen, p.open) },
+			func() { p.announce(0, entries) },
+			func() { p.data(0, 0, []byte("aaa")) },
+			func() { p.data(1, 0, []byte("bbb")) },
+			func() { p.send(wire.TypeEnd, struct{}{}) },
+			func() { <-finishing }, // or the answer
+			func() {},
+		}
+		for i, step := range steps {
+			if i == round%len(steps) {
+				go cancel()
+			}
+			step()
+		}
+		for range finishing { // until it has the answer
+		}
+		status := answer
+		err := <-cancelled
+		if status == "" { // the connection gave way first
+			p.dial()
+			p.send(wire.TypeOpen, p.open)
+			status, _ = p.answer()
+		}
+		row = s.transfer(p.xfer)
+		ended[row.Status]++
+		if status != string(row.Status) {
+			t.Errorf("the sender was told %s, and it is %s", status, row.Status)
+		}
+		switch row.Status {
+		case transfer.StatusComplete:
+			complete++
+			conflict(t, err, "")
+		case transfer.StatusCancelled:
+			if err != nil {
+				t.Errorf("it is cancelled, and Cancel says %v", err)
+			}
+		default:
+			t.Fatalf("it is %s: %s", row.Status, row.ErrorMessage)
+		}
+		var files []string
+		list, err := os.ReadDir(filepath.Join(s.sandbox, target))
+		if err != nil && !errors.Is(err, os.ErrNotExist) {
+			t.Fatal(err)
+		}
+		for _, e := range list {
+			files = append(files, e.Name())
+		}
+		if want := map[transfer.Status]int{transfer.StatusComplete: 2}[row.Status]; len(files) != want {
+			t.Errorf("it is %s, and there are %v", row.Status, files)
+		}
+	}
+	if s.events() != complete {
+		t.Errorf("%d events for %d complete transfers", s.events(), complete)
+	}
+	t.Logf("ended as %v", ended)
+	if len(ended) != 2 {
+		t.Errorf("all ended alike, as %v: no cancel came in time, or none too late", ended)
+	}
+}
+
+// TestStoppedWhileItStarts: that is no failure of Serve.
+func TestStoppedWhileItStarts(t *testing.T) {
+	s := newSite(t, t.TempDir())
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if err := s.receiver.Serve(ctx, ln); err != nil {
+		t.Errorf("Serve: %v", err)
+	}
+}

@@ -1,0 +1,113 @@
+package sender_test
+
+import (
+	"errors"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"jetstream/internal/api"
+	"jetstream/internal/transfer"
+	"jetstream/triggers"
+)
+
+// failures lists the messages that scripts of a failure event of the transfer
+// get at this end.
+func (s *site) failures(event string, tr transfer.Transfer) (messages []string) {
+	s.t.Helper()
+	runs, _, err := s.db.Runs().Runs(s.t.Context(), triggers.Filter{Event: event, Limit: 1000})
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	for _, r := range runs {
+		if r.TransferID == tr.TransferID {
+			messages = append(messages, string(r.Parameters))
+		}
+	}
+	return messages
+}
+
+// halfway begins a transfer whose first connection stands still in the middle.
+func halfway(t *testing.T, a, b *site) transfer.Transfer {
+	t.Helper()
+	for _, name := range []string{"1", "2", "3"} {
+		a.write("src/"+name, 2<<20)
+	}
+	address, reached := stalled(t, b.address, 3<<20)
+	tr := a.send(b, job{to: address})
+	<-reached
+	return tr
+}
+
+// cancelledAt checks what both ends keep of a transfer that the receiver has
+// cancelled, and that nothing arrived.
+func cancelledAt(t *testing.T, a, b *site, tr transfer.Transfer, by string) {
+	t.Helper()
+	got := a.wait(tr)
+	if got.Status != transfer.StatusCancelled || !strings.HasSuffix(got.ErrorMessage, ": cancelled at the receiver by "+by) {
+		t.Errorf("the sender has it as %s: %q", got.Status, got.ErrorMessage)
+	}
+	if list, err := a.engine.Runnable(t.Context(), nil, 10); err != nil || len(list) != 0 {
+		t.Errorf("the sender would try again: %v (%v)", list, err)
+	}
+	r := b.received(tr)
+	if r.Status != transfer.StatusCancelled || r.Processing || r.EndTime == 0 {
+		t.Errorf("the receiver has it as %s", r.Status)
+	}
+	b.noLeftovers()
+	if _, err := os.Stat(filepath.Join(b.sandbox, "src")); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("something was placed (%v)", err)
+	}
+	if n := len(b.events(tr)); n != 0 {
+		t.Errorf("%d recv.transferComplete events", n)
+	}
+	for s, event := range map[*site]string{a: "send.transferFailed", b: "recv.transferFailed"} {
+		if m := s.failures(event, tr); len(m) != 1 || !strings.Contains(m[0], "cancelled at the receiver by") {
+			t.Errorf("%s got %q, want one message", event, m)
+		}
+	}
+}
+
+func TestReceiverCancelsInTheMiddle(t *testing.T) {
+	a, b := newSite(t), newSite(t)
+	tr := halfway(t, a, b)
+	r, err := b.receiver.Cancel(t.Context(), b.received(tr), "bob")
+	if err != nil || r.Status != transfer.StatusCancelled || r.ErrorMessage != "cancelled at the receiver by user bob" {
+		t.Fatalf("Cancel: %s %q (%v)", r.Status, r.ErrorMessage, err)
+	}
+	b.noLeftovers() // when it answers, not later
+	cancelledAt(t, a, b, tr, "user bob")
+	if strings.Contains(a.log.String(), "a transfer waits") {
+		t.Errorf("the sender tried again:\n%s", a.log)
+	}
+	_, err = b.receiver.Cancel(t.Context(), b.received(tr), "bob")
+	if e := api.ErrorOf(err); e == nil || e.Code != api.CodeConflict || !strings.Contains(e.Message, "already ended: it is cancelled") {
+		t.Errorf("a second Cancel: %v", err)
+	}
+	a.stop()
+	b.stop()
+	b.start()
+	a.start()
+	cancelledAt(t, a, b, tr, "user bob")
+}
+
+// TestReceiverCancelsWithoutItsSender: who comes back learns of it, whichever
+// end was restarted meanwhile, and is not told the name of a superuser.
+func TestReceiverCancelsWithoutItsSender(t *testing.T) {
+	a, b := newSite(t), newSite(t)
+	tr := halfway(t, a, b)
+	a.stop()
+	r, err := b.receiver.Cancel(t.Context(), b.received(tr), "root")
+	if err != nil || r.ErrorMessage != "cancelled at the receiver by superuser root" {
+		t.Fatalf("Cancel: %q (%v)", r.ErrorMessage, err)
+	}
+	b.noLeftovers()
+	b.stop()
+	b.start()
+	a.start()
+	cancelledAt(t, a, b, tr, "a superuser")
+	if r := b.received(tr); r.ErrorMessage != "cancelled at the receiver by superuser root" {
+		t.Errorf("the receiver says %q", r.ErrorMessage)
+	}
+}
