@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
 	"unicode/utf8"
@@ -99,6 +100,10 @@ func writePayload(path string, parameters []byte) error {
 	return errors.Join(err, f.Close())
 }
 
+// collectEvery is after how many lines of a list the garbage is collected, some
+// ten MiB: a list of millions is not to make a small server a large one.
+const collectEvery = 16 << 10
+
 // spoolList writes both forms of a file list in one pass.
 func (e *Engine) spoolList(ctx context.Context, subject, tsv, jsonl string) (err error) {
 	if e.o.Files == nil {
@@ -117,6 +122,7 @@ func (e *Engine) spoolList(ctx context.Context, subject, tsv, jsonl string) (err
 	if subject == "" { // an emitted sample: no transfer, no files
 		return ctx.Err()
 	}
+	lines := 0
 	for f, err := range e.o.Files.List(ctx, subject) {
 		if err != nil {
 			return err
@@ -133,6 +139,9 @@ func (e *Engine) spoolList(ctx context.Context, subject, tsv, jsonl string) (err
 		}
 		if _, err := j.Write(append(line, '\n')); err != nil {
 			return err
+		}
+		if lines++; lines%collectEvery == 0 {
+			runtime.GC()
 		}
 	}
 	return ctx.Err()
