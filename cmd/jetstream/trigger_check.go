@@ -50,7 +50,9 @@ func (c *triggerCheckCmd) Run(ctx context.Context, p *program) error {
 		}
 	}
 	findings := triggers.InspectFor(ownerOf(state), dir, eventNames(), p.Getenv("PATH"))
-	findings = append(findings, c.overlaps(ctx, dir, state)...)
+	if fi, err := os.Stat(dir); err == nil && fi.IsDir() {
+		findings = append(findings, c.overlaps(ctx, dir, state)...)
+	}
 	if c.JSON {
 		b, err := api.Marshal(struct {
 			Dir      string             `json:"dir"`

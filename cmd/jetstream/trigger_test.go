@@ -104,6 +104,9 @@ func TestCheckFindsWhatIsWrong(t *testing.T) {
 	if got := check(filepath.Join(l.triggers, "none")); got.code != 1 || !strings.Contains(got.stdout, "does not exist") {
 		t.Errorf("no directory: %+v", got)
 	}
+	if got := check(filepath.Join(l.triggers, "launch")); got.code != 1 || strings.Count(got.stdout, "\n") != 1 || !strings.Contains(got.stdout, "is no directory") {
+		t.Errorf("a script in place of the directory: %+v", got)
+	}
 	if got := check(); got.code != 2 || !strings.Contains(got.stderr, "name the trigger directory") {
 		t.Errorf("no name: %+v", got)
 	}
