@@ -206,6 +206,11 @@ func TestUnknownWordsNameTheNearest(t *testing.T) {
 		"user ad joe":                        "did you mean add?",
 		"send ./x":                           "SOURCE and a destination",
 		"version now":                        "unexpected argument",
+		"send":                               "<source> ... is missing",
+		"completion":                         "<shell> is missing",
+		"api getTransfers --limit ten":       `--limit: "ten" is no whole number from -9223372036854775808 to 9223372036854775807`,
+		"server --api-port 99999":            `--api-port: "99999" is no whole number from 0 to 65535`,
+		"--version":                          "jetstream version",
 	} {
 		got := jetstream(t, nil, "", strings.Fields(line)...)
 		if got.code != 2 || got.stdout != "" || !strings.Contains(got.stderr, says) {

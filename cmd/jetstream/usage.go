@@ -3,6 +3,8 @@ package main
 import (
 	"errors"
 	"fmt"
+	"regexp"
+	"strconv"
 	"strings"
 
 	"github.com/alecthomas/kong"
@@ -41,6 +43,7 @@ func usageOf(root *kong.Node, err error) *usageError {
 		u.message = path + " needs a command"
 		return u
 	}
+	u.message = humanly(u.message)
 	// The parser has no type for these; its own guesses know no short names
 	// of commands.
 	rest, unknownFlag := strings.CutPrefix(err.Error(), "unknown flag ")
@@ -59,7 +62,9 @@ func usageOf(root *kong.Node, err error) *usageError {
 			u.message = fmt.Sprintf("%s has no command %q", path, u.word)
 		}
 	}
-	if nearest := api.Nearest(u.word, wordsOf(node, unknownFlag)); nearest != "" {
+	if nearest := api.Nearest(u.word, wordsOf(node, unknownFlag)); u.word == "--version" {
+		u.message += "; it is `jetstream version`"
+	} else if nearest != "" {
 		u.message += "; did you mean " + nearest + "?"
 	}
 	return u
@@ -79,4 +84,29 @@ func wordsOf(node *kong.Node, flags bool) []string {
 		words = append(append(words, child.Name), child.Aliases...)
 	}
 	return words
+}
+
+var (
+	notANumber = regexp.MustCompile(`expected a valid (\d+) bit (u?int) but got (.*)$`)
+	absent     = regexp.MustCompile(`^expected "(<.*)"$`)
+)
+
+// humanly says in words for people what the parser says in those of its own.
+func humanly(message string) string {
+	if m := absent.FindStringSubmatch(message); m != nil {
+		return m[1] + " is missing"
+	}
+	m := notANumber.FindStringSubmatch(message)
+	if m == nil {
+		return message
+	}
+	bits, _ := strconv.Atoi(m[1])
+	if bits < 1 || bits > 64 {
+		return message
+	}
+	limits := fmt.Sprintf("from 0 to %d", ^uint64(0)>>(64-bits))
+	if m[2] == "int" {
+		limits = fmt.Sprintf("from %d to %d", int64(-1)<<(bits-1), ^(int64(-1) << (bits - 1)))
+	}
+	return notANumber.ReplaceAllLiteralString(message, fmt.Sprintf("%s is no whole number %s", m[3], limits))
 }
