@@ -45,6 +45,14 @@ func transferCommands(d Deps) []*api.Command {
 			Description: "The receiver is told in the background. A transfer that has ended is a `conflict`.",
 			Message:     "Transfer cancelled.", Errors: []api.Code{api.CodeNotFound, api.CodeConflict},
 		}, h.cancel),
+		api.Define(api.Spec{
+			Name: "send.deleteTransfer", Method: "DELETE", Path: "/send/transfers/{transferId}",
+			Summary: "Remove a sent transfer from the list",
+			Description: "What has arrived stays where it is. One that has not ended is a `conflict`, unless `force`, which " +
+				"cancels it; its receiver is told in the background.",
+			Message: "Transfer deleted.", Errors: []api.Code{api.CodeNotFound, api.CodeConflict},
+			Example: map[string]any{"force": true},
+		}, h.delete),
 	}
 }
 
@@ -145,4 +153,16 @@ func (h transferHandlers) cancel(ctx context.Context, p getTransferParams) (tran
 		return transfer.Transfer{}, err
 	}
 	return h.engine.CancelTransfer(ctx, p.TransferID)
+}
+
+type deleteTransferParams struct {
+	getTransferParams
+	Force bool `json:"force" doc:"Whether to cancel it if it has not ended" default:"false"`
+}
+
+func (h transferHandlers) delete(ctx context.Context, p deleteTransferParams) (api.Empty, error) {
+	if _, err := h.get(ctx, p.getTransferParams); err != nil {
+		return api.Empty{}, err
+	}
+	return api.Empty{}, h.engine.DeleteTransfer(ctx, p.TransferID, p.Force)
 }

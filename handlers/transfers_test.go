@@ -175,6 +175,11 @@ func TestObjectsOfOthersAreNotFound(t *testing.T) {
 		}
 	}
 	s.refused(api.CodeConflict, "alice", "send.cancelTransfer", x)
+	remove := deleteTransferParams{x, false}
+	s.refused(api.CodeNotFound, "bob", "send.deleteTransfer", remove)
+	s.ok("alice", "send.deleteTransfer", remove)
+	s.refused(api.CodeNotFound, "alice", "send.getTransfer", x)
+	s.refused(api.CodeNotFound, "root", "send.deleteTransfer", remove)
 }
 
 func TestWhatASuperuserSendsBelongsToTheManifestsOwner(t *testing.T) {

@@ -65,6 +65,7 @@ func contractRoutes() map[string]string {
 		"send.getTransfer":                "GET /send/transfers/{transferId}",
 		"send.waitForTransfer":            "GET /send/transfers/{transferId}/wait",
 		"send.cancelTransfer":             "POST /send/transfers/{transferId}/cancel",
+		"send.deleteTransfer":             "DELETE /send/transfers/{transferId}",
 		"recv.cancelTransfer":             "POST /recv/transfers/{transferId}/cancel",
 		"recv.getTransfers":               "GET /recv/transfers",
 		"recv.getTransfer":                "GET /recv/transfers/{transferId}",
@@ -82,7 +83,7 @@ func contractRoutes() map[string]string {
 func notBuilt() []string {
 	return []string{
 		"updateBandwidthLimits", "send.updateDestination", "send.getConnections", "send.getConnection", "send.updateTransfer",
-		"send.suspendTransfer", "send.resumeTransfer", "send.failTransfer", "send.deleteTransfer",
+		"send.suspendTransfer", "send.resumeTransfer", "send.failTransfer",
 		"incoming-rate-limit", "outgoing-rate-limit", "borrow-incoming-rate", "borrow-outgoing-rate", "congestion",
 	}
 }
@@ -133,6 +134,7 @@ func TestDefaultsOfTheContract(t *testing.T) {
 		{"send.createTransfer", "conflict", "overwrite"},
 		{"send.createTransfer", "onError", "stop"},
 		{"send.deleteDestination", "force", "false"},
+		{"send.deleteTransfer", "force", "false"},
 		{"createAPIToken", "path", "/"},
 		{"createUser", "superuser", "false"},
 		{"send.waitForManifest", "timeoutSeconds", "60"},

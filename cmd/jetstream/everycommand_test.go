@@ -159,6 +159,7 @@ var fixtures = map[string]fixture{
 			"manifestId": p.manifest(), "destinationId": d["destinationId"], "username": "bob", "password": testPassword})
 		return map[string]any{"transferId": x["transferId"]}
 	}},
+	"send.deleteTransfer": {params: func(p *pair, _ int) map[string]any { return map[string]any{"transferId": p.transfer()} }},
 	"recv.getTransfers": {recv: true, user: "bob", varies: []string{"rate", "sourcePort"}, params: func(p *pair, _ int) map[string]any {
 		p.transfer()
 		return map[string]any{"limit": 1, "status": "complete"}

@@ -6,10 +6,9 @@ import (
 	"jetstream/internal/transfer"
 )
 
-// onePage adds to the query of a list the conditions that p asks for, and no
-// others: SQLite chooses the index by the text, before it knows the values.
-func onePage(query, owner string, p transfer.Page) (string, []any) {
-	var where []string
+// onePage adds to the query of a list the conditions of where and those that p
+// asks for, and no others: SQLite chooses the index by the text, before it knows the values.
+func onePage(query, owner string, p transfer.Page, where ...string) (string, []any) {
 	var args []any
 	if p.Owner != "" {
 		where, args = append(where, owner+" = ?"), append(args, p.Owner)

@@ -14,12 +14,13 @@ func TestListsGoByAnIndex(t *testing.T) {
 	for _, list := range []struct {
 		query, owner string
 		status       bool // whether the list has one
+		where        []string
 	}{
-		{selectTransfer, "owner", true},
-		{selectManifest, "owner", true},
-		{selectDestination, "owner", false},
-		{"SELECT " + recvColumns + " FROM recv_transfers", "username", true},
-		{selectToken, "t.owner", false},
+		{selectTransfer, "owner", true, []string{"deleted = 0"}},
+		{selectManifest, "owner", true, nil},
+		{selectDestination, "owner", false, nil},
+		{"SELECT " + recvColumns + " FROM recv_transfers", "username", true, nil},
+		{selectToken, "t.owner", false, nil},
 	} {
 		for _, owner := range []string{"", "alice"} {
 			for _, status := range []transfer.Status{"", transfer.StatusError} {
@@ -27,7 +28,7 @@ func TestListsGoByAnIndex(t *testing.T) {
 					if status != "" && !list.status {
 						continue
 					}
-					query, args := onePage(list.query, list.owner, transfer.Page{Owner: owner, Status: status, Before: before, Limit: 101})
+					query, args := onePage(list.query, list.owner, transfer.Page{Owner: owner, Status: status, Before: before, Limit: 101}, list.where...)
 					rows, err := db.readers.Query("EXPLAIN QUERY PLAN "+query, args...)
 					if err != nil {
 						t.Fatal(err)

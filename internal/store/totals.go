@@ -14,7 +14,7 @@ type TransferTotal struct {
 
 // TransferTotals counts the transfers that are kept.
 func (db *DB) TransferTotals(ctx context.Context) (all []TransferTotal, err error) {
-	rows, err := db.readers.QueryContext(ctx, `SELECT 'send', status, count(*) FROM transfers GROUP BY status
+	rows, err := db.readers.QueryContext(ctx, `SELECT 'send', status, count(*) FROM transfers WHERE deleted = 0 GROUP BY status
 		UNION ALL SELECT 'recv', status, count(*) FROM recv_transfers GROUP BY status`)
 	if err != nil {
 		return nil, err

@@ -27,18 +27,18 @@ func (s *Transfers) Update(ctx context.Context, fn func(transfer.Tx) error) erro
 const transferColumns = `seq, transfer_id, manifest_id, destination_id, destination_address, destination_port,
 	destination_path, username, status, processing, error_message, priority, checkpoint_seconds, conflict,
 	on_error, total_files, total_bytes, files_sent, bytes_sent, request_time, start_time, end_time, owner,
-	user_data, sealed_password, ticket, public_key, tell_peer, request_id, depth`
+	user_data, sealed_password, ticket, public_key, tell_peer, request_id, depth, deleted`
 
 const selectTransfer = "SELECT " + transferColumns + " FROM transfers"
 
 const insertTransfer = "INSERT INTO transfers (" + transferColumns + ") VALUES (" +
-	"NULL, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+	"NULL, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 
 // updateTransfer changes what may change after a transfer was made.
 const updateTransfer = `UPDATE transfers SET destination_path = ?, username = ?, status = ?, processing = ?,
 	error_message = ?, priority = ?, checkpoint_seconds = ?, conflict = ?, on_error = ?, total_files = ?,
 	total_bytes = ?, files_sent = ?, bytes_sent = ?, request_time = ?, start_time = ?, end_time = ?, owner = ?,
-	user_data = ?, sealed_password = ?, ticket = ?, public_key = ?, tell_peer = ?, request_id = ?, depth = ?
+	user_data = ?, sealed_password = ?, ticket = ?, public_key = ?, tell_peer = ?, request_id = ?, depth = ?, deleted = ?
 	WHERE seq = ?`
 
 // SaveTransfer implements transfer.Tx.
@@ -52,7 +52,7 @@ func (t *tx) SaveTransfer(x *transfer.Transfer) error {
 		x.DestinationPath, x.Username, string(x.Status), x.Processing, x.ErrorMessage, x.Priority,
 		x.CheckpointFrequencySeconds, x.Conflict, x.OnError, x.TotalFiles, x.TotalBytes, x.FilesSent, x.BytesSent,
 		int64(x.RequestTime), int64(x.StartTime), int64(x.EndTime), x.Owner, string(data), x.SealedPassword, x.Ticket,
-		x.PublicKey, x.TellPeer, x.RequestID, x.Depth,
+		x.PublicKey, x.TellPeer, x.RequestID, x.Depth, x.Deleted,
 	}
 	if x.Seq == 0 {
 		x.Seq, err = t.insert(insertTransfer, append(identity, rest...)...)
@@ -80,7 +80,7 @@ func scanTransfer(row scanner, transferID string) (transfer.Transfer, error) {
 		&x.DestinationPath, &x.Username, (*string)(&x.Status), &x.Processing, &x.ErrorMessage, &x.Priority,
 		&x.CheckpointFrequencySeconds, &x.Conflict, &x.OnError, &x.TotalFiles, &x.TotalBytes, &x.FilesSent, &x.BytesSent,
 		(*int64)(&x.RequestTime), (*int64)(&x.StartTime), (*int64)(&x.EndTime), &x.Owner, &data, &x.SealedPassword, &x.Ticket,
-		&x.PublicKey, &x.TellPeer, &x.RequestID, &x.Depth)
+		&x.PublicKey, &x.TellPeer, &x.RequestID, &x.Depth, &x.Deleted)
 	if err != nil {
 		return x, noRow(err, "transfer", transferID)
 	}
@@ -112,6 +112,12 @@ func (t *tx) Transfer(transferID string) (*transfer.Transfer, error) {
 	}
 	x, err := scanTransfer(row, transferID)
 	return &x, err
+}
+
+// DeleteTransfer implements transfer.Tx.
+func (t *tx) DeleteTransfer(transferID string) error {
+	_, err := t.exec("DELETE FROM transfers WHERE transfer_id = ?", transferID)
+	return err
 }
 
 // OpenTransfers implements transfer.Tx.
@@ -151,7 +157,7 @@ func collect[T any](rows *sql.Rows, scan func(scanner) (T, error)) (list []T, er
 
 // Transfers implements transfer.Store.
 func (s *Transfers) Transfers(ctx context.Context, p transfer.Page) ([]transfer.Transfer, error) {
-	query, args := onePage(selectTransfer, "owner", p)
+	query, args := onePage(selectTransfer, "owner", p, "deleted = 0")
 	rows, err := s.db.readers.QueryContext(ctx, query, args...)
 	if err != nil {
 		return nil, err
@@ -163,7 +169,7 @@ func listedTransfer(row scanner) (transfer.Transfer, error) { return scanTransfe
 
 // Transfer implements transfer.Store.
 func (s *Transfers) Transfer(ctx context.Context, transferID string) (transfer.Transfer, error) {
-	return scanTransfer(s.db.readers.QueryRowContext(ctx, selectTransfer+" WHERE transfer_id = ?", transferID), transferID)
+	return scanTransfer(s.db.readers.QueryRowContext(ctx, selectTransfer+" WHERE transfer_id = ? AND deleted = 0", transferID), transferID)
 }
 
 // runnable repeats the condition of index transfers_runnable word for word, for

@@ -35,6 +35,8 @@ type Tx interface {
 	Manifest(manifestID string) (*Manifest, error)
 
 	SaveTransfer(*Transfer) error
+	DeleteTransfer(transferID string) error
+	// Transfer finds one, also when it is Deleted.
 	Transfer(transferID string) (*Transfer, error)
 	// OpenTransfers lists the ids of unfinished transfers that use a
 	// destination or a manifest (the other one empty).
@@ -66,7 +68,8 @@ type Page struct {
 }
 
 // Store is what destinations, manifests and sent transfers need of the
-// database. Getters answer a notFound error that names the object.
+// database. Getters answer a notFound error that names the object; but for
+// Runnable, none shows a transfer that is Deleted.
 type Store interface {
 	// Update runs fn in one transaction that is on disk when it returns.
 	Update(ctx context.Context, fn func(Tx) error) error

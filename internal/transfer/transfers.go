@@ -117,10 +117,36 @@ func cancel(t *Transfer) error {
 	return nil
 }
 
+// DeleteTransfer removes a transfer that has ended. One that has not is a
+// conflict, unless force, which cancels it. A receiver that does not know of
+// the end yet is still told. Codes: notFound, conflict.
+func (e *Engine) DeleteTransfer(ctx context.Context, transferID string, force bool) error {
+	return e.o.Store.Update(ctx, func(tx Tx) error {
+		t, err := tx.Transfer(transferID)
+		switch {
+		case err != nil:
+			return err
+		case t.Deleted:
+			return api.Errorf(api.CodeNotFound, "there is no transfer %q", transferID)
+		case t.Processing && !force:
+			return api.Errorf(api.CodeConflict, "transfer %s has not ended: it is %s; wait for it, cancel it, or delete with force", transferID, t.Status)
+		case t.Processing:
+			if err := e.cancelAll(tx, []string{transferID}); err != nil {
+				return err
+			}
+		}
+		_, err = e.change(tx, transferID, func(t *Transfer) error {
+			t.Deleted = true
+			return nil
+		})
+		return err
+	})
+}
+
 // Change loads a transfer, applies change and saves it, in one transaction. A
 // state that change sets must be a permitted step (see transferSteps); the
 // fields that follow from it (processing, times, the erased password) are set
-// here. An error of change undoes everything and is returned. change may run
+// here. A deleted one whose receiver need not be told any more is removed. An error of change undoes everything and is returned. change may run
 // only once but holds the database's only writer: it must not wait. Codes:
 // notFound, conflict.
 func (e *Engine) Change(ctx context.Context, transferID string, change func(*Transfer) error) (Transfer, error) {
@@ -148,9 +174,13 @@ func (e *Engine) change(tx Tx, transferID string, change func(*Transfer) error) 
 	}
 	to := t.Status
 	t.Status, t.Rate, t.EtaSeconds = from, 0, nil
-	if to != from {
+	switch {
+	case to != from:
 		err = e.move(tx, &transferObject{Transfer: t}, to, cause{t.RequestID, t.Depth})
-	} else {
+	case t.Deleted && !t.TellPeer:
+		err = tx.DeleteTransfer(transferID)
+		tx.AfterCommit(func() { e.watchers.notify(transferID) })
+	default:
 		err = tx.SaveTransfer(t)
 		tx.AfterCommit(func() { e.watchers.notify(transferID) })
 	}

@@ -212,6 +212,62 @@ func TestCancel(t *testing.T) {
 	}
 }
 
+// TestDeleteTransfer: the record goes at once for everybody who asks, and for
+// good when its receiver knows.
+func TestDeleteTransfer(t *testing.T) {
+	b, ctx := newBench(t), t.Context()
+	gone := func(id string) {
+		t.Helper()
+		_, err := b.Transfer(ctx, id)
+		b.refused(err, api.CodeNotFound, id)
+		b.refused(b.DeleteTransfer(ctx, id, true), api.CodeNotFound, id)
+		_, err = b.WaitForTransfer(ctx, id, time.Minute)
+		b.refused(err, api.CodeNotFound, id)
+		list, _, err := b.Transfers(ctx, transfer.Page{Limit: 10})
+		if b.must(err); len(list) != 0 {
+			t.Errorf("the list has %v", list)
+		}
+		totals, err := b.db.TransferTotals(ctx)
+		if b.must(err); len(totals) != 0 {
+			t.Errorf("the totals are %v", totals)
+		}
+	}
+	kept := func(id string) bool {
+		t.Helper()
+		err := b.options.Store.Update(ctx, func(tx transfer.Tx) error { _, err := tx.Transfer(id); return err })
+		if err != nil && api.ErrorOf(err).Code != api.CodeNotFound {
+			t.Fatal(err)
+		}
+		return err == nil
+	}
+	told := func(y *transfer.Transfer) error { y.TellPeer = false; return nil }
+
+	x := b.transfer()
+	b.refused(b.DeleteTransfer(ctx, x.TransferID, false), api.CodeConflict, x.TransferID, "it is pending", "force")
+	b.must(b.DeleteTransfer(ctx, x.TransferID, true))
+	gone(x.TransferID)
+	list, err := b.Runnable(ctx, nil, 10)
+	if b.must(err); len(list) != 1 || list[0].Status != transfer.StatusCancelled || !list[0].TellPeer {
+		t.Fatalf("its receiver is not told: %+v", list)
+	}
+	_, err = b.Change(ctx, x.TransferID, told)
+	b.must(err)
+	if list, err = b.Runnable(ctx, nil, 10); err != nil || len(list) != 0 || kept(x.TransferID) {
+		t.Errorf("once its receiver knows it is still there: %v (%v)", list, err)
+	}
+
+	x = b.transfer()
+	_, err = b.CancelTransfer(ctx, x.TransferID)
+	b.must(err)
+	_, err = b.Change(ctx, x.TransferID, told)
+	b.must(err)
+	b.must(b.DeleteTransfer(ctx, x.TransferID, false))
+	gone(x.TransferID)
+	if kept(x.TransferID) {
+		t.Error("nobody is to be told, and it is still there")
+	}
+}
+
 func TestChangeUndoesWhatFails(t *testing.T) {
 	b, ctx := newBench(t), t.Context()
 	x := b.transfer()

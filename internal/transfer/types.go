@@ -124,6 +124,9 @@ type Transfer struct {
 	PublicKey string `json:"-"`
 	// TellPeer is true after a cancel or failure here until the receiver knows.
 	TellPeer bool `json:"-"`
+	// Deleted hides it from everybody until the receiver knows of its end;
+	// then it is removed.
+	Deleted bool `json:"-"`
 	// RequestID is the API request that made it; Depth the caller's depth.
 	RequestID string `json:"-"`
 	Depth     int    `json:"-"`

@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"jetstream/internal/api"
 	"jetstream/internal/transfer"
@@ -109,5 +110,55 @@ func TestReceiverCancelsWithoutItsSender(t *testing.T) {
 	cancelledAt(t, a, b, tr, "a superuser")
 	if r := b.received(tr); r.ErrorMessage != "cancelled at the receiver by superuser root" {
 		t.Errorf("the receiver says %q", r.ErrorMessage)
+	}
+}
+
+// TestReceiverIsToldOfADeletedTransfer, also when it was away and the sender
+// was restarted meanwhile; then nothing of the record is left.
+func TestReceiverIsToldOfADeletedTransfer(t *testing.T) {
+	for _, away := range []bool{false, true} {
+		a, b := newSite(t), newSite(t)
+		tr := halfway(t, a, b)
+		if away {
+			b.stop()
+		}
+		if err := a.engine.DeleteTransfer(t.Context(), tr.TransferID, true); err != nil {
+			t.Fatal(err)
+		}
+		if away {
+			a.stop()
+			a.start()
+		}
+		if _, err := a.engine.Transfer(t.Context(), tr.TransferID); !errors.Is(err, &api.Error{Code: api.CodeNotFound}) {
+			t.Errorf("away %v: the transfer is still there (%v)", away, err)
+		}
+		changes, stop := a.engine.Watch(tr.TransferID)
+		defer stop()
+		if away {
+			b.start()
+		}
+		deadline := time.After(patience)
+		for {
+			list, err := a.engine.Runnable(t.Context(), nil, 10)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if len(list) == 0 {
+				break
+			}
+			select {
+			case <-changes:
+			case <-deadline:
+				t.Fatalf("away %v: the receiver was not told\n%s", away, a.log)
+			}
+		}
+		if r := b.received(tr); r.Status != transfer.StatusCancelled {
+			t.Errorf("away %v: at the receiver it is %s (%s)", away, r.Status, r.ErrorMessage)
+		}
+		b.noLeftovers()
+		err := a.db.Transfers().Update(t.Context(), func(tx transfer.Tx) error { _, err := tx.Transfer(tr.TransferID); return err })
+		if !errors.Is(err, &api.Error{Code: api.CodeNotFound}) {
+			t.Errorf("away %v: the record is still in the database (%v)", away, err)
+		}
 	}
 }
