@@ -57,6 +57,37 @@ func TestKeysRunSideBySideEachInOrder(t *testing.T) {
 	}
 }
 
+// TestQueueOutlivesAChangeOfItsOrder: what was queued under one order is run
+// under the next one, each time with the run that was interrupted before the rest.
+func TestQueueOutlivesAChangeOfItsOrder(t *testing.T) {
+	r := newRig(t, nil)
+	said := r.fifo("said")
+	r.fifo("never")
+	r.script("send.destinationCreated", "#!/bin/sh\necho $1 $JETSTREAM_ATTEMPT >> order.txt\ncase $1$JETSTREAM_ATTEMPT in stop?1) echo > said; cat never ;; esac\n")
+	for _, name := range []string{"a1", "stop1", "a2", "stop2", "a3", "stop3", "b1"} {
+		r.created(name, name[:1])
+	}
+	dir, state := r.dir, r.state
+	next := func(order triggers.Order) {
+		r.end()
+		r = rigIn(t, dir, state, func(o *triggers.Options) { o.Order, o.Concurrency = order, 1 })
+		r.serve()
+	}
+	for _, order := range []triggers.Order{triggers.OrderGlobal, triggers.OrderKey, triggers.OrderNone} {
+		next(order)
+		if _, err := os.ReadFile(said); err != nil { // the one that stops
+			t.Fatal(err)
+		}
+	}
+	next(triggers.OrderGlobal)
+	r.succeeded()
+	r.succeeded()
+	want := "a1 1\nstop1 1\nstop1 2\na2 1\nstop2 1\nstop2 2\na3 1\nstop3 1\nstop3 2\nb1 1\n"
+	if got := r.read("order.txt"); got != want {
+		t.Errorf("ran\n%swant\n%s", got, want)
+	}
+}
+
 // startLog is a store that looks, whenever a run is to start, at the scripts
 // that run.
 type startLog struct {
