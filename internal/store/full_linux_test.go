@@ -47,3 +47,20 @@ func TestFullDisk(t *testing.T) {
 		t.Errorf("%d bytes came back, %v", len(v), err)
 	}
 }
+
+// TestProbeLeavesNothing, also where a server was killed in the midst of one.
+func TestProbeLeavesNothing(t *testing.T) {
+	dir := t.TempDir()
+	w := writable{dir: dir}
+	if err := os.WriteFile(filepath.Join(dir, probeFile), make([]byte, 2*probeRoom), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for range 2 {
+		if err := w.probe(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if left, err := os.ReadDir(dir); err != nil || len(left) != 0 {
+		t.Errorf("left over: %v (%v)", left, err)
+	}
+}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"os"
+	"path/filepath"
 	"sync"
 	"time"
 
@@ -17,6 +18,9 @@ const (
 	probeRoom = 1 << 20
 	// probeEvery is how often that is tried at most.
 	probeEvery = time.Second
+	// probeFile is what it is tried with. There is one at most, so that servers
+	// that are killed meanwhile leave no more than that.
+	probeFile = "probe"
 )
 
 // writable knows whether the disk takes the database's changes.
@@ -69,7 +73,7 @@ func (db *DB) Writable(ctx context.Context) (recovered bool, err error) {
 
 // probe tries whether the disk has room.
 func (w *writable) probe() error {
-	f, err := os.CreateTemp(w.dir, "probe-*")
+	f, err := os.OpenFile(filepath.Join(w.dir, probeFile), os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
 	if err != nil {
 		return err
 	}
