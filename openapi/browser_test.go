@@ -76,7 +76,7 @@ func TestDocsInABrowser(t *testing.T) {
 		do(chromedp.Evaluate[chromedp.Void](`new Promise((done) => { const t = setInterval(() => { if (`+condition+
 			`) { clearInterval(t); done() } }, 50) })`, chromedp.EvalAwaitPromise))
 	}
-	shoot := func(name string) { shots(ctx, t, name) }
+	shoot := func(name string) { shots(ctx, t, name, chromedp.FullScreenshot(100)) }
 
 	do(chromedp.EmulateViewport(1200, 900), chromedp.Navigate(server.URL+"/docs"))
 	until(`document.querySelectorAll(".opblock").length >= 10`)
@@ -98,7 +98,11 @@ func TestDocsInABrowser(t *testing.T) {
 	until(hello + `.innerText.includes("Hello from the test.")`)
 	do(chromedp.Evaluate[chromedp.Void](`document.querySelector(".authorize").click()`))
 	until(`document.querySelector(".dialog-ux input[type=password]")`)
-	shoot("docs-authorize")
+	for _, color := range []string{"dark", "light"} {
+		prefer(ctx, t, color)
+		until(`((r) => r.top >= 0 && r.bottom <= innerHeight)(document.querySelector(".modal-ux").getBoundingClientRect())`)
+	}
+	shots(ctx, t, "docs-authorize", chromedp.CaptureScreenshot()) // it lies above what can be seen
 	if all := faults.all(); len(all) > 0 {
 		t.Errorf("faults in the browser:\n%s", strings.Join(all, "\n"))
 	}
@@ -169,7 +173,7 @@ func (l *faultList) listen(event any) {
 
 // shots saves pictures in both colors and widths into the directory named by
 // SCREENSHOTS, for people to look at.
-func shots(ctx context.Context, t *testing.T, name string) {
+func shots(ctx context.Context, t *testing.T, name string, take chromedp.Action[[]byte]) {
 	t.Helper()
 	dir := os.Getenv("SCREENSHOTS")
 	if dir == "" {
@@ -177,14 +181,11 @@ func shots(ctx context.Context, t *testing.T, name string) {
 	}
 	for _, color := range []string{"dark", "light"} {
 		for width, size := range map[string]int64{"wide": 1200, "phone": 390} {
-			media := emulation.SetEmulatedMediaParams{Features: []*emulation.MediaFeature{{Name: "prefers-color-scheme", Value: color}}}
-			if _, err := chromedp.Call(ctx, emulation.SetEmulatedMedia, media); err != nil {
-				t.Fatal(err)
-			}
+			prefer(ctx, t, color)
 			if err := chromedp.Do(ctx, chromedp.EmulateViewport(size, 900)); err != nil {
 				t.Fatal(err)
 			}
-			picture, err := chromedp.Run(ctx, chromedp.FullScreenshot(100))
+			picture, err := chromedp.Run(ctx, take)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -194,6 +195,15 @@ func shots(ctx context.Context, t *testing.T, name string) {
 		}
 	}
 	if err := chromedp.Do(ctx, chromedp.EmulateViewport(1200, 900)); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// prefer sets the color scheme that a person likes.
+func prefer(ctx context.Context, t *testing.T, color string) {
+	t.Helper()
+	media := emulation.SetEmulatedMediaParams{Features: []*emulation.MediaFeature{{Name: "prefers-color-scheme", Value: color}}}
+	if _, err := chromedp.Call(ctx, emulation.SetEmulatedMedia, media); err != nil {
 		t.Fatal(err)
 	}
 }
