@@ -30,6 +30,15 @@ func destinationCommands(d Deps) []*api.Command {
 			Summary: "Show a destination", Message: "Destination.", Errors: []api.Code{api.CodeNotFound},
 		}, h.get),
 		api.Define(api.Spec{
+			Name: "send.updateDestination", Method: "PATCH", Path: "/send/destinations/{destinationId}",
+			Summary: "Change a destination",
+			Description: "What is absent stays as it is. A receiver whose server was installed anew shows another key, and " +
+				"transfers to it fail until the destination gets that key, or an empty one: then the key seen next is kept. Give " +
+				"the key that the receiver's `getServerInfo` shows where you can. Transfers that have failed stay so; create them again.",
+			Message: "Destination updated.", Errors: []api.Code{api.CodeNotFound},
+			Example: map[string]any{"sendRateMax": 100000},
+		}, h.update),
+		api.Define(api.Spec{
 			Name: "send.deleteDestination", Method: "DELETE", Path: "/send/destinations/{destinationId}",
 			Summary:     "Remove a destination",
 			Description: "With transfers that have not ended it is a `conflict`, unless `force`, which cancels them.",
@@ -43,7 +52,7 @@ type createDestinationParams struct {
 	DestinationAddress   string            `json:"destinationAddress" doc:"Host name or IP of the receiver, or either with its receive port as host:port or [IPv6]:port" validate:"required,max=300"`
 	DestinationPort      *int              `json:"destinationPort" doc:"Receive port of the receiver, where destinationAddress names none" default:"8887" validate:"omitempty,min=1,max=65535"`
 	DestinationPublicKey *string           `json:"destinationPublicKey" doc:"The receiver's publicKey, base64url; without it the key first seen is kept" validate:"omitempty,max=64"`
-	SendRateMax          *int64            `json:"sendRateMax" doc:"Highest send rate in kbit/s; 0 is no limit" default:"0" validate:"omitempty,min=0,max=1000000000000"`
+	SendRateMax          *int64            `json:"sendRateMax" doc:"Highest send rate in kbit/s; 0 is no limit. It is kept, and has no effect yet" default:"0" validate:"omitempty,min=0,max=1000000000000"`
 	UserData             map[string]string `json:"userData" doc:"Data of your own, kept with the destination" validate:"max=64"`
 }
 
@@ -104,6 +113,23 @@ func (h destinationHandlers) get(ctx context.Context, p getDestinationParams) (t
 		return transfer.Destination{}, err
 	}
 	return d, nil
+}
+
+type updateDestinationParams struct {
+	getDestinationParams
+	DestinationPublicKey *string           `json:"destinationPublicKey" doc:"The receiver's publicKey, base64url; empty: forget the key, and keep the one seen next" validate:"omitempty,max=64"`
+	SendRateMax          *int64            `json:"sendRateMax" doc:"Highest send rate in kbit/s; 0 is no limit. It is kept, and has no effect yet" validate:"omitempty,min=0,max=1000000000000"`
+	UserData             map[string]string `json:"userData" doc:"Data of your own, in place of what was kept; {} removes it" validate:"max=64"`
+}
+
+func (h destinationHandlers) update(ctx context.Context, p updateDestinationParams) (transfer.Destination, error) {
+	if _, err := h.get(ctx, p.getDestinationParams); err != nil {
+		return transfer.Destination{}, err
+	}
+	caller, _ := api.CallerOf(ctx)
+	return h.engine.UpdateDestination(ctx, p.DestinationID, transfer.DestinationChange{
+		PublicKey: p.DestinationPublicKey, SendRateMax: p.SendRateMax, UserData: p.UserData,
+	}, caller.RequestID)
 }
 
 type deleteDestinationParams struct {

@@ -158,6 +158,7 @@ func TestObjectsOfOthersAreNotFound(t *testing.T) {
 		{"send.waitForTransfer", waitForTransferParams{x, api.WaitParams{}}},
 		{"send.createTransfer", createTransferParams{ManifestID: manifest, DestinationID: destination, Username: "u", Password: "p"}},
 		{"send.cancelTransfer", x},
+		{"send.updateDestination", updateDestinationParams{getDestinationParams: d}},
 		{"send.deleteManifest", deleteManifestParams{m, true}},
 		{"send.deleteDestination", deleteDestinationParams{d, true}},
 	}

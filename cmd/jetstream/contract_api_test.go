@@ -53,6 +53,7 @@ func contractRoutes() map[string]string {
 		"send.createDestination":          "POST /send/destinations",
 		"send.getDestinations":            "GET /send/destinations",
 		"send.getDestination":             "GET /send/destinations/{destinationId}",
+		"send.updateDestination":          "PATCH /send/destinations/{destinationId}",
 		"send.deleteDestination":          "DELETE /send/destinations/{destinationId}",
 		"send.createManifest":             "POST /send/manifests",
 		"send.getManifests":               "GET /send/manifests",
@@ -82,7 +83,7 @@ func contractRoutes() map[string]string {
 // transfer engine's and which are not there yet.
 func notBuilt() []string {
 	return []string{
-		"updateBandwidthLimits", "send.updateDestination", "send.getConnections", "send.getConnection", "send.updateTransfer",
+		"updateBandwidthLimits", "send.getConnections", "send.getConnection", "send.updateTransfer",
 		"send.suspendTransfer", "send.resumeTransfer", "send.failTransfer",
 		"incoming-rate-limit", "outgoing-rate-limit", "borrow-incoming-rate", "borrow-outgoing-rate", "congestion",
 	}

@@ -128,6 +128,10 @@ var fixtures = map[string]fixture{
 	"send.getDestination": {params: func(p *pair, _ int) map[string]any {
 		return map[string]any{"destinationId": p.destination()}
 	}},
+	"send.updateDestination": {params: func(p *pair, _ int) map[string]any {
+		d := p.from.call("send.createDestination", map[string]any{"destinationAddress": "127.0.0.1", "destinationPort": 8999})
+		return map[string]any{"destinationId": d["destinationId"], "destinationPublicKey": "", "sendRateMax": 200000, "userData": map[string]any{"site": "b"}}
+	}},
 	"send.deleteDestination": {params: func(p *pair, door int) map[string]any {
 		d := p.from.call("send.createDestination", map[string]any{"destinationAddress": "127.0.0.1", "destinationPort": 9000 + door})
 		return map[string]any{"destinationId": d["destinationId"], "force": true}

@@ -25,6 +25,32 @@ type NewDestination struct {
 	Depth     int
 }
 
+// DestinationChange is what may change of a destination; a nil field stays as
+// it is.
+type DestinationChange struct {
+	// PublicKey is base64url of 32 bytes. Empty forgets the key, so that the
+	// one that is seen next is kept.
+	PublicKey   *string
+	SendRateMax *int64 // kbit/s, 0 is no limit
+	UserData    map[string]string
+}
+
+func (n NewDestination) change() DestinationChange {
+	return DestinationChange{PublicKey: n.PublicKey, SendRateMax: n.SendRateMax, UserData: n.UserData}
+}
+
+func (c DestinationChange) check() error {
+	if c.PublicKey != nil && *c.PublicKey != "" {
+		if err := checkPublicKey(*c.PublicKey); err != nil {
+			return err
+		}
+	}
+	if c.SendRateMax != nil && *c.SendRateMax < 0 {
+		return invalidField("sendRateMax", "min=0", "sendRateMax is a rate in kbit/s, or 0 for no limit")
+	}
+	return checkUserData(c.UserData)
+}
+
 // CreateDestination makes a destination, or returns the owner's existing one
 // of that address and port with the given fields applied. Codes: invalid,
 // conflict when another public key is known.
@@ -33,15 +59,10 @@ func (e *Engine) CreateDestination(ctx context.Context, n NewDestination) (d Des
 	if err != nil {
 		return Destination{}, false, err
 	}
-	if n.PublicKey != nil {
-		if err := checkPublicKey(*n.PublicKey); err != nil {
-			return Destination{}, false, err
-		}
+	if n.PublicKey != nil && *n.PublicKey == "" {
+		return Destination{}, false, checkPublicKey("")
 	}
-	if n.SendRateMax != nil && *n.SendRateMax < 0 {
-		return Destination{}, false, invalidField("sendRateMax", "min=0", "sendRateMax is a rate in kbit/s, or 0 for no limit")
-	}
-	if err := checkUserData(n.UserData); err != nil {
+	if err := n.change().check(); err != nil {
 		return Destination{}, false, err
 	}
 	known, err := e.o.Store.DestinationAt(ctx, n.Owner, host, port)
@@ -68,7 +89,7 @@ func (e *Engine) CreateDestination(ctx context.Context, n NewDestination) (d Des
 		CreateTime: api.Now(), Owner: n.Owner, UserData: map[string]string{},
 		Destination: net.JoinHostPort(ip, strconv.Itoa(port)), Sender: e.senderAddress(ctx, ip, port),
 	}
-	made.apply(n)
+	made.apply(n.change())
 	err = e.o.Store.Update(ctx, func(tx Tx) error {
 		// Another call may have made it while this one resolved.
 		if d, existing, err = e.existingDestination(tx, host, port, n); err != nil || existing {
@@ -95,11 +116,37 @@ func (e *Engine) existingDestination(tx Tx, host string, port int, n NewDestinat
 		return Destination{}, false, err
 	}
 	if changed {
-		if err := errors.Join(tx.SaveDestination(d), noteUpdate(tx, e.o.Stream, d, n.RequestID)); err != nil {
+		if err := e.saveUpdate(tx, d, n.RequestID); err != nil {
 			return Destination{}, false, err
 		}
 	}
 	return *d, true, nil
+}
+
+func (e *Engine) saveUpdate(tx Tx, d *Destination, requestID string) error {
+	return errors.Join(tx.SaveDestination(d), noteUpdate(tx, e.o.Stream, d, requestID))
+}
+
+// UpdateDestination changes a destination. Another key is for the connections
+// to come: what is being sent goes on, what has ended stays so, and an
+// unfinished transfer whose receiver was another than the one that answers
+// then fails. requestID is that of the API call. Codes: invalid, notFound.
+func (e *Engine) UpdateDestination(ctx context.Context, destinationID string, c DestinationChange, requestID string) (d Destination, err error) {
+	if err := c.check(); err != nil {
+		return Destination{}, err
+	}
+	err = e.o.Store.Update(ctx, func(tx Tx) error {
+		known, err := tx.Destination(destinationID)
+		if err != nil {
+			return err
+		}
+		if known.apply(c) {
+			err = e.saveUpdate(tx, known, requestID)
+		}
+		d = *known
+		return err
+	})
+	return d, err
 }
 
 // accept is apply, but refuses another public key than the one that is known.
@@ -107,27 +154,27 @@ func (d *Destination) accept(n NewDestination) (changed bool, err error) {
 	if n.PublicKey != nil && d.DestinationPublicKey != "" && d.DestinationPublicKey != *n.PublicKey {
 		return false, d.otherKey(*n.PublicKey)
 	}
-	return d.apply(n), nil
+	return d.apply(n.change()), nil
 }
 
 // apply sets the given fields and tells whether any of them differed.
-func (d *Destination) apply(n NewDestination) bool {
+func (d *Destination) apply(c DestinationChange) bool {
 	changed := false
-	if n.PublicKey != nil && *n.PublicKey != d.DestinationPublicKey {
-		d.DestinationPublicKey, changed = *n.PublicKey, true
+	if c.PublicKey != nil && *c.PublicKey != d.DestinationPublicKey {
+		d.DestinationPublicKey, changed = *c.PublicKey, true
 	}
-	if n.SendRateMax != nil && *n.SendRateMax != d.SendRateMax {
-		d.SendRateMax, changed = *n.SendRateMax, true
+	if c.SendRateMax != nil && *c.SendRateMax != d.SendRateMax {
+		d.SendRateMax, changed = *c.SendRateMax, true
 	}
-	if n.UserData != nil && !maps.Equal(n.UserData, d.UserData) {
-		d.UserData, changed = n.UserData, true
+	if c.UserData != nil && !maps.Equal(c.UserData, d.UserData) {
+		d.UserData, changed = c.UserData, true
 	}
 	return changed
 }
 
 func (d *Destination) otherKey(got string) error {
 	return api.Errorf(api.CodeConflict, "the key of %s has changed: expected %s, got %s; "+
-		"if its server was installed anew, delete the destination and create it again",
+		"if its server was installed anew, give the destination its new key, or an empty one, with send.updateDestination",
 		net.JoinHostPort(d.DestinationAddress, strconv.Itoa(d.DestinationPort)), d.DestinationPublicKey, got)
 }
 

@@ -3,6 +3,7 @@ package transfer_test
 import (
 	"context"
 	"encoding/base64"
+	"maps"
 	"net"
 	"strings"
 	"sync"
@@ -229,13 +230,55 @@ func TestDeletingADestinationInUse(t *testing.T) {
 	}
 }
 
+func TestUpdateDestination(t *testing.T) {
+	b, ctx := newBench(t), t.Context()
+	d := b.destination(9000)
+	b.must(b.PinKey(ctx, d.DestinationID, key(1)))
+	update := func(c transfer.DestinationChange) transfer.Destination {
+		t.Helper()
+		got, err := b.UpdateDestination(ctx, d.DestinationID, c, "r")
+		b.must(err)
+		saved, err := b.Destination(ctx, d.DestinationID)
+		if b.must(err); saved.DestinationPublicKey != got.DestinationPublicKey || saved.SendRateMax != got.SendRateMax || !maps.Equal(saved.UserData, got.UserData) {
+			t.Errorf("it answers %+v and keeps %+v", got, saved)
+		}
+		return got
+	}
+	rate, other, none := int64(100000), key(2), ""
+	got := update(transfer.DestinationChange{SendRateMax: &rate, UserData: map[string]string{"a": "b"}})
+	if got.SendRateMax != rate || got.UserData["a"] != "b" || got.DestinationPublicKey != key(1) {
+		t.Errorf("rate and data: %+v", got)
+	}
+	got = update(transfer.DestinationChange{PublicKey: &other})
+	if got.SendRateMax != rate || got.UserData["a"] != "b" || got.DestinationPublicKey != other {
+		t.Errorf("another key: %+v", got)
+	}
+	b.refused(b.PinKey(ctx, d.DestinationID, key(1)), api.CodeConflict)
+	if got = update(transfer.DestinationChange{PublicKey: &none, UserData: map[string]string{}}); got.DestinationPublicKey != "" || len(got.UserData) != 0 {
+		t.Errorf("no key and no data: %+v", got)
+	}
+	b.must(b.PinKey(ctx, d.DestinationID, key(3))) // the next that is seen
+	short, negative := "short", int64(-1)
+	_, err := b.UpdateDestination(ctx, d.DestinationID, transfer.DestinationChange{PublicKey: &short}, "")
+	b.refused(err, api.CodeInvalid, "destinationPublicKey")
+	_, err = b.UpdateDestination(ctx, d.DestinationID, transfer.DestinationChange{SendRateMax: &negative}, "")
+	b.refused(err, api.CodeInvalid, "sendRateMax")
+	_, err = b.UpdateDestination(ctx, "none", transfer.DestinationChange{SendRateMax: &rate}, "")
+	b.refused(err, api.CodeNotFound, "none")
+	_, _, err = b.CreateDestination(ctx, transfer.NewDestination{Owner: "alice", Address: "127.0.0.1:9000", PublicKey: &none})
+	b.refused(err, api.CodeInvalid, "destinationPublicKey")
+	if last := update(transfer.DestinationChange{}); last.DestinationPublicKey != key(3) || last.SendRateMax != rate {
+		t.Errorf("after refusals: %+v", last)
+	}
+}
+
 func TestPinKeyKeepsTheFirst(t *testing.T) {
 	b, ctx := newBench(t), t.Context()
 	d := b.destination(9000)
 	b.must(b.PinKey(ctx, d.DestinationID, key(1)))
 	b.must(b.PinKey(ctx, d.DestinationID, key(1)))
 	b.refused(b.PinKey(ctx, d.DestinationID, key(2)), api.CodeConflict,
-		"the key of 127.0.0.1:9000 has changed: expected "+key(1)+", got "+key(2), "delete the destination and create it again")
+		"the key of 127.0.0.1:9000 has changed: expected "+key(1)+", got "+key(2), "send.updateDestination")
 	b.refused(b.PinKey(ctx, d.DestinationID, "short"), api.CodeInvalid)
 	b.refused(b.PinKey(ctx, "none", key(1)), api.CodeNotFound)
 }

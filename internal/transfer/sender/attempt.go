@@ -276,7 +276,7 @@ func (a *attempt) dial(ctx context.Context) (*wire.Conn, error) {
 		return conn, nil
 	}
 	if k, ok := errors.AsType[*wire.KeyChangedError](err); ok {
-		err = failf(err, true, "the public key of %s has changed: %s was pinned and %s answered; if the server was really replaced, delete the destination and create it anew",
+		err = failf(err, true, "the public key of %s has changed: %s was pinned and %s answered; if the server was really replaced, give the destination its new key with send.updateDestination",
 			a.address(), k.Pinned, k.Presented)
 	} else if v, ok := errors.AsType[*wire.VersionError](err); ok {
 		err = failf(err, true, "%s cannot be used: %s", a.address(), v.Error())

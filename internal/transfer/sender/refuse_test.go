@@ -84,7 +84,27 @@ func TestChangedKeyEndsTheTransfer(t *testing.T) {
 		t.Fatal(err)
 	}
 	b.start()
-	fails(t, a, a.send(b, job{}), "the public key of "+b.address+" has changed")
+	refused := a.send(b, job{})
+	fails(t, a, refused, "the public key of "+b.address+" has changed")
+	// The operator trusts it by name, then whoever answers next; what has
+	// failed stays so.
+	for _, key := range []string{b.identity.PublicKey(), ""} {
+		d, err := a.engine.UpdateDestination(t.Context(), refused.DestinationID, transfer.DestinationChange{PublicKey: &key}, "")
+		if err != nil || d.DestinationPublicKey != key {
+			t.Fatalf("UpdateDestination to %q: %+v (%v)", key, d, err)
+		}
+		if again := a.send(b, job{}); again.DestinationID != refused.DestinationID {
+			t.Fatalf("another destination: %+v", again)
+		} else {
+			complete(t, a, b, again)
+		}
+		if d, err = a.engine.Destination(t.Context(), refused.DestinationID); err != nil || d.DestinationPublicKey != b.identity.PublicKey() || d.LastErrorMessage != "" {
+			t.Errorf("after a transfer with the key %q: %+v (%v)", key, d, err)
+		}
+	}
+	if got := a.wait(refused); got.Status != transfer.StatusError {
+		t.Errorf("the one that had failed is %s", got.Status)
+	}
 }
 
 func TestDisabledUserEndsTheTransfer(t *testing.T) {
