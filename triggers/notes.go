@@ -65,10 +65,10 @@ func StreamTypes() []stream.Definition {
 func NoteRun(log *stream.Log) func(stream.Tx, *Run) error {
 	return func(tx stream.Tx, r *Run) error {
 		kind := RunEnded
-		switch {
-		case r.Status == StatusQueued:
+		switch r.Status {
+		case StatusQueued:
 			kind = RunQueued
-		case r.Status == StatusRunning:
+		case StatusRunning:
 			kind = RunStarted
 		}
 		return kind.Append(log, tx, r.User, RunEntry{

@@ -116,7 +116,7 @@ func TestLanesHaveAnIndexWhileTheyAreUsed(t *testing.T) {
 			}
 			plan = append(plan, detail)
 		}
-		if err := errors.Join(rows.Close(), conn.Close()); err != nil {
+		if err := errors.Join(rows.Err(), rows.Close(), conn.Close()); err != nil {
 			t.Fatal(err)
 		}
 		if uses := strings.Contains(strings.Join(plan, "\n"), "INDEX runs_lane"); uses != use || slices.ContainsFunc(plan, func(d string) bool { return strings.Contains(d, "TEMP") }) {
