@@ -41,33 +41,29 @@ func newBinder(c *api.Command) *binder {
 	return b
 }
 
-// gather merges path, query and body into one set of parameters as submitted,
-// typed as declared.
-func (b *binder) gather(w http.ResponseWriter, r *http.Request) (map[string]json.RawMessage, error) {
-	params, err := readObject(w, r, maxBody)
-	if err != nil {
-		return nil, err
-	}
+// gather adds what path and query hold, typed as declared, to the parameters of
+// the body.
+func (b *binder) gather(r *http.Request, params map[string]json.RawMessage) error {
 	query, err := url.ParseQuery(r.URL.RawQuery)
 	if err != nil {
-		return nil, api.Errorf(api.CodeInvalid, "the query of the address cannot be read; escape it as application/x-www-form-urlencoded")
+		return api.Errorf(api.CodeInvalid, "the query of the address cannot be read; escape it as application/x-www-form-urlencoded")
 	}
 	for name, values := range query {
 		f, known := b.command.Param(name)
 		if _, twice := params[name]; twice {
-			return nil, invalidField(name, "unique", fmt.Sprintf("%.100q is given in the query and in the body; give it once", name))
+			return invalidField(name, "unique", fmt.Sprintf("%.100q is given in the query and in the body; give it once", name))
 		}
 		if known && (f.Secret || f.InPath) {
-			return nil, invalidField(name, "place", fmt.Sprintf("%s does not belong into the query of an address", name))
+			return invalidField(name, "place", fmt.Sprintf("%s does not belong into the query of an address", name))
 		}
 		if slices.ContainsFunc(values, func(v string) bool { return !utf8.ValidString(v) }) {
-			return nil, notText(name)
+			return notText(name)
 		}
 		switch {
 		case known && f.Kind == api.KindList:
 			params[name] = listFromText(values)
 		case len(values) > 1:
-			return nil, invalidField(name, "unique", fmt.Sprintf("%.100q is given more than once", name))
+			return invalidField(name, "unique", fmt.Sprintf("%.100q is given more than once", name))
 		default:
 			params[name] = fromText(f, values[0])
 		}
@@ -77,20 +73,20 @@ func (b *binder) gather(w http.ResponseWriter, r *http.Request) (map[string]json
 			continue
 		}
 		if _, twice := params[f.Name]; twice {
-			return nil, invalidField(f.Name, "place", f.Name+" is given in the path; leave it out of the body")
+			return invalidField(f.Name, "place", f.Name+" is given in the path; leave it out of the body")
 		}
 		value := chi.URLParam(r, f.Name)
 		if r.URL.RawPath != "" { // else net/url has unescaped it already
 			if value, err = url.PathUnescape(value); err != nil {
-				return nil, invalidField(f.Name, "escape", f.Name+" in the path is not escaped correctly")
+				return invalidField(f.Name, "escape", f.Name+" in the path is not escaped correctly")
 			}
 		}
 		if !utf8.ValidString(value) {
-			return nil, notText(f.Name)
+			return notText(f.Name)
 		}
 		params[f.Name] = fromText(f, value)
 	}
-	return params, nil
+	return nil
 }
 
 func notText(name string) error {

@@ -2,6 +2,7 @@ package gateway
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -22,15 +23,30 @@ const (
 	// which is read of strangers.
 	maxBody        = 16 << 20
 	maxSessionBody = 16 << 10
+	// freeBody is what every request may send; larger ones must find room.
+	freeBody = 64 << 10
 	// bodyTimeout bounds how long a client may take to send it.
 	bodyTimeout = 60 * time.Second
 
 	ruleContentType = "contentType"
 )
 
+// readParams reads a command's body as one JSON object; no body is {}. The room
+// that a large one takes is given back when the request has ended.
+func (g *Gateway) readParams(w http.ResponseWriter, r *http.Request) (map[string]json.RawMessage, error) {
+	return readObject(w, r, maxBody, func() error {
+		caller, _ := api.CallerOf(r.Context())
+		if err := g.large.take(caller.User); err != nil {
+			return err
+		}
+		context.AfterFunc(r.Context(), func() { g.large.leave(caller.User) })
+		return nil
+	})
+}
+
 // readObject reads a request's body of at most limit bytes as one JSON object;
-// no body is {}.
-func readObject(w http.ResponseWriter, r *http.Request, limit int64) (map[string]json.RawMessage, error) {
+// no body is {}. room is asked before more than freeBody is taken in.
+func readObject(w http.ResponseWriter, r *http.Request, limit int64, room func() error) (map[string]json.RawMessage, error) {
 	if r.Body == nil || r.Body == http.NoBody || r.ContentLength == 0 {
 		return map[string]json.RawMessage{}, nil
 	}
@@ -42,7 +58,16 @@ func readObject(w http.ResponseWriter, r *http.Request, limit int64) (map[string
 	}
 	rc := http.NewResponseController(w)
 	_ = rc.SetReadDeadline(time.Now().Add(bodyTimeout))
-	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, limit))
+	bounded := http.MaxBytesReader(w, r.Body, limit)
+	body, err := io.ReadAll(io.LimitReader(bounded, freeBody+1))
+	if err == nil && len(body) > freeBody {
+		if err := room(); err != nil {
+			return nil, err
+		}
+		rest := bytes.NewBuffer(body)
+		_, err = rest.ReadFrom(bounded)
+		body = rest.Bytes()
+	}
 	if err != nil {
 		if _, over := errors.AsType[*http.MaxBytesError](err); over {
 			return nil, api.Errorf(api.CodeTooLarge, "the body is larger than %s", size(limit))

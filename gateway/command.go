@@ -19,7 +19,10 @@ func (g *Gateway) rest(c *api.Command) http.HandlerFunc {
 		if !g.permitted(w, r, c) {
 			return
 		}
-		params, err := b.gather(w, r)
+		params, err := g.readParams(w, r)
+		if err == nil {
+			err = b.gather(r, params)
+		}
 		if err != nil {
 			g.refuse(w, r, err)
 			return
@@ -34,7 +37,7 @@ func (g *Gateway) envelope(w http.ResponseWriter, r *http.Request) {
 		g.refuse(w, r, api.Errorf(api.CodeInvalid, `the envelope takes no query; put parameters into "parameters"`))
 		return
 	}
-	members, err := readObject(w, r, maxBody)
+	members, err := g.readParams(w, r)
 	if err != nil {
 		g.refuse(w, r, err)
 		return

@@ -80,13 +80,17 @@ type Gateway struct {
 	crowd   *crowd
 	streams chan struct{} // holds a token for each event stream
 	waits   *share
+	large   *share // bodies
 }
 
 // New builds the routes.
 func New(o Options) *Gateway {
 	g := &Gateway{o: o, log: o.Log, binders: map[string]*binder{}, crowd: newCrowd(o.MaxConnections, o.Log)}
 	g.streams = make(chan struct{}, max(1, g.crowd.max/2))
-	g.waits = newShare(g.crowd.max / waitsShare)
+	g.waits = newShare(g.crowd.max/waitsShare,
+		"too many wait commands are open (%d, %d of them by this user); end some, or follow the event stream, which tells of all transfers at once")
+	g.large = newShare(largeBodies,
+		"too many large requests are in work (%d, %d of them by this user); send them one after the other")
 	for _, c := range o.Registry.All() {
 		g.binders[c.Name] = newBinder(c)
 	}

@@ -13,7 +13,7 @@ import (
 // out. Script cannot read the cookie, and other sites cannot make a browser
 // send it.
 func (g *Gateway) openSession(w http.ResponseWriter, r *http.Request) {
-	members, err := readObject(w, r, maxSessionBody)
+	members, err := readObject(w, r, maxSessionBody, nil)
 	if err != nil {
 		g.refuse(w, r, err)
 		return

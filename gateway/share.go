@@ -11,18 +11,23 @@ import (
 // may hold half of that.
 const waitsShare = 4
 
-// share bounds how many requests that may last long are open at a time, all in
-// all and of one user. Safe for concurrent use.
+// largeBodies is how many bodies above freeBody may be in work at a time, and
+// half of that of one user: what they take of memory is a few times their size.
+const largeBodies = 16
+
+// share bounds how many requests that may last long, or weigh much, are open at
+// a time, all in all and of one user. Safe for concurrent use.
 type share struct {
 	all, each int
+	refusal   string // says why with two numbers: all that are open, and this user's
 
 	mu    sync.Mutex
 	taken int
 	of    map[string]int // by user, those who have any
 }
 
-func newShare(all int) *share {
-	return &share{all: max(1, all), each: max(1, all/2), of: map[string]int{}}
+func newShare(all int, refusal string) *share {
+	return &share{all: max(1, all), each: max(1, all/2), refusal: refusal, of: map[string]int{}}
 }
 
 // take is tooManyRequests when there is no room for one more. Who got nil must
@@ -31,8 +36,7 @@ func (s *share) take(user string) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.taken >= s.all || s.of[user] >= s.each {
-		e := api.Errorf(api.CodeTooManyRequests,
-			"too many wait commands are open (%d, %d of them by this user); end some, or follow the event stream, which tells of all transfers at once", s.taken, s.of[user])
+		e := api.Errorf(api.CodeTooManyRequests, s.refusal, s.taken, s.of[user])
 		e.RetryAfter = 10 * time.Second
 		return e
 	}
