@@ -8,6 +8,7 @@ import (
 	"runtime/debug"
 
 	"jetstream/internal/api"
+	"jetstream/internal/stream"
 )
 
 // maxBatch bounds how many updates share one commit.
@@ -26,8 +27,9 @@ type request struct {
 // tx is the transaction that an update runs in. It belongs to one goroutine
 // and is dead when the update's function returns.
 type tx struct {
-	db    *DB
-	after []func()
+	db      *DB
+	after   []func()
+	entries []*stream.Entry // to be saved when all updates of the batch are done
 }
 
 // AfterCommit implements triggers.Tx.
@@ -139,6 +141,7 @@ func (db *DB) transact(batch []*request) error {
 	if err := db.do("BEGIN IMMEDIATE"); err != nil {
 		return err
 	}
+	var entries []*stream.Entry
 	for _, r := range batch {
 		t := &tx{db: db}
 		if len(batch) > 1 {
@@ -163,6 +166,13 @@ func (db *DB) transact(batch []*request) error {
 				return errors.Join(err, db.do("ROLLBACK"))
 			}
 		}
+		if r.err == nil {
+			entries = append(entries, t.entries...)
+		}
+	}
+	if err := db.saveEntries(entries); err != nil {
+		_ = db.do("ROLLBACK") // a full disk may have rolled back by itself
+		return err
 	}
 	if err := db.do("COMMIT"); err != nil {
 		_ = db.do("ROLLBACK") // COMMIT may have rolled back by itself

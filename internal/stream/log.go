@@ -15,8 +15,8 @@ import (
 
 // Tx is a database transaction as the log needs it.
 type Tx interface {
-	// AppendEntry saves an entry and sets its ID: the next number, which is
-	// given again when the transaction fails.
+	// AppendEntry saves an entry at the transaction's end, and sets its ID by
+	// then: the next number, which is given again when the transaction fails.
 	AppendEntry(*Entry) error
 	// AfterCommit calls f once the transaction is durable; never if it fails.
 	// The calls come in the order of the commits, one at a time.
