@@ -7,7 +7,8 @@ import (
 )
 
 // onePage adds to the query of a list the conditions of where and those that p
-// asks for, and no others: SQLite chooses the index by the text, before it knows the values.
+// asks for, and no others: SQLite chooses the index by the text, before it knows
+// the values.
 func onePage(query, owner string, p transfer.Page, where ...string) (string, []any) {
 	var args []any
 	if p.Owner != "" {

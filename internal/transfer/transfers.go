@@ -146,9 +146,10 @@ func (e *Engine) DeleteTransfer(ctx context.Context, transferID string, force bo
 // Change loads a transfer, applies change and saves it, in one transaction. A
 // state that change sets must be a permitted step (see transferSteps); the
 // fields that follow from it (processing, times, the erased password) are set
-// here. A deleted one whose receiver need not be told any more is removed. An error of change undoes everything and is returned. change may run
-// only once but holds the database's only writer: it must not wait. Codes:
-// notFound, conflict.
+// here. A deleted one whose receiver need not be told any more is removed. An
+// error of change undoes everything and is returned. change may run only once
+// but holds the database's only writer: it must not wait. Codes: notFound,
+// conflict.
 func (e *Engine) Change(ctx context.Context, transferID string, change func(*Transfer) error) (Transfer, error) {
 	var t Transfer
 	err := e.o.Store.Update(ctx, func(tx Tx) (err error) {
