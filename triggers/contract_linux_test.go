@@ -87,6 +87,48 @@ func TestEventsOnAFullDisk(t *testing.T) {
 	r.succeeded()
 }
 
+// TestQueueTakenOverOnAFullDisk: a start that cannot put the queue of a former
+// process into order waits for room, and then does so.
+func TestQueueTakenOverOnAFullDisk(t *testing.T) {
+	state := t.TempDir()
+	if err := syscall.Mount("tmpfs", state, "tmpfs", 0, "size=16m"); err != nil {
+		t.Skipf("cannot mount a tmpfs here: %v", err)
+	}
+	t.Cleanup(func() { _ = syscall.Unmount(state, syscall.MNT_DETACH) })
+	former := rigIn(t, t.TempDir(), state, func(o *triggers.Options) { o.ProcessID = "former" })
+	former.script("launch", "#!/bin/sh\n")
+	for range 200 {
+		former.launch(strings.Repeat("1", 1000))
+	}
+	r := rigIn(t, former.dir, state, nil)
+	r.SetTimes(time.Minute, time.Second, 10*time.Millisecond)
+	r.launch("2")
+	fill := filepath.Join(state, "fill")
+	if err := os.WriteFile(fill, make([]byte, 17<<20), 0o600); !errors.Is(err, syscall.ENOSPC) {
+		t.Fatalf("the disk could not be filled: %v", err)
+	}
+	r.serve()
+	for !strings.Contains(r.log.String(), "waits until what a former process left") {
+		select {
+		case <-r.log.wrote:
+		case <-r.served:
+			t.Fatal("it did not wait for room")
+		}
+	}
+	if h, err := r.Health(t.Context()); err != nil || !h.SaveFailing || h.Waiting != 201 {
+		t.Errorf("health is %+v, %v", h, err)
+	}
+	if err := os.Remove(fill); err != nil {
+		t.Fatal(err)
+	}
+	if run := r.succeeded(); !strings.Contains(string(run.Parameters), `"2"`) {
+		t.Errorf("the launch of a former process ran: %s", run.Parameters)
+	}
+	if h, err := r.Health(t.Context()); err != nil || h.SaveFailing || h.Waiting != 0 {
+		t.Errorf("with room again health is %+v, %v", h, err)
+	}
+}
+
 // TestTimeoutCountsToTheScriptsOwnExit: who keeps the output may be slower.
 func TestTimeoutCountsToTheScriptsOwnExit(t *testing.T) {
 	r := newRig(t, func(o *triggers.Options) { o.Timeout = 500 * time.Millisecond })

@@ -31,7 +31,7 @@ func (e *Engine) Serve(ctx context.Context) error {
 		case <-hard.Done():
 		}
 	})
-	err := e.takeOver(ctx, hard)
+	err := e.takeOverInRoom(ctx, hard)
 	if err == nil {
 		if e.o.Dir != "" {
 			e.dispatch(ctx, hard)
@@ -43,8 +43,32 @@ func (e *Engine) Serve(ctx context.Context) error {
 	return err
 }
 
+// takeOverInRoom is takeOver, but where the database or the spool takes nothing,
+// as on a full disk, the queue waits until it does: the server goes on.
+func (e *Engine) takeOverInRoom(ctx, hard context.Context) error {
+	var log throttle
+	for {
+		err := e.takeOver(ctx, hard)
+		if err == nil {
+			e.saveFailing.Store(false)
+			return nil
+		}
+		if !diskFull(err) && !errors.Is(err, &api.Error{Code: api.CodeUnavailable}) {
+			return err
+		}
+		e.saveFailing.Store(true)
+		if log.due(time.Minute) {
+			e.o.Log.Error("the trigger queue waits until what a former process left can be put into order", "error", err)
+		}
+		if !pause(ctx, e.retryAfter) {
+			return nil
+		}
+	}
+}
+
 // takeOver brings the queue into order after a former process: its orphans are
-// ended, their runs queued again before all others, its launches dropped.
+// ended, their runs queued again before all others, its launches dropped. When
+// it has failed it can be called again.
 func (e *Engine) takeOver(ctx, hard context.Context) error {
 	running, err := e.o.Store.Running(hard)
 	if err != nil {

@@ -32,10 +32,10 @@ func (e *Engine) spoolDir() string { return filepath.Join(e.o.StateDir, "spool")
 func (e *Engine) emptySpool() error {
 	dir := e.spoolDir()
 	if err := os.RemoveAll(dir); err != nil {
-		return api.Wrap(err, api.CodeUnavailable, "the trigger spool %s could not be emptied; remove it", dir)
+		return api.Wrap(err, api.CodeInternal, "the trigger spool %s could not be emptied; remove it", dir)
 	}
 	if err := os.Mkdir(dir, 0o700); err != nil {
-		return api.Wrap(err, api.CodeUnavailable, "the trigger spool %s could not be made; check the state directory's rights and space", dir)
+		return api.Wrap(err, api.CodeInternal, "the trigger spool %s could not be made; check the state directory's rights and space", dir)
 	}
 	return nil
 }

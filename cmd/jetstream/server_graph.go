@@ -238,9 +238,7 @@ func (s *server) run(ctx context.Context) error {
 	if err := s.writeEndpoint(apiHost, apiPort, recvPort); err != nil {
 		return err
 	}
-	s.log.InfoContext(ctx, "JetStream is listening", "apiHost", apiHost, "apiPort", apiPort, "tls", s.certificate != nil,
-		"recvPort", recvPort, "version", version, "stateDir", s.c.PersistentStateDir, "triggerDir", s.c.TriggerDir, "publicKey", s.identity.PublicKey())
-	// Whoever stops it from here on has seen it listen: it starts whole, then stops.
+	// Whoever stops it from here on has seen its endpoint: it starts whole, then stops.
 	starting := context.WithoutCancel(ctx)
 	if err := s.tellStarted(starting, apiPort, recvPort); err != nil {
 		return err
@@ -248,6 +246,8 @@ func (s *server) run(ctx context.Context) error {
 	if err := s.emitLaunch(starting, apiHost, apiPort); err != nil {
 		return err
 	}
+	s.log.InfoContext(ctx, "JetStream is listening", "apiHost", apiHost, "apiPort", apiPort, "tls", s.certificate != nil,
+		"recvPort", recvPort, "version", version, "stateDir", s.c.PersistentStateDir, "triggerDir", s.c.TriggerDir, "publicKey", s.identity.PublicKey())
 
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error { return s.stream.Serve(ctx) })
