@@ -193,10 +193,12 @@ func TestServedConnectionsStay(t *testing.T) {
 	// There is room again once they are idle, which is a moment after the
 	// answers have gone out: until then those who come are turned away.
 	for end := time.Now().Add(time.Minute); ; {
-		err := answered(dialCrowd(t, addr, ""))
+		late := dialCrowd(t, addr, "")
+		err := answered(late)
 		if err == nil {
 			return
 		}
+		_ = late.Close()
 		if !closed(err) || time.Now().After(end) {
 			t.Fatalf("no room for another after the answers: %v", err)
 		}
@@ -221,8 +223,14 @@ func TestStreamsLeaveRoom(t *testing.T) {
 	}
 	_ = open[0].Body.Close()
 	for end := time.Now().Add(time.Minute); time.Now().Before(end); { // until the server has seen it
-		if s.open("ann", "").StatusCode == http.StatusOK {
+		res, err := s.try("ann", "")
+		if err == nil && res.StatusCode == http.StatusOK {
 			return
+		}
+		if err == nil {
+			_ = res.Body.Close()
+		} else if !closed(err) { // turned away while those before are not idle yet
+			t.Fatal(err)
 		}
 	}
 	t.Error("a stream that ended left no room for another")

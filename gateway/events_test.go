@@ -104,6 +104,16 @@ func (s *streams) tell(user, text string) {
 // open requests the stream as user; headers are pairs.
 func (s *streams) open(user, query string, headers ...string) *http.Response {
 	s.t.Helper()
+	res, err := s.try(user, query, headers...)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	return res
+}
+
+// try is open where there may be no answer.
+func (s *streams) try(user, query string, headers ...string) (*http.Response, error) {
+	s.t.Helper()
 	req, err := http.NewRequestWithContext(s.t.Context(), http.MethodGet, s.url+query, nil)
 	if err != nil {
 		s.t.Fatal(err)
@@ -117,13 +127,13 @@ func (s *streams) open(user, query string, headers ...string) *http.Response {
 	transport := &http.Transport{}
 	res, err := transport.RoundTrip(req)
 	if err != nil {
-		s.t.Fatal(err)
+		return nil, err
 	}
 	s.t.Cleanup(func() {
 		_ = res.Body.Close()
 		transport.CloseIdleConnections()
 	})
-	return res
+	return res, nil
 }
 
 // block reads the next block of lines.
