@@ -6,9 +6,32 @@ import (
 	"os"
 	"path/filepath"
 	"testing"
+	"time"
 
 	"jetstream/triggers"
 )
+
+// fetchedAhead waits until the first run that waits has been fetched and
+// prepared, which is a moment after the one before has started: its payload
+// lies there.
+func (r *rig) fetchedAhead() triggers.Run {
+	r.t.Helper()
+	runs, _, err := r.Runs(r.t.Context(), triggers.Filter{Status: triggers.StatusQueued, Limit: 10})
+	if err != nil || len(runs) == 0 {
+		r.t.Fatalf("%d runs wait: %v", len(runs), err)
+	}
+	next := runs[len(runs)-1]
+	again := time.NewTicker(time.Millisecond)
+	defer again.Stop()
+	for end := time.Now().Add(time.Minute); ; <-again.C {
+		if _, err = os.Stat(filepath.Join(r.state, "spool", next.RunID+".json")); err == nil {
+			return next
+		}
+		if !os.IsNotExist(err) || time.Now().After(end) {
+			r.t.Fatalf("nothing was prepared for the next run: %v", err)
+		}
+	}
+}
 
 // The run behind the one that runs has been fetched and prepared. When it is
 // cancelled it does not start, what was prepared is gone, and the next one runs.
@@ -21,15 +44,7 @@ func TestCancelledRunThatWasFetchedAhead(t *testing.T) {
 	}
 	r.serve()
 	r.started()
-	// Its payload lies there: so it was fetched.
-	runs, _, err := r.Runs(t.Context(), triggers.Filter{Status: triggers.StatusQueued, Limit: 10})
-	if err != nil || len(runs) != 2 {
-		t.Fatalf("%d runs wait: %v", len(runs), err)
-	}
-	second := runs[1]
-	if _, err := os.Stat(filepath.Join(r.state, "spool", second.RunID+".json")); err != nil {
-		t.Errorf("nothing was prepared for the next run: %v", err)
-	}
+	second := r.fetchedAhead()
 	if _, err := r.Cancel(t.Context(), second.RunID, "alice"); err != nil {
 		t.Fatal(err)
 	}
@@ -52,6 +67,7 @@ func TestPausedRunThatWasFetchedAhead(t *testing.T) {
 	r.launch("2")
 	r.serve()
 	r.started()
+	r.fetchedAhead()
 	if err := r.Pause(t.Context()); err != nil {
 		t.Fatal(err)
 	}

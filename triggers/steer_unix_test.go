@@ -323,16 +323,29 @@ func TestDeadThatNobodyReapsDoesNotCount(t *testing.T) {
 	if _, err := os.Stat("/usr/bin/setsid"); err != nil {
 		t.Skip("setsid is not installed")
 	}
-	r := newRig(t, func(o *triggers.Options) { o.Timeout, o.Grace = 300*time.Millisecond, 20*time.Millisecond })
-	gate := r.fifo("gate")
-	r.fifo("never")
-	r.script("launch", "#!/bin/sh\n(sh -c 'exit 0' & exec setsid cat gate >/dev/null 2>&1) &\ncat never\n")
-	r.serve()
-	r.launch("1")
-	if run := r.ended(); run.Status != triggers.StatusTimeout {
-		t.Errorf("run ended as %s: %s", run.Status, run.ErrorMessage)
-	}
-	open(t, gate) // its parent was still there
+	inTime(t, func(limit time.Duration) bool {
+		r := newRig(t, func(o *triggers.Options) { o.Timeout, o.Grace = limit, 20*time.Millisecond })
+		gate := r.fifo("gate")
+		r.fifo("never")
+		r.fifo("left")
+		r.script("launch", `#!/bin/sh
+(sh -c 'exit 0' & exec setsid sh -c 'echo > left; exec cat gate' >/dev/null 2>&1) &
+read x < left
+echo ready
+cat never
+`)
+		r.serve()
+		r.launch("1")
+		run := r.ended()
+		if run.Stdout.Text != "ready\n" {
+			return false
+		}
+		if run.Status != triggers.StatusTimeout {
+			t.Errorf("run ended as %s: %s", run.Status, run.ErrorMessage)
+		}
+		open(t, gate) // its parent was still there
+		return true
+	})
 }
 
 func TestEveryEventHasASample(t *testing.T) {
