@@ -65,7 +65,11 @@ func (b *binder) gather(r *http.Request, params map[string]json.RawMessage) erro
 		case len(values) > 1:
 			return invalidField(name, "unique", fmt.Sprintf("%.100q is given more than once", name))
 		default:
-			params[name] = fromText(f, values[0])
+			value := fromText(f, values[0])
+			if half := unpaired(value); half != "" {
+				return invalidField(name, "utf8", fmt.Sprintf("%s holds %s, which is one half of a character", bounded(name), half))
+			}
+			params[name] = value
 		}
 	}
 	for _, f := range b.command.Params {
@@ -107,7 +111,7 @@ func fromText(f api.Field, text string) json.RawMessage {
 			return json.RawMessage(text)
 		}
 	case api.KindMap, api.KindList:
-		if json.Valid([]byte(text)) {
+		if text = strings.TrimSpace(text); json.Valid([]byte(text)) {
 			return json.RawMessage(text)
 		}
 	}

@@ -3,6 +3,7 @@ package gateway
 import (
 	"context"
 	"encoding/json"
+	"net/url"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -56,6 +57,27 @@ func TestOneFormOfParameters(t *testing.T) {
 	for _, other := range []string{`{"m":{"a":[1,2],"b":"A"},"n":9007199254740992}`, `{"m":{"a":[2,1],"b":"A"},"n":9007199254740993}`, `{}`} {
 		if b := form(other); a == b {
 			t.Errorf("%s is taken for %s", b, a)
+		}
+	}
+}
+
+// TestMapsInTheQuery: what is JSON there is held to what holds of a body.
+func TestMapsInTheQuery(t *testing.T) {
+	f := newFixture(t)
+	for query, want := range map[string]string{
+		`{"k":"v"}`:            "",
+		` {"k":"v"} `:          "",
+		`{"k":"v","k":"w"}`:    "data names a member twice",
+		` {"k":"v","k":"w"}`:   "data names a member twice",
+		`{"k":null}`:           "data may not be null; leave it out instead",
+		`{"k":"\ud834\udd1e"}`: "",
+		`{"k":"\ud834"}`:       `data holds \ud834, which is one half of a character`,
+		`\ud834`:               "data must be an object whose values are strings",
+	} {
+		res := f.do("ann", "POST", "/api/v1/send/echo/x?data="+url.QueryEscape(query), "")
+		reply, _ := f.reply(res)
+		if want == "" && res.StatusCode != 201 || want != "" && (res.StatusCode != 400 || reply.Message != want) {
+			t.Errorf("%s: %d %q, want %q", query, res.StatusCode, reply.Message, want)
 		}
 	}
 }
