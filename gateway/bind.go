@@ -24,6 +24,9 @@ type binder struct {
 	names    []string
 	pristine reflect.Value // with the defaults of absent parameters
 	validate *checker
+	// none is what a call without parameters is carried out with; nil where it
+	// is refused.
+	none any
 }
 
 // newBinder panics on a default that does not fit its field.
@@ -38,13 +41,16 @@ func newBinder(c *api.Command) *binder {
 			panic(fmt.Sprintf("command %s: default of %s: %v", c.Name, f.Name, err))
 		}
 	}
+	if p := b.pristine.Addr().Interface(); len(b.validate.check(p, nil)) == 0 {
+		b.none = p
+	}
 	return b
 }
 
 // gather adds what path and query hold, typed as declared, to the parameters of
 // the body.
 func (b *binder) gather(r *http.Request, params map[string]json.RawMessage) error {
-	query, err := url.ParseQuery(r.URL.RawQuery)
+	query, err := queryOf(r)
 	if err != nil {
 		return api.Errorf(api.CodeInvalid, "the query of the address cannot be read; escape it as application/x-www-form-urlencoded")
 	}
@@ -93,6 +99,14 @@ func (b *binder) gather(r *http.Request, params map[string]json.RawMessage) erro
 	return nil
 }
 
+// queryOf spares the many requests without a query the work.
+func queryOf(r *http.Request) (url.Values, error) {
+	if r.URL.RawQuery == "" {
+		return nil, nil
+	}
+	return url.ParseQuery(r.URL.RawQuery)
+}
+
 func notText(name string) error {
 	return invalidField(name, "utf8", strings.ToValidUTF8(bounded(name), "\uFFFD")+" is not UTF-8")
 }
@@ -130,10 +144,14 @@ func listFromText(values []string) json.RawMessage {
 	return b
 }
 
-// bind decodes the parameters into the command's struct and validates it.
-// Every fault is named, not only the first.
+// bind decodes the parameters into the command's struct, which it returns a
+// pointer to, and validates it. Every fault is named, not only the first.
 func (b *binder) bind(params map[string]json.RawMessage) (any, error) {
-	v := reflect.New(b.command.ParamsType).Elem()
+	if len(params) == 0 && b.none != nil {
+		return b.none, nil
+	}
+	p := reflect.New(b.command.ParamsType)
+	v := p.Elem()
 	v.Set(b.pristine)
 	var faults []api.FieldError
 	for name, raw := range params {
@@ -147,13 +165,13 @@ func (b *binder) bind(params map[string]json.RawMessage) (any, error) {
 		}
 	}
 	if len(faults) == 0 {
-		faults = b.validate.check(v.Interface(), params)
+		faults = b.validate.check(p.Interface(), params)
 	}
 	if len(faults) > 0 {
 		slices.SortFunc(faults, func(x, y api.FieldError) int { return strings.Compare(x.Field, y.Field) })
 		return nil, invalid(faults)
 	}
-	return v.Interface(), nil
+	return p.Interface(), nil
 }
 
 func (b *binder) unknown(name string) string {
@@ -167,8 +185,17 @@ func (b *binder) unknown(name string) string {
 	return text + "; it has " + strings.Join(b.names, ", ")
 }
 
-// decode puts one value into its field.
+// decode puts one value into its field, the common kinds of values without the
+// help of encoding/json.
 func decode(f api.Field, raw json.RawMessage, field reflect.Value) *api.FieldError {
+	if f.Pointer {
+		p := reflect.New(f.Type)
+		field.Set(p)
+		field = p.Elem()
+	}
+	if plainValue(raw, field.Addr().Interface()) {
+		return nil
+	}
 	if holdsNull(raw) {
 		return &api.FieldError{Field: f.Name, Rule: "null", Message: f.Name + " may not be null; leave it out instead"}
 	}
@@ -176,11 +203,6 @@ func decode(f api.Field, raw json.RawMessage, field reflect.Value) *api.FieldErr
 		if _, err := parseObject(raw); err != nil {
 			return &api.FieldError{Field: f.Name, Rule: "unique", Message: f.Name + " names a member twice"}
 		}
-	}
-	if f.Pointer {
-		p := reflect.New(f.Type)
-		field.Set(p)
-		field = p.Elem()
 	}
 	field.SetZero() // else a list or map would be written over the default, which all calls share
 	err := json.Unmarshal(raw, field.Addr().Interface())

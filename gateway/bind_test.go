@@ -27,14 +27,14 @@ func TestDefaultsStayWhatTheyAre(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if diff := cmp.Diff(any(want), got); diff != "" {
+		if diff := cmp.Diff(any(&want), got); diff != "" {
 			t.Errorf("the default (-want +got):\n%s", diff)
 		}
 		got, err = b.bind(map[string]json.RawMessage{"names": json.RawMessage(`["c"]`), "data": json.RawMessage(`{"l":"w"}`)})
 		if err != nil {
 			t.Fatal(err)
 		}
-		if diff := cmp.Diff(any(defaultedParams{[]string{"c"}, map[string]string{"l": "w"}}), got); diff != "" {
+		if diff := cmp.Diff(any(&defaultedParams{[]string{"c"}, map[string]string{"l": "w"}}), got); diff != "" {
 			t.Errorf("what was given (-want +got):\n%s", diff)
 		}
 	}

@@ -10,10 +10,7 @@ import (
 	"mime"
 	"net/http"
 	"os"
-	"strconv"
 	"time"
-	"unicode/utf16"
-	"unicode/utf8"
 
 	"jetstream/internal/api"
 )
@@ -94,102 +91,4 @@ func size(limit int64) string {
 		return fmt.Sprintf("%d MiB", limit>>20)
 	}
 	return fmt.Sprintf("%d KiB", limit>>10)
-}
-
-// checkText refuses what is valid JSON for encoding/json but no text: it would
-// put other characters in their place, and so mean another file.
-func checkText(data []byte) error {
-	if !utf8.Valid(data) {
-		return api.Errorf(api.CodeInvalid, "the body is not UTF-8")
-	}
-	if half := unpaired(data); half != "" {
-		return api.Errorf(api.CodeInvalid, `the body holds %s, which is one half of a character`, half)
-	}
-	return nil
-}
-
-// unpaired finds an escaped surrogate without its other half in valid JSON.
-func unpaired(data []byte) string {
-	const escape = len(`\uXXXX`)
-	at := func(i int) (code rune) {
-		if i+escape > len(data) || data[i] != '\\' || data[i+1] != 'u' {
-			return 0
-		}
-		n, err := strconv.ParseUint(string(data[i+2:i+escape]), 16, 16)
-		if err != nil {
-			return 0
-		}
-		return rune(n)
-	}
-	for i := bytes.IndexByte(data, '\\'); i >= 0 && i < len(data); i++ {
-		if data[i] != '\\' {
-			continue
-		}
-		code := at(i)
-		switch {
-		case !utf16.IsSurrogate(code):
-			i++ // what is escaped may be a backslash
-		case utf16.DecodeRune(code, at(i+escape)) == utf8.RuneError:
-			return string(data[i : i+escape])
-		default:
-			i += 2*escape - 1
-		}
-	}
-	return ""
-}
-
-// parseObject splits a JSON object into its members. A member that is named
-// twice is refused: readers differ in which one they believe.
-func parseObject(data []byte) (map[string]json.RawMessage, error) {
-	var members map[string]json.RawMessage
-	if err := json.Unmarshal(data, &members); err != nil || members == nil {
-		if syntax, ok := errors.AsType[*json.SyntaxError](err); ok {
-			return nil, api.Errorf(api.CodeInvalid, "the body is not JSON: %s at byte %d", syntax.Error(), syntax.Offset)
-		}
-		return nil, api.Errorf(api.CodeInvalid, "the body must be a JSON object, {...}")
-	}
-	if countMembers(data) != len(members) {
-		return nil, api.Errorf(api.CodeInvalid, "the body names a member twice")
-	}
-	return members, nil
-}
-
-// countMembers counts the members of the outermost object of valid JSON.
-func countMembers(data []byte) int {
-	n, depth := 0, 0
-	scan(data, func(c byte) {
-		switch c {
-		case '{', '[':
-			depth++
-		case '}', ']':
-			depth--
-		case ':':
-			if depth == 1 {
-				n++
-			}
-		}
-	})
-	return n
-}
-
-// holdsNull tells whether valid JSON is or contains null.
-func holdsNull(data []byte) bool {
-	found := false
-	scan(data, func(c byte) { found = found || c == 'n' })
-	return found
-}
-
-// scan calls f with every byte of valid JSON that stands outside strings.
-func scan(data []byte, f func(byte)) {
-	for i := 0; i < len(data); i++ {
-		if data[i] != '"' {
-			f(data[i])
-			continue
-		}
-		for i++; i < len(data) && data[i] != '"'; i++ {
-			if data[i] == '\\' {
-				i++
-			}
-		}
-	}
 }

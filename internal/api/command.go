@@ -116,7 +116,11 @@ func Define[P, R any](spec Spec, fn func(context.Context, P) (R, error)) *Comman
 		}
 	}
 	c.run = func(ctx context.Context, params any) (any, error) {
-		r, err := fn(ctx, params.(P))
+		p, ok := params.(*P)
+		if !ok {
+			p = new(params.(P))
+		}
+		r, err := fn(ctx, *p)
 		if err != nil {
 			return nil, err
 		}
@@ -192,8 +196,9 @@ type Outcome struct {
 	Location string
 }
 
-// Do carries the command out. params is a value of ParamsType. The error has
-// a code (see ErrorOf); a panic in the handler is the caller's to recover.
+// Do carries the command out. params is a value of ParamsType or points to
+// one, which stays as it is. The error has a code (see ErrorOf); a panic in the
+// handler is the caller's to recover.
 func (c *Command) Do(ctx context.Context, params any) (Outcome, error) {
 	r, err := c.run(ctx, params)
 	if err != nil {

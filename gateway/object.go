@@ -1,0 +1,213 @@
+package gateway
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"strconv"
+	"strings"
+	"unicode/utf16"
+	"unicode/utf8"
+
+	"jetstream/internal/api"
+)
+
+// parseObject splits a JSON object into its members, whose values share data's
+// memory. A member that is named twice is refused: readers differ in which one
+// they believe.
+func parseObject(data []byte) (map[string]json.RawMessage, error) {
+	valid := json.Valid(data)
+	if !valid {
+		if syntax, ok := errors.AsType[*json.SyntaxError](json.Unmarshal(data, new(json.RawMessage))); ok {
+			return nil, api.Errorf(api.CodeInvalid, "the body is not JSON: %s at byte %d", syntax.Error(), syntax.Offset)
+		}
+	}
+	inside, isObject := bytes.CutPrefix(bytes.TrimSpace(data), []byte("{"))
+	if !valid || !isObject {
+		return nil, api.Errorf(api.CodeInvalid, "the body must be a JSON object, {...}")
+	}
+	members := map[string]json.RawMessage{}
+	for {
+		key, value, rest := nextMember(inside)
+		if key == nil {
+			return members, nil
+		}
+		name, plain := plainText(key)
+		if !plain {
+			_ = json.Unmarshal(key, &name) // a valid string has no error
+		}
+		if _, twice := members[name]; twice {
+			return nil, api.Errorf(api.CodeInvalid, "the body names a member twice")
+		}
+		members[name], inside = value, rest
+	}
+}
+
+// nextMember takes a member off the inside of a JSON object, which begins
+// behind its { or behind another member and is known to be valid. key is nil at
+// the end.
+func nextMember(inside []byte) (key, value, rest []byte) {
+	inside = skipBetween(inside)
+	if inside[0] == '}' {
+		return nil, nil, nil
+	}
+	n := stringLen(inside)
+	key, rest = inside[:n], skipBetween(inside[n:])
+	n = valueLen(rest)
+	return key, rest[:n:n], rest[n:]
+}
+
+// skipBetween skips what stands between the names and values of valid JSON.
+func skipBetween(data []byte) []byte {
+	for strings.IndexByte(" \t\r\n,:", data[0]) >= 0 {
+		data = data[1:]
+	}
+	return data
+}
+
+// valueLen is how long the value is that data begins with, in valid JSON.
+func valueLen(data []byte) int {
+	switch data[0] {
+	case '"':
+		return stringLen(data)
+	case '{', '[':
+		depth := 0
+		for i := 0; ; i++ {
+			switch data[i] {
+			case '"':
+				i += stringLen(data[i:]) - 1
+			case '{', '[':
+				depth++
+			case '}', ']':
+				if depth--; depth == 0 {
+					return i + 1
+				}
+			}
+		}
+	}
+	return bytes.IndexAny(data, ",}] \t\r\n") // a number, true, false or null, in an object
+}
+
+// stringLen is how long the string is that data begins with, in valid JSON.
+func stringLen(data []byte) int {
+	for i := 1; ; i++ {
+		switch data[i] {
+		case '\\':
+			i++
+		case '"':
+			return i + 1
+		}
+	}
+}
+
+// plainText is the text of a JSON string whose bytes stand for themselves.
+func plainText(quoted []byte) (text string, plain bool) {
+	inside := quoted[1 : len(quoted)-1]
+	if bytes.IndexByte(inside, '\\') >= 0 || !utf8.Valid(inside) {
+		return "", false
+	}
+	return string(inside), true
+}
+
+// plainValue puts a value of valid JSON into what to points at, if that is of
+// one of the common types and the bytes stand for themselves: what it takes,
+// encoding/json would read alike, at several times the cost. What it leaves may
+// be right as well.
+func plainValue(raw json.RawMessage, to any) (taken bool) {
+	switch to := to.(type) {
+	case *string:
+		if raw[0] == '"' {
+			*to, taken = plainText(raw)
+		}
+	case *bool:
+		*to = raw[0] == 't'
+		taken = *to || raw[0] == 'f'
+	case *int:
+		n, err := strconv.Atoi(string(raw))
+		*to, taken = n, err == nil
+	case *int64:
+		n, err := strconv.ParseInt(string(raw), 10, 64)
+		*to, taken = n, err == nil
+	case *map[string]string:
+		if raw[0] == '{' {
+			*to, taken = plainTexts(raw[1:])
+		}
+	}
+	return taken
+}
+
+// plainTexts reads the inside of an object all of whose names and values are
+// plain text, each name once.
+func plainTexts(inside []byte) (texts map[string]string, plain bool) {
+	texts = map[string]string{}
+	for {
+		key, value, rest := nextMember(inside)
+		if key == nil {
+			return texts, true
+		}
+		if value[0] != '"' {
+			return nil, false
+		}
+		name, plainName := plainText(key)
+		text, plainValue := plainText(value)
+		if _, twice := texts[name]; twice || !plainName || !plainValue {
+			return nil, false
+		}
+		texts[name], inside = text, rest
+	}
+}
+
+// checkText refuses what is valid JSON for encoding/json but no text: it would
+// put other characters in their place, and so mean another file.
+func checkText(data []byte) error {
+	if !utf8.Valid(data) {
+		return api.Errorf(api.CodeInvalid, "the body is not UTF-8")
+	}
+	if half := unpaired(data); half != "" {
+		return api.Errorf(api.CodeInvalid, `the body holds %s, which is one half of a character`, half)
+	}
+	return nil
+}
+
+// unpaired finds an escaped surrogate without its other half in valid JSON.
+func unpaired(data []byte) string {
+	const escape = len(`\uXXXX`)
+	at := func(i int) (code rune) {
+		if i+escape > len(data) || data[i] != '\\' || data[i+1] != 'u' {
+			return 0
+		}
+		n, err := strconv.ParseUint(string(data[i+2:i+escape]), 16, 16)
+		if err != nil {
+			return 0
+		}
+		return rune(n)
+	}
+	for i := bytes.IndexByte(data, '\\'); i >= 0 && i < len(data); i++ {
+		if data[i] != '\\' {
+			continue
+		}
+		code := at(i)
+		switch {
+		case !utf16.IsSurrogate(code):
+			i++ // what is escaped may be a backslash
+		case utf16.DecodeRune(code, at(i+escape)) == utf8.RuneError:
+			return string(data[i : i+escape])
+		default:
+			i += 2*escape - 1
+		}
+	}
+	return ""
+}
+
+// holdsNull tells whether valid JSON is or contains null.
+func holdsNull(data []byte) bool {
+	for i := 0; i < len(data); i++ {
+		switch data[i] {
+		case '"':
+			i += stringLen(data[i:]) - 1
+		case 'n':
+			return true
+		}
+	}
+	return false
+}
