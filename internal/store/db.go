@@ -22,6 +22,7 @@ import (
 	"strings"
 	"sync"
 
+	"jetstream/internal/store/lite"
 	"jetstream/internal/stream"
 	"jetstream/triggers"
 
@@ -31,8 +32,8 @@ import (
 // File is the database's name inside the state directory.
 const File = "jetstream.db"
 
-// maxReaders are the connections that read: eight, and the one that current has.
-const maxReaders = 9
+// maxReaders are the connections that read.
+const maxReaders = 8
 
 //go:embed schema/*.sql
 var schema embed.FS
@@ -92,9 +93,7 @@ func Open(ctx context.Context, dir string) (*DB, error) {
 		_ = db.writers.Close()
 		return nil, err
 	}
-	db.readers = &readers{DB: pool, compiled: map[string]*sql.Stmt{}}
-	db.readers.SetMaxOpenConns(maxReaders)
-	db.readers.SetMaxIdleConns(maxReaders)
+	db.readers = &readers{DB: pool, lite: lite.New(path, maxReaders)}
 	if db.current, err = openCurrent(ctx, db.readers); err != nil {
 		_ = db.writer.Close()
 		_ = db.writers.Close()

@@ -120,7 +120,7 @@ func (s *Runs) DropLaunches(ctx context.Context, process, message string) (int, 
 }
 
 // scanRuns reads what is left of rows and closes them.
-func scanRuns(rows *sql.Rows) (runs []*triggers.Run, err error) {
+func scanRuns(rows rows) (runs []*triggers.Run, err error) {
 	defer func() { err = errors.Join(err, rows.Close()) }()
 	for rows.Next() {
 		r, err := scanRun(rows)

@@ -142,19 +142,6 @@ func (t *tx) OpenTransfersOf(owner string) ([]string, error) {
 	return collect(rows, func(row scanner) (id string, err error) { return id, row.Scan(&id) })
 }
 
-// collect reads all rows and closes them.
-func collect[T any](rows *sql.Rows, scan func(scanner) (T, error)) (list []T, err error) {
-	defer func() { err = errors.Join(err, rows.Close()) }()
-	for rows.Next() {
-		v, err := scan(rows)
-		if err != nil {
-			return nil, err
-		}
-		list = append(list, v)
-	}
-	return list, rows.Err()
-}
-
 // Transfers implements transfer.Store.
 func (s *Transfers) Transfers(ctx context.Context, p transfer.Page) ([]transfer.Transfer, error) {
 	query, args := onePage(selectTransfer, "owner", p, "deleted = 0")
