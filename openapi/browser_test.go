@@ -44,6 +44,7 @@ func TestDocsInABrowser(t *testing.T) {
 
 	ctx, endProcess := chromedp.NewExecAllocator(context.WithoutCancel(t.Context()), append(chromedp.DefaultExecAllocatorOptions[:],
 		chromedp.ExecPath(path), chromedp.NoSandbox, chromedp.DisableGPU, chromedp.NoFirstRun, chromedp.UserDataDir(t.TempDir()),
+		chromedp.WSURLReadTimeout(2*time.Minute),
 		chromedp.Flag("disable-background-networking", true), chromedp.Flag("disable-component-update", true),
 		chromedp.Flag("disable-sync", true))...)
 	ctx, endTab := chromedp.NewContext(ctx)
@@ -63,7 +64,7 @@ func TestDocsInABrowser(t *testing.T) {
 	}
 	do := func(actions ...chromedp.Action[chromedp.Void]) {
 		t.Helper()
-		limited, cancel := context.WithTimeout(ctx, 60*time.Second)
+		limited, cancel := context.WithTimeout(ctx, 2*time.Minute)
 		defer cancel()
 		if err := chromedp.Do(limited, actions...); err != nil {
 			page, _ := chromedp.Run(ctx, chromedp.Evaluate[string](`document.body.innerText`))

@@ -113,12 +113,18 @@ func TestWhatOthersThanSuperusersSee(t *testing.T) {
 			document.dispatchEvent(new Event("visibilitychange")); 0`)
 	}
 	hide("true")
-	var before, after int
-	f.change(func() { before = f.asked })
-	b.script(`new Promise((done) => setTimeout(done, 1500))`)
-	f.change(func() { after = f.asked })
-	if after != before {
-		t.Errorf("the hidden page asked %d times", after-before)
+	for try := 1; ; try++ { // a round that was under way may still arrive
+		var before, after int
+		f.change(func() { before = f.asked })
+		b.script(`new Promise((done) => setTimeout(done, 1500))`)
+		f.change(func() { after = f.asked })
+		if after == before {
+			break
+		}
+		if try == 3 {
+			t.Errorf("the hidden page goes on asking, %d times at last", after-before)
+			break
+		}
 	}
 	f.change(func() { f.received = full().received })
 	hide("false")

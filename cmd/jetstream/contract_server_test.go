@@ -294,10 +294,13 @@ func (l *live) exchange(request string) (*http.Response, error) {
 	if err := conn.SetDeadline(time.Now().Add(patience)); err != nil {
 		return nil, err
 	}
-	if _, err := io.WriteString(conn, request); err != nil {
-		return nil, err
+	// A server may answer, and hang up, before it has heard everything.
+	_, unsent := io.WriteString(conn, request)
+	res, err := http.ReadResponse(bufio.NewReader(conn), nil)
+	if err != nil {
+		return nil, errors.Join(unsent, err)
 	}
-	return http.ReadResponse(bufio.NewReader(conn), nil)
+	return res, nil
 }
 
 // rawRead is raw with the answer's body.

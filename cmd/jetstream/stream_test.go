@@ -47,7 +47,7 @@ func (l *live) follow(user string, o client.EventOptions) <-chan client.Event {
 	})
 	select {
 	case <-connected:
-	case <-time.After(30 * time.Second):
+	case <-time.After(time.Minute):
 		l.t.Fatal("the event stream does not open")
 	}
 	return events

@@ -39,7 +39,7 @@ func newWindows(t *testing.T) *windows {
 				"batch files in a real Windows server were not tried", compiler, name)
 		}
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), 3*time.Minute)
+	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Minute)
 	base := t.TempDir()
 	w := &windows{t: t, ctx: ctx, program: filepath.Join(base, "jetstream.exe")}
 	// No display, no offers to install a browser or .NET, and nothing in the

@@ -153,7 +153,7 @@ func child() int {
 }
 
 func finishAndDie(state, deaths string) error {
-	ctx, cancel := context.WithTimeoutCause(context.Background(), 30*time.Second, errors.New("the transfer was not finished in time"))
+	ctx, cancel := context.WithTimeoutCause(context.Background(), 3*time.Minute, errors.New("the transfer was not finished in time"))
 	defer cancel()
 	db, err := store.Open(ctx, state)
 	if err != nil {

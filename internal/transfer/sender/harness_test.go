@@ -137,7 +137,7 @@ func (s *site) start() {
 	s.db = must[*store.DB](t)(store.Open(ctx, s.state))
 	s.identity = must[*wire.Identity](t)(wire.LoadIdentity(s.state))
 	s.accounts = account.New(s.db.Accounts(), account.Options{Protected: []account.Protected{{What: "state directory", Path: s.state, Secret: true}}})
-	ln := must[net.Listener](t)(net.Listen("tcp", s.address))
+	ln := must[net.Listener](t)(s.listen())
 	s.address = ln.Addr().String()
 	_, port, _ := net.SplitHostPort(s.address)
 	recvPort, _ := strconv.Atoi(port)
@@ -152,6 +152,19 @@ func (s *site) start() {
 	s.done.Go(func() { s.check(s.engine.Serve(ctx)) })
 	s.done.Go(func() { s.check(s.receiver.Serve(ctx, ln)) })
 	s.done.Go(func() { s.check(send.Serve(ctx)) })
+}
+
+// listen takes the site's address. While the site was away another test's
+// process may have got its port for a while.
+func (s *site) listen() (net.Listener, error) {
+	again := time.NewTicker(50 * time.Millisecond)
+	defer again.Stop()
+	for end := time.Now().Add(patience); ; <-again.C {
+		ln, err := net.Listen("tcp", s.address)
+		if err == nil || time.Now().After(end) {
+			return ln, err
+		}
+	}
 }
 
 func (s *site) check(err error) {
