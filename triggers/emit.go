@@ -42,8 +42,7 @@ func (e *Engine) Queue(tx Tx, ev Event) error {
 		e.dropped(DropLoop, ev, nil)
 		return nil
 	}
-	_, err := e.insert(tx, ev, false)
-	return err
+	return e.insert(tx, e.newRun(ev), false)
 }
 
 // Emit is Queue in a transaction of its own: when it returns nil, the event is
@@ -52,11 +51,33 @@ func (e *Engine) Queue(tx Tx, ev Event) error {
 // be saved counts as dropped as well. The end of ctx does not stop it: what
 // happened has happened.
 func (e *Engine) Emit(ctx context.Context, ev Event) error {
-	_, err := e.emit(ctx, ev, true)
+	_, err := e.emit(ctx, ev, e.hasScript(ev), e.logged(ev))
+	return unlessBounded(err)
+}
+
+// unlessBounded is err, but nil where it says that an event was dropped as it
+// should be, and not that it could not be saved.
+func unlessBounded(err error) error {
 	if d, ok := errors.AsType[*droppedError](err); ok && d.reason != DropUnsaved {
 		return nil
 	}
 	return err
+}
+
+// EmitWanted is Emit of an event that is made only if something of such events
+// is saved now, so that one need not be made for nobody.
+func (e *Engine) EmitWanted(ctx context.Context, d Definition, event func() (Event, error)) error {
+	ev := Event{Definition: d}
+	wanted, logged := e.hasScript(ev), e.logged(ev)
+	if !wanted && !logged {
+		return nil
+	}
+	ev, err := event()
+	if err != nil {
+		return err
+	}
+	_, err = e.emit(ctx, ev, wanted, logged)
+	return unlessBounded(err)
 }
 
 // EmitNow is Emit for somebody who asks for just this run. Codes: notFound
@@ -69,7 +90,7 @@ func (e *Engine) EmitNow(ctx context.Context, ev Event) (Run, error) {
 	if !e.hasScript(ev) {
 		return Run{}, api.Errorf(api.CodeNotFound, "event %s has no script: there is no %s", ev.Name, scriptPath(e.o.Dir, ev.Name))
 	}
-	r, err := e.emit(ctx, ev, false)
+	r, err := e.emit(ctx, ev, true, false)
 	d, ok := errors.AsType[*droppedError](err)
 	switch {
 	case ok && d.reason == DropLoop:
@@ -78,8 +99,6 @@ func (e *Engine) EmitNow(ctx context.Context, ev Event) (Run, error) {
 		return Run{}, api.Errorf(api.CodeUnavailable, "event %s was dropped: %d runs wait, which is the bound (--trigger-queue-max); find out what holds up the queue", ev.Name, e.o.QueueMax)
 	case err != nil:
 		return Run{}, err
-	case r == nil: // the script went away just now
-		return Run{}, api.Errorf(api.CodeNotFound, "event %s has no script any more", ev.Name)
 	}
 	return *r, nil
 }
@@ -93,10 +112,9 @@ type droppedError struct {
 func (d *droppedError) Error() string { return "dropped: " + string(d.reason) }
 func (d *droppedError) Unwrap() error { return d.err }
 
-// emit returns the run, nil when the event has no script. What has not happened
-// but is asked for gets a run and no entry in the log.
-func (e *Engine) emit(ctx context.Context, ev Event, happened bool) (made *Run, err error) {
-	wanted, logged := e.hasScript(ev), happened && e.logged(ev)
+// emit saves a run where one is wanted, which it returns, and an entry in the
+// log where the event is logged.
+func (e *Engine) emit(ctx context.Context, ev Event, wanted, logged bool) (made *Run, err error) {
 	if !wanted && !logged {
 		return nil, nil
 	}
@@ -110,6 +128,10 @@ func (e *Engine) emit(ctx context.Context, ev Event, happened bool) (made *Run, 
 		e.dropped(DropFull, ev, nil)
 		return nil, &droppedError{reason: DropFull}
 	}
+	if wanted {
+		made = e.newRun(ev)
+		made.describe() // before all who emit wait for each other
+	}
 	err = e.o.Store.Update(context.WithoutCancel(ctx), func(tx Tx) error {
 		if logged {
 			if err := e.note(tx, ev); err != nil {
@@ -119,8 +141,7 @@ func (e *Engine) emit(ctx context.Context, ev Event, happened bool) (made *Run, 
 		if !wanted {
 			return nil
 		}
-		made, err = e.insert(tx, ev, bounded)
-		return err
+		return e.insert(tx, made, bounded)
 	})
 	if err == nil {
 		e.saveFailing.Store(false)
@@ -143,13 +164,6 @@ func errUnsaved(err error, what string) error {
 		return api.Wrap(err, why.Code, "%s could not be saved: %s", what, why.Message)
 	}
 	return api.Wrap(err, api.CodeInternal, "%s could not be saved", what)
-}
-
-// Wants tells whether Emit would save anything of such an event now, so that
-// one need not be made for nobody.
-func (e *Engine) Wants(d Definition) bool {
-	ev := Event{Definition: d}
-	return e.logged(ev) || e.hasScript(ev)
 }
 
 // hasScript tells whether anything of the event's name is in the trigger
@@ -199,21 +213,26 @@ func (e *Engine) dropped(reason DropReason, ev Event, cause error) {
 	}
 }
 
-// insert saves the event's first run. counted tells that waiting has it already.
-func (e *Engine) insert(tx Tx, ev Event, counted bool) (*Run, error) {
+// newRun is the event's first run.
+func (e *Engine) newRun(ev Event) *Run {
 	now := api.Now()
 	parameters := ev.Parameters
 	if len(parameters) == 0 {
 		parameters = json.RawMessage(`{}`)
 	}
-	r := &Run{
+	return &Run{
 		RunID: api.NewID(), Event: ev.Name, EventID: api.NewID(), Attempt: 1, Status: StatusQueued,
 		Parameters: parameters, EventTime: now, QueueTime: now,
 		RequestID: ev.Cause.RequestID, User: ev.Cause.User, TransferID: ev.Cause.TransferID,
 		Depth: ev.Cause.Depth + 1, Subject: ev.Cause.Subject, Key: ev.Cause.Key, Process: e.o.ProcessID,
 	}
+}
+
+// insert saves a run to be carried out. counted tells that waiting has it
+// already.
+func (e *Engine) insert(tx Tx, r *Run, counted bool) error {
 	if err := tx.InsertRun(r); err != nil {
-		return nil, err
+		return err
 	}
 	tx.AfterCommit(func() {
 		if !counted {
@@ -221,7 +240,7 @@ func (e *Engine) insert(tx Tx, ev Event, counted bool) (*Run, error) {
 		}
 		e.notice()
 	})
-	return r, nil
+	return nil
 }
 
 // notice wakes the runner.

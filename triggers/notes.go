@@ -68,14 +68,30 @@ func NoteRun(log *stream.Log) func(stream.Tx, *Run) error {
 		switch r.Status {
 		case StatusQueued:
 			kind = RunQueued
+			if r.described != nil {
+				return log.Append(tx, kind.Type, r.User, r.described)
+			}
 		case StatusRunning:
 			kind = RunStarted
 		}
-		return kind.Append(log, tx, r.User, RunEntry{
-			RunID: r.RunID, Event: r.Event, EventID: r.EventID, Attempt: r.Attempt, Status: r.Status,
-			QueueTime: r.QueueTime, StartTime: r.StartTime, EndTime: r.EndTime, ExitCode: r.ExitCode,
-			Signal: r.Signal, ErrorMessage: r.ErrorMessage, RequestID: r.RequestID, TransferID: r.TransferID,
-		})
+		return kind.Append(log, tx, r.User, r.entry())
+	}
+}
+
+// describe makes the entry of a run that is to be queued ahead of its
+// transaction, which is short where many wait for theirs.
+func (r *Run) describe() {
+	if b, err := api.Marshal(r.entry()); err == nil {
+		r.described = b
+	}
+}
+
+// entry is what an entry tells of a run.
+func (r *Run) entry() RunEntry {
+	return RunEntry{
+		RunID: r.RunID, Event: r.Event, EventID: r.EventID, Attempt: r.Attempt, Status: r.Status,
+		QueueTime: r.QueueTime, StartTime: r.StartTime, EndTime: r.EndTime, ExitCode: r.ExitCode,
+		Signal: r.Signal, ErrorMessage: r.ErrorMessage, RequestID: r.RequestID, TransferID: r.TransferID,
 	}
 }
 

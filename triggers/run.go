@@ -34,7 +34,7 @@ type Output struct {
 
 // Run is one attempt to run a script for one event: queue entry, then record.
 type Run struct {
-	// Seq is the order in the queue, given by the database; set by InsertRun.
+	// Seq is the order in the queue, given by the database when the run has been saved.
 	Seq int64 `json:"-"`
 
 	RunID        string          `json:"runId" doc:"Id of this run"`
@@ -73,12 +73,15 @@ type Run struct {
 	// Process is the serverId of the server process that queued the run: a
 	// launch of a former process is dropped.
 	Process string `json:"-"`
+
+	described json.RawMessage // see describe
 }
 
 // Tx is a database transaction as triggers need it.
 type Tx interface {
 	stream.Tx
-	// InsertRun saves a run and sets its Seq.
+	// InsertRun saves a run, which must not be changed any more, by the
+	// transaction's end, and sets its Seq by then.
 	InsertRun(*Run) error
 }
 

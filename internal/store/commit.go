@@ -2,13 +2,9 @@ package store
 
 import (
 	"context"
-	"errors"
-	"fmt"
 	"runtime"
-	"runtime/debug"
 
 	"jetstream/internal/api"
-	"jetstream/internal/stream"
 )
 
 // maxBatch bounds how many updates share one commit.
@@ -18,22 +14,11 @@ const maxBatch = 512
 type request struct {
 	fn      func(*tx) error
 	lax     bool
-	err     error         // of fn
-	after   []func()      // run once durable
+	tx      tx
+	err     error         // of fn, or of saving what it left to be saved
 	done    chan error    // receives the outcome; buffered
 	elected chan struct{} // closed when this request's caller becomes the leader
 }
-
-// tx is the transaction that an update runs in. It belongs to one goroutine
-// and is dead when the update's function returns.
-type tx struct {
-	db      *DB
-	after   []func()
-	entries []*stream.Entry // to be saved when all updates of the batch are done
-}
-
-// AfterCommit implements triggers.Tx.
-func (t *tx) AfterCommit(f func()) { t.after = append(t.after, f) }
 
 // update runs fn in a transaction that is on disk when it returns nil. fn may
 // run together with others in one commit, but never sees a half-done one; if
@@ -121,75 +106,13 @@ func (db *DB) commit(batch []*request) {
 			outcome = err
 		}
 		if outcome == nil {
-			for _, f := range r.after {
+			for _, f := range r.tx.after {
 				f()
 			}
 		}
 		db.writable.notice(outcome)
 		r.done <- told(outcome)
 	}
-}
-
-func (db *DB) transact(batch []*request) error {
-	lax := true
-	for _, r := range batch {
-		lax = lax && r.lax
-	}
-	if err := db.setLax(lax); err != nil {
-		return err
-	}
-	if err := db.do("BEGIN IMMEDIATE"); err != nil {
-		return err
-	}
-	var entries []*stream.Entry
-	for _, r := range batch {
-		t := &tx{db: db}
-		if len(batch) > 1 {
-			if err := db.do("SAVEPOINT one"); err != nil {
-				return errors.Join(err, db.do("ROLLBACK"))
-			}
-		}
-		r.err = call(r.fn, t)
-		r.after = t.after
-		switch {
-		case len(batch) == 1 && r.err != nil:
-			return db.do("ROLLBACK")
-		case len(batch) > 1 && r.err != nil:
-			// On a full disk SQLite may have rolled the whole transaction
-			// back by itself; then there is no savepoint and all must fail.
-			if err := errors.Join(db.do("ROLLBACK TO one"), db.do("RELEASE one")); err != nil {
-				_ = db.do("ROLLBACK")
-				return fmt.Errorf("%w (while undoing: %w)", r.err, err)
-			}
-		case len(batch) > 1:
-			if err := db.do("RELEASE one"); err != nil {
-				return errors.Join(err, db.do("ROLLBACK"))
-			}
-		}
-		if r.err == nil {
-			entries = append(entries, t.entries...)
-		}
-	}
-	if err := db.saveEntries(entries); err != nil {
-		_ = db.do("ROLLBACK") // a full disk may have rolled back by itself
-		return err
-	}
-	if err := db.do("COMMIT"); err != nil {
-		_ = db.do("ROLLBACK") // COMMIT may have rolled back by itself
-		return err
-	}
-	return nil
-}
-
-// call runs fn; a panic becomes an error, so that one bad update can neither
-// stop the writer nor take its batch along.
-func call(fn func(*tx) error, t *tx) (err error) {
-	defer func() {
-		if p := recover(); p != nil {
-			err = fmt.Errorf("panic in a database update: %v\n%s", p, debug.Stack())
-		}
-	}()
-	return fn(t)
 }
 
 func (db *DB) setLax(lax bool) error {

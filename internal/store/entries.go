@@ -37,28 +37,17 @@ const (
 // saveEntries writes the entries of a batch of updates before it is committed.
 func (db *DB) saveEntries(entries []*stream.Entry) error {
 	for len(entries) > 0 {
-		n, query := 1, insertEntry
-		switch {
-		case len(entries) >= 8:
-			n, query = 8, insertEntries8
-		case len(entries) >= 4:
-			n, query = 4, insertEntries4
-		case len(entries) >= 2:
-			n, query = 2, insertEntries2
-		}
+		n := several(len(entries))
+		query := [...]string{1: insertEntry, 2: insertEntries2, 4: insertEntries4, 8: insertEntries8}[n]
 		args := make([]any, 0, 4*n)
 		for _, e := range entries[:n] {
 			args = append(args, e.Type, int64(e.Time), e.User, string(e.Data))
 		}
-		res, err := db.exec(query, args)
+		last, err := db.insert(query, args)
 		if err != nil {
 			return err
 		}
-		last, err := res.LastInsertId()
-		if err != nil {
-			return err
-		}
-		for i, e := range entries[:n] { // rows of one statement are numbered in their order
+		for i, e := range entries[:n] {
 			e.ID = last - int64(n-1-i)
 		}
 		entries = entries[n:]

@@ -5,20 +5,28 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
 
 	"jetstream/internal/api"
+	"jetstream/triggers"
 )
 
-// A full disk is told as such, and what is saved once there is room is saved.
-func TestFullDisk(t *testing.T) {
-	dir := t.TempDir()
+// mountSmall puts a disk of 16 MiB in dir's place.
+func mountSmall(t *testing.T, dir string) {
+	t.Helper()
 	if err := syscall.Mount("tmpfs", dir, "tmpfs", 0, "size=16m"); err != nil {
 		t.Skipf("a small file system cannot be mounted here: %v", err)
 	}
 	t.Cleanup(func() { _ = syscall.Unmount(dir, 0) })
+}
+
+// A full disk is told as such, and what is saved once there is room is saved.
+func TestFullDisk(t *testing.T) {
+	dir := t.TempDir()
+	mountSmall(t, dir)
 	db, err := Open(context.Background(), dir)
 	if err != nil {
 		t.Fatal(err)
@@ -45,6 +53,50 @@ func TestFullDisk(t *testing.T) {
 	}
 	if v, err := db.Meta(t.Context(), "a"); v != long || err != nil {
 		t.Errorf("%d bytes came back, %v", len(v), err)
+	}
+}
+
+// TestBatchOnAFullDisk: who is told that a run is saved finds it, also where
+// what another wants is more than the disk holds; who is told that it is not
+// does not find it.
+func TestBatchOnAFullDisk(t *testing.T) {
+	dir := t.TempDir()
+	mountSmall(t, dir)
+	db, err := Open(t.Context(), dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := db.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	if err := os.WriteFile(filepath.Join(dir, "fill"), make([]byte, 8<<20), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	var want []string
+	for round := range 20 {
+		var batch []*request
+		var runs []*triggers.Run
+		for i := range 8 {
+			parameters := "{}"
+			if i == round%8 {
+				parameters = `"` + strings.Repeat("x", 3<<20) + `"`
+			}
+			runs = append(runs, newRun(parameters))
+			batch = append(batch, inserting(nil, runs[i]))
+		}
+		for i, err := range outcomes(db, batch...) {
+			if err == nil {
+				want = append(want, runs[i].RunID)
+			}
+		}
+	}
+	if len(want) == 160 {
+		t.Fatal("the disk was never full")
+	}
+	if got := queue(t, db); !slices.Equal(got, want) {
+		t.Errorf("%d runs wait, %d were told to be saved", len(got), len(want))
 	}
 }
 

@@ -183,7 +183,7 @@ func (s *Runs) Cancel(ctx context.Context, runID, message string) (cancelled boo
 
 // Retry implements triggers.Store.
 func (s *Runs) Retry(ctx context.Context, runID string, again func(triggers.Run) *triggers.Run) (triggers.Run, error) {
-	var made triggers.Run
+	var made *triggers.Run
 	err := s.db.update(ctx, func(t *tx) error {
 		row, err := t.queryRow(selectRun+"WHERE run_id = ?", runID)
 		if err != nil {
@@ -209,14 +209,13 @@ func (s *Runs) Retry(ctx context.Context, runID string, again func(triggers.Run)
 			return api.Errorf(api.CodeConflict, "attempt %d at this event is %s; wait for its end or cancel it first", last, status)
 		}
 		r.Attempt = last
-		next := again(*r)
-		if err := t.InsertRun(next); err != nil {
-			return err
-		}
-		made = *next
-		return nil
+		made = again(*r)
+		return t.InsertRun(made)
 	})
-	return made, err
+	if err != nil {
+		return triggers.Run{}, err
+	}
+	return *made, nil
 }
 
 func noRun(runID string) error {

@@ -6,6 +6,7 @@ import (
 	"database/sql/driver"
 	"errors"
 	"fmt"
+	"math/bits"
 )
 
 // writes are the compiled statements of the writer connection. Queries are
@@ -24,12 +25,17 @@ func newWrites() writes {
 }
 
 // exec carries out a constant statement that returns no rows.
-func (t *tx) exec(query string, args ...any) (driver.Result, error) { return t.db.exec(query, args) }
+func (t *tx) exec(query string, args ...any) (driver.Result, error) {
+	if err := t.begin(); err != nil {
+		return nil, err
+	}
+	return t.db.exec(query, args)
+}
 
 // query carries out a constant query; the rows must be closed before the next
 // statement.
 func (t *tx) query(query string, args ...any) (*sql.Rows, error) {
-	s, err := t.db.prepare(query)
+	s, err := t.prepare(query)
 	if err != nil {
 		return nil, err
 	}
@@ -37,11 +43,18 @@ func (t *tx) query(query string, args ...any) (*sql.Rows, error) {
 }
 
 func (t *tx) queryRow(query string, args ...any) (*sql.Row, error) {
-	s, err := t.db.prepare(query)
+	s, err := t.prepare(query)
 	if err != nil {
 		return nil, err
 	}
 	return s.QueryRow(args...), nil
+}
+
+func (t *tx) prepare(query string) (*sql.Stmt, error) {
+	if err := t.begin(); err != nil {
+		return nil, err
+	}
+	return t.db.prepare(query)
 }
 
 func (db *DB) prepare(query string) (*sql.Stmt, error) {
@@ -54,6 +67,19 @@ func (db *DB) prepare(query string) (*sql.Stmt, error) {
 	}
 	db.writes.queries[query] = s
 	return s, nil
+}
+
+// several is how many of n rows are inserted by one statement: 1, 2, 4 or 8.
+func several(n int) int { return 1 << min(bits.Len(uint(n))-1, 3) }
+
+// insert carries out a constant insert and returns the number of its last row.
+// The rows of one statement are numbered in their order, by ones.
+func (db *DB) insert(query string, args []any) (last int64, err error) {
+	res, err := db.exec(query, args)
+	if err != nil {
+		return 0, err
+	}
+	return res.LastInsertId()
 }
 
 // do carries out a constant statement without arguments.
