@@ -114,7 +114,7 @@ func parse(t *testing.T, frame []byte) (e event) {
 // read returns the next n events.
 func read(t *testing.T, f *stream.Follower, n int) (out []event) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 	defer cancel()
 	for len(out) < n {
 		frames, err := f.Next(ctx)
@@ -368,7 +368,7 @@ func TestSlowFollowerIsDisconnectedAndHarmsNobody(t *testing.T) {
 			read(t, quick, 1)
 		}
 	}
-	ctx2, cancel2 := context.WithTimeout(t.Context(), 10*time.Second)
+	ctx2, cancel2 := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel2()
 	if _, err := slow.Next(ctx2); !errors.Is(err, stream.ErrSlow) {
 		t.Fatalf("a follower 200 entries behind got %v, want ErrSlow", err)
