@@ -91,7 +91,7 @@ func (a *Accounts) Users(ctx context.Context, after string, limit int) (users []
 // whatever change does to them.
 func (a *Accounts) UpdateUser(ctx context.Context, name string, change func(*account.User) error) (account.User, error) {
 	var u account.User
-	err := a.db.update(ctx, func(t *tx) error {
+	err := a.db.updateAccounts(ctx, func(t *tx) error {
 		row, err := t.queryRow("SELECT "+userColumns+" FROM users WHERE name = ?", name)
 		if err != nil {
 			return err
@@ -119,7 +119,7 @@ func (a *Accounts) UpdateUser(ctx context.Context, name string, change func(*acc
 
 // DeleteUser implements account.Store.
 func (a *Accounts) DeleteUser(ctx context.Context, name string) error {
-	return a.db.update(ctx, func(t *tx) error {
+	return a.db.updateAccounts(ctx, func(t *tx) error {
 		return t.keepSuperuser(name, func() error {
 			r, err := t.exec("DELETE FROM users WHERE name = ?", name) // their tokens go with them
 			if err != nil {

@@ -3,10 +3,6 @@ package store
 import (
 	"context"
 	"crypto/sha256"
-	"database/sql"
-	"database/sql/driver"
-	"errors"
-	"fmt"
 	"sync"
 
 	"jetstream/internal/account"
@@ -15,16 +11,19 @@ import (
 // maxCurrent bounds the users, and the tokens, that are kept read.
 const maxCurrent = 1024
 
-// current keeps the users and tokens that were read since the database last
-// changed. SQLite numbers its states (data_version): before each answer the
-// number is asked for, and when anything at all was committed since, by this
-// process or by another, all is forgotten. So an answer is never older than
-// the call that it is given to.
+// current keeps the users and tokens that were read since one was last changed
+// or removed, by this process or by another: the generation is asked for before
+// each answer, so that no answer is older than the call that it is given to.
+// That there is none of a name is not kept: who is new is found at once, and
+// need not be told of.
 type current struct {
+	generation *generation
+	// slow is held by the one who reads the database during a change. Many at a
+	// time would hold up the commit, and that all of them.
+	slow sync.Mutex
+
 	mu      sync.Mutex
-	conn    *sql.Conn // for the number alone: it is counted from there
-	number  driver.StmtQueryContext
-	state   int64
+	of      uint64 // the number that all that is kept belongs to
 	users   map[string]account.User
 	byToken map[[sha256.Size]byte]tokenAndOwner
 }
@@ -34,86 +33,48 @@ type tokenAndOwner struct {
 	owner account.User
 }
 
-func openCurrent(ctx context.Context, readers *readers) (*current, error) {
-	c := &current{users: map[string]account.User{}, byToken: map[[sha256.Size]byte]tokenAndOwner{}}
-	var err error
-	if c.conn, err = readers.Conn(ctx); err != nil {
-		return nil, err
-	}
-	err = c.conn.Raw(func(conn any) error {
-		p, ok := conn.(driver.ConnPrepareContext)
-		if !ok {
-			return errors.New("the database driver compiles no statements")
-		}
-		s, err := p.PrepareContext(ctx, "PRAGMA data_version")
-		if err != nil {
-			return err
-		}
-		if c.number, ok = s.(driver.StmtQueryContext); !ok {
-			return errors.Join(errors.New("the database driver carries out no compiled queries"), s.Close())
-		}
-		return nil
-	})
-	if err != nil {
-		return nil, errors.Join(err, c.conn.Close())
-	}
-	return c, nil
+func openCurrent(dir string) *current {
+	return &current{generation: openGeneration(dir), users: map[string]account.User{}, byToken: map[[sha256.Size]byte]tokenAndOwner{}}
 }
 
-func (c *current) close() error {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	err := c.conn.Raw(func(any) error {
-		if s, ok := c.number.(driver.Stmt); ok {
-			return s.Close()
-		}
-		return nil
-	})
-	return errors.Join(err, c.conn.Close())
-}
+func (c *current) close() error { return c.generation.close() }
 
-// renew asks for the database's state and forgets what belongs to another. mu
-// is held.
-func (c *current) renew() error {
-	state := [1]driver.Value{}
-	err := c.conn.Raw(func(any) (err error) {
-		rows, err := c.number.QueryContext(context.Background(), nil)
-		if err != nil {
-			return err
-		}
-		defer func() { err = errors.Join(err, rows.Close()) }()
-		return rows.Next(state[:])
-	})
-	n, ok := state[0].(int64)
-	if err == nil && !ok {
-		err = fmt.Errorf("the state of the database is no number: %v", state[0])
-	}
-	if err != nil || n != c.state {
-		c.state = n
-		clear(c.users)
-		clear(c.byToken)
-	}
-	return err
+// updateAccounts is update for what changes or removes users or tokens. Those
+// who come together do so one after the other, as there are few.
+func (db *DB) updateAccounts(ctx context.Context, fn func(*tx) error) error {
+	return db.current.generation.change(ctx, func() error { return db.update(ctx, fn) })
 }
 
 // lookUp answers from what is kept in kept, which is one of c's maps, or by
-// read, which is then kept: but not when the database changed meanwhile.
+// read, whose answer is then kept as one of the number from before it.
 func lookUp[K comparable, V any](c *current, kept map[K]V, key K, read func() (V, error)) (V, error) {
+	number, settled := c.generation.number()
+	if !settled {
+		c.generation.settle() // for the next
+		c.slow.Lock()
+		defer c.slow.Unlock()
+		return read()
+	}
 	c.mu.Lock()
-	err := c.renew()
+	if c.of != number {
+		c.of = number
+		clear(c.users)
+		clear(c.byToken)
+	}
 	v, ok := kept[key]
-	state := c.state
 	c.mu.Unlock()
-	if err == nil && ok {
+	if ok {
 		return v, nil
 	}
-	v, readErr := read()
-	if err != nil || readErr != nil {
-		return v, readErr
+	v, err := read()
+	if err != nil {
+		return v, err
 	}
+	// What was changed meanwhile has another number: then this is kept in vain,
+	// or not even that.
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.state == state {
+	if c.of == number {
 		if len(kept) >= maxCurrent {
 			clear(kept)
 		}

@@ -75,6 +75,17 @@ func TestAccountsAreAsAnotherProcessLeftThem(t *testing.T) {
 	check("the user deleted there", "", false, false, false)
 	must(other.InsertUser(ctx, account.User{Name: "alice", Hash: "third"}))
 	check("another user of the name", "third", false, false, false)
+	late := token(0)
+	late.TokenID = "late"
+	late.ExpiryTime = 1
+	must(other.InsertToken(ctx, &late, 10))
+	if k, _, err := server.TokenByHash(ctx, late.Hash); err != nil || k.TokenID != "late" {
+		t.Errorf("a token made there is %+v, %v", k, err)
+	}
+	if more, err := other.DeleteExpiredTokens(ctx, 2, 10); more || err != nil {
+		t.Fatal(more, err)
+	}
+	check("an expired token swept there", "third", false)
 }
 
 // The caller of an answer owns what it holds.
@@ -129,28 +140,41 @@ func TestAccountsAreNeverOlderThanTheCall(t *testing.T) {
 	wg.Wait()
 }
 
-// What was read before a change is not kept when another call saw the change.
+// What was read before a change is not given to who asks after it, whoever
+// changed it and whether or not another call saw that.
 func TestAnswerThatWasOvertakenIsNotKept(t *testing.T) {
-	db, ctx := openTest(t), t.Context()
-	a := db.Accounts()
-	if err := a.InsertUser(ctx, account.User{Name: "alice", Hash: "old"}); err != nil {
-		t.Fatal(err)
-	}
-	slow, err := lookUp(db.current, db.current.users, "alice", func() (account.User, error) {
-		_, err := a.UpdateUser(ctx, "alice", func(u *account.User) error { u.Hash = "new"; return nil })
-		if err != nil {
-			t.Fatal(err)
+	for _, here := range []bool{true, false} {
+		for _, seen := range []bool{true, false} {
+			db, ctx := openTest(t), t.Context()
+			a := db.Accounts()
+			changer := a
+			if !here {
+				changer = openBeside(t, db).Accounts()
+			}
+			if err := a.InsertUser(ctx, account.User{Name: "alice", Hash: "old"}); err != nil {
+				t.Fatal(err)
+			}
+			slow, err := lookUp(db.current, db.current.users, "alice", func() (account.User, error) {
+				_, err := changer.UpdateUser(ctx, "alice", func(u *account.User) error { u.Hash = "new"; return nil })
+				if err != nil {
+					t.Fatal(err)
+				}
+				if seen {
+					if u, err := a.User(ctx, "alice"); err != nil || u.Hash != "new" {
+						t.Errorf("after the change: %+v, %v", u, err)
+					}
+				}
+				return account.User{Name: "alice", Hash: "old"}, nil
+			})
+			if err != nil || slow.Hash != "old" {
+				t.Errorf("the one who asked before the change: %+v, %v", slow, err)
+			}
+			for range 2 {
+				if u, err := a.User(ctx, "alice"); err != nil || u.Hash != "new" {
+					t.Errorf("changed here %v, seen %v: the next who asks: %+v, %v", here, seen, u, err)
+				}
+			}
 		}
-		if u, err := a.User(ctx, "alice"); err != nil || u.Hash != "new" {
-			t.Errorf("after the change: %+v, %v", u, err)
-		}
-		return account.User{Name: "alice", Hash: "old"}, nil
-	})
-	if err != nil || slow.Hash != "old" {
-		t.Errorf("the one who asked before the change: %+v, %v", slow, err)
-	}
-	if u, err := a.User(ctx, "alice"); err != nil || u.Hash != "new" {
-		t.Errorf("the next who asks: %+v, %v", u, err)
 	}
 }
 
@@ -165,4 +189,34 @@ func TestKeptUsersAreBounded(t *testing.T) {
 	if n := len(db.current.users); n == 0 || n > maxCurrent {
 		t.Errorf("%d users are kept", n)
 	}
+}
+
+// BenchmarkWhoCalls measures what each request asks of the accounts.
+func BenchmarkWhoCalls(b *testing.B) {
+	db, err := Open(b.Context(), b.TempDir())
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer func() { _ = db.Close() }()
+	a := db.Accounts()
+	k := account.APIToken{TokenID: "k", Owner: "alice", Path: "/", Permissions: []api.Permission{api.PermissionRead}}
+	if err := errors.Join(a.InsertUser(b.Context(), account.User{Name: "alice"}), a.InsertToken(b.Context(), &k, 1)); err != nil {
+		b.Fatal(err)
+	}
+	b.Run("user", func(b *testing.B) {
+		b.ReportAllocs()
+		for b.Loop() {
+			if _, err := a.User(b.Context(), "alice"); err != nil {
+				b.Fatal(err)
+			}
+		}
+	})
+	b.Run("token", func(b *testing.B) {
+		b.ReportAllocs()
+		for b.Loop() {
+			if _, _, err := a.TokenByHash(b.Context(), k.Hash); err != nil {
+				b.Fatal(err)
+			}
+		}
+	})
 }

@@ -94,12 +94,7 @@ func Open(ctx context.Context, dir string) (*DB, error) {
 		return nil, err
 	}
 	db.readers = &readers{DB: pool, lite: lite.New(path, maxReaders)}
-	if db.current, err = openCurrent(ctx, db.readers); err != nil {
-		_ = db.writer.Close()
-		_ = db.writers.Close()
-		_ = db.readers.Close()
-		return nil, fmt.Errorf("open database %s: %w", path, err)
-	}
+	db.current = openCurrent(dir)
 	return db, nil
 }
 

@@ -4,13 +4,25 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"sync"
 	"testing"
 
 	"go.uber.org/goleak"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+// TestMain makes this test binary another program at the state directory as
+// well (see killedAt).
+func TestMain(m *testing.M) {
+	if len(os.Args) == 4 && os.Args[1] == changerArg {
+		if err := changeUntilKilled(os.Args[2], os.Args[3]); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+		return
+	}
+	goleak.VerifyTestMain(m)
+}
 
 func openTest(t *testing.T) *DB {
 	t.Helper()

@@ -50,3 +50,7 @@ func lockFile(f *os.File) error {
 	}
 	return err
 }
+
+// unlockFile frees what lockFile took, also where a child that is about to
+// become another program still has the file.
+func unlockFile(f *os.File) error { return unix.Flock(int(f.Fd()), unix.LOCK_UN) }

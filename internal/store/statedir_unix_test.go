@@ -78,7 +78,7 @@ func TestPrepareDir(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer func() { _ = db.Close() }()
-	for _, name := range []string{File, File + "-wal", File + "-shm"} {
+	for _, name := range []string{File, File + "-wal", File + "-shm", generationFile} {
 		info, err := os.Stat(filepath.Join(foreign, name))
 		if err != nil || info.Sys().(*syscall.Stat_t).Uid != 12345 {
 			t.Errorf("%s was not given to the owner of the directory (%v)", name, err)

@@ -14,11 +14,17 @@ func ownedSafely(os.FileInfo) error { return nil }
 // giveToOwner has nothing to do on Windows: files inherit their rights.
 func giveToOwner(*os.File, string) error { return nil }
 
-// lockFile takes a lock that the kernel frees with the process.
+// lockFile takes a lock that the kernel frees with the process. It is on the
+// first byte of f, which nobody else can read or write meanwhile.
 func lockFile(f *os.File) error {
 	err := windows.LockFileEx(windows.Handle(f.Fd()), windows.LOCKFILE_EXCLUSIVE_LOCK|windows.LOCKFILE_FAIL_IMMEDIATELY, 0, 1, 0, new(windows.Overlapped))
 	if errors.Is(err, windows.ERROR_LOCK_VIOLATION) {
 		return ErrLocked
 	}
 	return err
+}
+
+// unlockFile frees what lockFile took.
+func unlockFile(f *os.File) error {
+	return windows.UnlockFileEx(windows.Handle(f.Fd()), 0, 1, 0, new(windows.Overlapped))
 }

@@ -96,7 +96,7 @@ func (a *Accounts) Tokens(ctx context.Context, owner string, before int64, limit
 
 // DeleteToken implements account.TokenStore.
 func (a *Accounts) DeleteToken(ctx context.Context, tokenID string) error {
-	return a.db.update(ctx, func(t *tx) error {
+	return a.db.updateAccounts(ctx, func(t *tx) error {
 		r, err := t.exec("DELETE FROM api_tokens WHERE token_id = ?", tokenID)
 		if err != nil {
 			return err
@@ -119,7 +119,7 @@ func (a *Accounts) DeleteExpiredTokens(ctx context.Context, now api.Time, limit 
 	if err != nil {
 		return false, err
 	}
-	err = a.db.update(ctx, func(t *tx) error {
+	err = a.db.updateAccounts(ctx, func(t *tx) error {
 		r, err := t.exec(`DELETE FROM api_tokens WHERE seq IN
 			(SELECT seq FROM api_tokens WHERE expiry_time <> 0 AND expiry_time <= ? LIMIT ?)`, int64(now), limit)
 		if err != nil {

@@ -1,0 +1,345 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"jetstream/internal/account"
+	"jetstream/internal/api"
+)
+
+// openBeside opens the database of db as another process does.
+func openBeside(t *testing.T, db *DB) *DB {
+	t.Helper()
+	other, err := Open(t.Context(), db.current.generation.dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := other.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return other
+}
+
+// keeps tells whether db answers from memory, for which it gets two calls to
+// read what it is asked for.
+func keeps(t *testing.T, db *DB) bool {
+	t.Helper()
+	read := 0
+	for range 3 {
+		_, err := lookUp(db.current, db.current.users, "probe", func() (account.User, error) { read++; return account.User{}, nil })
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	return read < 3
+}
+
+// setHash changes a user as jetstream user passwd does.
+func setHash(t *testing.T, db *DB, name, hash string) {
+	t.Helper()
+	_, err := db.Accounts().UpdateUser(t.Context(), name, func(u *account.User) error { u.Hash = hash; return nil })
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// wantHash asks twice: as it was read, and as it is kept.
+func wantHash(t *testing.T, db *DB, name, hash string) {
+	t.Helper()
+	for range 2 {
+		if u, err := db.Accounts().User(t.Context(), name); err != nil || u.Hash != hash {
+			t.Errorf("the user is %+v, want %q (%v)", u, hash, err)
+		}
+	}
+}
+
+// openWithAlice opens a database in which alice has the hash "first", which is
+// kept.
+func openWithAlice(t *testing.T) *DB {
+	t.Helper()
+	db := openTest(t)
+	if err := db.Accounts().InsertUser(t.Context(), account.User{Name: "alice", Hash: "first"}); err != nil {
+		t.Fatal(err)
+	}
+	wantHash(t, db, "alice", "first")
+	if !keeps(t, db) {
+		t.Fatal("nothing is kept from the start")
+	}
+	return db
+}
+
+// Whatever becomes of the file: what another process changes counts at the next
+// call, and afterwards users are kept again.
+func TestChangesCountWhateverBecomesOfTheFile(t *testing.T) {
+	for what, damage := range map[string]func(path string) error{
+		"nothing": func(string) error { return nil },
+		"removed": os.Remove,
+		"moved":   func(path string) error { return os.Rename(path, path+".old") },
+		"emptied": func(path string) error { return os.Truncate(path, 0) },
+		"cut":     func(path string) error { return os.Truncate(path, numberAt+numberSize-1) },
+		"zeroed": func(path string) error {
+			return errors.Join(os.Truncate(path, 0), os.Truncate(path, numberAt+numberSize))
+		},
+		"replaced": func(path string) error {
+			return errors.Join(os.WriteFile(path+".new", make([]byte, 100), 0o600), os.Rename(path+".new", path))
+		},
+	} {
+		t.Run(what, func(t *testing.T) {
+			server := openWithAlice(t)
+			path := filepath.Join(server.current.generation.dir, generationFile)
+			before := openBeside(t, server)
+			for n := range 20 {
+				for by, other := range map[string]func() *DB{
+					"one that had it open": func() *DB { return before },
+					"a new one":            func() *DB { return openBeside(t, server) },
+					"the server":           func() *DB { return server },
+				} {
+					if err := damage(path); err != nil {
+						t.Fatal(err)
+					}
+					hash := fmt.Sprint(by, n)
+					setHash(t, other(), "alice", hash)
+					wantHash(t, server, "alice", hash)
+					wantHash(t, before, "alice", hash)
+					if !keeps(t, server) || !keeps(t, before) {
+						t.Fatalf("after a change by %s nothing is kept any more", by)
+					}
+				}
+			}
+			if info, err := os.Stat(path); err != nil || info.Size() < numberAt+numberSize {
+				t.Errorf("the file is %v (%v)", info, err)
+			}
+		})
+	}
+}
+
+// A file that cannot be used makes all slow, nothing wrong: users are read, and
+// changed by nobody.
+func TestChangesAreRefusedWithoutTheFile(t *testing.T) {
+	server := openWithAlice(t)
+	other := openBeside(t, server)
+	path := filepath.Join(server.current.generation.dir, generationFile)
+	if err := errors.Join(os.Remove(path), os.Mkdir(path, 0o700)); err != nil {
+		t.Fatal(err)
+	}
+	late := openBeside(t, server) // starts all the same
+	for _, db := range []*DB{server, other, late} {
+		_, err := db.Accounts().UpdateUser(t.Context(), "alice", func(u *account.User) error { u.Hash = "second"; return nil })
+		e, ok := errors.AsType[*api.Error](err)
+		if !ok || e.Code != api.CodeUnavailable || !strings.Contains(e.Message, generationFile) || e.Err == nil {
+			t.Errorf("a change without the file: %v", err)
+		}
+		wantHash(t, db, "alice", "first")
+		// It is back in the database's hands; who is new needs no number.
+		if err := db.Accounts().InsertUser(t.Context(), account.User{Name: fmt.Sprintf("u%p", db), Hash: "h"}); err != nil {
+			t.Error(err)
+		}
+	}
+	// However the database came by a change, it counts at once.
+	err := server.update(t.Context(), func(t *tx) error {
+		_, err := t.exec("UPDATE users SET hash = 'third' WHERE name = 'alice'")
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Remove(path); err != nil {
+		t.Fatal(err)
+	}
+	for _, db := range []*DB{server, other, late} {
+		wantHash(t, db, "alice", "third")
+		if !keeps(t, db) {
+			t.Error("nothing is kept once the file can be used again")
+		}
+	}
+	setHash(t, late, "alice", "fourth")
+	wantHash(t, server, "alice", "fourth")
+}
+
+// Changes of several processes go one after the other, because one that settles
+// the number would do so for another that is still on its way.
+func TestChangesWaitForEachOther(t *testing.T) {
+	server := openWithAlice(t)
+	other := openBeside(t, server)
+	for _, first := range []*DB{server, other} {
+		for _, second := range []*DB{server, other} {
+			begun, end, ended := make(chan struct{}), make(chan struct{}), make(chan error, 1)
+			go func() {
+				ended <- first.current.generation.change(t.Context(), func() error {
+					close(begun)
+					<-end
+					return nil
+				})
+			}()
+			<-begun
+			if keeps(t, server) || keeps(t, other) {
+				t.Error("what is read during a change is kept")
+			}
+			ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+			err := second.current.generation.change(ctx, func() error { t.Error("two change at a time"); return nil })
+			cancel()
+			if !errors.Is(err, context.DeadlineExceeded) {
+				t.Errorf("one who waited for the other got %v", err)
+			}
+			if keeps(t, server) || keeps(t, other) {
+				t.Error("one who gave up has settled the number of the other")
+			}
+			close(end)
+			if err := <-ended; err != nil {
+				t.Error(err)
+			}
+			if !keeps(t, server) || !keeps(t, other) {
+				t.Error("nothing is kept after the change")
+			}
+		}
+	}
+}
+
+// Whoever was told that a change is saved is never told what was before it, by
+// none of the processes, while all of them change users at the same time.
+func TestManyProcessesChangeUsers(t *testing.T) {
+	const changes = 40
+	server := openTest(t)
+	dbs := []*DB{server, openBeside(t, server), openBeside(t, server)}
+	names := make([]string, len(dbs))
+	saved := make([]atomic.Int64, len(dbs))
+	for i := range dbs {
+		names[i] = fmt.Sprint("user", i)
+		if err := server.Accounts().InsertUser(t.Context(), account.User{Name: names[i], Sandbox: "0"}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	var ended atomic.Bool
+	var readers, writers sync.WaitGroup
+	for _, db := range dbs {
+		readers.Go(func() {
+			for !ended.Load() {
+				for i, name := range names {
+					least := saved[i].Load()
+					u, err := db.Accounts().User(t.Context(), name)
+					if got, e := strconv.ParseInt(u.Sandbox, 10, 64); err != nil || e != nil || got < least {
+						t.Errorf("change %d of %s was saved, and the answer was %q, %v", least, name, u.Sandbox, err)
+						return
+					}
+				}
+			}
+		})
+	}
+	for i, db := range dbs {
+		writers.Go(func() {
+			for n := range int64(changes) {
+				_, err := db.Accounts().UpdateUser(t.Context(), names[i], func(u *account.User) error { u.Sandbox = fmt.Sprint(n + 1); return nil })
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				saved[i].Store(n + 1)
+			}
+		})
+	}
+	writers.Wait()
+	ended.Store(true)
+	readers.Wait()
+	for _, db := range dbs {
+		if !keeps(t, db) {
+			t.Error("nothing is kept once all is done")
+		}
+	}
+}
+
+// Each way to change or remove a user or a token gives another number.
+func TestEachChangeHasItsNumber(t *testing.T) {
+	db := openWithAlice(t)
+	a, ctx := db.Accounts(), t.Context()
+	for n := range 3 {
+		k := account.APIToken{TokenID: fmt.Sprint("k", n), Hash: [32]byte{byte(n)}, Owner: "alice", Path: "/", ExpiryTime: api.Time(n)}
+		if err := a.InsertToken(ctx, &k, 10); err != nil {
+			t.Fatal(err)
+		}
+	}
+	changes := []struct {
+		what string
+		make func() error
+	}{
+		{"UpdateUser", func() error {
+			_, err := a.UpdateUser(ctx, "alice", func(u *account.User) error { u.Disabled = true; return nil })
+			return err
+		}},
+		{"DeleteToken", func() error { return a.DeleteToken(ctx, "k0") }},
+		{"DeleteExpiredTokens", func() error { _, err := a.DeleteExpiredTokens(ctx, 1, 10); return err }},
+		{"DeleteUser", func() error { return a.DeleteUser(ctx, "alice") }},
+		{"one that fails", func() error {
+			if err := a.DeleteUser(ctx, "alice"); !errors.Is(err, &api.Error{Code: api.CodeNotFound}) {
+				return fmt.Errorf("removing nobody: %w", err)
+			}
+			return nil
+		}},
+	}
+	had := map[uint64]bool{}
+	for _, c := range changes {
+		before, settled := db.current.generation.number()
+		had[before] = true
+		if err := c.make(); err != nil {
+			t.Fatalf("%s: %v", c.what, err)
+		}
+		after, still := db.current.generation.number()
+		if !settled || !still || had[after] {
+			t.Errorf("%s: from number %d, settled %v, to %d, %v", c.what, before, settled, after, still)
+		}
+	}
+}
+
+// The state directory of a JetStream that knew no such file gets one, for its
+// owner alone.
+func TestStateDirectoryGetsTheFile(t *testing.T) {
+	dir, old := olderDatabase(t, 11)
+	if _, err := old.Exec("INSERT INTO users (name, superuser, sandbox, disabled, hash, create_time) VALUES ('alice', 0, '', 0, 'first', 1)"); err != nil {
+		t.Fatal(err)
+	}
+	if err := old.Close(); err != nil {
+		t.Fatal(err)
+	}
+	path := filepath.Join(dir, generationFile)
+	if _, err := os.Stat(path); !errors.Is(err, fs.ErrNotExist) {
+		t.Fatal(err)
+	}
+	db, err := Open(t.Context(), dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = db.Close() }()
+	if info, err := os.Stat(path); err != nil || info.Mode().Perm()&0o077 != 0 && filepath.Separator == '/' {
+		t.Errorf("the file is %v (%v)", info, err)
+	}
+	wantHash(t, db, "alice", "first")
+	if !keeps(t, db) {
+		t.Error("nothing is kept")
+	}
+}
+
+func TestNoChangeAfterClose(t *testing.T) {
+	db := openWithAlice(t)
+	if err := db.Close(); err != nil {
+		t.Fatal(err)
+	}
+	err := db.Accounts().DeleteUser(t.Context(), "alice")
+	if !errors.Is(err, &api.Error{Code: api.CodeUnavailable}) {
+		t.Errorf("a change after Close: %v", err)
+	}
+	if _, settled := db.current.generation.number(); settled {
+		t.Error("a closed file has a number")
+	}
+}

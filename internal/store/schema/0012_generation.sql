@@ -1,0 +1,3 @@
+-- From here on whoever changes or removes users or tokens tells of it in a file
+-- beside the database (generation.go). A program that does not know that must
+-- not open the database: a running server would not see its changes.
