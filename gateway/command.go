@@ -131,7 +131,7 @@ func (g *Gateway) carryOut(w http.ResponseWriter, r *http.Request, b *binder, pa
 	out, err := g.do(work, b, params) // what else is saved, such as its event, marks no key
 	if err != nil {
 		rec.Err = api.ErrorOf(err)
-		middleware.LogFailure(ctx, g.log, rec.Err)
+		middleware.LogFailure(ctx, w, g.log, rec.Err)
 		reply, status = api.FailureReply(rec.Err), rec.Err.Code.HTTPStatus()
 		rec.Result = reply.Result
 	} else {

@@ -363,6 +363,11 @@ func TestRequestID(t *testing.T) {
 			t.Errorf("sent %q, got %q", sent, got)
 		}
 	}
+	f.do("ann", "GET", "/api/v1/send/fail?name=plain", "", middleware.RequestIDHeader, "in-the-log")
+	f.do("", "GET", "/api/v1/send/fail?name=plain", "", middleware.RequestIDHeader, "refused")
+	if log := f.log.String(); !strings.Contains(log, `"requestId":"in-the-log"`) || strings.Contains(log, "refused") {
+		t.Errorf("the log says %s", log)
+	}
 }
 
 func TestDepthCanOnlyRise(t *testing.T) {

@@ -81,7 +81,7 @@ func (g *Gateway) begin(w http.ResponseWriter, r *http.Request, c *api.Command, 
 		if earlier.Location != "" {
 			w.Header().Set("Location", Prefix+earlier.Location)
 		}
-		g.log.DebugContext(ctx, "an answer was repeated", "command", c.Name, "requestId", middleware.RequestID(ctx))
+		g.log.DebugContext(ctx, "an answer was repeated", "command", c.Name, "requestId", middleware.RequestID(w))
 		middleware.Answer(w, earlier.Status, api.Reply{Status: api.CodeSuccess, Message: earlier.Message, Result: earlier.Result})
 		return ctx, nil, true
 	}

@@ -8,6 +8,7 @@ import (
 	"math"
 	"net/http"
 	"strconv"
+	"strings"
 	"sync"
 	"time"
 
@@ -34,17 +35,22 @@ func Answer(w http.ResponseWriter, status int, reply api.Reply) {
 	b.Write(reply.Result)
 	b.WriteString("}\n")
 
-	h := w.Header()
-	h.Set("Content-Type", "application/json")
-	h.Set("Content-Length", strconv.Itoa(b.Len()))
-	h.Set("Cache-Control", "no-store")
-	h.Set("X-Content-Type-Options", "nosniff")
+	h, values := w.Header(), []string{"application/json", strconv.Itoa(b.Len()), "no-store", "nosniff"} // one array for all
+	h["Content-Type"], h["Content-Length"] = values[0:1:1], values[1:2:2]
+	h["Cache-Control"], h["X-Content-Type-Options"] = values[2:3:3], values[3:4:4]
 	_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(writeTimeout))
 	w.WriteHeader(status)
 	_, _ = w.Write(b.Bytes())
 }
 
+// writeJSON writes s as api.Marshal does, whose work most texts do not need.
 func writeJSON(b *bytes.Buffer, s string) {
+	if !strings.ContainsFunc(s, func(r rune) bool { return r < ' ' || r > '~' || r == '"' || r == '\\' }) {
+		b.WriteByte('"')
+		b.WriteString(s)
+		b.WriteByte('"')
+		return
+	}
 	text, err := api.Marshal(s)
 	if err != nil { // a string always marshals
 		text = json.RawMessage(`""`)
@@ -61,7 +67,7 @@ func Fail(w http.ResponseWriter, r *http.Request, log *slog.Logger, err error) {
 // FailStatus is Fail with another HTTP status than the code's (0: the code's).
 func FailStatus(w http.ResponseWriter, r *http.Request, log *slog.Logger, status int, err error) {
 	e := api.ErrorOf(err)
-	LogFailure(r.Context(), log, e)
+	LogFailure(r.Context(), w, log, e)
 	if status == 0 {
 		status = e.Code.HTTPStatus()
 	}
@@ -75,9 +81,10 @@ func FailStatus(w http.ResponseWriter, r *http.Request, log *slog.Logger, status
 	Answer(w, status, api.FailureReply(e))
 }
 
-// LogFailure writes the cause of an error that is our fault to the log.
-func LogFailure(ctx context.Context, log *slog.Logger, e *api.Error) {
+// LogFailure writes the cause of an error that is our fault, met on the way to
+// the answer w, to the log.
+func LogFailure(ctx context.Context, w http.ResponseWriter, log *slog.Logger, e *api.Error) {
 	if e.Code == api.CodeInternal {
-		log.ErrorContext(ctx, "request failed", "requestId", RequestID(ctx), "error", e.Error())
+		log.ErrorContext(ctx, "request failed", "requestId", RequestID(w), "error", e.Error())
 	}
 }

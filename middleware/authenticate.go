@@ -12,13 +12,13 @@ import (
 	"jetstream/internal/api"
 )
 
-// Headers of the command line's own.
+// Headers of the command line's own, written as net/http keeps them.
 const (
 	// DepthHeader carries JETSTREAM_DEPTH: how many trigger runs led to this
 	// call. It can only raise the depth that a script's token carries.
-	DepthHeader = "X-JetStream-Depth"
+	DepthHeader = "X-Jetstream-Depth"
 	// UserHeader names the user that a launch script's token acts as.
-	UserHeader = "X-JetStream-User"
+	UserHeader = "X-Jetstream-User"
 )
 
 // SessionCookie is the name of the page's cookie.
@@ -55,9 +55,11 @@ func Authenticate(log *slog.Logger, auth Authenticator, exempt func(*http.Reques
 				Fail(w, r, log, err)
 				return
 			}
-			caller.RequestID = RequestID(r.Context())
-			if d, err := strconv.Atoi(r.Header.Get(DepthHeader)); err == nil && d > caller.Depth {
-				caller.Depth = min(d, maxDepth)
+			caller.RequestID = RequestID(w)
+			if depth := r.Header.Get(DepthHeader); depth != "" {
+				if d, err := strconv.Atoi(depth); err == nil && d > caller.Depth {
+					caller.Depth = min(d, maxDepth)
+				}
 			}
 			next.ServeHTTP(w, r.WithContext(api.WithCaller(r.Context(), caller)))
 		})

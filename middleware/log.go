@@ -21,7 +21,7 @@ func Log(log *slog.Logger) func(http.Handler) http.Handler {
 			ww := middleware.NewWrapResponseWriter(w, r.ProtoMajor)
 			next.ServeHTTP(ww, r)
 			log.DebugContext(r.Context(), "request", "method", r.Method, "path", r.URL.Path, "status", ww.Status(),
-				"bytes", ww.BytesWritten(), "remote", r.RemoteAddr, "requestId", RequestID(r.Context()),
+				"bytes", ww.BytesWritten(), "remote", r.RemoteAddr, "requestId", RequestID(w),
 				"duration", time.Since(start).Round(time.Microsecond))
 		})
 	}

@@ -1,7 +1,6 @@
 package middleware
 
 import (
-	"context"
 	"net/http"
 
 	"jetstream/internal/api"
@@ -10,8 +9,6 @@ import (
 // RequestIDHeader names a request; it comes back in the answer and is in
 // logs, events and triggers.
 const RequestIDHeader = "X-Request-Id"
-
-type requestIDKey struct{}
 
 // WithRequestID gives every request an id: the caller's own, if it is up to
 // 64 letters, digits, dots, underscores and dashes, else a new one.
@@ -22,15 +19,13 @@ func WithRequestID(next http.Handler) http.Handler {
 			id = api.NewID()
 		}
 		w.Header().Set(RequestIDHeader, id)
-		next.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), requestIDKey{}, id)))
+		next.ServeHTTP(w, r)
 	})
 }
 
-// RequestID returns the id of the request that ctx belongs to, or "".
-func RequestID(ctx context.Context) string {
-	id, _ := ctx.Value(requestIDKey{}).(string)
-	return id
-}
+// RequestID returns the id of the request that w answers, or "". It is kept
+// where it goes anyway.
+func RequestID(w http.ResponseWriter) string { return w.Header().Get(RequestIDHeader) }
 
 func plainID(s string) bool {
 	if s == "" || len(s) > 64 {
