@@ -293,6 +293,7 @@ func (s *server) logCommand(ctx context.Context, r *middleware.Record) {
 	if r.Command.Method == "GET" {
 		level = slog.LevelDebug
 	}
-	s.log.Log(ctx, level, "command", "command", r.Command.Name, "user", r.Caller.User, "status", r.Status,
-		"message", r.Message, "requestId", r.Caller.RequestID, "duration", r.Duration.Round(time.Microsecond))
+	s.log.LogAttrs(ctx, level, "command", slog.String("command", r.Command.Name), slog.String("user", r.Caller.User),
+		slog.String("status", string(r.Status)), slog.String("message", r.Message), slog.String("requestId", r.Caller.RequestID),
+		slog.Duration("duration", r.Duration.Round(time.Microsecond)))
 }

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"net"
@@ -24,12 +25,11 @@ const apiVersion = 1
 // Info implements handlers.Server. It is for logged-in callers; what
 // strangers see of it the handler decides.
 func (s *server) Info(ctx context.Context) (handlers.ServerInfo, error) {
-	_, apiPort := hostPort(s.apiListener)
-	_, recvPort := hostPort(s.recvListener)
+	host := hostName()
 	info := handlers.ServerInfo{
 		Version: version, Revision: s.revision, APIVersion: apiVersion, AuthRequired: true,
-		ServerID: s.serverID, ServerUID: s.serverUID, ServerName: s.name(), HostName: hostName(),
-		APIControlPort: apiPort, RecvPort: recvPort, PublicKey: s.identity.PublicKey(), StartTime: s.startTime,
+		ServerID: s.serverID, ServerUID: s.serverUID, ServerName: cmp.Or(s.c.ExternalAddress, host), HostName: host,
+		APIControlPort: portOf(s.apiListener), RecvPort: portOf(s.recvListener), PublicKey: s.identity.PublicKey(), StartTime: s.startTime,
 		Triggers: &handlers.TriggersInfo{Dir: s.c.TriggerDir, OnAPI: s.c.TriggerOnAPI},
 	}
 	caller, ok := api.CallerOf(ctx)
@@ -47,12 +47,12 @@ func (s *server) Info(ctx context.Context) (handlers.ServerInfo, error) {
 	return info, nil
 }
 
-// name is what others call this server.
-func (s *server) name() string {
-	if s.c.ExternalAddress != "" {
-		return s.c.ExternalAddress
+// portOf is the TCP port that ln has.
+func portOf(ln net.Listener) int {
+	if a, ok := ln.Addr().(*net.TCPAddr); ok {
+		return a.Port
 	}
-	return hostName()
+	return 0
 }
 
 func hostName() string {
