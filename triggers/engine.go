@@ -41,6 +41,9 @@ type Engine struct {
 
 	ran, waiting atomic.Int64
 	saveFailing  atomic.Bool // the last attempt to save a run or an on.* event failed
+	// roomless counts what waits for room on the disk, whatever else is saved
+	// meanwhile: runs, and the order of the queue at the start.
+	roomless atomic.Int32
 }
 
 // New makes an engine; it starts nothing. The trigger directory is not

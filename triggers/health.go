@@ -25,7 +25,8 @@ type Health struct {
 	// Full tells that on.* events are dropped because QueueMax runs wait, or
 	// were within the last minute.
 	Full bool
-	// SaveFailing tells that the last event or run was refused by the database.
+	// SaveFailing tells that the last event or run was refused by the database,
+	// or that something waits for room on the disk.
 	SaveFailing bool
 	// Dropped counts the events with a script that got no run, since the start.
 	Dropped map[DropReason]int64
@@ -49,7 +50,7 @@ type RunningScript struct {
 // come from there is filled in all the same.
 func (e *Engine) Health(ctx context.Context) (Health, error) {
 	h := Health{
-		Waiting: int(max(e.waiting.Load(), 0)), Paused: e.Paused(), SaveFailing: e.saveFailing.Load(),
+		Waiting: int(max(e.waiting.Load(), 0)), Paused: e.Paused(), SaveFailing: e.saveFailing.Load() || e.roomless.Load() > 0,
 		Dropped: map[DropReason]int64{DropLoop: 0, DropFull: 0, DropUnsaved: 0}, Runs: map[string]map[Status]int64{},
 	}
 	h.Full = h.Waiting >= e.o.QueueMax

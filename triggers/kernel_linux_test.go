@@ -44,8 +44,9 @@ func TestSpoolOnAFullDisk(t *testing.T) {
 }
 
 // fullSpool is a rig with a spool on a disk of its own, which fill fills and
-// empty empties. The queue runs, and has found the disk full: launch 2 is due.
-func fullSpool(t *testing.T, change func(*triggers.Options)) (r *rig, empty func()) {
+// empty empties. The queue runs, and has found the disk full, which it does
+// again each time that again has passed: launch 2 is due.
+func fullSpool(t *testing.T, again time.Duration, change func(*triggers.Options)) (r *rig, empty func()) {
 	if os.Geteuid() != 0 {
 		t.Skip("only root can mount a small disk")
 	}
@@ -60,7 +61,7 @@ func fullSpool(t *testing.T, change func(*triggers.Options)) (r *rig, empty func
 			change(o)
 		}
 	})
-	r.SetTimes(time.Minute, time.Second, 10*time.Millisecond)
+	r.SetTimes(time.Minute, time.Second, again)
 	r.script("launch", "#!/bin/sh\necho $1 >> ran.txt\n")
 	r.serve()
 	r.launch("1")
@@ -90,7 +91,7 @@ func fullSpool(t *testing.T, change func(*triggers.Options)) (r *rig, empty func
 // TestFullDiskHoldsTheQueueUp: on a disk that is full anyway no event is used
 // up whose script could not be given what it reads.
 func TestFullDiskHoldsTheQueueUp(t *testing.T) {
-	r, empty := fullSpool(t, nil)
+	r, empty := fullSpool(t, 10*time.Millisecond, nil)
 	h, err := r.Health(t.Context())
 	if err != nil || !h.SaveFailing || len(h.Faults()) != 1 || h.Waiting != 1 {
 		t.Errorf("health is %+v, %v", h, err)
@@ -109,9 +110,23 @@ func TestFullDiskHoldsTheQueueUp(t *testing.T) {
 	}
 }
 
+// TestFullSpoolIsRedWhateverElseIsSaved: an event that finds room in the
+// database does not make well that no script can be started.
+func TestFullSpoolIsRedWhateverElseIsSaved(t *testing.T) {
+	r, _ := fullSpool(t, time.Hour, nil)
+	r.launch("4")
+	if h, err := r.Health(t.Context()); err != nil || !h.SaveFailing || h.Waiting != 2 {
+		t.Errorf("health is %+v, %v", h, err)
+	}
+	r.end()
+	if h, err := r.Health(t.Context()); err != nil || h.SaveFailing {
+		t.Errorf("when nothing waits for room any more health is %+v, %v", h, err)
+	}
+}
+
 // TestWaitForRoomCanBeEnded by a cancel, and by a shutdown, which does not wait.
 func TestWaitForRoomCanBeEnded(t *testing.T) {
-	r, _ := fullSpool(t, func(o *triggers.Options) { o.ShutdownGrace = time.Hour })
+	r, _ := fullSpool(t, 10*time.Millisecond, func(o *triggers.Options) { o.ShutdownGrace = time.Hour })
 	h, err := r.Health(t.Context())
 	if err != nil || len(h.Running) != 1 {
 		t.Fatalf("health is %+v, %v", h, err)

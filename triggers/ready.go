@@ -43,6 +43,12 @@ const roomProbe = 1 << 20
 // fault of its own. The end of ctx ends the wait, and the run, for now.
 func (e *Engine) prepareInRoom(ctx context.Context, c *current) error {
 	var log throttle
+	waits := false
+	defer func() {
+		if waits {
+			e.roomless.Add(-1)
+		}
+	}()
 	for {
 		c.ready = &ready{}
 		err := e.prepare(c.ctx, c.run, c.ready)
@@ -54,7 +60,10 @@ func (e *Engine) prepareInRoom(ctx context.Context, c *current) error {
 		if !diskFull(e.tryRoom(max(roomProbe, len(c.run.Parameters)))) {
 			return err // what this run alone needs is too much
 		}
-		e.saveFailing.Store(true)
+		if !waits {
+			waits = true
+			e.roomless.Add(1)
+		}
 		if log.due(time.Minute) {
 			e.o.Log.Error("a trigger run waits for room: the disk of the spool is full", "run", c.run.RunID, "event", c.run.Event,
 				"spool", e.spoolDir(), "error", err)

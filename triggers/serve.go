@@ -47,16 +47,24 @@ func (e *Engine) Serve(ctx context.Context) error {
 // as on a full disk, the queue waits until it does: the server goes on.
 func (e *Engine) takeOverInRoom(ctx, hard context.Context) error {
 	var log throttle
+	waits := false
+	defer func() {
+		if waits {
+			e.roomless.Add(-1)
+		}
+	}()
 	for {
 		err := e.takeOver(ctx, hard)
 		if err == nil {
-			e.saveFailing.Store(false)
 			return nil
 		}
 		if !diskFull(err) && !errors.Is(err, &api.Error{Code: api.CodeUnavailable}) {
 			return err
 		}
-		e.saveFailing.Store(true)
+		if !waits {
+			waits = true
+			e.roomless.Add(1)
+		}
 		if log.due(time.Minute) {
 			e.o.Log.Error("the trigger queue waits until what a former process left can be put into order", "error", err)
 		}
