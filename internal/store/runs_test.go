@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
 
 	"jetstream/internal/api"
 	"jetstream/triggers"
@@ -48,7 +49,7 @@ func TestRunComesBackAsSaved(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if d := cmp.Diff(*r, got); d != "" {
+	if d := cmp.Diff(*r, got, cmpopts.IgnoreUnexported(triggers.Run{})); d != "" {
 		t.Errorf("(-saved +read):\n%s", d)
 	}
 	if _, err := s.Run(t.Context(), "none"); !errors.Is(err, &api.Error{Code: api.CodeNotFound}) {
