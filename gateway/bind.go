@@ -22,6 +22,7 @@ import (
 type binder struct {
 	command  *api.Command
 	names    []string
+	inPath   []api.Field
 	pristine reflect.Value // with the defaults of absent parameters
 	validate *checker
 	// none is what a call without parameters is carried out with; nil where it
@@ -34,6 +35,9 @@ func newBinder(c *api.Command) *binder {
 	b := &binder{command: c, pristine: reflect.New(c.ParamsType).Elem(), validate: newChecker(c)}
 	for _, f := range c.Params {
 		b.names = append(b.names, f.Name)
+		if f.InPath {
+			b.inPath = append(b.inPath, f)
+		}
 		if f.Default == "" || f.Pointer {
 			continue
 		}
@@ -78,10 +82,7 @@ func (b *binder) gather(r *http.Request, params map[string]json.RawMessage) erro
 			params[name] = value
 		}
 	}
-	for _, f := range b.command.Params {
-		if !f.InPath {
-			continue
-		}
+	for _, f := range b.inPath {
 		if _, twice := params[f.Name]; twice {
 			return invalidField(f.Name, "place", f.Name+" is given in the path; leave it out of the body")
 		}

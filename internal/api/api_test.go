@@ -214,3 +214,36 @@ func TestPathEscape(t *testing.T) {
 		}
 	}
 }
+
+// FuzzRequest: what observers see of a call is what encoding/json makes of it.
+func FuzzRequest(f *testing.F) {
+	for _, s := range [][2]string{
+		{"tags", `[1, 2]`}, {"key", `"hush"`}, {"unknown", `{"a":1}`}, {"<&>\u2028", `"<&>\u2028"`}, {"\xff", "\"\xff\""}, {"", ` { } `}, {`"`, `null`}, {"status", `"\ud800"`},
+	} {
+		f.Add(s[0], s[1])
+	}
+	c := api.Define(api.Spec{Name: "send.page", Method: "GET", Path: "/x", Summary: "X"},
+		func(context.Context, page) (api.Empty, error) { return api.Empty{}, nil })
+	f.Fuzz(func(t *testing.T, name, value string) {
+		if !json.Valid([]byte(value)) {
+			return
+		}
+		params := map[string]json.RawMessage{"limit": json.RawMessage(" 7 "), "key": json.RawMessage(`"hush"`), name: json.RawMessage(value)}
+		got := c.Request(params)
+		for n := range params {
+			if param, known := c.Param(n); !known || param.Secret {
+				params[n] = json.RawMessage(`"***"`)
+			}
+		}
+		want, err := api.Marshal(struct {
+			Request    string                     `json:"request"`
+			Parameters map[string]json.RawMessage `json:"parameters"`
+		}{"send.page", params})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if string(got) != string(want) {
+			t.Errorf("%s, want %s", got, want)
+		}
+	})
+}

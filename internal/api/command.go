@@ -5,7 +5,9 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"reflect"
+	"slices"
 	"strings"
 )
 
@@ -141,9 +143,9 @@ func (c *Command) pathParams() []Field {
 
 // Param finds a parameter by its exact name.
 func (c *Command) Param(name string) (Field, bool) {
-	for _, f := range c.Params {
-		if f.Name == name {
-			return f, true
+	for i := range c.Params { // a Field is large
+		if c.Params[i].Name == name {
+			return c.Params[i], true
 		}
 	}
 	return Field{}, false
@@ -262,23 +264,30 @@ const Masked = "***"
 
 // Request writes the command structure as triggers and logs see it:
 // {"request": name, "parameters": {...}} with the values of secret and
-// unknown parameters masked.
+// unknown parameters masked, in the order of the names.
 func (c *Command) Request(params map[string]json.RawMessage) json.RawMessage {
-	shown := make(map[string]json.RawMessage, len(params))
-	for name, value := range params {
-		if f, known := c.Param(name); !known || f.Secret {
-			value = json.RawMessage(`"` + Masked + `"`)
+	var b bytes.Buffer
+	b.WriteString(`{"request":"` + c.Name + `","parameters":{`)
+	separator := ""
+	for _, name := range slices.Sorted(maps.Keys(params)) {
+		b.WriteString(separator)
+		separator = ","
+		if f, known := c.Param(name); known && !f.Secret {
+			b.WriteString(`"` + name + `":`)
+			if json.Compact(&b, params[name]) != nil { // it was parsed before: cannot happen
+				b.WriteString("null")
+			}
+			continue
 		}
-		shown[name] = value
+		quoted, err := Marshal(name)
+		if err != nil { // a string always marshals
+			quoted = json.RawMessage(`""`)
+		}
+		b.Write(quoted)
+		b.WriteString(`:"` + Masked + `"`)
 	}
-	b, err := Marshal(struct {
-		Request    string                     `json:"request"`
-		Parameters map[string]json.RawMessage `json:"parameters"`
-	}{c.Name, shown})
-	if err != nil { // the values were parsed before: cannot happen
-		return json.RawMessage(`{"request":"` + c.Name + `","parameters":{}}`)
-	}
-	return b
+	b.WriteString("}}")
+	return b.Bytes()
 }
 
 // mask replaces the values of secret fields at the top level of an object.
