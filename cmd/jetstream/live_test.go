@@ -107,8 +107,13 @@ func newLive(t testing.TB) *live {
 	t.Helper()
 	l := newBare(t)
 	l.guard(t)
-	l.addUser("alice", false)
-	l.addUser("root", true)
+	m := l.model()
+	for name, text := range m.files {
+		if err := os.WriteFile(filepath.Join(l.state, name), text, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	l.addUsers(newUser{"alice", false}, newUser{"root", true})
 	return l
 }
 
@@ -126,16 +131,76 @@ func newBare(t testing.TB) *live {
 	return l
 }
 
+// model is what the servers of these tests begin with: the files of a state
+// directory without users, and a user with testPassword. Both are made once:
+// under the race detector it takes a while, and most tests need several.
+type model struct {
+	files map[string][]byte
+	user  account.User
+}
+
+var makeModel = sync.OnceValues(func() (m model, err error) {
+	dir, err := os.MkdirTemp("", "jetstream-model-")
+	if err != nil {
+		return m, err
+	}
+	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
+	ctx := context.Background()
+	db, err := store.Open(ctx, dir)
+	if err != nil {
+		return m, err
+	}
+	if err := db.Close(); err != nil {
+		return m, err
+	}
+	m.files = map[string][]byte{}
+	entries, err := os.ReadDir(dir)
+	for _, e := range entries {
+		text, readErr := os.ReadFile(filepath.Join(dir, e.Name()))
+		m.files[e.Name()], err = text, errors.Join(err, readErr)
+	}
+	if err != nil {
+		return m, err
+	}
+	if db, err = store.Open(ctx, dir); err != nil {
+		return m, err
+	}
+	m.user, err = account.New(db.Accounts(), account.Options{}).Create(ctx, account.NewUser{Name: "model", Password: testPassword})
+	return m, errors.Join(err, db.Close())
+})
+
+func (l *live) model() model {
+	l.t.Helper()
+	m, err := makeModel()
+	if err != nil {
+		l.t.Fatal(err)
+	}
+	return m
+}
+
+type newUser struct {
+	name      string
+	superuser bool
+}
+
 // addUser makes a user whose sandbox is the server's files directory.
 func (l *live) addUser(name string, superuser bool) {
 	l.t.Helper()
-	l.login(name, testPassword)
+	l.addUsers(newUser{name, superuser})
+}
+
+func (l *live) addUsers(users ...newUser) {
+	l.t.Helper()
+	made := l.model().user
 	db, err := store.Open(l.t.Context(), l.state)
 	if err != nil {
 		l.t.Fatal(err)
 	}
-	_, err = account.New(db.Accounts(), account.Options{}).Create(l.t.Context(),
-		account.NewUser{Name: name, Password: testPassword, Superuser: superuser, Sandbox: l.files})
+	for _, u := range users {
+		l.login(u.name, testPassword)
+		made.Name, made.Superuser, made.Sandbox, made.CreateTime = u.name, u.superuser, l.files, api.Now()
+		err = errors.Join(err, db.Accounts().InsertUser(l.t.Context(), made))
+	}
 	if err := errors.Join(err, db.Close()); err != nil {
 		l.t.Fatal(err)
 	}
