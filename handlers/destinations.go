@@ -93,7 +93,7 @@ func (h destinationHandlers) list(ctx context.Context, p getDestinationsParams) 
 		return destinationList{}, err
 	}
 	found, more, err := h.engine.Destinations(ctx, page)
-	list := destinationList{Destinations: append([]transfer.Destination{}, found...)}
+	list := destinationList{Destinations: listed(found)}
 	if more {
 		list.NextCursor = cursor(found[len(found)-1].Seq)
 	}

@@ -92,7 +92,7 @@ func (h fileHandlers) list(ctx context.Context, p lsParams) (fileList, error) {
 		return fileList{}, badCursor(err)
 	}
 	clean, found, next, err := h.files.List(ctx, who, p.Path, string(after), p.Limit)
-	list := fileList{Path: clean, Files: append([]files.Entry{}, found...)}
+	list := fileList{Path: clean, Files: listed(found)}
 	if next != "" {
 		c := base64.RawURLEncoding.EncodeToString([]byte(next))
 		list.NextCursor = &c

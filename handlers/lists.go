@@ -50,6 +50,14 @@ func parseCursor(s string) (int64, error) {
 	return 0, badCursor(err)
 }
 
+// listed is a list as replies show it: an empty one is [], not null.
+func listed[T any](list []T) []T {
+	if list == nil {
+		return []T{}
+	}
+	return list
+}
+
 func badCursor(cause error) error {
 	e := api.Wrap(cause, api.CodeInvalid, "cursor is not the nextCursor of a page of this list; start again without it")
 	e.Fields = []api.FieldError{{Field: "cursor", Rule: "cursor", Message: e.Message}}

@@ -92,7 +92,7 @@ func (h manifestHandlers) list(ctx context.Context, p getManifestsParams) (manif
 		return manifestList{}, err
 	}
 	found, more, err := h.engine.Manifests(ctx, page)
-	list := manifestList{Manifests: append([]transfer.Manifest{}, found...)}
+	list := manifestList{Manifests: listed(found)}
 	if more {
 		list.NextCursor = cursor(found[len(found)-1].Seq)
 	}

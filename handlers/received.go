@@ -66,7 +66,7 @@ func (h receivedHandlers) list(ctx context.Context, p getReceivedListParams) (re
 		return receivedList{}, err
 	}
 	found, more, err := h.receiver.Transfers(ctx, page)
-	list := receivedList{Transfers: append([]transfer.RecvTransfer{}, found...)}
+	list := receivedList{Transfers: listed(found)}
 	if more {
 		list.NextCursor = cursor(found[len(found)-1].Seq)
 	}

@@ -64,7 +64,7 @@ func (h sourceHandlers) sources(ctx context.Context, p getSourcesParams) (source
 		return sourceList{}, err
 	}
 	found, more, err := h.receiver.Sources(ctx, page.Owner, page.Before, page.Limit)
-	list := sourceList{Sources: append([]transfer.Source{}, found...)}
+	list := sourceList{Sources: listed(found)}
 	if more {
 		list.NextCursor = cursor(found[len(found)-1].Seq)
 	}
@@ -85,7 +85,7 @@ func (h sourceHandlers) clients(ctx context.Context, p getAuthorizedClientsParam
 		return clientList{}, err
 	}
 	found, only, more, err := h.receiver.AuthorizedClients(ctx, before, p.Limit)
-	list := clientList{Only: only, Clients: append([]transfer.AuthorizedClient{}, found...)}
+	list := clientList{Only: only, Clients: listed(found)}
 	if more {
 		list.NextCursor = cursor(found[len(found)-1].Seq)
 	}

@@ -114,7 +114,7 @@ func (h transferHandlers) list(ctx context.Context, p getTransfersParams) (trans
 		return transferList{}, err
 	}
 	found, more, err := h.engine.Transfers(ctx, page)
-	list := transferList{Transfers: append([]transfer.Transfer{}, found...)}
+	list := transferList{Transfers: listed(found)}
 	if more {
 		list.NextCursor = cursor(found[len(found)-1].Seq)
 	}

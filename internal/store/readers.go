@@ -38,12 +38,23 @@ type rows interface {
 }
 
 // collect reads all rows and closes them.
-func collect[T any](rows rows, scan func(scanner) (T, error)) (list []T, err error) {
+func collect[T any](rows rows, scan func(scanner) (T, error)) ([]T, error) {
+	return collectMost(rows, 0, scan)
+}
+
+// maxRoom bounds the room that collectMost makes in advance.
+const maxRoom = 128
+
+// collectMost is collect for about most rows: it makes room for them at once.
+func collectMost[T any](rows rows, most int, scan func(scanner) (T, error)) (list []T, err error) {
 	defer func() { err = errors.Join(err, rows.Close()) }()
 	for rows.Next() {
 		v, err := scan(rows)
 		if err != nil {
 			return nil, err
+		}
+		if list == nil {
+			list = make([]T, 0, min(most, maxRoom))
 		}
 		list = append(list, v)
 	}

@@ -20,11 +20,11 @@ const recvColumns = `seq, source_public_key, transfer_id, username, destination_
 	total_files, total_size, files_received, bytes_received, source_ip, source_port, start_time,
 	last_recv_time, last_error_time, end_time, ticket_hash, conflict, on_error, root, staging, finishing`
 
-func scanRecv(scan func(...any) error) (transfer.RecvTransfer, error) {
+func scanRecv(row scanner) (transfer.RecvTransfer, error) {
 	var t transfer.RecvTransfer
-	err := scan(&t.Seq, &t.SourcePublicKey, &t.TransferID, &t.Username, &t.DestinationPath, &t.Status, &t.ErrorMessage,
-		&t.TotalFiles, &t.TotalSize, &t.FilesReceived, &t.BytesReceived, &t.SourceIP, &t.SourcePort, &t.StartTime,
-		&t.LastRecvTime, &t.LastErrorTime, &t.EndTime, &t.TicketHash, &t.Conflict, &t.OnError, &t.Root, &t.Staging, &t.Finishing)
+	err := row.Scan(&t.Seq, &t.SourcePublicKey, &t.TransferID, &t.Username, &t.DestinationPath, (*string)(&t.Status), &t.ErrorMessage,
+		&t.TotalFiles, &t.TotalSize, &t.FilesReceived, &t.BytesReceived, &t.SourceIP, &t.SourcePort, (*int64)(&t.StartTime),
+		(*int64)(&t.LastRecvTime), (*int64)(&t.LastErrorTime), (*int64)(&t.EndTime), &t.TicketHash, &t.Conflict, &t.OnError, &t.Root, &t.Staging, &t.Finishing)
 	t.Processing = t.Status.Processing()
 	return t, err
 }
@@ -70,7 +70,7 @@ func (t *tx) RecvTransfer(sourcePublicKey, transferID string) (*transfer.RecvTra
 	if err != nil {
 		return nil, err
 	}
-	r, err := scanRecv(row.Scan)
+	r, err := scanRecv(row)
 	if errors.Is(err, sql.ErrNoRows) {
 		return nil, nil
 	}
@@ -111,16 +111,7 @@ func (v *Received) list(ctx context.Context, query string, args ...any) ([]trans
 	if err != nil {
 		return nil, err
 	}
-	defer rows.Close()
-	var list []transfer.RecvTransfer
-	for rows.Next() {
-		r, err := scanRecv(rows.Scan)
-		if err != nil {
-			return nil, err
-		}
-		list = append(list, r)
-	}
-	return list, rows.Err()
+	return collect(rows, scanRecv)
 }
 
 // RecvTransfer implements transfer.RecvStore.
@@ -129,7 +120,7 @@ func (v *Received) RecvTransfer(ctx context.Context, transferID, username string
 	if username != "" {
 		query, args = query+` AND username = ?`, append(args, username)
 	}
-	r, err := scanRecv(v.db.readers.QueryRowContext(ctx, query+` ORDER BY seq DESC LIMIT 1`, args...).Scan)
+	r, err := scanRecv(v.db.readers.QueryRowContext(ctx, query+` ORDER BY seq DESC LIMIT 1`, args...))
 	if errors.Is(err, sql.ErrNoRows) {
 		return r, api.Errorf(api.CodeNotFound, "no received transfer has the id %q; list them with recv.getTransfers", transferID)
 	}

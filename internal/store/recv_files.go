@@ -72,17 +72,14 @@ func (v *Received) filePage(ctx context.Context, seq, from int64) ([]transfer.Re
 	if err != nil {
 		return nil, err
 	}
-	defer rows.Close()
-	page := make([]transfer.RecvFile, 0, 64)
-	for rows.Next() {
-		var f transfer.RecvFile
-		if err := rows.Scan(&f.Index, &f.Name, &f.Size, &f.Mode, &f.ModTime, &f.EmptyDir, &f.Skipped, &f.Error,
-			&f.Final, &f.Real, &f.Placed); err != nil {
-			return nil, err
-		}
-		page = append(page, f)
+	var f transfer.RecvFile
+	into := []any{
+		&f.Index, &f.Name, &f.Size, &f.Mode, &f.ModTime, &f.EmptyDir, &f.Skipped, &f.Error, &f.Final, &f.Real, &f.Placed,
 	}
-	return page, rows.Err()
+	return collect(rows, func(row scanner) (transfer.RecvFile, error) {
+		err := row.Scan(into...)
+		return f, err
+	})
 }
 
 // RecvCount implements transfer.RecvStore.

@@ -24,12 +24,17 @@ func (s *Transfers) Update(ctx context.Context, fn func(transfer.Tx) error) erro
 	return s.db.update(ctx, func(t *tx) error { return fn(t) })
 }
 
-const transferColumns = `seq, transfer_id, manifest_id, destination_id, destination_address, destination_port,
+// The columns of shownTransfer are what callers see of a transfer, the others
+// what only the engine needs.
+const (
+	shownTransfer = `seq, transfer_id, manifest_id, destination_id, destination_address, destination_port,
 	destination_path, username, status, processing, error_message, priority, checkpoint_seconds, conflict,
-	on_error, total_files, total_bytes, files_sent, bytes_sent, request_time, start_time, end_time, owner,
-	user_data, sealed_password, ticket, public_key, tell_peer, request_id, depth, deleted`
+	on_error, total_files, total_bytes, files_sent, bytes_sent, request_time, start_time, end_time, owner, user_data`
+	transferColumns = shownTransfer + `, sealed_password, ticket, public_key, tell_peer, request_id, depth, deleted`
 
-const selectTransfer = "SELECT " + transferColumns + " FROM transfers"
+	selectShown    = "SELECT " + shownTransfer + " FROM transfers"
+	selectTransfer = "SELECT " + transferColumns + " FROM transfers"
+)
 
 const insertTransfer = "INSERT INTO transfers (" + transferColumns + ") VALUES (" +
 	"NULL, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
@@ -71,20 +76,42 @@ func (t *tx) insert(query string, args ...any) (int64, error) {
 	return r.LastInsertId()
 }
 
-// scanTransfer reads transferColumns; no row is notFound.
-func scanTransfer(row scanner, transferID string) (transfer.Transfer, error) {
-	var x transfer.Transfer
-	var data []byte
-	// database/sql takes long ways round to types of our own.
-	err := row.Scan(&x.Seq, &x.TransferID, &x.ManifestID, &x.DestinationID, &x.DestinationAddress, &x.DestinationPort,
+// transferRow is what one row after the other is read into.
+type transferRow struct {
+	transfer.Transfer
+	userData string
+	shown    []any // where shownTransfer goes
+	all      []any // where transferColumns goes
+}
+
+func newTransferRow() *transferRow {
+	r := &transferRow{}
+	x := &r.Transfer
+	r.all = []any{
+		&x.Seq, &x.TransferID, &x.ManifestID, &x.DestinationID, &x.DestinationAddress, &x.DestinationPort,
 		&x.DestinationPath, &x.Username, (*string)(&x.Status), &x.Processing, &x.ErrorMessage, &x.Priority,
 		&x.CheckpointFrequencySeconds, &x.Conflict, &x.OnError, &x.TotalFiles, &x.TotalBytes, &x.FilesSent, &x.BytesSent,
-		(*int64)(&x.RequestTime), (*int64)(&x.StartTime), (*int64)(&x.EndTime), &x.Owner, &data, &x.SealedPassword, &x.Ticket,
-		&x.PublicKey, &x.TellPeer, &x.RequestID, &x.Depth, &x.Deleted)
-	if err != nil {
-		return x, noRow(err, "transfer", transferID)
+		(*int64)(&x.RequestTime), (*int64)(&x.StartTime), (*int64)(&x.EndTime), &x.Owner, &r.userData,
+		&x.SealedPassword, &x.Ticket, &x.PublicKey, &x.TellPeer, &x.RequestID, &x.Depth, &x.Deleted,
 	}
-	return x, json.Unmarshal(data, &x.UserData)
+	const hidden = 7 // those in the last line
+	r.shown = r.all[:len(r.all)-hidden]
+	return r
+}
+
+func (r *transferRow) scan(row scanner, into []any) (_ transfer.Transfer, err error) {
+	if err := row.Scan(into...); err != nil {
+		return transfer.Transfer{}, err
+	}
+	r.UserData, err = mapOf(r.userData)
+	return r.Transfer, err
+}
+
+// scanTransfer reads transferColumns; no row is notFound.
+func scanTransfer(row scanner, transferID string) (transfer.Transfer, error) {
+	r := newTransferRow()
+	x, err := r.scan(row, r.all)
+	return x, noRow(err, "transfer", transferID)
 }
 
 // noRow makes the notFound error of an object that is not there.
@@ -144,15 +171,14 @@ func (t *tx) OpenTransfersOf(owner string) ([]string, error) {
 
 // Transfers implements transfer.Store.
 func (s *Transfers) Transfers(ctx context.Context, p transfer.Page) ([]transfer.Transfer, error) {
-	query, args := onePage(selectTransfer, "owner", p, "deleted = 0")
+	query, args := onePage(selectShown, "owner", p, "deleted = 0")
 	rows, err := s.db.readers.QueryContext(ctx, query, args...)
 	if err != nil {
 		return nil, err
 	}
-	return collect(rows, listedTransfer)
+	r := newTransferRow()
+	return collectMost(rows, p.Limit, func(row scanner) (transfer.Transfer, error) { return r.scan(row, r.shown) })
 }
-
-func listedTransfer(row scanner) (transfer.Transfer, error) { return scanTransfer(row, "") }
 
 // Transfer implements transfer.Store.
 func (s *Transfers) Transfer(ctx context.Context, transferID string) (transfer.Transfer, error) {
@@ -174,7 +200,8 @@ func (s *Transfers) Runnable(ctx context.Context, except []string, limit int) ([
 	if err != nil {
 		return nil, err
 	}
-	return collect(rows, listedTransfer)
+	r := newTransferRow()
+	return collect(rows, func(row scanner) (transfer.Transfer, error) { return r.scan(row, r.all) })
 }
 
 // idList writes ids for json_each.

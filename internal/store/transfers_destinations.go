@@ -50,14 +50,15 @@ func (t *tx) DeleteDestination(destinationID string) error {
 // scanDestination reads what selectDestination selects; no row is notFound.
 func scanDestination(row scanner, destinationID string) (transfer.Destination, error) {
 	var d transfer.Destination
-	var data []byte
+	var data string
 	err := row.Scan(&d.Seq, &d.DestinationID, &d.Owner, &d.DestinationAddress, &d.DestinationPort, &d.DestinationIP,
 		&d.DestinationPublicKey, &d.SendRateMax, &d.LastErrorMessage, (*int64)(&d.LastSendTime), (*int64)(&d.CreateTime), &data,
 		&d.Destination, &d.Sender, &d.NumTransfersQueued)
 	if err != nil {
 		return d, noRow(err, "destination", destinationID)
 	}
-	return d, json.Unmarshal(data, &d.UserData)
+	d.UserData, err = mapOf(data)
+	return d, err
 }
 
 // Destination implements transfer.Tx.
@@ -110,5 +111,5 @@ func (s *Transfers) Destinations(ctx context.Context, p transfer.Page) ([]transf
 	if err != nil {
 		return nil, err
 	}
-	return collect(rows, func(row scanner) (transfer.Destination, error) { return scanDestination(row, "") })
+	return collectMost(rows, p.Limit, func(row scanner) (transfer.Destination, error) { return scanDestination(row, "") })
 }

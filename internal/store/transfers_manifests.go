@@ -56,14 +56,18 @@ func scanManifest(row scanner, manifestID string) (transfer.Manifest, error) {
 // scanWeighedManifest also tells how many bytes its file mappings have.
 func scanWeighedManifest(row scanner, manifestID string) (transfer.Manifest, int, error) {
 	var m transfer.Manifest
-	var data, mappings []byte
-	err := row.Scan(&m.Seq, &m.ManifestID, &m.Status, &m.TotalFiles, &m.TotalSize, &m.ErrorMessage, &m.CreateTime,
-		&m.EndTime, &m.Owner, &data, &m.Confined, &mappings)
+	var data, mappings string
+	err := row.Scan(&m.Seq, &m.ManifestID, (*string)(&m.Status), &m.TotalFiles, &m.TotalSize, &m.ErrorMessage, (*int64)(&m.CreateTime),
+		(*int64)(&m.EndTime), &m.Owner, &data, &m.Confined, &mappings)
 	if err != nil {
 		return m, 0, noRow(err, "manifest", manifestID)
 	}
 	m.Processing = m.Status.Processing()
-	return m, len(mappings), errors.Join(json.Unmarshal(data, &m.UserData), json.Unmarshal(mappings, &m.FileMappings))
+	if m.UserData, err = mapOf(data); err != nil {
+		return m, 0, err
+	}
+	m.FileMappings, err = mapOf(mappings)
+	return m, len(mappings), err
 }
 
 // Manifest implements transfer.Tx.

@@ -65,13 +65,28 @@ func (e *Engine) Progress(transferID string, p Progress) {
 // overlay fills in what is known only in memory: live numbers, and those that
 // follow from them.
 func (e *Engine) overlay(t *Transfer) {
-	t.SnapshotTime = api.Now()
-	if !t.Processing {
-		e.forget(t.TransferID) // a sender may have reported once more after a cancel
-		return
-	}
 	e.mu.Lock()
 	defer e.mu.Unlock()
+	e.overlayLocked(t, api.Now())
+}
+
+// overlayAll is overlay of a list.
+func (e *Engine) overlayAll(list []Transfer) {
+	now := api.Now()
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	for i := range list {
+		e.overlayLocked(&list[i], now)
+	}
+}
+
+// overlayLocked is overlay with mu held.
+func (e *Engine) overlayLocked(t *Transfer, now api.Time) {
+	t.SnapshotTime = now
+	if !t.Processing {
+		delete(e.live, t.TransferID) // a sender may have reported once more after a cancel
+		return
+	}
 	l := e.live[t.TransferID]
 	if l == nil {
 		return

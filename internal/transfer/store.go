@@ -88,6 +88,8 @@ type Store interface {
 	NameClash(ctx context.Context, manifestID string) (file, below ManifestFile, ok bool, err error)
 	// ManifestFiles lists entries with Index >= from, in order, limit at most.
 	ManifestFiles(ctx context.Context, manifestID string, from int64, limit int) ([]ManifestFile, error)
+	// Transfers lists what callers see of transfers: nothing in them that no
+	// reply shows, such as SealedPassword, is filled in but Seq.
 	Transfers(ctx context.Context, p Page) ([]Transfer, error)
 	Transfer(ctx context.Context, transferID string) (Transfer, error)
 	// Runnable lists transfers that are pending or active, and ended ones whose

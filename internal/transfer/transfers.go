@@ -91,9 +91,7 @@ func (e *Engine) Transfer(ctx context.Context, transferID string) (Transfer, err
 // that the list goes on.
 func (e *Engine) Transfers(ctx context.Context, p Page) (list []Transfer, more bool, err error) {
 	list, more, err = page(ctx, p, e.o.Store.Transfers)
-	for i := range list {
-		e.overlay(&list[i])
-	}
+	e.overlayAll(list)
 	return list, more, err
 }
 
