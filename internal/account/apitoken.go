@@ -163,8 +163,7 @@ func (s *Service) DeleteAPIToken(ctx context.Context, tokenID string) error {
 // byAPIToken is ByToken for what is no run token. It is looked up by its
 // SHA-256, of which a guesser controls nothing: the time of the look-up tells
 // nothing about the tokens there are.
-func (s *Service) byAPIToken(ctx context.Context, token, actAs string) (Grant, error) {
-	sum := sha256.Sum256([]byte(token))
+func (s *Service) byAPIToken(ctx context.Context, sum [sha256.Size]byte, actAs string) (Grant, error) {
 	t, u, err := s.store.TokenByHash(ctx, sum)
 	if errors.Is(err, &api.Error{Code: api.CodeNotFound}) || err == nil && subtle.ConstantTimeCompare(t.Hash[:], sum[:]) != 1 {
 		return Grant{}, api.Errorf(api.CodeUnauthorized, "the token is not valid: it is mistyped, or was deleted, or the trigger run that it was made for has ended")

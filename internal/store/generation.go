@@ -86,7 +86,7 @@ func (g *generation) close() error {
 func (g *generation) number() (n uint64, settled bool) {
 	g.mu.RLock()
 	defer g.mu.RUnlock()
-	if g.file == nil || g.ended {
+	if g.file == nil {
 		return 0, false
 	}
 	if now := g.now(); now-g.named.Load() >= int64(namedFor) {
@@ -160,8 +160,8 @@ func (g *generation) end(f *os.File) {
 	if named {
 		return
 	}
-	// The file was taken away during the change, and another process may have
-	// settled one in its place too early.
+	// The file was taken away meanwhile, and another process may have settled
+	// one in its place too early.
 	if f, err := g.lock(context.Background(), generationWait); err == nil {
 		_ = writeNumber(f, true)
 		_ = unlockFile(f)
@@ -200,10 +200,7 @@ func (g *generation) lock(ctx context.Context, wait time.Duration) (*os.File, er
 			if n, _ := numberIn(f); n == 0 {
 				time.Sleep(newFor)
 			}
-			if g.isNamed(f) {
-				return f, nil
-			}
-			err = errors.Join(ErrLocked, unlockFile(f)) // taken away just now
+			return f, nil
 		}
 		if !errors.Is(err, ErrLocked) || !time.Now().Before(deadline) {
 			return nil, err

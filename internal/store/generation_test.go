@@ -126,6 +126,30 @@ func TestChangesCountWhateverBecomesOfTheFile(t *testing.T) {
 	}
 }
 
+// A file that is taken away during a change is made anew by a process that does
+// not know of the change, and keeps what was before it.
+func TestChangeCountsThatLostItsFile(t *testing.T) {
+	server := openWithAlice(t)
+	other := openBeside(t, server)
+	err := other.current.generation.change(t.Context(), func() error {
+		if err := os.Remove(server.current.generation.path()); err != nil {
+			return err
+		}
+		for !keeps(t, server) {
+			wantHash(t, server, "alice", "first")
+		}
+		wantHash(t, server, "alice", "first")
+		return other.update(t.Context(), func(t *tx) error {
+			_, err := t.exec("UPDATE users SET hash = 'second' WHERE name = 'alice'")
+			return err
+		})
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	wantHash(t, server, "alice", "second")
+}
+
 // A file that cannot be used makes all slow, nothing wrong: users are read, and
 // changed by nobody.
 func TestChangesAreRefusedWithoutTheFile(t *testing.T) {
@@ -291,6 +315,10 @@ func TestEachChangeHasItsNumber(t *testing.T) {
 	had := map[uint64]bool{}
 	for _, c := range changes {
 		before, settled := db.current.generation.number()
+		db.current.generation.settle() // as one who came too late for it
+		if n, _ := db.current.generation.number(); n != before {
+			t.Errorf("number %d, which was settled, became %d", before, n)
+		}
 		had[before] = true
 		if err := c.make(); err != nil {
 			t.Fatalf("%s: %v", c.what, err)
@@ -335,9 +363,11 @@ func TestNoChangeAfterClose(t *testing.T) {
 	if err := db.Close(); err != nil {
 		t.Fatal(err)
 	}
-	err := db.Accounts().DeleteUser(t.Context(), "alice")
-	if !errors.Is(err, &api.Error{Code: api.CodeUnavailable}) {
-		t.Errorf("a change after Close: %v", err)
+	for range 2 {
+		err := db.current.generation.change(t.Context(), func() error { t.Error("a change after Close"); return nil })
+		if !errors.Is(err, &api.Error{Code: api.CodeUnavailable}) {
+			t.Errorf("a change after Close: %v", err)
+		}
 	}
 	if _, settled := db.current.generation.number(); settled {
 		t.Error("a closed file has a number")
