@@ -87,13 +87,7 @@ func Open(ctx context.Context, dir string) (*DB, error) {
 		_ = db.writers.Close()
 		return nil, fmt.Errorf("open database %s: %w", path, err)
 	}
-	pool, err := sql.Open("sqlite", dsn+"&_pragma=query_only(1)")
-	if err != nil {
-		_ = db.writer.Close()
-		_ = db.writers.Close()
-		return nil, err
-	}
-	db.readers = &readers{DB: pool, lite: lite.New(path, maxReaders)}
+	db.readers = &readers{lite.New(path, maxReaders)}
 	db.current = openCurrent(dir)
 	return db, nil
 }

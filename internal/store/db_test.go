@@ -80,7 +80,7 @@ func TestGroupCommitKeepsOthersWhenOneFails(t *testing.T) {
 	}
 	wg.Wait()
 	var n int
-	if err := db.readers.QueryRow("SELECT count(*) FROM meta").Scan(&n); err != nil || n != 160 {
+	if err := db.readers.QueryRowContext(t.Context(), "SELECT count(*) FROM meta").Scan(&n); err != nil || n != 160 {
 		t.Fatalf("%d rows are there, want the 160 of the updates that did not fail (%v)", n, err)
 	}
 }

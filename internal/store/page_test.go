@@ -29,7 +29,7 @@ func TestListsGoByAnIndex(t *testing.T) {
 						continue
 					}
 					query, args := onePage(list.query, list.owner, transfer.Page{Owner: owner, Status: status, Before: before, Limit: 101}, list.where...)
-					rows, err := db.readers.Query("EXPLAIN QUERY PLAN "+query, args...)
+					rows, err := db.readers.QueryContext(t.Context(), "EXPLAIN QUERY PLAN "+query, args...)
 					if err != nil {
 						t.Fatal(err)
 					}

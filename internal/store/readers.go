@@ -2,18 +2,13 @@ package store
 
 import (
 	"context"
-	"database/sql"
 	"errors"
 
 	"jetstream/internal/store/lite"
 )
 
-// readers are the connections that only read, for constant queries. The pool of
-// database/sql beside them is for what needs a connection to itself.
-type readers struct {
-	*sql.DB
-	lite *lite.Pool
-}
+// readers are the connections that only read, for constant queries.
+type readers struct{ lite *lite.Pool }
 
 // QueryContext lists the rows of a constant query.
 func (r *readers) QueryContext(ctx context.Context, query string, args ...any) (*lite.Rows, error) {
@@ -27,7 +22,7 @@ func (r *readers) QueryRowContext(ctx context.Context, query string, args ...any
 }
 
 // Close closes all connections.
-func (r *readers) Close() error { return errors.Join(r.lite.Close(), r.DB.Close()) }
+func (r *readers) Close() error { return r.lite.Close() }
 
 // rows are what a query of the readers or of a transaction has found.
 type rows interface {
