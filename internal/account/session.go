@@ -80,24 +80,27 @@ func (s *Service) BySession(ctx context.Context, id string) (User, error) {
 	s.sessions.mu.Lock()
 	have, ok := s.sessions.bySum[sum]
 	s.sessions.mu.Unlock()
-	ended := api.Errorf(api.CodeUnauthorized, "the session has ended; sign in again")
 	if !ok || !s.now().Before(have.expires) {
-		return User{}, ended
+		return User{}, errSessionEnded()
 	}
 	u, err := s.User(ctx, have.user)
 	switch {
 	case errors.Is(err, &api.Error{Code: api.CodeNotFound}):
 		s.CloseSession(id)
-		return User{}, ended
+		return User{}, errSessionEnded()
 	case err != nil:
 		return User{}, err
 	case u.Disabled:
 		return User{}, errDisabled(u.Name)
 	case u.Hash != have.hash:
 		s.CloseSession(id)
-		return User{}, ended
+		return User{}, errSessionEnded()
 	}
 	return u, nil
+}
+
+func errSessionEnded() error {
+	return api.Errorf(api.CodeUnauthorized, "the session has ended; sign in again")
 }
 
 // CloseSession ends a session; one that is not there is passed over.
