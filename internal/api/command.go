@@ -266,10 +266,13 @@ const Masked = "***"
 // {"request": name, "parameters": {...}} with the values of secret and
 // unknown parameters masked, in the order of the names.
 func (c *Command) Request(params map[string]json.RawMessage) json.RawMessage {
+	names := slices.AppendSeq(make([]string, 0, len(params)), maps.Keys(params))
+	slices.Sort(names)
 	var b bytes.Buffer
+	b.Grow(512) // most need no more
 	b.WriteString(`{"request":"` + c.Name + `","parameters":{`)
 	separator := ""
-	for _, name := range slices.Sorted(maps.Keys(params)) {
+	for _, name := range names {
 		b.WriteString(separator)
 		separator = ","
 		if f, known := c.Param(name); known && !f.Secret {
