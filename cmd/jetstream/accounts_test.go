@@ -60,6 +60,35 @@ func TestWhatAUserMayChange(t *testing.T) {
 	}
 }
 
+// TestInfoTellsTheSandbox, whichever way one logs in, and another one from the
+// next call on.
+func TestInfoTellsTheSandbox(t *testing.T) {
+	l := newLive(t)
+	l.start("--sandbox-dir=" + filepath.Join(l.files, "of-%u"))
+	bearer, cookie := "Bearer "+l.token("alice", "/", "read"), l.signIn("alice")
+	other := t.TempDir()
+	for _, want := range []string{l.files, other, filepath.Join(l.files, "of-alice")} {
+		if want != l.files {
+			sandbox := want
+			if want != other {
+				sandbox = ""
+			}
+			l.callAs("root", "updateUser", map[string]any{"name": "alice", "sandbox": sandbox})
+		}
+		_, token := l.send("GET", "/api/v1/server", bearer, nil)
+		_, session := l.send("GET", "/api/v1/server", "", nil, "Cookie", cookie)
+		for what, got := range map[string]any{
+			"password": l.call("getServerInfo", nil)["sandbox"],
+			"token":    object(t, token)["result"].(map[string]any)["sandbox"],
+			"session":  object(t, session)["result"].(map[string]any)["sandbox"],
+		} {
+			if got != want {
+				t.Errorf("%s: the sandbox is %v, want %s", what, got, want)
+			}
+		}
+	}
+}
+
 // signIn opens a session of the page, holds what its cookie must say, and
 // returns it as a request's header.
 func (l *live) signIn(user string) string {

@@ -37,11 +37,7 @@ func (s *server) Info(ctx context.Context) (handlers.ServerInfo, error) {
 		return info, nil
 	}
 	if caller.User != "" {
-		user, err := s.accounts.User(ctx, caller.User)
-		if err != nil {
-			return info, err
-		}
-		info.Sandbox = s.accounts.SandboxDir(user)
+		info.Sandbox = s.accounts.SandboxDir(account.User{Name: caller.User, Sandbox: caller.Sandbox})
 	}
 	info.Triggers.Waiting = s.triggers.Queued()
 	return info, nil
@@ -129,17 +125,21 @@ type authenticator struct{ accounts *account.Service }
 
 func (a authenticator) Password(ctx context.Context, name, password, remote string) (api.Caller, error) {
 	u, err := a.accounts.Login(ctx, name, password, remote)
-	return api.Caller{User: u.Name, Superuser: u.Superuser}, err
+	return callerOf(u), err
+}
+
+func callerOf(u account.User) api.Caller {
+	return api.Caller{User: u.Name, Superuser: u.Superuser, Sandbox: u.Sandbox}
 }
 
 func (a authenticator) Token(ctx context.Context, token, actAs string) (api.Caller, error) {
 	g, err := a.accounts.ByToken(ctx, token, actAs)
-	return api.Caller{User: g.User, Superuser: g.Superuser, Scope: g.Scope, Depth: g.Depth}, err
+	return api.Caller{User: g.User, Superuser: g.Superuser, Sandbox: g.Sandbox, Scope: g.Scope, Depth: g.Depth}, err
 }
 
 func (a authenticator) Session(ctx context.Context, id string) (api.Caller, error) {
 	u, err := a.accounts.BySession(ctx, id)
-	return api.Caller{User: u.Name, Superuser: u.Superuser}, err
+	return callerOf(u), err
 }
 
 func (a authenticator) Open(ctx context.Context, name, password, remote string) (string, time.Time, error) {

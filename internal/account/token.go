@@ -19,6 +19,8 @@ type Grant struct {
 	// Superuser is the user's present right, if the token lets it through; true
 	// where User is empty.
 	Superuser bool
+	// Sandbox is the user's, as User.Sandbox; empty where User is.
+	Sandbox string
 	// Scope is what an API token narrows the user's rights to; nil for others.
 	Scope *api.Scope
 	// Depth is the number of trigger runs that led to the script that has it.
@@ -91,7 +93,7 @@ func (s *Service) ByToken(ctx context.Context, token, actAs string) (Grant, erro
 	if u.Disabled {
 		return Grant{}, errDisabled(u.Name)
 	}
-	return Grant{User: u.Name, Superuser: u.Superuser, Depth: t.depth}, nil
+	return Grant{User: u.Name, Superuser: u.Superuser, Sandbox: u.Sandbox, Depth: t.depth}, nil
 }
 
 func otherUser(name, actAs string) error {

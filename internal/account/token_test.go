@@ -10,7 +10,8 @@ import (
 
 func TestRunTokenActsAsItsUserWithPresentRights(t *testing.T) {
 	s, _ := newService(t, account.Options{})
-	mustCreate(t, s, account.NewUser{Name: "Bob", Password: "p"})
+	sandbox := t.TempDir()
+	mustCreate(t, s, account.NewUser{Name: "Bob", Password: "p", Sandbox: sandbox})
 	mustCreate(t, s, account.NewUser{Name: "eve", Password: "p", Superuser: true})
 	token := s.IssueRunToken("Bob", false, 3)
 	if user, ok := api.TokenUser(token); user != "Bob" || !ok || !strings.HasPrefix(token, api.TokenPrefix) {
@@ -18,7 +19,7 @@ func TestRunTokenActsAsItsUserWithPresentRights(t *testing.T) {
 	}
 	for _, actAs := range []string{"", "Bob", "bob"} {
 		g, err := s.ByToken(t.Context(), token, actAs)
-		if want := (account.Grant{User: "Bob", Depth: 3}); err != nil || g != want {
+		if want := (account.Grant{User: "Bob", Sandbox: sandbox, Depth: 3}); err != nil || g != want {
 			t.Errorf("acting as %q: %+v, %v", actAs, g, err)
 		}
 	}
@@ -58,7 +59,8 @@ func TestRunTokenActsAsItsUserWithPresentRights(t *testing.T) {
 
 func TestLaunchTokenActsAsAnybody(t *testing.T) {
 	s, _ := newService(t, account.Options{})
-	mustCreate(t, s, account.NewUser{Name: "Bob", Password: "p"})
+	sandbox := t.TempDir()
+	mustCreate(t, s, account.NewUser{Name: "Bob", Password: "p", Sandbox: sandbox})
 	mustCreate(t, s, account.NewUser{Name: "off", Password: "p", Disabled: true})
 	token := s.IssueRunToken("", true, 1)
 	if user, ok := api.TokenUser(token); user != "" || !ok {
@@ -68,7 +70,7 @@ func TestLaunchTokenActsAsAnybody(t *testing.T) {
 		t.Errorf("nobody's grant is %+v, %v", g, err)
 	}
 	// As a user it has no more than that user's rights.
-	if g, err := s.ByToken(t.Context(), token, "bob"); err != nil || g != (account.Grant{User: "Bob", Depth: 1}) {
+	if g, err := s.ByToken(t.Context(), token, "bob"); err != nil || g != (account.Grant{User: "Bob", Sandbox: sandbox, Depth: 1}) {
 		t.Errorf("bob's grant is %+v, %v", g, err)
 	}
 	for _, name := range []string{"off", "nobody", "../x"} {

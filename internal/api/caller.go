@@ -10,6 +10,9 @@ type Caller struct {
 	User string
 	// Superuser may see and change everybody's objects.
 	Superuser bool
+	// Sandbox is the account's own directory for its files when the call came
+	// in; empty for the server's default, or without an account.
+	Sandbox string
 	// Scope narrows the login of an API token; nil for every other login.
 	// Superuser is false already where it takes that right away.
 	Scope *Scope
