@@ -4,10 +4,15 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"go/ast"
+	"go/parser"
+	"go/token"
 	"io/fs"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strconv"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -221,6 +226,46 @@ func TestEachChangeHasItsNumber(t *testing.T) {
 		if !settled || !still || had[after] {
 			t.Errorf("%s: from number %d, settled %v, to %d, %v", c.what, before, settled, after, still)
 		}
+	}
+}
+
+// What the program's text changes or removes of users and tokens, it does by
+// updateAccounts. Who is new needs no number.
+func TestAccountsAreChangedByUpdateAccountsAlone(t *testing.T) {
+	files, err := filepath.Glob("*.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	changing := regexp.MustCompile(`(?is)\b(UPDATE|DELETE\s+FROM|REPLACE\s+INTO)\s+(users|api_tokens)\b|INTO\s+(users|api_tokens)\b.*\bDO\s+UPDATE\b`)
+	found := 0
+	for _, name := range files {
+		if strings.HasSuffix(name, "_test.go") {
+			continue
+		}
+		file, err := parser.ParseFile(token.NewFileSet(), name, nil, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, decl := range file.Decls {
+			changes, tells := 0, false
+			ast.Inspect(decl, func(n ast.Node) bool {
+				switch n := n.(type) {
+				case *ast.BasicLit:
+					if n.Kind == token.STRING && changing.MatchString(n.Value) {
+						changes++
+					}
+				case *ast.SelectorExpr:
+					tells = tells || n.Sel.Name == "updateAccounts"
+				}
+				return true
+			})
+			if found += changes; changes > 0 && !tells {
+				t.Errorf("%s changes users or tokens without updateAccounts, so that other processes keep what they were", name)
+			}
+		}
+	}
+	if found != 4 {
+		t.Errorf("%d statements change users or tokens; is each of them in TestEachChangeHasItsNumber, which knows 4?", found)
 	}
 }
 
