@@ -243,7 +243,7 @@ func (r *rig) launch(port string) {
 // await returns the next saved state of a run that fits.
 func (r *rig) await(what string, fits func(triggers.Run) bool) triggers.Run {
 	r.t.Helper()
-	limit := time.After(60 * time.Second)
+	limit := time.After(2 * time.Minute)
 	for {
 		select {
 		case run := <-r.marks:

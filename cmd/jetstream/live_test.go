@@ -96,7 +96,7 @@ func (l *live) awaitLog(text string, times int) {
 	l.t.Helper()
 	select {
 	case <-l.console.await(text, times):
-	case <-time.After(time.Minute):
+	case <-time.After(2 * time.Minute):
 		l.t.Fatalf("%q did not come %d times:\n%s", text, times, l.console)
 	}
 }

@@ -133,7 +133,7 @@ func (l *live) waitForRun(event string) map[string]any {
 	l.t.Helper()
 	again := time.NewTicker(10 * time.Millisecond)
 	defer again.Stop()
-	for deadline := time.Now().Add(time.Minute); time.Now().Before(deadline); <-again.C {
+	for deadline := time.Now().Add(2 * time.Minute); time.Now().Before(deadline); <-again.C {
 		status, reply := l.rest("root", "GET", "/api/v1/trigger-runs?limit=1&event="+event, nil)
 		if status != 200 {
 			l.t.Fatalf("%d %s", status, reply.Message)
@@ -146,7 +146,7 @@ func (l *live) waitForRun(event string) map[string]any {
 			}
 		}
 	}
-	l.t.Fatalf("no run of %s has ended within a minute:\n%s", event, l.console)
+	l.t.Fatalf("no run of %s has ended within two minutes:\n%s", event, l.console)
 	return nil
 }
 

@@ -54,7 +54,7 @@ func TestScripts(t *testing.T) {
 }
 
 // patience bounds every wait in a script; a healthy machine needs far less.
-const patience = 60 * time.Second
+const patience = 2 * time.Minute
 
 // scripted keeps what the running scripts have started.
 type scripted struct {

@@ -56,7 +56,7 @@ func (l *live) follow(user string, o client.EventOptions) <-chan client.Event {
 // until collects events up to the first that fits.
 func (l *live) until(events <-chan client.Event, fits func(client.Event) bool) (got []client.Event) {
 	l.t.Helper()
-	limit := time.After(time.Minute)
+	limit := time.After(2 * time.Minute)
 	for {
 		select {
 		case e, open := <-events:
