@@ -34,7 +34,7 @@ func TestChangesCountWhateverBecomesOfTheFile(t *testing.T) {
 			server := openWithAlice(t)
 			path := filepath.Join(server.current.generation.dir, generationFile)
 			before := openBeside(t, server)
-			for n := range 20 {
+			for n := range 4 {
 				for by, other := range map[string]func() *DB{
 					"one that had it open": func() *DB { return before },
 					"a new one":            func() *DB { return openBeside(t, server) },
