@@ -128,10 +128,10 @@ func (b *bench) manifest(mappings map[string]string) transfer.Manifest {
 
 func (b *bench) walked(id string) transfer.Manifest {
 	b.t.Helper()
-	m, err := b.WaitForManifest(b.t.Context(), id, time.Minute)
+	m, err := b.WaitForManifest(b.t.Context(), id, 3*time.Minute)
 	b.must(err)
 	if m.Processing {
-		b.t.Fatalf("manifest %s is still %s after a minute", id, m.Status)
+		b.t.Fatalf("manifest %s is still %s after three minutes", id, m.Status)
 	}
 	return m
 }
