@@ -14,8 +14,8 @@ import (
 // TestMain makes this test binary another program at the state directory as
 // well (see killedAt).
 func TestMain(m *testing.M) {
-	if len(os.Args) == 4 && os.Args[1] == changerArg {
-		if err := changeUntilKilled(os.Args[2], os.Args[3]); err != nil {
+	if len(os.Args) == 3 && os.Args[1] == changerArg {
+		if err := changeUntilKilled(os.Args[2]); err != nil {
 			fmt.Fprintln(os.Stderr, err)
 			os.Exit(1)
 		}

@@ -15,12 +15,16 @@ import (
 )
 
 // changerArg is the first argument of this test binary as the program that
-// changes alice; the state directory and a step of killedAt follow.
+// changes alice; a step of killedAt follows. It runs in the state directory.
 const changerArg = "change-alice-until-killed"
 
 // changeUntilKilled gives alice the hash "killed" as far as the step, tells so
 // on standard output, and goes no further until standard input ends.
-func changeUntilKilled(dir, step string) error {
+func changeUntilKilled(step string) error {
+	dir, err := os.Getwd()
+	if err != nil {
+		return err
+	}
 	db, err := Open(context.Background(), dir)
 	if err != nil {
 		return err
@@ -66,7 +70,8 @@ func killedAt(t *testing.T, dir, step string) (kill func()) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	cmd := exec.Command(program, changerArg, dir, step)
+	cmd := exec.Command(program, changerArg, step)
+	cmd.Dir = dir
 	cmd.Stderr = os.Stderr
 	stdin, err := cmd.StdinPipe()
 	if err != nil {
