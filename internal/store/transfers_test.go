@@ -294,3 +294,51 @@ func TestRunnableUsesItsIndex(t *testing.T) {
 		t.Errorf("plan %q, %v", plan, err)
 	}
 }
+
+// What a list shows of a transfer is what the transfer itself shows, and of one
+// row nothing is left in the next.
+func TestListsShowWhatRepliesShow(t *testing.T) {
+	s := openTest(t).Transfers()
+	full := transfer.Transfer{
+		TransferID: "full", ManifestID: "m", DestinationID: "d", DestinationAddress: "site-b", DestinationPort: 8887, DestinationPath: "/in",
+		Username: "bob", Status: transfer.StatusActive, Processing: true, ErrorMessage: "why", Priority: 7, CheckpointFrequencySeconds: 5,
+		Conflict: "skip", OnError: "continue", TotalFiles: 10, TotalBytes: 1 << 40, FilesSent: 3, BytesSent: 1 << 39,
+		RequestTime: 1, StartTime: 2, EndTime: 3, Owner: "alice", UserData: map[string]string{"a": "1", "b": "\"2\""},
+		SealedPassword: []byte("sealed"), Ticket: []byte("ticket"), PublicKey: "key", TellPeer: true, RequestID: "r", Depth: 2,
+	}
+	saved := []transfer.Transfer{full, {TransferID: "empty", UserData: map[string]string{}}, full, {TransferID: "null"}}
+	saved[2].TransferID, saved[2].UserData = "again", map[string]string{"c": "3"}
+	if err := s.Update(t.Context(), func(tx transfer.Tx) error {
+		for i := range saved {
+			if err := tx.SaveTransfer(&saved[i]); err != nil {
+				return err
+			}
+		}
+		return nil
+	}); err != nil {
+		t.Fatal(err)
+	}
+	list, err := s.Transfers(t.Context(), transfer.Page{Limit: 10})
+	if err != nil || len(list) != len(saved) {
+		t.Fatal(len(list), err)
+	}
+	for i, listed := range list {
+		want := saved[len(saved)-1-i]
+		one, err := s.Transfer(t.Context(), want.TransferID)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if diff := cmp.Diff(want, one); diff != "" {
+			t.Errorf("transfer %s differs from what was saved:\n%s", want.TransferID, diff)
+		}
+		hidden := transfer.Transfer{SealedPassword: listed.SealedPassword, Ticket: listed.Ticket, PublicKey: listed.PublicKey,
+			TellPeer: listed.TellPeer, RequestID: listed.RequestID, Depth: listed.Depth}
+		if diff := cmp.Diff(transfer.Transfer{}, hidden); diff != "" {
+			t.Errorf("the list reads of %s what no reply shows:\n%s", want.TransferID, diff)
+		}
+		want.SealedPassword, want.Ticket, want.PublicKey, want.TellPeer, want.RequestID, want.Depth = nil, nil, "", false, "", 0
+		if diff := cmp.Diff(want, listed); diff != "" {
+			t.Errorf("transfer %s differs in the list:\n%s", want.TransferID, diff)
+		}
+	}
+}
