@@ -7,6 +7,7 @@ import (
 	"net"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -141,6 +142,55 @@ func TestDestinationOfANameThatCannotBeResolved(t *testing.T) {
 		b.must(err)
 		if d.DestinationIP != "nowhere.invalid" || d.Destination != "nowhere.invalid:8887" || d.Sender != sender {
 			t.Errorf("with external address %q: %+v, want the name itself and sender %s", external, d, sender)
+		}
+	}
+}
+
+// countedStore counts the transactions that write.
+type countedStore struct {
+	transfer.Store
+	updates atomic.Int64
+}
+
+func (s *countedStore) Update(ctx context.Context, fn func(transfer.Tx) error) error {
+	s.updates.Add(1)
+	return s.Store.Update(ctx, fn)
+}
+
+// Scripts make the destination they send to before each transfer.
+func TestKnownDestinationCostsNeitherWriteNorName(t *testing.T) {
+	var asked atomic.Int64
+	store := &countedStore{}
+	b := newBench(t, func(o *transfer.Options) {
+		store.Store = o.Store
+		o.Store = store
+		o.Resolver = &net.Resolver{PreferGo: true, Dial: func(context.Context, string, string) (net.Conn, error) {
+			asked.Add(1)
+			return nil, errTest
+		}}
+	})
+	b.stop() // in the background it writes as well
+	rate, other, pub := int64(100), int64(200), key(1)
+	same := transfer.NewDestination{Owner: "alice", Address: "Nowhere.invalid", SendRateMax: &rate, PublicKey: &pub, UserData: map[string]string{"a": "b"}}
+	for i, c := range []struct {
+		change        func(*transfer.NewDestination)
+		writes, names bool
+	}{
+		{func(*transfer.NewDestination) {}, true, true},
+		{func(*transfer.NewDestination) {}, false, false},
+		{func(n *transfer.NewDestination) { n.SendRateMax, n.PublicKey, n.UserData = nil, nil, nil }, false, false},
+		{func(n *transfer.NewDestination) { n.Address = "nowhere.invalid:8887" }, false, false},
+		{func(n *transfer.NewDestination) { n.SendRateMax = &other }, true, false},
+		{func(n *transfer.NewDestination) { n.UserData = map[string]string{} }, true, false},
+		{func(n *transfer.NewDestination) { n.Owner = "bob" }, true, true},
+	} {
+		n := same
+		c.change(&n)
+		updates, names := store.updates.Load(), asked.Load()
+		_, existing, err := b.CreateDestination(t.Context(), n)
+		b.must(err)
+		if wrote, resolved := store.updates.Load() > updates, asked.Load() > names; wrote != c.writes || resolved != c.names || existing == c.names {
+			t.Errorf("call %d: wrote %t, asked for the name %t, existing %t", i, wrote, resolved, existing)
 		}
 	}
 }
