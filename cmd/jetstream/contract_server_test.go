@@ -99,7 +99,15 @@ func TestFirstStartMakesOneUser(t *testing.T) {
 			t.Errorf("the sandbox is %v, want %s", got, box)
 		}
 		l.callAs("admin", "ls", map[string]any{"path": "/"})
-		if info, err := os.Stat(box); err != nil || info.Mode().Perm() != 0o750 {
+		all := filepath.Join(l.files, "all") // shows the umask
+		if err := os.Mkdir(all, 0o777); err != nil {
+			t.Fatal(err)
+		}
+		rights, err := os.Stat(all)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if info, err := os.Stat(box); err != nil || info.Mode().Perm() != 0o750&rights.Mode().Perm() {
 			t.Errorf("the sandbox: %v %v", info, err)
 		}
 		for _, guess := range []string{"admin", "password", "jetstream", ""} {
