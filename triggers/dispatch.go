@@ -199,17 +199,17 @@ func (e *Engine) save(ctx context.Context, r *Run) {
 
 func (e *Engine) saveFailed(log *throttle, r *Run, err error) {
 	e.saveFailing.Store(true)
-	if log.due(time.Minute) {
+	if log.due() {
 		e.o.Log.Error("a trigger run could not be recorded; the queue waits until it can", "run", r.RunID, "event", r.Event, "error", err)
 	}
 }
 
-// throttle lets something happen at most once in a while. Not safe for
+// throttle lets something happen at most once a minute. Not safe for
 // concurrent use.
 type throttle struct{ last time.Time }
 
-func (t *throttle) due(every time.Duration) bool {
-	if !t.last.IsZero() && time.Since(t.last) < every {
+func (t *throttle) due() bool {
+	if !t.last.IsZero() && time.Since(t.last) < time.Minute {
 		return false
 	}
 	t.last = time.Now()

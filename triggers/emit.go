@@ -194,7 +194,7 @@ func (e *Engine) dropped(reason DropReason, ev Event, cause error) {
 	d.total++
 	d.unlogged++
 	d.last = time.Now()
-	n, due := d.unlogged, d.log.due(time.Minute)
+	n, due := d.unlogged, d.log.due()
 	if due {
 		d.unlogged = 0
 	}

@@ -64,7 +64,7 @@ func (e *Engine) prepareInRoom(ctx context.Context, c *current) error {
 			waits = true
 			e.roomless.Add(1)
 		}
-		if log.due(time.Minute) {
+		if log.due() {
 			e.o.Log.Error("a trigger run waits for room: the disk of the spool is full", "run", c.run.RunID, "event", c.run.Event,
 				"spool", e.spoolDir(), "error", err)
 		}

@@ -65,7 +65,7 @@ func (e *Engine) takeOverInRoom(ctx, hard context.Context) error {
 			waits = true
 			e.roomless.Add(1)
 		}
-		if log.due(time.Minute) {
+		if log.due() {
 			e.o.Log.Error("the trigger queue waits until what a former process left can be put into order", "error", err)
 		}
 		if !pause(ctx, e.retryAfter) {

@@ -82,11 +82,11 @@ func TestEventsEnd(t *testing.T) {
 	// Silence is a broken connection. On a busy machine even the connection may
 	// take longer, which shows nothing: then it may take twice as long.
 	for silence, connected := 20*time.Millisecond, false; !connected; silence *= 2 {
-		ctx, cancel = context.WithCancel(t.Context())
+		ctx, end := context.WithCancel(t.Context())
 		var why error
-		err := c.Events(ctx, client.EventOptions{Silence: silence, Connected: func() { connected = true }, Lost: func(err error) { why = err; cancel() }},
+		err := c.Events(ctx, client.EventOptions{Silence: silence, Connected: func() { connected = true }, Lost: func(err error) { why = err; end() }},
 			func(client.Event) error { return nil })
-		cancel()
+		end()
 		if connected && (err != nil || why == nil || api.ErrorOf(why).Code != api.CodeTimeout) || silence > time.Minute {
 			t.Fatalf("after silence: %v, lost because of %v", err, why)
 		}
