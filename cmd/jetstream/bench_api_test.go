@@ -48,7 +48,9 @@ const benchDestination = `{"destinationAddress":"10.` + benchAddress + `","desti
 // of the same size which lie ready (ratio), and one that only decodes the same
 // body and encodes the same result by encoding/json (ratio-json). With
 // record=yes there is a script for on.<command>: its run is on disk before the
-// reply. The queue is paused, so that no script runs beside what is measured.
+// reply; beside it there is a third, which saves such a run and does nothing
+// else (ratio-durable). The queue is paused, so that no script runs beside what
+// is measured.
 func BenchmarkAPI(b *testing.B) {
 	client := startAPIClient(b)
 	for _, c := range []apiBench{
@@ -115,7 +117,7 @@ func (c apiBench) run(b *testing.B, client *apiClient, record bool) {
 		client.load(b, r, m)
 	}
 
-	var whole, ready, encoded measured
+	var whole, ready, encoded, durable measured
 	round(server, request(method, route), nil) // all once to get warm
 	round(bare, request("GET", "/ready"), nil)
 	round(bare, request(method, "/coded"), nil)
@@ -123,6 +125,9 @@ func (c apiBench) run(b *testing.B, client *apiClient, record bool) {
 		round(bare, request("GET", "/ready"), &ready)
 		round(server, request(method, route), &whole)
 		round(bare, request(method, "/coded"), &encoded)
+		if record {
+			round(bare, request("GET", "/durable"), &durable)
+		}
 		l.console.forget()
 	}
 	b.ReportMetric(0, "ns/op") // a round is no operation
@@ -134,6 +139,10 @@ func (c apiBench) run(b *testing.B, client *apiClient, record bool) {
 	b.ReportMetric(whole.ratio(&ready), "ratio")
 	b.ReportMetric(encoded.rate(), "json/s")
 	b.ReportMetric(whole.ratio(&encoded), "ratio-json")
+	if record {
+		b.ReportMetric(durable.rate(), "durable/s")
+		b.ReportMetric(whole.ratio(&durable), "ratio-durable")
+	}
 }
 
 // BenchmarkTransferPage measures pages of a list of 100,000 transfers, half of

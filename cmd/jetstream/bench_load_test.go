@@ -23,6 +23,7 @@ import (
 	"jetstream/internal/api"
 	"jetstream/internal/store"
 	"jetstream/internal/transfer"
+	"jetstream/triggers"
 )
 
 // apiClient is the process of testdata/apiload. It is none of ours: a client in
@@ -128,9 +129,10 @@ func (m *measured) ratio(bare *measured) float64 {
 	return ratios[len(ratios)/2]
 }
 
-// bareServer serves two routes of chi without anything around them: /ready
+// bareServer serves three routes of chi without anything around them: /ready
 // writes reply as it is; /coded decodes a body into a value of params' type
-// and encodes reply anew from a value of result's type.
+// and encodes reply anew from a value of result's type; /durable writes reply
+// as it is once a run of that size is on disk, in a database of its own.
 func bareServer(b *testing.B, reply []byte, params, result any) (address string) {
 	b.Helper()
 	var whole struct {
@@ -149,6 +151,20 @@ func bareServer(b *testing.B, reply []byte, params, result any) (address string)
 	}
 	r := chi.NewRouter()
 	r.Get("/ready", func(w http.ResponseWriter, _ *http.Request) { write(w, reply) })
+	db, err := store.Open(b.Context(), b.TempDir())
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.Cleanup(func() { _ = db.Close() })
+	r.Get("/durable", func(w http.ResponseWriter, r *http.Request) {
+		run := &triggers.Run{RunID: api.NewID(), Event: "on.command", EventID: api.NewID(), Attempt: 1,
+			Status: triggers.StatusQueued, Parameters: reply}
+		if err := db.Runs().Update(r.Context(), func(tx triggers.Tx) error { return tx.InsertRun(run) }); err != nil {
+			http.Error(w, err.Error(), http.StatusInternalServerError)
+			return
+		}
+		write(w, reply)
+	})
 	r.HandleFunc("/coded", func(w http.ResponseWriter, r *http.Request) {
 		if params != nil {
 			p := reflect.New(reflect.TypeOf(params)).Interface()
