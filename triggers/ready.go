@@ -43,12 +43,8 @@ const roomProbe = 1 << 20
 // fault of its own. The end of ctx ends the wait, and the run, for now.
 func (e *Engine) prepareInRoom(ctx context.Context, c *current) error {
 	var log throttle
-	waits := false
-	defer func() {
-		if waits {
-			e.roomless.Add(-1)
-		}
-	}()
+	waits := roomWait{e: e}
+	defer waits.end()
 	for {
 		c.ready = &ready{}
 		err := e.prepare(c.ctx, c.run, c.ready)
@@ -60,10 +56,7 @@ func (e *Engine) prepareInRoom(ctx context.Context, c *current) error {
 		if !diskFull(e.tryRoom(max(roomProbe, len(c.run.Parameters)))) {
 			return err // what this run alone needs is too much
 		}
-		if !waits {
-			waits = true
-			e.roomless.Add(1)
-		}
+		waits.begin()
 		if log.due() {
 			e.o.Log.Error("a trigger run waits for room: the disk of the spool is full", "run", c.run.RunID, "event", c.run.Event,
 				"spool", e.spoolDir(), "error", err)
@@ -76,6 +69,26 @@ func (e *Engine) prepareInRoom(ctx context.Context, c *current) error {
 			continue
 		}
 		return err
+	}
+}
+
+// roomWait tells health of something that waits for room on the disk, from the
+// first begin to the end. Not safe for concurrent use.
+type roomWait struct {
+	e     *Engine
+	begun bool
+}
+
+func (w *roomWait) begin() {
+	if !w.begun {
+		w.begun = true
+		w.e.roomless.Add(1)
+	}
+}
+
+func (w *roomWait) end() {
+	if w.begun {
+		w.e.roomless.Add(-1)
 	}
 }
 

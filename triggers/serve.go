@@ -47,12 +47,8 @@ func (e *Engine) Serve(ctx context.Context) error {
 // as on a full disk, the queue waits until it does: the server goes on.
 func (e *Engine) takeOverInRoom(ctx, hard context.Context) error {
 	var log throttle
-	waits := false
-	defer func() {
-		if waits {
-			e.roomless.Add(-1)
-		}
-	}()
+	waits := roomWait{e: e}
+	defer waits.end()
 	for {
 		err := e.takeOver(ctx, hard)
 		if err == nil {
@@ -61,10 +57,7 @@ func (e *Engine) takeOverInRoom(ctx, hard context.Context) error {
 		if !diskFull(err) && !errors.Is(err, &api.Error{Code: api.CodeUnavailable}) {
 			return err
 		}
-		if !waits {
-			waits = true
-			e.roomless.Add(1)
-		}
+		waits.begin()
 		if log.due() {
 			e.o.Log.Error("the trigger queue waits until what a former process left can be put into order", "error", err)
 		}
