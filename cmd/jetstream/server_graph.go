@@ -42,6 +42,7 @@ type server struct {
 
 	serverID, serverUID string
 	revision            string
+	hostName            string // of this machine at the start
 	startTime           api.Time
 
 	db        *store.DB
@@ -68,7 +69,7 @@ type server struct {
 func serve(ctx context.Context, c *serverCmd, p *program, log *slog.Logger) (err error) {
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
-	s := &server{c: c, p: p, log: log, serverID: api.NewID(), revision: revision(), startTime: api.Now(), metrics: newMetrics(), stop: stop}
+	s := &server{c: c, p: p, log: log, serverID: api.NewID(), revision: revision(), hostName: hostName(), startTime: api.Now(), metrics: newMetrics(), stop: stop}
 	defer func() {
 		for _, closer := range slices.Backward(s.closers) {
 			err = errors.Join(err, closer())

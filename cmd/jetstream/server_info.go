@@ -25,10 +25,9 @@ const apiVersion = 1
 // Info implements handlers.Server. It is for logged-in callers; what
 // strangers see of it the handler decides.
 func (s *server) Info(ctx context.Context) (handlers.ServerInfo, error) {
-	host := hostName()
 	info := handlers.ServerInfo{
 		Version: version, Revision: s.revision, APIVersion: apiVersion, AuthRequired: true,
-		ServerID: s.serverID, ServerUID: s.serverUID, ServerName: cmp.Or(s.c.ExternalAddress, host), HostName: host,
+		ServerID: s.serverID, ServerUID: s.serverUID, ServerName: cmp.Or(s.c.ExternalAddress, s.hostName), HostName: s.hostName,
 		APIControlPort: portOf(s.apiListener), RecvPort: portOf(s.recvListener), PublicKey: s.identity.PublicKey(), StartTime: s.startTime,
 		Triggers: &handlers.TriggersInfo{Dir: s.c.TriggerDir, OnAPI: s.c.TriggerOnAPI},
 	}
@@ -61,7 +60,7 @@ func hostName() string {
 
 // hostNames are the names that requests may address this server by.
 func (s *server) hostNames() []string {
-	names := append([]string{hostName()}, s.c.APIAllowedHost...)
+	names := append([]string{s.hostName}, s.c.APIAllowedHost...)
 	if s.c.ExternalAddress != "" {
 		names = append(names, s.c.ExternalAddress)
 	}

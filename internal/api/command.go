@@ -9,6 +9,7 @@ import (
 	"reflect"
 	"slices"
 	"strings"
+	"sync"
 )
 
 // Access says who may call a command.
@@ -310,11 +311,33 @@ func mask(object json.RawMessage, fields []Field) (json.RawMessage, error) {
 // Marshal encodes v as JSON without escaping <, > and &, which is for HTML
 // and would only make scripts' arguments hard to read.
 func Marshal(v any) (json.RawMessage, error) {
-	var b bytes.Buffer
-	e := json.NewEncoder(&b)
-	e.SetEscapeHTML(false)
-	if err := e.Encode(v); err != nil {
+	m := marshalers.Get().(*marshaler)
+	defer m.giveBack()
+	if err := m.encoder.Encode(v); err != nil {
 		return nil, err
 	}
-	return bytes.TrimSuffix(b.Bytes(), []byte("\n")), nil
+	return bytes.Clone(bytes.TrimSuffix(m.text.Bytes(), []byte("\n"))), nil
+}
+
+// marshaler is what Marshal needs besides its result.
+type marshaler struct {
+	text    bytes.Buffer
+	encoder *json.Encoder // writes to text
+}
+
+// maxMarshaler is how much memory a marshaler keeps for the next.
+const maxMarshaler = 64 << 10
+
+var marshalers = sync.Pool{New: func() any {
+	m := &marshaler{}
+	m.encoder = json.NewEncoder(&m.text)
+	m.encoder.SetEscapeHTML(false)
+	return m
+}}
+
+func (m *marshaler) giveBack() {
+	if m.text.Cap() <= maxMarshaler {
+		m.text.Reset()
+		marshalers.Put(m)
+	}
 }
