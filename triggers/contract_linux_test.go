@@ -24,6 +24,7 @@ func TestClockSetBack(t *testing.T) {
 	before.script("send.destinationCreated", "#!/bin/sh\necho $1 >> order.txt\n")
 	before.created("a", "")
 	before.created("b", "")
+	before.close()
 	now := api.Now()
 	synctest.Test(t, func(t *testing.T) {
 		after := rigIn(t, dir, state, nil)
@@ -100,6 +101,7 @@ func TestQueueTakenOverOnAFullDisk(t *testing.T) {
 	for range 200 {
 		former.launch(strings.Repeat("1", 1000))
 	}
+	former.close()
 	r := rigIn(t, former.dir, state, nil)
 	r.SetTimes(time.Minute, time.Second, 10*time.Millisecond)
 	r.launch("2")

@@ -149,6 +149,7 @@ func TestShutdownInterruptsAndTheNextStartGoesOn(t *testing.T) {
 		t.Fatalf("run ended as %s (%s), its script gone: %t", run.Status, run.ErrorMessage, gone(first.PID))
 	}
 	r.script("send.destinationCreated", "#!/bin/sh\necho $1 $JETSTREAM_ATTEMPT $JETSTREAM_EVENT_ID >> order.txt\n")
+	r.close()
 	again := rigIn(t, r.dir, r.state, func(o *triggers.Options) { o.ProcessID = "the next" })
 	again.serve()
 	second := again.succeeded()
@@ -179,6 +180,7 @@ func TestShutdownEndsALaunchForGood(t *testing.T) {
 	if run := r.ended(); run.Status != triggers.StatusCancelled || strings.Contains(run.ErrorMessage, "again at") || !gone(first.PID) {
 		t.Errorf("the launch ended as %s: %s", run.Status, run.ErrorMessage)
 	}
+	r.close()
 	again := rigIn(t, r.dir, r.state, func(o *triggers.Options) { o.ProcessID = "the next" })
 	again.script("launch", "#!/bin/sh\necho $1 >> ran.txt\n")
 	again.serve()
@@ -252,7 +254,7 @@ func child(role string) int {
 }
 
 func childEngine(dir, state string) (*store.DB, *triggers.Engine, error) {
-	db, err := store.Open(context.Background(), state)
+	db, err := store.OpenServer(context.Background(), state)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -287,6 +289,7 @@ fi
 	cmd := exec.Command(exe)
 	cmd.Env = append(os.Environ(), "TRIGGERS_TEST_ROLE=server", "TRIGGERS_TEST_DIR="+r.dir, "TRIGGERS_TEST_STATE="+r.state)
 	cmd.Stdout, cmd.Stderr = os.Stderr, os.Stderr
+	r.close()
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
@@ -299,6 +302,7 @@ fi
 	}
 	_ = cmd.Wait()
 	orphans := pids(t, string(b))
+	r = rigIn(t, r.dir, r.state, nil)
 	running, err := r.db.Runs().Running(t.Context())
 	if err != nil || len(running) != 1 {
 		t.Fatalf("%d runs are running (%v)", len(running), err)

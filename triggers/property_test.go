@@ -217,7 +217,7 @@ func (p *property) cancel() {
 func propertyServer(dir, state string) int {
 	ctx, stop := context.WithCancel(context.Background())
 	defer stop()
-	db, err := store.Open(ctx, state)
+	db, err := store.OpenServer(ctx, state)
 	if err != nil {
 		fmt.Println("error", err)
 		return 1

@@ -157,7 +157,7 @@ func newRig(t *testing.T, change func(*triggers.Options)) *rig {
 
 func rigIn(t *testing.T, dir, state string, change func(*triggers.Options)) *rig {
 	t.Helper()
-	db, err := store.Open(t.Context(), state)
+	db, err := store.OpenServer(t.Context(), state)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -174,12 +174,7 @@ func rigIn(t *testing.T, dir, state string, change func(*triggers.Options)) *rig
 		t.Fatal(err)
 	}
 	r.SetAPI(triggers.APIAccess{Host: "127.0.0.1", Port: 8886})
-	t.Cleanup(func() {
-		r.end()
-		if err := db.Close(); err != nil {
-			t.Error(err)
-		}
-	})
+	t.Cleanup(r.close)
 	return r
 }
 
@@ -200,6 +195,14 @@ func (r *rig) end() {
 	if r.stop != nil {
 		r.stop()
 		<-r.served
+	}
+}
+
+// close ends the server, so that another one can have its state.
+func (r *rig) close() {
+	r.end()
+	if err := r.db.Close(); err != nil {
+		r.t.Error(err)
 	}
 }
 

@@ -69,7 +69,7 @@ func TestQueueOutlivesAChangeOfItsOrder(t *testing.T) {
 	}
 	dir, state := r.dir, r.state
 	next := func(order triggers.Order) {
-		r.end()
+		r.close()
 		r = rigIn(t, dir, state, func(o *triggers.Options) { o.Order, o.Concurrency = order, 1 })
 		r.serve()
 	}
@@ -248,7 +248,7 @@ func TestPauseOutlivesARestart(t *testing.T) {
 	r.created("b", "")
 	open(t, gate)
 	r.succeeded() // what ran has finished
-	r.end()
+	r.close()
 	next := rigIn(t, r.dir, r.state, nil)
 	next.serve()
 	if h, err := next.Health(t.Context()); err != nil || !h.Paused || h.Waiting != 1 {

@@ -107,7 +107,7 @@ func (s *server) openState(ctx context.Context) error {
 		return err
 	}
 	s.onClose(unlock)
-	if s.db, err = store.Open(ctx, dir); err != nil {
+	if s.db, err = store.OpenServer(ctx, dir); err != nil {
 		return err
 	}
 	s.onClose(s.db.Close)

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"runtime/debug"
+	"slices"
 
 	"jetstream/internal/stream"
 	"jetstream/triggers"
@@ -13,8 +14,13 @@ import (
 type batch struct {
 	db       *DB
 	requests []*request
+	lax      bool
+	begun    bool       // the transaction of SQLite, with the tables locked
+	imports  *imports   // what it has put into the tables out of the journal
 	putOff   []*request // with a run to be saved, and nothing else done
 	broken   error      // why the transaction is no longer what it should be
+
+	lastRun, lastEntry int64 // the highest numbers given, where there is a journal
 }
 
 // tx is the transaction that an update runs in. It belongs to one goroutine
@@ -41,6 +47,9 @@ func (t *tx) begin() error {
 	if !t.begun {
 		b := t.batch
 		if b.broken == nil {
+			b.broken = b.begin()
+		}
+		if b.broken == nil {
 			b.broken = b.settle()
 		}
 		if b.broken == nil && b.shared() {
@@ -53,7 +62,7 @@ func (t *tx) begin() error {
 	}
 	runs := t.runs
 	t.runs = nil
-	return t.db.saveRuns(runs)
+	return t.batch.saveRuns(runs)
 }
 
 // An update has a savepoint where others share its transaction, so that only
@@ -67,28 +76,25 @@ const (
 func (b *batch) shared() bool { return len(b.requests) > 1 }
 
 // transact carries out the updates of a batch. The error is that of all; what
-// one alone failed by is in its request.
+// one alone failed by is in its request. A batch that only adds runs and entries
+// goes into the journal, where there is one; else all is one transaction of
+// SQLite, which begins when something is asked or changed.
 func (db *DB) transact(requests []*request) (err error) {
-	lax := true
+	b := &batch{db: db, requests: requests, lax: true}
 	for _, r := range requests {
-		lax = lax && r.lax
+		b.lax = b.lax && r.lax
 	}
-	if err := db.setLax(lax); err != nil {
-		return err
-	}
-	if err := db.do("BEGIN IMMEDIATE"); err != nil {
-		return err
-	}
-	defer func() {
-		if err != nil {
-			_ = db.do("ROLLBACK") // a full disk may have rolled back by itself
-		}
-	}()
-	b := &batch{db: db, requests: requests}
+	defer func() { b.finish(err) }()
 	for _, r := range requests {
 		if err := b.carryOut(r); err != nil {
 			return err
 		}
+	}
+	if !b.begun && (!b.adds() || b.journaled()) {
+		return nil
+	}
+	if err := b.begin(); err != nil {
+		return err
 	}
 	if err := b.settle(); err != nil {
 		return err
@@ -99,10 +105,63 @@ func (db *DB) transact(requests []*request) (err error) {
 			entries = append(entries, r.tx.entries...)
 		}
 	}
-	if err := db.saveEntries(entries); err != nil {
+	if err := b.saveEntries(entries); err != nil {
 		return err
 	}
-	return db.do("COMMIT")
+	if err := db.do("COMMIT"); err != nil {
+		return err
+	}
+	db.lastRun, db.lastEntry = b.lastRun, b.lastEntry
+	if b.imports != nil {
+		db.imported(*b.imports)
+	}
+	if j := db.journal; j != nil && !b.lax && j.end > 0 && !j.behind() { // the tables have all of it, on disk
+		db.writable.notice(j.restart())
+	}
+	return nil
+}
+
+// begin begins the transaction, unless it has begun, and puts into the tables
+// what only the journal has.
+func (b *batch) begin() error {
+	if b.begun {
+		return nil
+	}
+	db := b.db
+	db.tables.Lock()
+	b.begun = true
+	b.lastRun, b.lastEntry = db.lastRun, db.lastEntry
+	if err := db.setLax(b.lax); err != nil {
+		return err
+	}
+	if err := db.do("BEGIN IMMEDIATE"); err != nil {
+		return err
+	}
+	if b.requests[0].marks || !db.journal.behind() {
+		return nil
+	}
+	i, err := db.importFrames(db.journal.most)
+	b.imports = &i
+	return err
+}
+
+// finish ends a transaction that has begun, which is undone if it failed.
+func (b *batch) finish(err error) {
+	if !b.begun {
+		return
+	}
+	if err != nil {
+		_ = b.db.do("ROLLBACK") // a full disk may have rolled back by itself
+	}
+	b.db.tables.Unlock()
+}
+
+// adds tells whether a batch whose transaction has not begun has anything to be
+// saved.
+func (b *batch) adds() bool {
+	return slices.ContainsFunc(b.requests, func(r *request) bool {
+		return r.err == nil && len(r.tx.runs)+len(r.tx.entries) > 0
+	})
 }
 
 // carryOut runs the function of an update.
@@ -150,12 +209,12 @@ func (b *batch) settle() error {
 		for i, r := range late[:n] {
 			runs[i] = r.tx.runs[0]
 		}
-		if err := b.db.saveRuns(runs); err != nil {
+		if err := b.saveRuns(runs); err != nil {
 			if b.lost() {
 				return err
 			}
 			for _, r := range late[:n] {
-				if r.err = b.db.saveRuns(r.tx.runs); r.err != nil && b.lost() {
+				if r.err = b.saveRuns(r.tx.runs); r.err != nil && b.lost() {
 					return r.err
 				}
 			}

@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"errors"
 	"runtime"
 
 	"jetstream/internal/api"
@@ -12,26 +13,35 @@ const maxBatch = 512
 
 // request is one update that waits for a commit.
 type request struct {
-	fn      func(*tx) error
-	lax     bool
-	tx      tx
-	err     error         // of fn, or of saving what it left to be saved
-	done    chan error    // receives the outcome; buffered
-	elected chan struct{} // closed when this request's caller becomes the leader
+	fn    func(*tx) error
+	lax   bool
+	marks bool // see mark
+	tx    tx
+	err   error      // of fn, or of saving what it left to be saved
+	done  chan error // receives the outcome, before it errElected if its caller leads; buffered
 }
+
+// errElected tells the caller of an update to lead.
+var errElected = errors.New("lead")
 
 // update runs fn in a transaction that is on disk when it returns nil. fn may
 // run together with others in one commit, but never sees a half-done one; if
 // it fails, only its own changes are undone. A ctx that ends while waiting in
 // the queue gives the update up; once it has begun it is carried through.
 func (db *DB) update(ctx context.Context, fn func(*tx) error) error {
-	return db.submit(ctx, &request{fn: marked(ctx, fn), done: make(chan error, 1), elected: make(chan struct{})}, false)
+	return db.submit(ctx, &request{fn: marked(ctx, fn), done: make(chan error, 1)}, false)
 }
 
 // updateLax is update for marks that must survive kill -9 but not a power cut:
 // no fsync of its own. A later update makes them durable with it.
 func (db *DB) updateLax(ctx context.Context, fn func(*tx) error) error {
-	return db.submit(ctx, &request{fn: fn, lax: true, done: make(chan error, 1), elected: make(chan struct{})}, false)
+	return db.submit(ctx, &request{fn: fn, lax: true, done: make(chan error, 1)}, false)
+}
+
+// mark is updateLax for what changes runs that the tables have and looks at no
+// others: it needs nothing that only the journal has.
+func (db *DB) mark(ctx context.Context, fn func(*tx) error) error {
+	return db.submit(ctx, &request{fn: fn, lax: true, marks: true, done: make(chan error, 1)}, false)
 }
 
 func (db *DB) submit(ctx context.Context, r *request, closing bool) error {
@@ -46,17 +56,16 @@ func (db *DB) submit(ctx context.Context, r *request, closing bool) error {
 	db.pending = append(db.pending, r)
 	if !db.leading {
 		db.leading = true
-		close(r.elected)
+		r.done <- errElected
 	}
 	db.mu.Unlock()
 
-	select {
-	case err := <-r.done: // another's commit carried it
-		return err
-	case <-r.elected:
+	err := <-r.done
+	if err == errElected { //nolint:errorlint // it is a sign, not a failure
+		db.lead()
+		err = <-r.done
 	}
-	db.lead()
-	return <-r.done
+	return err // of the commit that carried it
 }
 
 // lead commits one batch, which holds the leader's own request because it is
@@ -69,16 +78,32 @@ func (db *DB) lead() {
 	db.pending = db.pending[n:]
 	db.mu.Unlock()
 
-	db.commit(batch)
+	marks, others := divide(batch)
+	db.commit(marks)
+	db.commit(others)
+	db.relieve()
 
 	db.mu.Lock()
 	if len(db.pending) > 0 {
-		close(db.pending[0].elected)
+		db.pending[0].done <- errElected
 	} else {
 		db.pending = nil
 		db.leading = false
 	}
 	db.mu.Unlock()
+}
+
+// divide divides a batch in two, so that what could go into the journal does so
+// beside marks.
+func divide(batch []*request) (marks, others []*request) {
+	for _, r := range batch {
+		if r.marks {
+			marks = append(marks, r)
+		} else {
+			others = append(others, r)
+		}
+	}
+	return marks, others
 }
 
 // gather lets those who have just been answered hand in their next update, so
@@ -99,6 +124,9 @@ func (db *DB) gather() {
 
 // commit carries out a batch in one SQLite transaction and answers everybody.
 func (db *DB) commit(batch []*request) {
+	if len(batch) == 0 {
+		return
+	}
 	err := db.transact(batch)
 	for _, r := range batch {
 		outcome := r.err

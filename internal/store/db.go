@@ -7,6 +7,9 @@
 // commit, and so an fsync (group commit): the first becomes the leader, takes
 // whatever waits into one SQLite transaction, and answers everybody. Readers
 // use connections of their own and never wait for the writer (WAL).
+//
+// In the server, what only adds trigger runs and entries is committed by a
+// journal, and gets into the tables later, before anybody looks.
 package store
 
 import (
@@ -21,6 +24,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 
 	"jetstream/internal/store/lite"
 	"jetstream/internal/stream"
@@ -44,13 +48,20 @@ type DB struct {
 	readers *readers
 	current *current
 
-	// The writer connection belongs to the leader of a group commit.
+	// The writer connection belongs to who has locked tables.
+	tables    sync.Mutex
 	writers   *sql.DB
 	writer    *sql.Conn
 	writes    writes
 	runNote   func(stream.Tx, *triggers.Run) error // see NoteRuns
 	processes *processes
 	lax       bool // the writer's present synchronous setting is NORMAL
+
+	// The journal belongs to the leader of a group commit; see OpenServer.
+	journal            *journal // nil: none
+	lastRun, lastEntry int64    // the highest numbers that were given
+	relieving          atomic.Bool
+	background         sync.WaitGroup // of relieve
 
 	mu      sync.Mutex
 	pending []*request
@@ -142,7 +153,11 @@ func (db *DB) Close() error {
 	db.mu.Unlock()
 	// An update that was accepted before is carried out first: the leader
 	// returns only when nobody waits.
-	idle := &request{fn: func(*tx) error { return nil }, done: make(chan error, 1), elected: make(chan struct{})}
+	idle := &request{fn: (*tx).begin, done: make(chan error, 1)}
 	err := db.submit(context.Background(), idle, true)
+	db.background.Wait()
+	if db.journal != nil {
+		err = errors.Join(err, db.journal.close(err == nil))
+	}
 	return errors.Join(err, db.closeStatements(), db.writer.Close(), db.writers.Close(), db.current.close(), db.readers.Close(), db.processes.close())
 }

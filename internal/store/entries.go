@@ -25,32 +25,42 @@ func (t *tx) AppendEntry(e *stream.Entry) error {
 	return nil
 }
 
-// Entries are written several at a time, which costs half.
+// Entries are written several at a time, as runs are.
 const (
-	entryValues    = "(?, ?, ?, ?)"
-	insertEntry    = "INSERT INTO entries (type, time, user, data) VALUES " + entryValues
+	entryValues    = "(?,?,?,?,?)"
+	insertEntry    = "INSERT INTO entries (id, type, time, user, data) VALUES " + entryValues
 	insertEntries2 = insertEntry + "," + entryValues
 	insertEntries4 = insertEntries2 + "," + entryValues + "," + entryValues
 	insertEntries8 = insertEntries4 + "," + entryValues + "," + entryValues + "," + entryValues + "," + entryValues
 )
 
+// entryColumns is how many values entryFields tells, and id.
+const entryColumns = 5
+
+func entryFields(f fields, e *stream.Entry) {
+	f.text(e.Type)
+	f.number(int64(e.Time))
+	f.text(e.User)
+	f.bytes(e.Data)
+}
+
 // saveEntries writes the entries of a batch of updates before it is committed.
-func (db *DB) saveEntries(entries []*stream.Entry) error {
-	for len(entries) > 0 {
-		n := several(len(entries))
-		query := [...]string{1: insertEntry, 2: insertEntries2, 4: insertEntries4, 8: insertEntries8}[n]
-		args := make([]any, 0, 4*n)
-		for _, e := range entries[:n] {
-			args = append(args, e.Type, int64(e.Time), e.User, string(e.Data))
-		}
-		last, err := db.insert(query, args)
-		if err != nil {
-			return err
-		}
-		for i, e := range entries[:n] {
-			e.ID = last - int64(n-1-i)
-		}
-		entries = entries[n:]
+func (b *batch) saveEntries(entries []*stream.Entry) error {
+	if len(entries) == 0 {
+		return nil
+	}
+	rows := make([][]any, len(entries))
+	for i, e := range entries {
+		row := append(make(valueList, 0, entryColumns), b.number(&b.lastEntry))
+		entryFields(&row, e)
+		rows[i] = row
+	}
+	last, err := b.db.insert(entriesTable, rows)
+	if err != nil {
+		return err
+	}
+	for i, e := range entries {
+		e.ID = last - int64(len(entries)-1-i)
 	}
 	return nil
 }
@@ -62,7 +72,7 @@ func (s *Entries) Update(ctx context.Context, fn func(stream.Tx) error) error {
 
 // Entries implements stream.Store.
 func (s *Entries) Entries(ctx context.Context, after int64, limit int) (page []*stream.Entry, err error) {
-	rows, err := s.db.readers.QueryContext(ctx, "SELECT id, type, time, user, data FROM entries WHERE id > ? ORDER BY id LIMIT ?", after, limit)
+	rows, err := s.db.settled().QueryContext(ctx, "SELECT id, type, time, user, data FROM entries WHERE id > ? ORDER BY id LIMIT ?", after, limit)
 	if err != nil {
 		return nil, err
 	}
@@ -80,7 +90,7 @@ func (s *Entries) Entries(ctx context.Context, after int64, limit int) (page []*
 
 // Newest implements stream.Store.
 func (s *Entries) Newest(ctx context.Context) (id int64, err error) {
-	err = s.db.readers.QueryRowContext(ctx, "SELECT seq FROM sqlite_sequence WHERE name = 'entries'").Scan(&id)
+	err = s.db.settled().QueryRowContext(ctx, "SELECT seq FROM sqlite_sequence WHERE name = 'entries'").Scan(&id)
 	if errors.Is(err, sql.ErrNoRows) {
 		return 0, nil
 	}
@@ -96,10 +106,10 @@ func (s *Entries) Prune(ctx context.Context, before api.Time, keep int64, limit 
 	if err != nil {
 		return false, err
 	}
-	if err := s.db.readers.QueryRowContext(ctx, "SELECT min(id) FROM entries").Scan(&oldest); err != nil || !oldest.Valid {
+	if err := s.db.settled().QueryRowContext(ctx, "SELECT min(id) FROM entries").Scan(&oldest); err != nil || !oldest.Valid {
 		return false, err
 	}
-	err = s.db.readers.QueryRowContext(ctx, `SELECT id FROM entries WHERE id > ? AND (time >= ? OR id >= ?) ORDER BY id LIMIT 1`,
+	err = s.db.settled().QueryRowContext(ctx, `SELECT id FROM entries WHERE id > ? AND (time >= ? OR id >= ?) ORDER BY id LIMIT 1`,
 		newest-keep, int64(before), oldest.Int64+int64(limit)).Scan(&stays)
 	first := newest + 1
 	if err == nil {

@@ -16,10 +16,12 @@ func (db *DB) Meta(ctx context.Context, name string) (string, error) {
 	return v, err
 }
 
+const setMeta = "INSERT INTO meta (name, value) VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET value = excluded.value"
+
 // SetMeta keeps a fact about this server.
 func (db *DB) SetMeta(ctx context.Context, name, value string) error {
 	return db.update(ctx, func(t *tx) error {
-		_, err := t.exec("INSERT INTO meta (name, value) VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET value = excluded.value", name, value)
+		_, err := t.exec(setMeta, name, value)
 		return err
 	})
 }

@@ -24,6 +24,33 @@ func (r *readers) QueryRowContext(ctx context.Context, query string, args ...any
 // Close closes all connections.
 func (r *readers) Close() error { return r.lite.Close() }
 
+// settledReaders find everything that has been committed, also where only the
+// journal has it yet: for whoever reads runs or entries.
+type settledReaders struct{ db *DB }
+
+func (db *DB) settled() settledReaders { return settledReaders{db} }
+
+// QueryContext is that of readers.
+func (s settledReaders) QueryContext(ctx context.Context, query string, args ...any) (*lite.Rows, error) {
+	if err := s.db.settle(ctx); err != nil {
+		return nil, err
+	}
+	return s.db.readers.QueryContext(ctx, query, args...)
+}
+
+// QueryRowContext is that of readers.
+func (s settledReaders) QueryRowContext(ctx context.Context, query string, args ...any) scanner {
+	if err := s.db.settle(ctx); err != nil {
+		return unread{err}
+	}
+	return s.db.readers.QueryRowContext(ctx, query, args...)
+}
+
+// unread is a row that could not be asked for.
+type unread struct{ err error }
+
+func (u unread) Scan(...any) error { return u.err }
+
 // rows are what a query of the readers or of a transaction has found.
 type rows interface {
 	scanner

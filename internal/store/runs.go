@@ -25,10 +25,10 @@ const runFixed = 512
 // rather than hold a thousand large runs in memory.
 const maxPageBytes = 8 << 20
 
-// Runs are inserted several at a time, which costs half.
+// Rows are inserted several at a time, which costs half.
 const (
-	runValues = "(?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)"
-	insertRun = "INSERT INTO runs (run_id, status, urgent, event, event_id, attempt, event_time, queue_time, " +
+	runValues = "(?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)"
+	insertRun = "INSERT INTO runs (seq, run_id, status, urgent, event, event_id, attempt, event_time, queue_time, " +
 		"depth, request_id, user, transfer_id, subject, lane, process, parameters) VALUES " + runValues
 	insertRuns2 = insertRun + "," + runValues
 	insertRuns4 = insertRuns2 + "," + runValues + "," + runValues
@@ -41,27 +41,57 @@ func (t *tx) InsertRun(r *triggers.Run) error {
 	return t.noteRun(r)
 }
 
+// runColumns is how many values runFields tells, and seq.
+const runColumns = 17
+
+func runFields(f fields, r *triggers.Run) {
+	f.text(r.RunID)
+	f.text(string(r.Status))
+	f.number(r.Urgent)
+	f.text(r.Event)
+	f.text(r.EventID)
+	f.number(int64(r.Attempt))
+	f.number(int64(r.EventTime))
+	f.number(int64(r.QueueTime))
+	f.number(int64(r.Depth))
+	f.text(r.RequestID)
+	f.text(r.User)
+	f.text(r.TransferID)
+	f.text(r.Subject)
+	f.text(r.Key)
+	f.text(r.Process)
+	f.bytes(r.Parameters)
+}
+
 // saveRuns inserts runs in their order and sets their Seq.
-func (db *DB) saveRuns(runs []*triggers.Run) error {
-	for len(runs) > 0 {
-		n := several(len(runs))
-		query := [...]string{1: insertRun, 2: insertRuns2, 4: insertRuns4, 8: insertRuns8}[n]
-		args := make([]any, 0, 16*n)
-		for _, r := range runs[:n] {
-			args = append(args, r.RunID, string(r.Status), r.Urgent, r.Event, r.EventID, r.Attempt,
-				int64(r.EventTime), int64(r.QueueTime), r.Depth, r.RequestID, r.User, r.TransferID,
-				r.Subject, r.Key, r.Process, string(r.Parameters))
-		}
-		last, err := db.insert(query, args)
-		if err != nil {
-			return err
-		}
-		for i, r := range runs[:n] {
-			r.Seq = last - int64(n-1-i)
-		}
-		runs = runs[n:]
+func (b *batch) saveRuns(runs []*triggers.Run) error {
+	if len(runs) == 0 {
+		return nil
+	}
+	rows := make([][]any, len(runs))
+	for i, r := range runs {
+		row := append(make(valueList, 0, runColumns), b.number(&b.lastRun))
+		runFields(&row, r)
+		rows[i] = row
+	}
+	last, err := b.db.insert(runsTable, rows)
+	if err != nil {
+		return err
+	}
+	for i, r := range runs {
+		r.Seq = last - int64(len(runs)-1-i)
 	}
 	return nil
+}
+
+// number is the next number, as the value of a row. Where there is a journal
+// the tables have not all numbers that were given; else SQLite gives it for nil.
+func (b *batch) number(last *int64) any {
+	if b.db.journal == nil {
+		return nil
+	}
+	*last++
+	return *last
 }
 
 // NoteRuns has note called for every run that is saved, in the transaction that
@@ -100,7 +130,7 @@ func (s *Runs) Update(ctx context.Context, fn func(triggers.Tx) error) error {
 
 // Mark implements triggers.Store.
 func (s *Runs) Mark(ctx context.Context, r *triggers.Run) error {
-	err := s.db.updateLax(ctx, func(t *tx) error { return t.markRun(r) })
+	err := s.db.mark(ctx, func(t *tx) error { return t.markRun(r) })
 	if err == nil && r.EndTime != 0 {
 		s.db.processes.forget(r.RunID)
 	}
@@ -158,7 +188,7 @@ func (s *Runs) Prune(ctx context.Context, keep int, maxBytes int64) error {
 	// The newest ended runs are walked until one of the bounds is passed; the
 	// walk reads the small index only, and nothing is written when all may stay.
 	var last sql.NullInt64
-	err := s.db.readers.QueryRowContext(ctx, `SELECT seq FROM (
+	err := s.db.settled().QueryRowContext(ctx, `SELECT seq FROM (
 		SELECT seq, row_number() OVER win AS n, sum(bytes) OVER win AS total FROM runs
 		WHERE end_time > 0 WINDOW win AS (ORDER BY seq DESC ROWS UNBOUNDED PRECEDING))
 		WHERE n > ? OR total > ? ORDER BY seq DESC LIMIT 1`, keep, maxBytes).Scan(&last)
@@ -201,7 +231,7 @@ func scanRun(row interface{ Scan(...any) error }) (*triggers.Run, error) {
 
 // Running implements triggers.Store.
 func (s *Runs) Running(ctx context.Context) (running []*triggers.Run, err error) {
-	rows, err := s.db.readers.QueryContext(ctx, selectRun+"WHERE end_time = 0 AND status = 'running' ORDER BY seq")
+	rows, err := s.db.settled().QueryContext(ctx, selectRun+"WHERE end_time = 0 AND status = 'running' ORDER BY seq")
 	if err != nil {
 		return nil, err
 	}
@@ -213,7 +243,7 @@ func (s *Runs) Running(ctx context.Context) (running []*triggers.Run, err error)
 
 // Run implements triggers.Store.
 func (s *Runs) Run(ctx context.Context, runID string) (triggers.Run, error) {
-	r, err := scanRun(s.db.readers.QueryRowContext(ctx, selectRun+"WHERE run_id = ?", runID))
+	r, err := scanRun(s.db.settled().QueryRowContext(ctx, selectRun+"WHERE run_id = ?", runID))
 	if errors.Is(err, sql.ErrNoRows) {
 		return triggers.Run{}, noRun(runID)
 	}
@@ -249,7 +279,7 @@ func (s *Runs) Runs(ctx context.Context, f triggers.Filter) (page []triggers.Run
 		where("queue_time >= ?", int64(f.Since))
 	}
 	query.WriteString(" ORDER BY seq DESC LIMIT ?")
-	rows, err := s.db.readers.QueryContext(ctx, query.String(), append(args, f.Limit+1)...)
+	rows, err := s.db.settled().QueryContext(ctx, query.String(), append(args, f.Limit+1)...)
 	if err != nil {
 		return nil, false, err
 	}

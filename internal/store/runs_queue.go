@@ -12,11 +12,38 @@ import (
 
 // Next implements triggers.Store.
 func (s *Runs) Next(ctx context.Context) (*triggers.Run, error) {
-	return s.queued(ctx, selectRun+"WHERE end_time = 0 AND status = 'queued' ORDER BY urgent DESC, seq LIMIT 1")
+	few, err := s.NextFew(ctx, 1)
+	if err != nil || len(few) == 0 {
+		return nil, err
+	}
+	return few[0], nil
 }
 
 // NextFew implements triggers.Store.
-func (s *Runs) NextFew(ctx context.Context, limit int) (few []*triggers.Run, err error) {
+func (s *Runs) NextFew(ctx context.Context, limit int) ([]*triggers.Run, error) {
+	return front(s.db, func() ([]*triggers.Run, bool, error) {
+		few, err := s.nextFew(ctx, limit)
+		return few, len(few) > 0, err
+	})
+}
+
+// front asks the tables for what is at the front of the queue, and lets them
+// take more out of the journal for as long as they have nothing there: what only
+// the journal has was queued after all that they have.
+func front[T any](db *DB, ask func() (found T, there bool, err error)) (T, error) {
+	for {
+		behind := db.journal.behind()
+		found, there, err := ask()
+		if err != nil || there || !behind {
+			return found, err
+		}
+		if err := db.settleSome(); err != nil {
+			return found, err
+		}
+	}
+}
+
+func (s *Runs) nextFew(ctx context.Context, limit int) (few []*triggers.Run, err error) {
 	rows, err := s.db.readers.QueryContext(ctx, selectRun+"WHERE end_time = 0 AND status = 'queued' ORDER BY urgent DESC, seq LIMIT ?", limit)
 	if err != nil {
 		return nil, err
@@ -55,7 +82,7 @@ func (s *Runs) UseLanes(ctx context.Context, use bool) error {
 
 // queued reads the one run of a query, nil for none.
 func (s *Runs) queued(ctx context.Context, query string, args ...any) (*triggers.Run, error) {
-	r, err := scanRun(s.db.readers.QueryRowContext(ctx, query, args...))
+	r, err := scanRun(s.db.settled().QueryRowContext(ctx, query, args...))
 	if errors.Is(err, sql.ErrNoRows) {
 		return nil, nil
 	}
@@ -75,7 +102,7 @@ func (s *Runs) NextBehind(ctx context.Context, place triggers.Place, busy []stri
 	}
 	// Whatever is queued from here on gets a higher number.
 	var last int64
-	if err := s.db.readers.QueryRowContext(ctx, "SELECT coalesce(max(seq), 0) FROM runs").Scan(&last); err != nil {
+	if err := s.db.settled().QueryRowContext(ctx, "SELECT coalesce(max(seq), 0) FROM runs").Scan(&last); err != nil {
 		return nil, place, err
 	}
 	for at := place; ; {
@@ -87,7 +114,7 @@ func (s *Runs) NextBehind(ctx context.Context, place triggers.Place, busy []stri
 			return r, r.Place(), nil
 		}
 		var lower sql.NullInt64
-		err = s.db.readers.QueryRowContext(ctx, "SELECT max(urgent) FROM runs WHERE end_time = 0 AND status = 'queued' AND urgent < ?", at.Urgent).Scan(&lower)
+		err = s.db.settled().QueryRowContext(ctx, "SELECT max(urgent) FROM runs WHERE end_time = 0 AND status = 'queued' AND urgent < ?", at.Urgent).Scan(&lower)
 		if err != nil {
 			return nil, place, err
 		}
@@ -104,23 +131,25 @@ func (s *Runs) NextBehind(ctx context.Context, place triggers.Place, busy []stri
 
 // Waiting implements triggers.Store.
 func (s *Runs) Waiting(ctx context.Context) (n int, err error) {
-	err = s.db.readers.QueryRowContext(ctx, "SELECT count(*) FROM runs WHERE end_time = 0 AND status = 'queued'").Scan(&n)
+	err = s.db.settled().QueryRowContext(ctx, "SELECT count(*) FROM runs WHERE end_time = 0 AND status = 'queued'").Scan(&n)
 	return n, err
 }
 
 // Oldest implements triggers.Store. What goes first was not always queued
 // first: an interrupted event's next attempt is new.
-func (s *Runs) Oldest(ctx context.Context) (t api.Time, err error) {
-	err = s.db.readers.QueryRowContext(ctx, `SELECT coalesce(min(queue_time), 0) FROM (
-		SELECT * FROM (SELECT queue_time FROM runs WHERE end_time = 0 AND status = 'queued' ORDER BY urgent DESC, seq LIMIT 1)
-		UNION ALL
-		SELECT * FROM (SELECT queue_time FROM runs WHERE end_time = 0 AND status = 'queued' AND urgent = 0 ORDER BY seq LIMIT 1))`).Scan(&t)
-	return t, err
+func (s *Runs) Oldest(ctx context.Context) (api.Time, error) {
+	return front(s.db, func() (t api.Time, there bool, err error) {
+		err = s.db.readers.QueryRowContext(ctx, `SELECT coalesce(min(queue_time), 0) FROM (
+			SELECT * FROM (SELECT queue_time FROM runs WHERE end_time = 0 AND status = 'queued' ORDER BY urgent DESC, seq LIMIT 1)
+			UNION ALL
+			SELECT * FROM (SELECT queue_time FROM runs WHERE end_time = 0 AND status = 'queued' AND urgent = 0 ORDER BY seq LIMIT 1))`).Scan(&t)
+		return t, t != 0, err
+	})
 }
 
 // Start implements triggers.Store.
 func (s *Runs) Start(ctx context.Context, r *triggers.Run) (started bool, err error) {
-	err = s.db.updateLax(ctx, func(t *tx) error {
+	err = s.db.mark(ctx, func(t *tx) error {
 		started, err = t.startRun(r)
 		return err
 	})
@@ -129,7 +158,7 @@ func (s *Runs) Start(ctx context.Context, r *triggers.Run) (started bool, err er
 
 // EndAndStart implements triggers.Store.
 func (s *Runs) EndAndStart(ctx context.Context, ended, next *triggers.Run) (started bool, err error) {
-	err = s.db.updateLax(ctx, func(t *tx) error {
+	err = s.db.mark(ctx, func(t *tx) error {
 		if err := t.markRun(ended); err != nil {
 			return err
 		}
@@ -242,7 +271,7 @@ func (s *Runs) SetPaused(ctx context.Context, paused bool) error {
 
 // Outcomes implements triggers.Store.
 func (s *Runs) Outcomes(ctx context.Context) (all []triggers.Outcome, err error) {
-	rows, err := s.db.readers.QueryContext(ctx, "SELECT event, status, count(*), max(seq) FROM runs WHERE end_time > 0 GROUP BY event, status")
+	rows, err := s.db.settled().QueryContext(ctx, "SELECT event, status, count(*), max(seq) FROM runs WHERE end_time > 0 GROUP BY event, status")
 	if err != nil {
 		return nil, err
 	}

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"math/bits"
+	"slices"
 )
 
 // writes are the compiled statements of the writer connection. Queries are
@@ -72,14 +73,25 @@ func (db *DB) prepare(query string) (*sql.Stmt, error) {
 // several is how many of n rows are inserted by one statement: 1, 2, 4 or 8.
 func several(n int) int { return 1 << min(bits.Len(uint(n))-1, 3) }
 
-// insert carries out a constant insert and returns the number of its last row.
-// The rows of one statement are numbered in their order, by ones.
-func (db *DB) insert(query string, args []any) (last int64, err error) {
-	res, err := db.exec(query, args)
-	if err != nil {
-		return 0, err
+// insert puts rows into a table, in their order, and returns the number of the
+// last one. Those of one call are numbered by ones.
+func (db *DB) insert(table byte, rows [][]any) (last int64, err error) {
+	queries := [...]string{1: insertRun, 2: insertRuns2, 4: insertRuns4, 8: insertRuns8}
+	if table == entriesTable {
+		queries = [...]string{1: insertEntry, 2: insertEntries2, 4: insertEntries4, 8: insertEntries8}
 	}
-	return res.LastInsertId()
+	for len(rows) > 0 {
+		n := several(len(rows))
+		res, err := db.exec(queries[n], slices.Concat(rows[:n]...))
+		if err != nil {
+			return 0, err
+		}
+		if last, err = res.LastInsertId(); err != nil {
+			return 0, err
+		}
+		rows = rows[n:]
+	}
+	return last, nil
 }
 
 // do carries out a constant statement without arguments.

@@ -47,6 +47,13 @@ func (w *writable) notice(err error) {
 	}
 }
 
+// ok tells whether nothing is known to be wrong.
+func (w *writable) ok() bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.fault == nil
+}
+
 // Writable tells whether changes can be saved. After one that could not it
 // tries, once a second at most, whether there is room again: recovered tells
 // that this call found so.
