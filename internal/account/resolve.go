@@ -73,7 +73,8 @@ func (b *Sandbox) Resolve(apiPath string, followLast bool) (rel string, err erro
 	if b.prefix != "" && !api.PathWithin(b.prefix, clean) {
 		return "", api.Errorf(api.CodeForbidden, "path %q lies outside %q, which this login is confined to", shown(clean), b.prefix)
 	}
-	w := walk{box: b, clean: clean, rest: hops(splitNames(strings.TrimPrefix(clean, b.prefix)), "", "")}
+	w := walk{box: b, clean: clean, dir: b.Root, rest: hops(splitNames(strings.TrimPrefix(clean, b.prefix)), "", "")}
+	defer w.leave()
 	for len(w.rest) > 0 {
 		next := w.rest[0]
 		w.rest = w.rest[1:]
@@ -81,7 +82,7 @@ func (b *Sandbox) Resolve(apiPath string, followLast bool) (rel string, err erro
 			if len(w.done) == 0 {
 				return "", w.outside(next.link, next.target)
 			}
-			w.done = w.done[:len(w.done)-1]
+			w.up(len(w.done) - 1)
 			continue
 		}
 		end, err := w.step(next, followLast)
@@ -106,6 +107,70 @@ type walk struct {
 	done  []string
 	rest  []hop
 	links int
+	bytes int // of done, with a slash before each name
+
+	// dir is the directory done[:depth], from which the next name is looked at:
+	// seen from the sandbox, each would cost as much as the whole way to it.
+	dir   *os.Root
+	depth int
+}
+
+// here opens the directory done.
+func (w *walk) here() (*os.Root, error) {
+	if w.depth < len(w.done) {
+		dir, err := w.dir.OpenRoot(strings.Join(w.done[w.depth:], "/"))
+		if err != nil {
+			return nil, err
+		}
+		w.leave()
+		w.dir, w.depth = dir, len(w.done)
+	}
+	return w.dir, nil
+}
+
+// leave goes back to the sandbox, which is not the walk's to close.
+func (w *walk) leave() {
+	if w.depth > 0 {
+		_ = w.dir.Close()
+	}
+	w.dir, w.depth = w.box.Root, 0
+}
+
+func (w *walk) lstat(name string) (os.FileInfo, error) {
+	dir, err := w.here()
+	if err != nil {
+		return nil, err
+	}
+	return dir.Lstat(name)
+}
+
+func (w *walk) readlink(name string) (string, error) {
+	dir, err := w.here()
+	if err != nil {
+		return "", err
+	}
+	return dir.Readlink(name)
+}
+
+func (w *walk) down(name string) {
+	w.done = append(w.done, name)
+	w.bytes += 1 + len(name)
+}
+
+// up goes back to the first n names of done.
+func (w *walk) up(n int) {
+	for _, name := range w.done[n:] {
+		w.bytes -= 1 + len(name)
+	}
+	w.done = w.done[:n]
+	if w.depth > n {
+		w.leave()
+	}
+}
+
+// at is the path of a name in the directory done, as the user knows it.
+func (w *walk) at(name string) string {
+	return w.box.prefix + "/" + strings.Join(append(slices.Clip(w.done), name), "/")
 }
 
 // hop is a name to go to, and the link with its target that it came from, for
@@ -122,51 +187,51 @@ func hops(names []string, link, target string) []hop {
 
 // step goes one name further; end tells that the whole path is done.
 func (w *walk) step(next hop, followLast bool) (end bool, err error) {
-	at := strings.Join(append(slices.Clip(w.done), next.name), "/")
-	if len(at) > maxPathBytes {
+	if w.bytes+len(next.name) > maxPathBytes {
 		return false, api.Errorf(api.CodeInvalid, "path %q becomes longer than %d bytes through its links", shown(w.clean), maxPathBytes)
 	}
-	fi, err := w.box.Root.Lstat(at)
+	fi, err := w.lstat(next.name)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
-		w.done = append(w.done, next.name)
+		w.down(next.name)
 		for _, h := range w.rest {
 			if h.name == ".." {
 				return false, api.Wrap(err, api.CodeNotFound, "path %q: the link %q leads to %q, which does not exist", shown(w.clean), h.link, h.target)
 			}
-			w.done = append(w.done, h.name)
+			w.down(h.name)
 		}
 		return true, nil
 	case err != nil:
-		return false, w.diskError(at, err)
+		return false, w.diskError(next.name, err)
 	case w.box.Forbidden(fi):
 		return false, api.Errorf(api.CodeForbidden, "path %q leads into the server's %s, which nobody may read", shown(w.clean), w.box.secretName(fi))
 	case fi.Mode()&fs.ModeSymlink != 0 && (followLast || len(w.rest) > 0):
-		return false, w.follow(at)
+		return false, w.follow(next.name)
 	case !fi.IsDir() && len(w.rest) > 0:
-		return false, api.Errorf(api.CodeInvalid, "path %q: %q is not a directory", shown(w.clean), w.box.prefix+"/"+at)
+		return false, api.Errorf(api.CodeInvalid, "path %q: %q is not a directory", shown(w.clean), w.at(next.name))
 	}
-	w.done = append(w.done, next.name)
+	w.down(next.name)
 	return false, nil
 }
 
-// follow replaces the link at by what it leads to.
-func (w *walk) follow(at string) error {
+// follow replaces the link of that name by what it leads to.
+func (w *walk) follow(name string) error {
 	if w.links++; w.links > maxLinks {
-		return api.Errorf(api.CodeInvalid, "path %q goes through more than %d links; %q may lead round in a circle", shown(w.clean), maxLinks, w.box.prefix+"/"+at)
+		return api.Errorf(api.CodeInvalid, "path %q goes through more than %d links; %q may lead round in a circle", shown(w.clean), maxLinks, w.at(name))
 	}
-	target, err := w.box.Root.Readlink(at)
+	target, err := w.readlink(name)
 	if err != nil {
-		return w.diskError(at, err)
+		return w.diskError(name, err)
 	}
-	link, names := w.box.prefix+"/"+at, splitNames(filepath.ToSlash(target))
+	link, names := w.at(name), splitNames(filepath.ToSlash(target))
 	switch {
 	case filepath.IsAbs(target):
 		inside, ok := w.box.translate(target)
 		if !ok {
 			return w.outside(link, target)
 		}
-		names, w.done = inside, nil
+		names = inside
+		w.up(0)
 	case len(target) == 0 || filepath.VolumeName(target) != "" || os.IsPathSeparator(target[0]):
 		return w.outside(link, target) // only Windows: \dir, C:dir
 	}
@@ -181,11 +246,11 @@ func (w *walk) outside(link, target string) error {
 	return api.Errorf(api.CodeForbidden, "path %q: the link %q leads to %q, outside the sandbox", shown(w.clean), link, target)
 }
 
-func (w *walk) diskError(at string, err error) error {
+func (w *walk) diskError(name string, err error) error {
 	if errors.Is(err, fs.ErrPermission) {
-		return api.Wrap(err, api.CodeForbidden, "path %q: the server may not look at %q", shown(w.clean), w.box.prefix+"/"+at)
+		return api.Wrap(err, api.CodeForbidden, "path %q: the server may not look at %q", shown(w.clean), w.at(name))
 	}
-	return api.Wrap(err, api.CodeInvalid, "path %q: %q cannot be looked at", shown(w.clean), w.box.prefix+"/"+at)
+	return api.Wrap(err, api.CodeInvalid, "path %q: %q cannot be looked at", shown(w.clean), w.at(name))
 }
 
 // translate turns an absolute target of a link into names below the sandbox:

@@ -12,6 +12,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"jetstream/internal/account"
 	"jetstream/internal/api"
@@ -157,6 +158,32 @@ func TestLinksOutAreRefused(t *testing.T) {
 }
 
 // What Resolve found may be replaced before it is used. Root must hold.
+// TestDeepPathsCostByTheirLength: the way down costs the same for each name, so
+// that nobody can keep the server busy with one long path.
+func TestDeepPathsCostByTheirLength(t *testing.T) {
+	b := openBox(t, t.TempDir())
+	deep := func(names int) string { return strings.Repeat("/d", names) }
+	const few, many = 200, 1600
+	if err := b.Root.MkdirAll(strings.TrimPrefix(deep(many), "/"), 0o750); err != nil {
+		t.Fatal(err)
+	}
+	cost := func(names int) time.Duration {
+		least := time.Hour
+		for range 5 { // the machine does other things too
+			begin := time.Now()
+			rel, err := b.Resolve(deep(names), true)
+			if err != nil || "/"+rel != deep(names) {
+				t.Fatalf("%d names: %v", names, err)
+			}
+			least = min(least, time.Since(begin))
+		}
+		return least
+	}
+	if short, long := cost(few), cost(many); long > 4*many/few*short {
+		t.Errorf("%d names take %s, %d take %s", few, short, many, long)
+	}
+}
+
 func TestDirectoryReplacedByLinkAfterResolve(t *testing.T) {
 	b, outside := tree(t)
 	rel, err := b.Resolve("/dir/sub/new", false)
