@@ -8,7 +8,10 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
+
+	"github.com/go-playground/validator/v10"
 
 	"jetstream/internal/account"
 	"jetstream/internal/api"
@@ -85,6 +88,34 @@ func (d *desk) ok(user, name string, params any) (api.Outcome, map[string]any) {
 		d.t.Fatalf("%s as %q: %v", name, user, err)
 	}
 	return out, result
+}
+
+// TestCursorOfLongNames: where a page ends does not depend on how long names
+// are: the longest that a file system takes leads on too, at either door.
+func TestCursorOfLongNames(t *testing.T) {
+	d := newDesk(t)
+	want := []string{strings.Repeat("a", 255), strings.Repeat("b", 255)}
+	for _, name := range want {
+		if err := os.WriteFile(filepath.Join(d.box, name), nil, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	ls, _ := d.Find("ls")
+	cursor, _ := ls.Param("cursor")
+	var names []string
+	list := lsParams{Path: "/", ListParams: api.ListParams{Limit: 1}}
+	for more := true; more; {
+		_, page := d.ok("alice", "ls", list)
+		for _, f := range page["files"].([]any) {
+			names = append(names, f.(map[string]any)["name"].(string))
+		}
+		if list.Cursor, more = page["nextCursor"].(string); more && validator.New().Var(list.Cursor, cursor.Rules) != nil {
+			t.Fatalf("ls gives a cursor of %d characters and takes only %s", len(list.Cursor), cursor.Rules)
+		}
+	}
+	if !slices.Equal(names, want) {
+		t.Errorf("ls: %v", names)
+	}
 }
 
 func TestFileCommands(t *testing.T) {

@@ -168,7 +168,7 @@ func TestParametersStandWhereTheGatewayLooks(t *testing.T) {
 		{"in": "query", "name": "limit", "required": false, "description": "How many entries to return at most",
 			"schema": {"type": "integer", "default": 100, "minimum": 1, "maximum": 1000}},
 		{"in": "query", "name": "cursor", "required": false,
-			"description": "The nextCursor of the page before; absent for the first page", "schema": {"type": "string", "maxLength": 256}},
+			"description": "The nextCursor of the page before; absent for the first page", "schema": {"type": "string", "maxLength": 1024}},
 		{"in": "query", "name": "state", "required": false, "description": "Only those", "schema": {"type": "string", "enum": ["new", "old"]}}]`)
 	update := "paths /api/v1/send/things/{thingId} patch "
 	want(t, raw, update+"parameters", `[{"in": "path", "name": "thingId", "required": true, "description": "Id of the thing",

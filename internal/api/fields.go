@@ -118,10 +118,12 @@ func kindOf(t reflect.Type) Kind {
 	}
 }
 
-// ListParams are the parameters of every list command; embed it.
+// ListParams are the parameters of every list command; embed it. The longest
+// cursor is that of ls: the base64 of a file name, which has up to 765 bytes
+// where a file system counts 255 characters of other scripts.
 type ListParams struct {
 	Limit  int    `json:"limit" doc:"How many entries to return at most" default:"100" validate:"min=1,max=1000"`
-	Cursor string `json:"cursor" doc:"The nextCursor of the page before; absent for the first page" validate:"max=256"`
+	Cursor string `json:"cursor" doc:"The nextCursor of the page before; absent for the first page" validate:"max=1024"`
 }
 
 // WaitParams are the parameters of every wait command; embed it.
