@@ -56,7 +56,7 @@ func newBinder(c *api.Command) *binder {
 func (b *binder) gather(r *http.Request, params map[string]json.RawMessage) error {
 	query, err := queryOf(r)
 	if err != nil {
-		return api.Errorf(api.CodeInvalid, "the query of the address cannot be read; escape it as application/x-www-form-urlencoded")
+		return err
 	}
 	for name, values := range query {
 		f, known := b.command.Param(name)
@@ -100,12 +100,17 @@ func (b *binder) gather(r *http.Request, params map[string]json.RawMessage) erro
 	return nil
 }
 
-// queryOf spares the many requests without a query the work.
+// queryOf reads the whole query or none of it: r.URL.Query would leave out what
+// it cannot read. It spares the many requests without one the work.
 func queryOf(r *http.Request) (url.Values, error) {
 	if r.URL.RawQuery == "" {
 		return nil, nil
 	}
-	return url.ParseQuery(r.URL.RawQuery)
+	query, err := url.ParseQuery(r.URL.RawQuery)
+	if err != nil {
+		return nil, api.Errorf(api.CodeInvalid, "the query of the address cannot be read; escape it as application/x-www-form-urlencoded")
+	}
+	return query, nil
 }
 
 func notText(name string) error {

@@ -97,8 +97,12 @@ func (g *Gateway) events(w http.ResponseWriter, r *http.Request) {
 // eventQuery reads what is asked for. A reconnecting browser repeats its query
 // and adds the header, which therefore goes first.
 func eventQuery(r *http.Request) (q EventQuery, err error) {
+	query, err := queryOf(r)
+	if err != nil {
+		return q, err
+	}
 	last := ""
-	for name, values := range r.URL.Query() {
+	for name, values := range query {
 		switch name {
 		case "types":
 			for _, v := range values {
@@ -109,7 +113,10 @@ func eventQuery(r *http.Request) (q EventQuery, err error) {
 				}
 			}
 		case "lastEventId":
-			last = values[len(values)-1]
+			if len(values) > 1 {
+				return q, invalidField(name, "unique", "lastEventId is given more than once")
+			}
+			last = values[0]
 		default:
 			return q, invalidField(name, "unknown", fmt.Sprintf("the event stream has no parameter %.100q; it has types and lastEventId", name))
 		}
@@ -121,7 +128,7 @@ func eventQuery(r *http.Request) (q EventQuery, err error) {
 		return q, nil
 	}
 	id, err := strconv.ParseInt(last, 10, 64)
-	if err != nil || id < 0 {
+	if err != nil || id < 0 || last[0] == '+' {
 		return q, invalidField("lastEventId", "type", fmt.Sprintf("%.100q is no id of an event: it is the decimal number that an event came with", last))
 	}
 	q.After = &id

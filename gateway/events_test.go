@@ -206,6 +206,10 @@ func TestEventStreamRefuses(t *testing.T) {
 		{"ann", "?types=thing.happend", nil, 400, "did you mean thing.happened?"},
 		{"ann", "?lastEventId=-1", nil, 400, "decimal number"},
 		{"ann", "?lastEventId=1e3", nil, 400, "decimal number"},
+		{"ann", "?lastEventId=%2B1", nil, 400, "decimal number"},
+		{"ann", "?lastEventId=1&lastEventId=2", nil, 400, "more than once"},
+		{"ann", "?types=thing.happened%zz", nil, 400, "cannot be read"}, // else it would be shown all
+		{"ann", "?types=thing.happened;lastEventId=1", nil, 400, "cannot be read"},
 		{"ann", "", []string{"Last-Event-ID", "abc"}, 400, "decimal number"},
 	} {
 		res := s.open(tt.user, tt.query, tt.headers...)
