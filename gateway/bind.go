@@ -219,8 +219,11 @@ func decode(f api.Field, raw json.RawMessage, field reflect.Value) *api.FieldErr
 		api.KindString: "a string", api.KindBool: "true or false", api.KindInteger: "an integer", api.KindNumber: "a number",
 		api.KindMap: "an object", api.KindList: "a list",
 	}[f.Kind]
-	if f.Type.Kind() == reflect.Map && f.Type.Elem().Kind() == reflect.String {
+	switch {
+	case f.Type.Kind() == reflect.Map && f.Type.Elem().Kind() == reflect.String:
 		wanted = "an object whose values are strings"
+	case f.Type.Kind() == reflect.Slice && f.Type.Elem().Kind() == reflect.String:
+		wanted = "a list of strings"
 	}
 	if t, ok := errors.AsType[*json.UnmarshalTypeError](err); ok && f.Kind == api.KindInteger {
 		if digits, isNumber := strings.CutPrefix(t.Value, "number "); isNumber && !strings.ContainsAny(digits, ".eE") {

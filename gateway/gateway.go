@@ -7,6 +7,7 @@
 package gateway
 
 import (
+	"cmp"
 	"context"
 	"log/slog"
 	"net/http"
@@ -176,8 +177,9 @@ func (g *Gateway) notFound(w http.ResponseWriter, r *http.Request) {
 
 func (g *Gateway) methodNotAllowed(w http.ResponseWriter, r *http.Request) {
 	var allowed strings.Builder
+	path := cmp.Or(r.URL.RawPath, r.URL.Path) // what the route was looked for by
 	for _, m := range []string{"GET", "POST", "PATCH", "PUT", "DELETE"} {
-		if g.router.Match(chi.NewRouteContext(), m, r.URL.Path) {
+		if g.router.Match(chi.NewRouteContext(), m, path) {
 			w.Header().Add("Allow", m)
 			allowed.WriteString(" " + m)
 		}
