@@ -150,8 +150,11 @@ func listFromText(values []string) json.RawMessage {
 	return b
 }
 
+// maxFaults is how many faults of one request are named.
+const maxFaults = 100
+
 // bind decodes the parameters into the command's struct, which it returns a
-// pointer to, and validates it. Every fault is named, not only the first.
+// pointer to, and validates it. Faults are named, not only the first.
 func (b *binder) bind(params map[string]json.RawMessage) (any, error) {
 	if len(params) == 0 && b.none != nil {
 		return b.none, nil
@@ -163,7 +166,7 @@ func (b *binder) bind(params map[string]json.RawMessage) (any, error) {
 	for name, raw := range params {
 		f, known := b.command.Param(name)
 		if !known {
-			faults = append(faults, api.FieldError{Field: bounded(name), Rule: "unknown", Message: b.unknown(name)})
+			faults = append(faults, api.FieldError{Field: bounded(name), Rule: "unknown"}) // put into words below
 			continue
 		}
 		if fault := decode(f, raw, v.FieldByIndex(f.Index)); fault != nil {
@@ -175,14 +178,19 @@ func (b *binder) bind(params map[string]json.RawMessage) (any, error) {
 	}
 	if len(faults) > 0 {
 		slices.SortFunc(faults, func(x, y api.FieldError) int { return strings.Compare(x.Field, y.Field) })
+		for i := range min(len(faults), maxFaults) {
+			if f := &faults[i]; f.Message == "" {
+				f.Message = b.unknown(f.Field)
+			}
+		}
 		return nil, invalid(faults)
 	}
 	return p.Interface(), nil
 }
 
 func (b *binder) unknown(name string) string {
-	text := fmt.Sprintf("%s has no parameter %q", b.command.Name, bounded(name))
-	if near := api.Nearest(bounded(name), b.names); near != "" {
+	text := fmt.Sprintf("%s has no parameter %q", b.command.Name, name)
+	if near := api.Nearest(name, b.names); near != "" {
 		return text + "; did you mean " + near + "?"
 	}
 	if len(b.names) == 0 {
@@ -254,7 +262,7 @@ func invalid(faults []api.FieldError) *api.Error {
 	}
 	if more := len(faults) - shown; more > 0 {
 		texts = append(texts, fmt.Sprintf("and %d more", more))
-		faults = faults[:min(len(faults), 100)]
+		faults = faults[:min(len(faults), maxFaults)]
 	}
 	return &api.Error{Code: api.CodeInvalid, Message: strings.Join(texts, "; "), Fields: faults}
 }

@@ -3,7 +3,9 @@ package gateway
 import (
 	"context"
 	"encoding/json"
+	"fmt"
 	"net/url"
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -79,5 +81,27 @@ func TestMapsInTheQuery(t *testing.T) {
 		if want == "" && res.StatusCode != 201 || want != "" && (res.StatusCode != 400 || reply.Message != want) {
 			t.Errorf("%s: %d %q, want %q", query, res.StatusCode, reply.Message, want)
 		}
+	}
+}
+
+// TestManyFaultsCostNoSentences: a body of 16 MiB holds a million unknown
+// names; only those that are answered are put into words.
+func TestManyFaultsCostNoSentences(t *testing.T) {
+	b := newBinder(api.Define(api.Spec{Name: "x", Method: "POST", Path: "/x", Summary: "X"},
+		func(context.Context, defaultedParams) (api.Empty, error) { return api.Empty{}, nil }))
+	const many = 10_000
+	params := map[string]json.RawMessage{}
+	for i := range many {
+		params[fmt.Sprintf("name%05d", i)] = json.RawMessage("1")
+	}
+	var err error
+	if made := testing.AllocsPerRun(1, func() { _, err = b.bind(params) }); made > many/2 {
+		t.Errorf("%d unknown names cost %.0f allocations", many, made)
+	}
+	e := api.ErrorOf(err)
+	last := e.Fields[len(e.Fields)-1]
+	if len(e.Fields) != 100 || last.Field != "name00099" || last.Message != `x has no parameter "name00099"; it has names, data` ||
+		!strings.HasSuffix(e.Message, "and 9995 more") {
+		t.Errorf("%d faults, the last %+v: %s", len(e.Fields), last, e.Message)
 	}
 }
