@@ -1,6 +1,9 @@
 package account_test
 
 import (
+	"bytes"
+	"errors"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -303,6 +306,26 @@ func TestScriptsThatAreLinks(t *testing.T) {
 		}
 		if err := os.Remove(at("triggers/bad")); err != nil {
 			t.Fatal(err)
+		}
+	}
+}
+
+// TestSandboxThatCannotBeUsedIsLogged: the answer keeps the cause to itself and
+// sends people to the log, which therefore has it.
+func TestSandboxThatCannotBeUsedIsLogged(t *testing.T) {
+	base := t.TempDir()
+	var log bytes.Buffer
+	s, _ := newService(t, account.Options{SandboxDir: filepath.Join(base, "%u"), Log: slog.New(slog.NewTextHandler(&log, nil))})
+	mustCreate(t, s, account.NewUser{Name: "ann", Password: "p"})
+	mustCreate(t, s, account.NewUser{Name: "bob", Password: "p", Sandbox: filepath.Join(base, "ann")})
+	write(t, filepath.Join(base, "ann"), "a file in the way")
+	for _, user := range []string{"ann", "bob"} {
+		log.Reset()
+		_, err := s.Sandbox(t.Context(), user, account.Read)
+		message := wantCode(t, err, api.CodeConflict)
+		if !strings.Contains(message, "the server's log says why") || !strings.Contains(log.String(), "user="+user) ||
+			!strings.Contains(log.String(), errors.Unwrap(err).Error()) {
+			t.Errorf("%s: %q, and the log says %q", user, message, log.String())
 		}
 	}
 }

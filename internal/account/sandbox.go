@@ -118,6 +118,7 @@ func (s *Service) whole(ctx context.Context, userName string, use Use) (*Sandbox
 	}
 	if u.Sandbox == "" {
 		if err := os.MkdirAll(dir, 0o750); err != nil {
+			s.log.WarnContext(ctx, "the sandbox of a user cannot be made", "user", u.Name, "error", err)
 			return nil, api.Wrap(err, api.CodeConflict, "the sandbox %s of user %s cannot be made; the server's log says why", dir, u.Name)
 		}
 	}
@@ -126,6 +127,7 @@ func (s *Service) whole(ctx context.Context, userName string, use Use) (*Sandbox
 		return nil, api.Wrap(err, api.CodeConflict, "the sandbox %s of user %s does not exist; make the directory or choose another", dir, u.Name)
 	}
 	if err != nil {
+		s.log.WarnContext(ctx, "the sandbox of a user cannot be opened", "user", u.Name, "error", err)
 		return nil, api.Wrap(err, api.CodeConflict, "the sandbox %s of user %s cannot be opened; the server's log says why", dir, u.Name)
 	}
 	// Again on what was opened, which another may have put there meanwhile.
