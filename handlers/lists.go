@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/base64"
 	"strconv"
+	"strings"
 
 	"jetstream/internal/api"
 	"jetstream/internal/transfer"
@@ -19,7 +20,7 @@ type ownerParam struct {
 func pageOf(ctx context.Context, l api.ListParams, owner string, status transfer.Status) (transfer.Page, error) {
 	caller, _ := api.CallerOf(ctx)
 	if !caller.Superuser {
-		if caller.User == "" || owner != "" && owner != caller.User {
+		if caller.User == "" || owner != "" && !strings.EqualFold(owner, caller.User) {
 			return transfer.Page{}, api.Errorf(api.CodeForbidden, "only a superuser may list what belongs to others: leave owner out")
 		}
 		owner = caller.User

@@ -2,6 +2,7 @@ package handlers
 
 import (
 	"context"
+	"strings"
 
 	"jetstream/internal/api"
 	"jetstream/internal/transfer"
@@ -58,7 +59,7 @@ type receivedList struct {
 
 func (h receivedHandlers) list(ctx context.Context, p getReceivedListParams) (receivedList, error) {
 	caller, _ := api.CallerOf(ctx)
-	if !caller.Superuser && p.Username != "" && p.Username != caller.User {
+	if !caller.Superuser && p.Username != "" && !strings.EqualFold(p.Username, caller.User) {
 		return receivedList{}, api.Errorf(api.CodeForbidden, "only a superuser may list what others received: leave username out")
 	}
 	page, err := pageOf(ctx, p.ListParams, p.Username, p.Status)

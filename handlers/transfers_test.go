@@ -226,7 +226,8 @@ func TestListsGoOnByCursor(t *testing.T) {
 	}
 	for key, build := range params {
 		for _, c := range []struct{ caller, owner, sees string }{
-			{"root", "", ""}, {"root", "bob", "bob"}, {"alice", "", "alice"}, {"alice", "alice", "alice"},
+			{"root", "", ""}, {"root", "bob", "bob"}, {"root", "BOB", "bob"},
+			{"alice", "", "alice"}, {"alice", "alice", "alice"}, {"alice", "Alice", "alice"},
 		} {
 			var got, expected []string
 			for _, w := range want[key] {

@@ -11,8 +11,9 @@ import (
 // the values.
 func onePage(query, owner string, p transfer.Page, where ...string) (string, []any) {
 	var args []any
-	if p.Owner != "" {
-		where, args = append(where, owner+" = ?"), append(args, p.Owner)
+	if p.Owner != "" { // in whatever case; objects have the name as the account writes it
+		where = append(where, owner+" = coalesce((SELECT name FROM users WHERE name = ?), ?)")
+		args = append(args, p.Owner, p.Owner)
 	}
 	if p.Status != "" {
 		where, args = append(where, "status = ?"), append(args, string(p.Status))
