@@ -33,10 +33,11 @@ func ParseAddress(address string, port *int) (host string, number int, err error
 		if err != nil {
 			return "", 0, bad("is no address: give host, host:port or [IPv6]:port")
 		}
-		if given, err = strconv.Atoi(p); err != nil || given < 1 || given > 65535 {
+		n, err := strconv.ParseUint(p, 10, 16) // takes no sign
+		if err != nil || n == 0 {
 			return "", 0, bad("has a port that is no number from 1 to 65535")
 		}
-		host = h
+		host, given = h, int(n)
 	}
 	switch {
 	case port != nil && (*port < 1 || *port > 65535):

@@ -49,7 +49,7 @@ func TestParseAddress(t *testing.T) {
 		says    string
 	}{
 		{"", nil, "names no host"}, {":9", nil, "names no host"}, {"a:0", nil, "from 1 to 65535"},
-		{"a:65536", nil, "from 1 to 65535"}, {"a:x", nil, "from 1 to 65535"}, {"a:9000", p(9001), "another port"},
+		{"a:65536", nil, "from 1 to 65535"}, {"a:x", nil, "from 1 to 65535"}, {"a:+1", nil, "from 1 to 65535"}, {"a:9000", p(9001), "another port"},
 		{"a:1:2", nil, "[IPv6]:port"}, {"[::1", nil, "[IPv6]:port"}, {"http://a", nil, "without scheme"},
 		{"a/b", nil, "without scheme and path"}, {"a b", nil, "letters, digits"}, {"-a", nil, "begins or ends with -"},
 		{"a..b", nil, "1 to 63"}, {strings.Repeat("a", 64), nil, "1 to 63"}, {strings.Repeat("a.", 150), nil, "253"},
