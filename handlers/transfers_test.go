@@ -22,7 +22,8 @@ import (
 type sending struct {
 	t *testing.T
 	*api.Registry
-	engine *transfer.Engine
+	engine   *transfer.Engine
+	accounts account.Store
 }
 
 func newSending(t *testing.T) *sending {
@@ -57,7 +58,7 @@ func newSending(t *testing.T) *sending {
 		must(<-served)
 	})
 	d := Deps{Engine: engine}
-	return &sending{t, api.NewRegistry(slices.Concat(destinationCommands(d), manifestCommands(d), transferCommands(d))...), engine}
+	return &sending{t, api.NewRegistry(slices.Concat(destinationCommands(d), manifestCommands(d), transferCommands(d))...), engine, db.Accounts()}
 }
 
 // as carries a command out for a user; root is a superuser.

@@ -144,8 +144,8 @@ func (h userHandlers) update(ctx context.Context, p updateUserParams) (account.U
 	u, err := h.accounts.Update(ctx, p.Name, account.Change{
 		Password: p.Password, Superuser: p.Superuser, Sandbox: p.Sandbox, Disabled: p.Disabled,
 	})
-	if err == nil && u.Disabled {
-		err = h.engine.DisableTransfersOf(ctx, u.Name)
+	if err == nil && u.Disabled { // a caller who hangs up now leaves nothing half done
+		err = h.engine.DisableTransfersOf(context.WithoutCancel(ctx), u.Name)
 	}
 	if err != nil {
 		return account.User{}, err
@@ -173,6 +173,7 @@ func (h userHandlers) delete(ctx context.Context, p deleteUserParams) (api.Empty
 	if err := h.accounts.Delete(ctx, u.Name); err != nil {
 		return api.Empty{}, err
 	}
-	// Also those that were made since: nobody can make another one now.
-	return api.Empty{}, h.engine.CancelTransfersOf(ctx, u.Name)
+	// Also those that were made since: nobody can make another one now, nor
+	// call this again.
+	return api.Empty{}, h.engine.CancelTransfersOf(context.WithoutCancel(ctx), u.Name)
 }

@@ -1,6 +1,7 @@
 package handlers
 
 import (
+	"context"
 	"encoding/json"
 	"strings"
 	"testing"
@@ -8,6 +9,7 @@ import (
 	"jetstream/internal/account"
 	"jetstream/internal/api"
 	"jetstream/internal/store"
+	"jetstream/internal/transfer"
 )
 
 // userRegistry is the user commands on a fresh database.
@@ -116,6 +118,47 @@ func TestGetUsersInPages(t *testing.T) {
 	for _, bad := range []string{"!", "Li4v", "bm9ib2R5"} { // no base64url; "../"; nobody
 		if _, err := do(t, r, "getUsers", getUsersParams{api.ListParams{Limit: 2, Cursor: bad}}); api.ErrorOf(err) == nil || api.ErrorOf(err).Code != api.CodeInvalid {
 			t.Errorf("cursor %q: %v", bad, err)
+		}
+	}
+}
+
+// hangsUp is the real store of a caller who goes away once it has changed a user.
+type hangsUp struct {
+	account.Store
+	goAway func()
+}
+
+func (h hangsUp) UpdateUser(ctx context.Context, name string, change func(*account.User) error) (account.User, error) {
+	defer h.goAway()
+	return h.Store.UpdateUser(ctx, name, change)
+}
+
+func (h hangsUp) DeleteUser(ctx context.Context, name string) error {
+	defer h.goAway()
+	return h.Store.DeleteUser(ctx, name)
+}
+
+// TestTransfersEndWithTheirUserWhoeverHangsUp: what belongs to a disabled or
+// removed user ends, also when nobody waits for the answer.
+func TestTransfersEndWithTheirUserWhoeverHangsUp(t *testing.T) {
+	yes := true
+	for name, c := range map[string]struct {
+		params any
+		want   transfer.Status
+	}{
+		"updateUser": {updateUserParams{getUserParams: getUserParams{"alice"}, Disabled: &yes}, transfer.StatusError},
+		"deleteUser": {deleteUserParams{getUserParams{"alice"}, true}, transfer.StatusCancelled},
+	} {
+		s := newSending(t)
+		_, _, id := s.made()
+		ctx, cancel := context.WithCancel(t.Context())
+		users := api.NewRegistry(userCommands(Deps{Accounts: account.New(hangsUp{s.accounts, cancel}, account.Options{}), Engine: s.engine})...)
+		command, _ := users.Find(name)
+		if _, err := command.Do(api.WithCaller(ctx, api.Caller{User: "root", Superuser: true}), c.params); err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+		if x, err := s.engine.Transfer(t.Context(), id); err != nil || x.Status != c.want {
+			t.Errorf("after %s the user's transfer is %s (%v), want %s", name, x.Status, err, c.want)
 		}
 	}
 }
