@@ -33,10 +33,10 @@ const (
 func (g *Gateway) readParams(w http.ResponseWriter, r *http.Request) (map[string]json.RawMessage, error) {
 	return readObject(w, r, maxBody, func() error {
 		caller, _ := api.CallerOf(r.Context())
-		if err := g.large.take(caller.User); err != nil {
+		if err := g.large.take(caller.User, 1); err != nil {
 			return err
 		}
-		context.AfterFunc(r.Context(), func() { g.large.leave(caller.User) })
+		context.AfterFunc(r.Context(), func() { g.large.leave(caller.User, 1) })
 		return nil
 	})
 }

@@ -111,11 +111,11 @@ func (g *Gateway) carryOut(w http.ResponseWriter, r *http.Request, b *binder, pa
 		g.crowd.serves(ctx)
 	}
 	if b.command.Waits {
-		if err := g.waits.take(caller.User); err != nil {
+		if err := g.waits.take(caller.User, 1); err != nil {
 			g.refuse(w, r, err)
 			return
 		}
-		defer g.waits.leave(caller.User)
+		defer g.waits.leave(caller.User, 1)
 	}
 	work, call, answered := g.begin(w, r, b.command, params)
 	if answered {
@@ -129,6 +129,12 @@ func (g *Gateway) carryOut(w http.ResponseWriter, r *http.Request, b *binder, pa
 	var status int
 
 	out, err := g.do(work, b, params) // what else is saved, such as its event, marks no key
+	if weight := len(out.Result) >> 10; len(out.Result) > freeAnswer && b.command.Method == http.MethodGet {
+		// What has changed something is answered whatever it weighs.
+		if err = g.answers.take(caller.User, weight); err == nil {
+			defer g.answers.leave(caller.User, weight)
+		}
+	}
 	if err != nil {
 		rec.Err = api.ErrorOf(err)
 		middleware.LogFailure(ctx, w, g.log, rec.Err)

@@ -82,6 +82,7 @@ type Gateway struct {
 	streams chan struct{} // holds a token for each event stream
 	waits   *share
 	large   *share // bodies
+	answers *share // large ones, in KiB
 }
 
 // New builds the routes.
@@ -92,6 +93,8 @@ func New(o Options) *Gateway {
 		"too many wait commands are open (%d, %d of them by this user); end some, or follow the event stream, which tells of all transfers at once")
 	g.large = newShare(largeBodies,
 		"too many large requests are in work (%d, %d of them by this user); send them one after the other")
+	g.answers = newShare(answerRoom,
+		"answers of %d KiB are on their way, %d KiB of them to this user; read these to their end first, or give a lower limit")
 	for _, c := range o.Registry.All() {
 		g.binders[c.Name] = newBinder(c)
 	}

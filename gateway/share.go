@@ -15,11 +15,19 @@ const waitsShare = 4
 // half of that of one user: what they take of memory is a few times their size.
 const largeBodies = 16
 
-// share bounds how many requests that may last long, or weigh much, are open at
-// a time, all in all and of one user. Safe for concurrent use.
+// freeAnswer is how large an answer may be, in bytes, that needs no room;
+// answerRoom is how much larger ones may take at a time, in KiB, and half of that
+// of one user: the server holds them until they are read, a few times over.
+const (
+	freeAnswer = 64 << 10
+	answerRoom = 256 << 10
+)
+
+// share bounds how many requests that may last long, or how much of what weighs
+// much, are open at a time, all in all and of one user. Safe for concurrent use.
 type share struct {
 	all, each int
-	refusal   string // says why with two numbers: all that are open, and this user's
+	refusal   string // says why with two numbers: what is open in all, and of this user
 
 	mu    sync.Mutex
 	taken int
@@ -30,26 +38,27 @@ func newShare(all int, refusal string) *share {
 	return &share{all: max(1, all), each: max(1, all/2), refusal: refusal, of: map[string]int{}}
 }
 
-// take is tooManyRequests when there is no room for one more. Who got nil must
-// call leave.
-func (s *share) take(user string) error {
+// take is tooManyRequests when there is no room for n more; one that is too large
+// for all the room there is may be the only one. Who got nil must call leave.
+func (s *share) take(user string, n int) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.taken >= s.all || s.of[user] >= s.each {
-		e := api.Errorf(api.CodeTooManyRequests, s.refusal, s.taken, s.of[user])
+	have, of := s.taken, s.of[user]
+	if have > 0 && have+n > s.all || of > 0 && of+n > s.each {
+		e := api.Errorf(api.CodeTooManyRequests, s.refusal, have, of)
 		e.RetryAfter = 10 * time.Second
 		return e
 	}
-	s.taken++
-	s.of[user]++
+	s.taken += n
+	s.of[user] += n
 	return nil
 }
 
-func (s *share) leave(user string) {
+func (s *share) leave(user string, n int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.taken--
-	if s.of[user]--; s.of[user] == 0 {
+	s.taken -= n
+	if s.of[user] -= n; s.of[user] == 0 {
 		delete(s.of, user)
 	}
 }

@@ -4,8 +4,10 @@ import (
 	"bufio"
 	"context"
 	"encoding/json"
+	"fmt"
 	"io"
 	"log/slog"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -173,4 +175,73 @@ func TestLargeBodiesAreFew(t *testing.T) {
 		}
 	}
 	t.Error("when the others had ended, there was no room for a large body")
+}
+
+// Large answers that their clients do not read take a part of the memory only,
+// and half of that of one user; small ones need no room, and what was read gives
+// its room back.
+func TestLargeAnswersAreFew(t *testing.T) {
+	const large = 16 << 20
+	registry := api.NewRegistry(api.Define(
+		api.Spec{Name: "show", Method: "GET", Path: "/show", Summary: "Show"},
+		func(_ context.Context, p struct {
+			Size int `json:"size" doc:"Size" validate:"min=0"`
+		}) (struct {
+			Text string `json:"text" doc:"Text"`
+		}, error) {
+			return struct {
+				Text string `json:"text" doc:"Text"`
+			}{strings.Repeat("x", p.Size)}, nil
+		}))
+	g := New(Options{Registry: registry, Auth: testAuth{}, Sessions: testAuth{}, Log: slog.New(slog.DiscardHandler)})
+	g.answers.all, g.answers.each = 2*(large>>10)+1, large>>10+1 // two of them, one of a user
+	srv := httptest.NewServer(g)
+	t.Cleanup(srv.Close)
+	ask := func(user string, size int) *http.Response { // whose body is not read yet
+		t.Helper()
+		conn, err := net.Dial("tcp", strings.TrimPrefix(srv.URL, "http://"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { _ = conn.Close() })
+		_ = conn.(*net.TCPConn).SetReadBuffer(1 << 16) // so that the rest stays with the server
+		_, _ = fmt.Fprintf(conn, "GET /api/v1/show?size=%d HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer tok\r\nX-Jetstream-User: %s\r\n\r\n", size, user)
+		res, err := http.ReadResponse(bufio.NewReader(conn), nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return res
+	}
+	refused := func(user string) {
+		t.Helper()
+		res := ask(user, large)
+		var reply api.Reply
+		if err := json.NewDecoder(res.Body).Decode(&reply); err != nil || res.StatusCode != http.StatusTooManyRequests ||
+			res.Header.Get("Retry-After") != "10" || !strings.Contains(reply.Message, "give a lower limit") {
+			t.Errorf("a large answer too many of %s: %d %q (%v)", user, res.StatusCode, reply.Message, err)
+		}
+		if res := ask(user, freeAnswer-100); res.StatusCode != http.StatusOK {
+			t.Errorf("a small answer of %s: %d", user, res.StatusCode)
+		}
+	}
+	readWhole := func(res *http.Response, size int) {
+		t.Helper()
+		if n, err := io.Copy(io.Discard, res.Body); err != nil || n < int64(size) || res.StatusCode != http.StatusOK {
+			t.Errorf("%d bytes were answered %d and came as %d (%v)", size, res.StatusCode, n, err)
+		}
+	}
+	anns := ask("ann", large)
+	refused("ann")
+	bobs := ask("bob", large)
+	refused("cy")
+	readWhole(anns, large)
+	readWhole(bobs, large)
+	for end := time.Now().Add(time.Minute); time.Now().Before(end); { // until the server knows that all is sent
+		// Larger than all the room there is, it may come when it is the only one.
+		if res := ask("ann", 3*large); res.StatusCode == http.StatusOK {
+			readWhole(res, 3*large)
+			return
+		}
+	}
+	t.Error("when the others had been read, there was no room for a large answer")
 }
