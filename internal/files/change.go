@@ -148,7 +148,7 @@ func rename(root *os.Root, from, to string, fi os.FileInfo) error {
 // ctx does, with what was removed until then gone. removed counts files and
 // directories. Codes: as List; conflict for a directory that is not empty.
 func (s *Service) Remove(ctx context.Context, who Who, apiPath string, recursive bool) (clean string, removed int64, err error) {
-	release, err := s.turn(ctx)
+	release, err := s.turn(ctx, who.User)
 	if err != nil {
 		return "", 0, err
 	}

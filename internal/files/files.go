@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"strings"
+	"sync"
 
 	"jetstream/internal/account"
 	"jetstream/internal/api"
@@ -44,8 +45,8 @@ type Options struct {
 	// MaxDepth is how many directories deep du and rm go; 0 is 128. Each costs
 	// two open files.
 	MaxDepth int
-	// Walks is how many trees are gone through at a time, by du and rm; more
-	// wait for their turn. 0 is 2.
+	// Walks is how many trees are gone through at a time, by du and rm, and
+	// half as many of one user; more wait for their turn. 0 is 2.
 	Walks int
 }
 
@@ -53,6 +54,16 @@ type Options struct {
 type Service struct {
 	o     Options
 	walks chan struct{}
+
+	mu     sync.Mutex
+	queues map[string]*queue // by user, while one goes through a tree or waits
+}
+
+// queue is where one user's calls wait for each other before they wait for
+// those of all.
+type queue struct {
+	walks chan struct{}
+	calls int
 }
 
 // New makes a Service.
@@ -69,16 +80,48 @@ func New(o Options) (*Service, error) {
 	if o.Walks == 0 {
 		o.Walks = 2
 	}
-	return &Service{o: o, walks: make(chan struct{}, o.Walks)}, nil
+	return &Service{o: o, walks: make(chan struct{}, o.Walks), queues: map[string]*queue{}}, nil
 }
 
-// turn waits until a tree may be gone through.
-func (s *Service) turn(ctx context.Context) (release func(), err error) {
+// turn waits until a tree of the user's may be gone through. Whoever goes through
+// many at a time waits for their own: another waits for one of them at most.
+func (s *Service) turn(ctx context.Context, user string) (release func(), err error) {
+	q, leave := s.queue(user)
+	select {
+	case q.walks <- struct{}{}:
+	case <-ctx.Done():
+		leave()
+		return nil, ctx.Err()
+	}
 	select {
 	case s.walks <- struct{}{}:
-		return func() { <-s.walks }, nil
 	case <-ctx.Done():
+		<-q.walks
+		leave()
 		return nil, ctx.Err()
+	}
+	return func() {
+		<-s.walks
+		<-q.walks
+		leave()
+	}, nil
+}
+
+// queue finds the user's queue, or begins one; leave lets go of it.
+func (s *Service) queue(user string) (q *queue, leave func()) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if q = s.queues[user]; q == nil {
+		q = &queue{walks: make(chan struct{}, max(1, s.o.Walks/2))}
+		s.queues[user] = q
+	}
+	q.calls++
+	return q, func() {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		if q.calls--; q.calls == 0 {
+			delete(s.queues, user)
+		}
 	}
 }
 

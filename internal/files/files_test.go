@@ -10,8 +10,10 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
+	"time"
 
 	"go.uber.org/goleak"
 
@@ -401,6 +403,52 @@ func TestWalksAreBounded(t *testing.T) {
 	if _, _, err := r.Remove(ctx, r.who, "/wide", true); !errors.Is(err, context.Canceled) || !r.exists("wide/10") {
 		t.Errorf("rm of a caller who is gone: %v", err)
 	}
+}
+
+// slow is the accounts, with one user whose sandboxes open when told.
+type slow struct {
+	files.Accounts
+	user        string
+	begun, goOn chan struct{}
+}
+
+func (s slow) Sandbox(ctx context.Context, user string, use account.Use) (*account.Sandbox, error) {
+	if user == s.user {
+		s.begun <- struct{}{}
+		<-s.goOn
+	}
+	return s.Accounts.Sandbox(ctx, user, use)
+}
+
+// TestOneUserLeavesOthersATurn: however many trees one user goes through,
+// another waits for one of them at most.
+func TestOneUserLeavesOthersATurn(t *testing.T) {
+	const many = 20
+	begun, goOn := make(chan struct{}, many), make(chan struct{})
+	r := newRig(t, func(o *files.Options) { o.Accounts = slow{o.Accounts, "reader", begun, goOn} })
+	r.write("f", "x")
+	var all sync.WaitGroup
+	for range many {
+		all.Go(func() {
+			if _, err := r.Usage(t.Context(), files.Who{User: "reader", Within: "/"}, "/box"); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	<-begun
+	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
+	defer cancel()
+	for range many {
+		if _, err := r.Usage(ctx, r.who, "/"); err != nil {
+			t.Errorf("du beside another user's: %v", err)
+			break
+		}
+	}
+	if _, n, err := r.Remove(ctx, r.who, "/f", false); n != 1 {
+		t.Errorf("rm beside another user's du: %v", err)
+	}
+	close(goOn)
+	all.Wait()
 }
 
 func TestPartFilesAreLeftAlone(t *testing.T) {

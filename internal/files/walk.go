@@ -27,7 +27,7 @@ type Usage struct {
 // none below it. It ends when ctx does. Codes: as List; conflict where the
 // tree is deeper or larger than the Options allow.
 func (s *Service) Usage(ctx context.Context, who Who, apiPath string) (Usage, error) {
-	release, err := s.turn(ctx)
+	release, err := s.turn(ctx, who.User)
 	if err != nil {
 		return Usage{}, err
 	}
