@@ -137,6 +137,39 @@ func TestProofEndsWithWhatItProved(t *testing.T) {
 	wantCode(t, login("new"), api.CodeUnauthorized)
 }
 
+// TestNewPasswordsLeaveRoomForLogins: whoever sets one password after the other,
+// as every user may, keeps nobody out.
+func TestNewPasswordsLeaveRoomForLogins(t *testing.T) {
+	s, _ := newService(t, account.Options{})
+	mustCreate(t, s, account.NewUser{Name: "ann", Password: "p"})
+	mustCreate(t, s, account.NewUser{Name: "bob", Password: "right"})
+	entered, release := make(chan struct{}), make(chan struct{})
+	var hashes atomic.Int64
+	s.ObserveHashes(func() {
+		if hashes.Add(1) == 1 {
+			close(entered)
+			<-release
+		}
+	})
+	var wg sync.WaitGroup
+	for i := range 50 {
+		wg.Go(func() {
+			if err := s.SetPassword(context.Background(), "ann", fmt.Sprint("new", i)); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	<-entered
+	if _, err := s.Login(t.Context(), "bob", "right", home); err != nil {
+		t.Error(err)
+	}
+	if n := hashes.Load(); n != 2 { // ann's first, and bob's
+		t.Errorf("the login waited for %d other hashes", n-1)
+	}
+	close(release)
+	wg.Wait()
+}
+
 func TestTwoHashesAtATime(t *testing.T) {
 	s, _ := newService(t, account.Options{})
 	mustCreate(t, s, account.NewUser{Name: "bob", Password: "right"})

@@ -39,11 +39,16 @@ func presentCost() cost { return cost{memory: 19 * 1024, time: 2, threads: 1} }
 type hasher struct {
 	slots   chan struct{}
 	waiting atomic.Int64
+	// setting is held by the one who makes a new hash: logins, which wait for the
+	// same slots, find others of their own kind before them, and one of these.
+	setting chan struct{}
 	// observe is called in the slot before each hash; tests count with it.
 	observe func()
 }
 
-func newHasher() *hasher { return &hasher{slots: make(chan struct{}, maxHashes)} }
+func newHasher() *hasher {
+	return &hasher{slots: make(chan struct{}, maxHashes), setting: make(chan struct{}, 1)}
+}
 
 // enter waits for a slot until ctx ends; the caller must leave it.
 func (h *hasher) enter(ctx context.Context) error {
@@ -71,8 +76,15 @@ func (h *hasher) key(password string, c cost, salt []byte, length uint32) []byte
 	return argon2.IDKey([]byte(password), salt, c.time, c.memory, c.threads, length)
 }
 
-// hash makes a new hash of password, waiting for a slot.
+// hash makes a new hash of password, waiting for a slot after those who came
+// before.
 func (h *hasher) hash(ctx context.Context, password string) (string, error) {
+	select {
+	case h.setting <- struct{}{}:
+		defer func() { <-h.setting }()
+	case <-ctx.Done():
+		return "", ctx.Err()
+	}
 	if err := h.enter(ctx); err != nil {
 		return "", err
 	}
