@@ -19,7 +19,8 @@ func tokenCommands(d Deps) []*api.Command {
 			Description: "Whoever has the token acts as you, with the rights that you have at that moment, narrowed by " +
 				"`permissions` and `path`: commands that only look need `read`, those for superusers `admin`, all others " +
 				"`write`. It is shown once, here, and kept only as a hash. A token that is used to make another one gives " +
-				"none that is good for more or for longer, and takes it along when it is deleted.",
+				"none that is good for more or for longer, nor for another `path` than its own if it has one, and takes it along " +
+				"when it is deleted.",
 			Message: "Token created. It is not shown again.", Errors: []api.Code{api.CodeConflict},
 		}, h.create),
 		api.Define(api.Spec{

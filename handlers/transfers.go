@@ -85,7 +85,7 @@ func (h transferHandlers) create(ctx context.Context, p createTransferParams) (t
 		return transfer.Transfer{}, err
 	}
 	caller, _ := api.CallerOf(ctx)
-	if !api.PathWithin(caller.ConfinedTo(), m.Confined) {
+	if caller.Scope != nil && !caller.Scope.Covers(m.Confined) {
 		return transfer.Transfer{}, api.Errorf(api.CodeForbidden,
 			"this token is confined to %q and manifest %s is not; make the manifest with this token", caller.ConfinedTo(), m.ManifestID)
 	}

@@ -235,6 +235,24 @@ func TestConfinedTokenReachesNothingElse(t *testing.T) {
 	if status, reply := send(manifest("/reel/a.txt")["manifestId"]); status != 201 {
 		t.Errorf("its own manifest: %d %v", status, reply)
 	}
+	// What lies below by its name lies elsewhere by a link: neither a token for it
+	// nor what another token has made there is within reach.
+	if err := os.Symlink("../reel2", filepath.Join(files, "reel/leak")); err != nil {
+		t.Fatal(err)
+	}
+	if status, reply := call("createAPIToken", map[string]any{"permissions": []string{"read"}, "path": "/reel/leak"}); status != 403 {
+		t.Errorf("a token for what a link leads to: %d %v", status, reply)
+	}
+	whole := bearer
+	bearer = "Bearer " + p.from.token("alice", "/reel/leak", "read", "write")
+	leaked := manifest("/reel/leak/b")
+	bearer = whole
+	if leaked["status"] != "complete" {
+		t.Fatalf("a manifest of what a link leads to: %v", leaked)
+	}
+	if status, reply := send(leaked["manifestId"]); status != 403 {
+		t.Errorf("a manifest of what a link leads to: %d %v", status, reply)
+	}
 	for _, path := range []string{"/", "/private", "/reel/relative", "/reel2"} {
 		if status, reply := call("ls", map[string]any{"path": path}); status != api.CodeForbidden.HTTPStatus() {
 			t.Errorf("ls %s: %d %v", path, status, reply)

@@ -290,12 +290,13 @@ func TestTokensGiveNothingMore(t *testing.T) {
 	parent := l.callAs("alice", "createAPIToken", map[string]any{"permissions": []string{"read", "write"}, "path": "/reel", "expiryTime": soon})
 	bearer := "Bearer " + parent["token"].(string)
 	for what, params := range map[string]map[string]any{
-		"admin":       {"permissions": []string{"read", "admin"}, "expiryTime": soon},
-		"the sandbox": {"path": "/", "expiryTime": soon},
-		"a neighbour": {"path": "/reel2", "expiryTime": soon},
-		"a way out":   {"path": "/reel/../..", "expiryTime": soon},
-		"for ever":    {"path": "/reel"},
-		"longer":      {"path": "/reel", "expiryTime": soon + 1},
+		"admin":         {"permissions": []string{"read", "admin"}, "expiryTime": soon},
+		"the sandbox":   {"path": "/", "expiryTime": soon},
+		"a neighbour":   {"path": "/reel2", "expiryTime": soon},
+		"a way out":     {"path": "/reel/../..", "expiryTime": soon},
+		"what is below": {"path": "/reel/b", "expiryTime": soon}, // or is a link to somewhere else
+		"for ever":      {"path": "/reel"},
+		"longer":        {"path": "/reel", "expiryTime": soon + 1},
 	} {
 		res, body := l.send("POST", "/api/v1/tokens", bearer, params)
 		if res.StatusCode != 403 && res.StatusCode != 400 {
@@ -320,7 +321,7 @@ func TestTokensGiveNothingMore(t *testing.T) {
 	}
 
 	// What a token has made ends with it.
-	res, body := l.send("POST", "/api/v1/tokens", bearer, map[string]any{"permissions": []string{"read"}, "path": "/reel/b", "expiryTime": soon})
+	res, body := l.send("POST", "/api/v1/tokens", bearer, map[string]any{"permissions": []string{"read"}, "path": "/reel", "expiryTime": soon})
 	if res.StatusCode != 201 || res.Header.Get("Location") == "" {
 		t.Fatalf("a weaker token: %d %s", res.StatusCode, body)
 	}

@@ -129,8 +129,8 @@ func checkNotStronger(caller api.Caller, t APIToken) error {
 			return api.Errorf(api.CodeForbidden, "this token has not the permission %q itself and cannot make one that has it", p)
 		}
 	}
-	if !api.PathWithin(own.Path, t.Path) {
-		return api.Errorf(api.CodeForbidden, "this token is confined to %q and cannot make one for %q; give a path below", own.Path, shown(t.Path))
+	if !own.Covers(t.Path) {
+		return api.Errorf(api.CodeForbidden, "this token is confined to %q and makes tokens for that directory only, not for %q; give that path", own.Path, shown(t.Path))
 	}
 	if own.Expiry != 0 && (t.ExpiryTime == 0 || t.ExpiryTime > own.Expiry) {
 		return api.Errorf(api.CodeForbidden, "this token ends at %d and cannot make one that outlives it; give an earlier expiryTime", own.Expiry)

@@ -36,6 +36,11 @@ type Scope struct {
 // Has tells whether p is among the permissions.
 func (s *Scope) Has(p Permission) bool { return slices.Contains(s.Permissions, p) }
 
+// Covers tells whether what is confined to the directory dir is confined to
+// Path as well. A directory below counts as another: by a link, now or later, it
+// may lie anywhere.
+func (s *Scope) Covers(dir string) bool { return s.Path == "/" || s.Path == dir }
+
 // Needs is the permission that a login with a scope must have to call the
 // command. This is the whole rule.
 func (s Spec) Needs() Permission {
