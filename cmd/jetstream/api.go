@@ -134,7 +134,7 @@ func (c *commandCmd) parameters(ctx context.Context, p *program) (params map[str
 		text += "\n\n" + c.command.Description
 	}
 	text += "\n\nExample:\n\n    " + exampleLine(c.command)
-	parsed, err := p.parse(flags, c.Args, kong.Name("jetstream api "+c.command.Name),
+	parsed, err := p.parse(flags, joinTruths(c.command.Params, c.Args), kong.Name("jetstream api "+c.command.Name),
 		kong.Description(strings.ReplaceAll(text, "$", "$$")))
 	if err != nil {
 		return nil, false, c.explain(err)

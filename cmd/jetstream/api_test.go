@@ -10,10 +10,12 @@ import (
 	"net/http/httptest"
 	"net/url"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
 
+	"jetstream/handlers"
 	"jetstream/internal/api"
 )
 
@@ -224,6 +226,31 @@ func TestHelpWorksEverywhere(t *testing.T) {
 		got := jetstream(t, nil, "", append(strings.Fields(line), "--help")...)
 		if got.code != 0 || got.stderr != "" || !strings.HasPrefix(got.stdout, "Usage: jetstream") {
 			t.Errorf("jetstream %s --help: got %+v", line, got)
+		}
+	}
+}
+
+// TestExamplesOfHelpParse holds that what the help of a command shows can be
+// typed as it stands.
+func TestExamplesOfHelpParse(t *testing.T) {
+	secret := filepath.Join(t.TempDir(), "secret")
+	if err := os.WriteFile(secret, []byte("hush-pw"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	shell, err := exec.LookPath("sh")
+	if err != nil {
+		t.Skipf("SKIPPED: no shell to take the examples apart: %v", err)
+	}
+	for _, command := range handlers.Commands(handlers.Deps{}).All() {
+		line := strings.ReplaceAll(exampleLine(command), "@FILE", "@"+secret)
+		words, err := exec.Command(shell, "-c", "for word in "+line+`; do printf '%s\0' "$word"; done`).Output()
+		if err != nil {
+			t.Fatalf("%s: %v", line, err)
+		}
+		args := strings.Split(strings.TrimSuffix(string(words), "\x00"), "\x00")[3:]
+		p := &program{Stdin: strings.NewReader(""), Stdout: io.Discard, Stderr: io.Discard, Getenv: func(string) string { return "" }}
+		if _, _, err := (&commandCmd{command: command, Args: args}).parameters(t.Context(), p); err != nil {
+			t.Errorf("%s: %v", line, err)
 		}
 	}
 }

@@ -43,6 +43,26 @@ func flagType(f api.Field) reflect.Type {
 	return reflect.TypeFor[*string]()
 }
 
+// joinTruths writes "--flag true" as "--flag=true": the parser takes no value
+// from the next word for a flag that may stand alone, but every other parameter
+// is given like that.
+func joinTruths(params []api.Field, args []string) []string {
+	flags := map[string]bool{}
+	for _, f := range params {
+		flags["--"+f.Name] = f.Kind == api.KindBool
+	}
+	joined := make([]string, 0, len(args))
+	for i := 0; i < len(args); i++ {
+		word := args[i]
+		if flags[word] && i+1 < len(args) && (args[i+1] == "true" || args[i+1] == "false") {
+			i++
+			word += "=" + args[i]
+		}
+		joined = append(joined, word)
+	}
+	return joined
+}
+
 func flagTag(f api.Field) reflect.StructTag {
 	var b strings.Builder
 	tag := func(key, value string) { fmt.Fprintf(&b, "%s:%s ", key, strconv.Quote(value)) }
@@ -66,6 +86,9 @@ func flagHelp(f api.Field) string {
 	var notes []string
 	if f.Required {
 		notes = append(notes, "required")
+	}
+	if f.Kind == api.KindBool {
+		notes = append(notes, "true or false")
 	}
 	if len(f.Enum) > 0 {
 		notes = append(notes, "one of "+strings.Join(f.Enum, ", "))

@@ -45,6 +45,8 @@ func TestParametersBecomeJSON(t *testing.T) {
 		{[]string{"--name", "first", "--name", "last"}, `{"name":"last"}`},
 		{[]string{"--name=", "--count=0", "--share", "0.5", "--force"}, `{"count":0,"force":true,"name":"","share":0.5}`},
 		{[]string{"--name=a", "--force=false", "--count=-3"}, `{"count":-3,"force":false,"name":"a"}`},
+		{[]string{"--force", "true", "--name=a"}, `{"force":true,"name":"a"}`},
+		{[]string{"--force", "false", "--name", "true"}, `{"force":false,"name":"true"}`},
 		{[]string{"--name=a", "--count=9007199254740993"}, `{"count":9007199254740993,"name":"a"}`},
 		{[]string{"--name=a", "--fileMappings", "/a,b:/c", "--fileMappings=/d:/e"}, `{"fileMappings":{"/a,b":"/c","/d":"/e"},"name":"a"}`},
 		{[]string{"--name=a", `--fileMappings=C:\reel::/in`}, `{"fileMappings":{"C:\\reel":"/in"},"name":"a"}`},
@@ -119,7 +121,7 @@ func TestHelpComesFromTheDeclaration(t *testing.T) {
 	help := strings.Join(strings.Fields(params["help"].(string)), " ")
 	for _, want := range []string{
 		`--name=TEXT Costs $5 or ${HOME}, "quoted" (required).`, "--count=INTEGER How many (default 7).",
-		"--mode=TEXT Which way (one of up, down).", "--fileMappings=SRC:DST", "--password=@FILE", "--force Whether.",
+		"--mode=TEXT Which way (one of up, down).", "--fileMappings=SRC:DST", "--password=@FILE", "--force Whether (true or false).",
 	} {
 		if !strings.Contains(help, want) {
 			t.Errorf("help lacks %q:\n%s", want, params["help"])
