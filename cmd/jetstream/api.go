@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -216,8 +217,13 @@ func (p *program) printJSON(object json.RawMessage) error {
 	if err != nil {
 		return err
 	}
-	encoder := json.NewEncoder(p.Stdout) // sorts the keys of maps
+	var text bytes.Buffer
+	encoder := json.NewEncoder(&text) // sorts the keys of maps
 	encoder.SetEscapeHTML(false)
 	encoder.SetIndent("", "  ")
-	return encoder.Encode(value)
+	if err := encoder.Encode(value); err != nil {
+		return err
+	}
+	_, err = p.Stdout.Write(printableJSON(text.Bytes()))
+	return err
 }

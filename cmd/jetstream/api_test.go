@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"encoding/base64"
+	"encoding/json"
 	"fmt"
 	"io"
 	"maps"
@@ -14,9 +15,11 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"unicode"
 
 	"jetstream/handlers"
 	"jetstream/internal/api"
+	"jetstream/internal/client"
 )
 
 // recorder is an API server that keeps the last request and gives one answer.
@@ -69,6 +72,35 @@ func TestAPIPrintsTheResultSorted(t *testing.T) {
 		if want := `{"request":"send.createDestination","parameters":{"destinationAddress":"site-b","sendRateMax":100000}}`; r.body != want {
 			t.Errorf("%s: sent %s, want %s", name, r.body, want)
 		}
+	}
+}
+
+// TestResultsAreFitForATerminal holds that neither form of a result lets a name
+// move the cursor or turn the text around, and that JSON stays the same value.
+func TestResultsAreFitForATerminal(t *testing.T) {
+	name := "esc\x1b[31m c1\u009b31m del\x7f bidi\u202e join\u200d tag\U000e0041 日本\n"
+	answer, err := json.Marshal(map[string]any{"status": "success", "message": "", "result": map[string]any{"name": name}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, port := newRecorder(t, 200, string(answer))
+	for _, form := range []string{"json", "table"} {
+		got := jetstream(t, nil, "", "api", "--host=127.0.0.1", "--api-control-port", port, "--output", form, "getUser", "--name", "x")
+		if i := strings.IndexFunc(got.stdout, func(r rune) bool { return r != '\n' && r != ' ' && !unicode.IsGraphic(r) }); got.code != 0 || i >= 0 {
+			t.Errorf("%s: got %+v; what it holds at %d is none of a terminal's business", form, got, i)
+		}
+		if !strings.Contains(got.stdout, "日本") {
+			t.Errorf("%s: %s", form, got.stdout)
+		}
+		var result struct{ Name string }
+		if form == "json" && (json.Unmarshal([]byte(got.stdout), &result) != nil || result.Name != name) {
+			t.Errorf("%q became %q", name, result.Name)
+		}
+	}
+	var line strings.Builder
+	err = (&tail{out: &line, json: true}).show(client.Event{Type: "trigger.output", Data: json.RawMessage("\"c1\u009b31m\"")})
+	if err != nil || !strings.Contains(line.String(), `"c1\u009b31m"`) {
+		t.Errorf("trigger tail --json: %q, %v", line.String(), err)
 	}
 }
 

@@ -103,7 +103,7 @@ func (t *tail) show(e client.Event) error {
 		if err != nil {
 			return err
 		}
-		_, err = t.out.Write(append(line, '\n'))
+		_, err = t.out.Write(append(printableJSON(line), '\n'))
 		return err
 	}
 	switch e.Type {
