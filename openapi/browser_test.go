@@ -85,6 +85,11 @@ func TestDocsInABrowser(t *testing.T) {
 		until(fmt.Sprintf(`document.querySelector("#docs").innerText.replaceAll("\u200b", "").includes(%q)`, c.Summary))
 	}
 	shoot("docs")
+	// On a phone a chapter's description has a line of its own.
+	do(chromedp.EmulateViewport(390, 900))
+	until(`((all) => all.length > 0 && all.every((e) => e.getBoundingClientRect().width > 200))([...document.querySelectorAll(".opblock-tag small")])`)
+	until(`document.documentElement.scrollWidth <= 390`)
+	do(chromedp.EmulateViewport(1200, 900))
 
 	// One operation opened: parameters, body, replies; then really carried out.
 	create, hello := operation("send.createThing"), operation("hello")
