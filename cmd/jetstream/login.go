@@ -61,7 +61,7 @@ func (l *loginFlags) options(p *program) (o client.Options, err error) {
 
 // logIn makes o use the login that was kept.
 func (k keptLogin) logIn(o *client.Options) {
-	o.Token, o.TLS = k.Token, o.TLS || k.TLS
+	o.Token, o.Kept, o.TLS = k.Token, true, o.TLS || k.TLS
 	if o.CAFile == "" {
 		o.CAFile = k.CA
 	}

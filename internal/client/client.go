@@ -50,6 +50,9 @@ type Options struct {
 	// Token logs in as its bearer and goes before User and Password. Without
 	// Token and User calls are sent without login.
 	Token string
+	// Kept tells that Token was kept from an earlier login: a refusal then says
+	// so, and how to get another.
+	Kept bool
 	// ActAs names the user that a launch script's token acts as; empty for
 	// every other login.
 	ActAs string
@@ -271,7 +274,11 @@ func (c *Client) read(ctx context.Context, resp *http.Response) (api.Reply, erro
 	if s, err := strconv.Atoi(resp.Header.Get("Retry-After")); err == nil && s > 0 {
 		failure.RetryAfter = time.Duration(s) * time.Second
 	}
-	if failure.Code == api.CodeUnauthorized && !c.LoggedIn() {
+	switch {
+	case failure.Code != api.CodeUnauthorized:
+	case c.o.Kept:
+		failure.Message += fmt.Sprintf(" (this was the login kept for %s; `jetstream login` makes a new one)", c.address)
+	case !c.LoggedIn():
 		failure.Message = fmt.Sprintf("%s asks for a login: give --user NAME (and JETSTREAM_API_PASSWORD or a prompt), "+
 			"set JETSTREAM_API_TOKEN, or log in once by `jetstream login`", c.address)
 	}
