@@ -3,6 +3,7 @@ package main
 import (
 	"embed"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/alecthomas/kong"
@@ -65,6 +66,8 @@ type place struct {
 	node *kong.Node
 	// enums are the values of parameters that have a fixed set, by flag.
 	enums map[string][]string
+	// also are flags that may stand here without being the command's own.
+	also []*kong.Flag
 	// enter leads on from a command whose own grammar is another; nil stays.
 	enter func(command string) *place
 }
@@ -90,7 +93,11 @@ func (p *program) completionRoot() (*place, error) {
 		if err != nil { // a test makes the flags of every command
 			return nil
 		}
-		return &place{node: node, enums: enumsOf(command)}
+		next := &place{node: node, enums: enumsOf(command)}
+		if _, taken := command.Param("output"); !taken {
+			next.also = append(next.also, commands.flag("output"))
+		}
+		return next
 	}
 	return &place{node: root, enter: func(name string) *place {
 		if name == "api" {
@@ -169,22 +176,22 @@ func (at *place) into(word string) *place {
 }
 
 func (at *place) flag(name string) *kong.Flag {
-	for _, group := range at.node.AllFlags(true) {
-		for _, f := range group {
-			if f.Name == name {
-				return f
-			}
+	for _, f := range at.allFlags() {
+		if f.Name == name {
+			return f
 		}
 	}
 	return nil
 }
 
+func (at *place) allFlags() []*kong.Flag {
+	return slices.Concat(append(at.node.AllFlags(true), at.also)...)
+}
+
 func (at *place) flags() []suggestion {
 	var out []suggestion
-	for _, group := range at.node.AllFlags(true) {
-		for _, f := range group {
-			out = append(out, suggestion{"--" + f.Name, firstLine(f.Help)})
-		}
+	for _, f := range at.allFlags() {
+		out = append(out, suggestion{"--" + f.Name, firstLine(f.Help)})
 	}
 	return out
 }
@@ -212,6 +219,9 @@ func (at *place) values(f *kong.Flag) []suggestion {
 	values := at.enums[f.Name]
 	if f.Enum != "" {
 		values = f.EnumSlice()
+	}
+	if known := f.Tag.Get("complete"); known != "" { // the server's to judge, ours to propose
+		values = strings.Split(known, ",")
 	}
 	out := make([]suggestion, len(values))
 	for i, v := range values {

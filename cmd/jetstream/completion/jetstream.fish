@@ -6,7 +6,11 @@ function __jetstream_complete
     if test (count $found) -gt 0
         printf '%s\n' $found
     else
-        __fish_complete_path (commandline -ct)
+        # Of --flag=FILE the file alone is a path.
+        set -l flag (string match -r -- '^--[^=]*=' (commandline -ct))
+        for path in (__fish_complete_path (string replace -r -- '^--[^=]*=' '' (commandline -ct)))
+            printf '%s%s\n' "$flag" $path
+        end
     end
 end
 complete -c jetstream -f -a '(__jetstream_complete)'

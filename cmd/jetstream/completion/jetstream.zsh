@@ -11,6 +11,7 @@ _jetstream() {
 	if (( ${#found} )); then
 		compadd -l -d shown -a found
 	else
+		[[ $PREFIX == --*=* ]] && compset -P '*='
 		_files
 	fi
 }
