@@ -117,6 +117,24 @@ func TestPasswordIsAskedForTwice(t *testing.T) {
 	}
 }
 
+// TestWhatIsTypedAheadIsForTheNextQuestion holds that answers that come at once,
+// by a paste, reach the questions that they were meant for.
+func TestWhatIsTypedAheadIsForTheNextQuestion(t *testing.T) {
+	person, terminal := openTerminal(t)
+	state := filepath.Join(t.TempDir(), "state")
+	asked, ended := atTerminal(t.Context(), terminal, "user", "add", "joe", "--persistent-state-dir", state)
+	asked.await(t, "New password of joe: ")
+	fmt.Fprint(person, "s3cret\rs3cret\r")
+	select {
+	case code := <-ended:
+		if code != exitDone {
+			t.Errorf("exit %d: %s", code, asked.all())
+		}
+	case <-time.After(patience):
+		t.Fatalf("the second answer did not arrive: %s", asked.all())
+	}
+}
+
 func TestInterruptAtAPromptRestoresTheTerminal(t *testing.T) {
 	person, terminal := openTerminal(t)
 	asked, ended := atTerminal(t.Context(), terminal, "api", "createUser", "--name", "joe")

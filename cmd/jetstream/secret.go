@@ -42,7 +42,7 @@ func (p *program) ask(ctx context.Context, prompt string) (string, error) {
 	dialogue := term.NewTerminal(struct {
 		io.Reader
 		io.Writer
-	}{p.Stdin, p.Stderr}, "")
+	}{byByte{p.Stdin}, p.Stderr}, "")
 	// The read cannot be called off; after an interrupt the process ends and
 	// takes it along.
 	go func() {
@@ -67,6 +67,12 @@ func (p *program) ask(ctx context.Context, prompt string) (string, error) {
 	}
 	return a.text, nil
 }
+
+// byByte reads no further than it must: what follows is for the next question.
+type byByte struct{ io.Reader }
+
+// Read implements io.Reader.
+func (r byByte) Read(b []byte) (int, error) { return r.Reader.Read(b[:min(len(b), 1)]) }
 
 // askTwice asks for a new secret, and again to be sure.
 func (p *program) askTwice(ctx context.Context, prompt string) (string, error) {
