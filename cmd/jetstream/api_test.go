@@ -245,6 +245,12 @@ func TestUnknownWordsNameTheNearest(t *testing.T) {
 		"api getTransfers --limit ten":       `--limit: "ten" is no whole number from -9223372036854775808 to 9223372036854775807`,
 		"server --api-port 99999":            `--api-port: "99999" is no whole number from 0 to 65535`,
 		"--version":                          "jetstream version",
+		"api getManifest --manifestId":       "jetstream: --manifestId needs a value\n",
+		"api getTransfers --limit -5":        "--limit needs a value, and -5 looks like a flag: if it is meant, write --limit=-5\n",
+		"trigger runs --since 24":            `--since: "24" is no duration, such as 30s, 10m or 24h`,
+		"trigger runs --since":               "--since needs a value\n",
+		"api --host=site-b:8886 getUsers":    `"site-b:8886" is no host name: give a name or an IP, without port`,
+		"api --host=[::1]:8886 getUsers":     `"[::1]:8886" is no host name: give a name or an IP, without port`,
 	} {
 		got := jetstream(t, nil, "", strings.Fields(line)...)
 		if got.code != 2 || got.stdout != "" || !strings.Contains(got.stderr, says) {

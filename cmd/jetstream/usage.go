@@ -88,6 +88,8 @@ func wordsOf(node *kong.Node, flags bool) []string {
 
 var (
 	notANumber = regexp.MustCompile(`expected a valid (\d+) bit (u?int) but got (.*)$`)
+	noValue    = regexp.MustCompile(`^(--\S+): expected \S+ value but got "(.*)" \((<EOL>|short flag|long flag)\)`)
+	noDuration = regexp.MustCompile(`expected duration but got (".*"): time: .*$`)
 	absent     = regexp.MustCompile(`^expected "(<.*)"$`)
 )
 
@@ -96,6 +98,13 @@ func humanly(message string) string {
 	if m := absent.FindStringSubmatch(message); m != nil {
 		return m[1] + " is missing"
 	}
+	if m := noValue.FindStringSubmatch(message); m != nil {
+		if m[3] == "<EOL>" {
+			return m[1] + " needs a value"
+		}
+		return fmt.Sprintf("%s needs a value, and %s looks like a flag: if it is meant, write %s=%s", m[1], m[2], m[1], m[2])
+	}
+	message = noDuration.ReplaceAllString(message, "$1 is no duration, such as 30s, 10m or 24h")
 	m := notANumber.FindStringSubmatch(message)
 	if m == nil {
 		return message

@@ -79,14 +79,16 @@ type Client struct {
 // New makes a client; it connects at the first call. It fails when CAFile
 // cannot be read or holds no certificate, or when a login cannot be sent.
 func New(o Options) (*Client, error) {
-	o.Host = strings.Trim(cmp.Or(o.Host, "localhost"), "[]")
+	given := cmp.Or(o.Host, "localhost")
+	o.Host = strings.Trim(given, "[]")
 	o.Port = cmp.Or(o.Port, 8886)
 	o.Timeout = cmp.Or(o.Timeout, 90*time.Second)
 	if o.Port < 1 || o.Port > 65535 {
 		return nil, api.Errorf(api.CodeInvalid, "%d is no port: ports are 1 to 65535", o.Port)
 	}
-	if strings.ContainsAny(o.Host, "/@?#% \t\r\n") {
-		return nil, api.Errorf(api.CodeInvalid, "%q is no host name: give a name or an IP, without port and path", o.Host)
+	if strings.ContainsAny(o.Host, "/@?#%[] \t\r\n") || strings.Count(o.Host, ":") == 1 {
+		return nil, api.Errorf(api.CodeInvalid, "%q is no host name: give a name or an IP, without port and path; "+
+			"the port is --api-control-port or JETSTREAM_API_PORT", given)
 	}
 	if strings.ContainsAny(o.Token, " \t\r\n") {
 		return nil, api.Errorf(api.CodeInvalid, "the token holds blanks or line breaks; it must be one word")
