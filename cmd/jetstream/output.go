@@ -51,11 +51,12 @@ func decodeObject(object json.RawMessage) (map[string]any, error) {
 	return value, nil
 }
 
-// listOf finds the entries of a list command's result.
+// listOf finds the entries of a list command's result: what comes in pages, or
+// nothing but a list.
 func listOf(fields []api.Field) (list api.Field, ok bool) {
-	paged := slices.ContainsFunc(fields, func(f api.Field) bool { return f.Name == "nextCursor" })
+	lists := len(fields) == 1 || slices.ContainsFunc(fields, func(f api.Field) bool { return f.Name == "nextCursor" })
 	for _, f := range fields {
-		if paged && f.Kind == api.KindList && f.Type.Elem().Kind() == reflect.Struct {
+		if lists && f.Kind == api.KindList && f.Type.Elem().Kind() == reflect.Struct {
 			return f, true
 		}
 	}
