@@ -259,6 +259,29 @@ func TestUnknownWordsNameTheNearest(t *testing.T) {
 	}
 }
 
+// TestEmptyPathsAreRefused: a variable that is not set must not mean the working
+// directory, whose files would be sent, served or run as scripts.
+func TestEmptyPathsAreRefused(t *testing.T) {
+	t.Chdir(t.TempDir())
+	for _, line := range []string{
+		"server --trigger-dir=", "server --persistent-state-dir=", "server --sandbox-dir=", "server --log=",
+		"user --persistent-state-dir=state add joe --sandbox=", "user --persistent-state-dir= list", "trigger check --persistent-state-dir=",
+	} {
+		if got := jetstream(t, nil, "", strings.Fields(line)...); got.code != exitUsage || !strings.Contains(got.stderr, ": the path is empty") {
+			t.Errorf("jetstream %s: got %+v", line, got)
+		}
+	}
+	if got := jetstream(t, nil, "", "trigger", "check", ""); got.code != exitUsage || !strings.Contains(got.stderr, "the path is empty") {
+		t.Errorf("jetstream trigger check '': got %+v", got)
+	}
+	if got := jetstream(t, nil, "", "send", "a", "", "bob@site-b:/"); got.code != exitUsage || !strings.Contains(got.stderr, "SOURCE is empty") {
+		t.Errorf("jetstream send a '': got %+v", got)
+	}
+	if made, err := os.ReadDir("."); err != nil || len(made) > 0 {
+		t.Errorf("left behind: %v %v", made, err)
+	}
+}
+
 func TestHelpWorksEverywhere(t *testing.T) {
 	for _, line := range []string{"", "server", "api", "api getServerInfo", "api createTransfer", "send", "user", "user add", "demo", "version"} {
 		got := jetstream(t, nil, "", append(strings.Fields(line), "--help")...)

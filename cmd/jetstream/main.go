@@ -12,6 +12,7 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"reflect"
 	"strings"
 	"syscall"
 
@@ -109,6 +110,7 @@ func (p *program) parse(grammar any, args []string, options ...kong.Option) (par
 		kong.ConfigureHelp(kong.HelpOptions{Compact: true}),
 		kong.ValueFormatter(describe),
 		kong.Resolvers(variables(p.Getenv)),
+		kong.NamedMapper("path", kong.MapperFunc(decodePath)),
 	)
 	parser, err := kong.New(grammar, options...)
 	if err != nil { // the grammar is wrong, not the user
@@ -119,6 +121,20 @@ func (p *program) parse(grammar any, args []string, options ...kong.Option) (par
 		return nil, usageOf(parser.Model.Node, err)
 	}
 	return parsed, nil
+}
+
+// decodePath makes a path absolute. An empty one is most often a variable of a
+// shell that is not set; the working directory is never what was meant then.
+func decodePath(ctx *kong.DecodeContext, target reflect.Value) error {
+	path := ""
+	if err := ctx.Scan.PopValueInto("path", &path); err != nil {
+		return err
+	}
+	if path == "" {
+		return errors.New("the path is empty")
+	}
+	target.SetString(kong.ExpandPath(path))
+	return nil
 }
 
 // serverVariables is the prefix of the variables that stand for the flags of

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -47,6 +48,9 @@ func (c *sendCmd) Help() string {
 func (c *sendCmd) Run(ctx context.Context, p *program) error {
 	if len(c.Paths) < 2 {
 		return usagef("send needs a SOURCE and a destination: jetstream send SOURCE... [USER@]HOST[:PORT]:/PATH")
+	}
+	if slices.Contains(c.Paths, "") {
+		return usagef("a SOURCE is empty")
 	}
 	last := len(c.Paths) - 1
 	to, err := parseTarget(c.Paths[last])
