@@ -85,8 +85,12 @@ func (c *sendCmd) Run(ctx context.Context, p *program) error {
 	return s.run(ctx, mappings, to, password)
 }
 
+// label names what is sent; "." has a name too.
 func label(sources []string) string {
 	name := filepath.Base(sources[0])
+	if abs, err := filepath.Abs(sources[0]); err == nil {
+		name = filepath.Base(abs)
+	}
 	if len(sources) > 1 {
 		name += fmt.Sprintf(" and %d more", len(sources)-1)
 	}
