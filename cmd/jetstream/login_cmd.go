@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
 	"strings"
 	"time"
 
@@ -33,6 +34,9 @@ func (c *loginCmd) Run(ctx context.Context, p *program) error {
 		return err
 	}
 	o, err := c.options(p)
+	if err == nil && o.CAFile != "" { // it is kept, and used from elsewhere
+		o.CAFile, err = filepath.Abs(o.CAFile)
+	}
 	if err != nil {
 		return err
 	}
