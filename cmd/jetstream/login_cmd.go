@@ -64,12 +64,21 @@ func (c *loginCmd) Run(ctx context.Context, p *program) error {
 		_, undone := conn.Call(ctx, "deleteAPIToken", map[string]any{"tokenId": k.TokenID})
 		return errors.Join(fmt.Errorf("the login cannot be kept: %w", err), undone)
 	}
-	if had && before.User == k.User {
-		// The former token is of no use to anybody now; it may have ended.
-		_, _ = conn.Call(ctx, "deleteAPIToken", map[string]any{"tokenId": before.TokenID})
+	if had {
+		before.end(ctx, o)
 	}
 	_, err = fmt.Fprintf(p.Stdout, "logged in at %s as %s; jetstream logout ends it\n", conn.Address(), k.User)
 	return err
+}
+
+// end ends a login that another has taken the place of, at the server of o and
+// whosever it was: nobody would know its token any more. It may have ended.
+func (k keptLogin) end(ctx context.Context, o client.Options) {
+	k.logIn(&o)
+	if conn, err := client.New(o); err == nil {
+		_, _ = conn.Call(ctx, "deleteAPIToken", map[string]any{"tokenId": k.TokenID})
+		conn.Close()
+	}
 }
 
 func (c *loginCmd) askUser(ctx context.Context, p *program) (err error) {
