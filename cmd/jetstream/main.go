@@ -210,6 +210,9 @@ func (p *program) report(err error) int {
 	} else {
 		say("%s: %s", e.Code, e.Message)
 	}
+	if len(e.Fields) == 1 && e.Fields[0].Message == e.Message {
+		return exitFailed // it would say the same again
+	}
 	for _, f := range e.Fields {
 		say("  %s: %s", f.Field, f.Message)
 	}
