@@ -35,22 +35,22 @@ func (g *Gateway) openSession(w http.ResponseWriter, r *http.Request) {
 		g.refuse(w, r, err)
 		return
 	}
-	http.SetCookie(w, g.cookie(id, int(time.Until(expires).Seconds())))
+	http.SetCookie(w, g.cookie(r, id, int(time.Until(expires).Seconds())))
 	middleware.Answer(w, http.StatusOK, api.Reply{Status: api.CodeSuccess, Message: "Signed in.", Result: json.RawMessage(`{}`)})
 }
 
 // closeSession signs out; signing out without being in is fine.
 func (g *Gateway) closeSession(w http.ResponseWriter, r *http.Request) {
-	if c, err := r.Cookie(middleware.SessionCookie); err == nil {
+	if c, err := r.Cookie(middleware.SessionCookieOf(r)); err == nil {
 		g.o.Sessions.Close(c.Value)
 	}
-	http.SetCookie(w, g.cookie("", -1))
+	http.SetCookie(w, g.cookie(r, "", -1))
 	middleware.Answer(w, http.StatusOK, api.Reply{Status: api.CodeSuccess, Message: "Signed out.", Result: json.RawMessage(`{}`)})
 }
 
-func (g *Gateway) cookie(value string, maxAge int) *http.Cookie {
+func (g *Gateway) cookie(r *http.Request, value string, maxAge int) *http.Cookie {
 	return &http.Cookie{ //nolint:gosec // Secure follows TLS: without it a browser would drop the cookie
-		Name: middleware.SessionCookie, Value: value, Path: "/", MaxAge: maxAge,
+		Name: middleware.SessionCookieOf(r), Value: value, Path: "/", MaxAge: maxAge,
 		HttpOnly: true, Secure: g.o.Secure, SameSite: http.SameSiteStrictMode,
 	}
 }

@@ -3,6 +3,7 @@ package middleware
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"net"
 	"net/http"
@@ -21,8 +22,24 @@ const (
 	UserHeader = "X-Jetstream-User"
 )
 
-// SessionCookie is the name of the page's cookie.
+// SessionCookie is the name of the page's cookie at the usual port; see
+// SessionCookieOf.
 const SessionCookie = "jetstream_session"
+
+// usualPort is the control port where nobody chose another.
+const usualPort = 8886
+
+// SessionCookieOf is the name of the page's cookie where r was sent to. Cookies
+// know hosts and no ports: without the port in their names a browser would lose
+// its session with one server by signing in at another on the same host, or at
+// the other end of another tunnel.
+func SessionCookieOf(r *http.Request) string {
+	_, text, err := net.SplitHostPort(r.Host)
+	if port, bad := strconv.ParseUint(text, 10, 16); err == nil && bad == nil && port != usualPort {
+		return fmt.Sprintf("%s_%d", SessionCookie, port)
+	}
+	return SessionCookie
+}
 
 // maxDepth bounds what DepthHeader may say; a chain never gets there.
 const maxDepth = 1000
@@ -90,7 +107,7 @@ func authenticate(r *http.Request, auth Authenticator) (api.Caller, error) {
 		}
 		return auth.Token(ctx, token, r.Header.Get(UserHeader))
 	}
-	if c, err := r.Cookie(SessionCookie); err == nil {
+	if c, err := r.Cookie(SessionCookieOf(r)); err == nil {
 		caller, err := auth.Session(ctx, c.Value)
 		if errors.Is(err, &api.Error{Code: api.CodeUnauthorized}) {
 			return caller, errNoCredentials // an old cookie is no credential, and no attack either

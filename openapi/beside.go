@@ -87,7 +87,8 @@ func (b *builder) addSession() error {
 	}
 
 	open := b.operation("openSession", tagBeside, "Sign in on the page",
-		"Sets the cookie `"+SessionCookie+"`, which script cannot read and other sites cannot make a browser send.")
+		"Sets the cookie `"+SessionCookie+"`, which script cannot read and other sites cannot make a browser send. "+
+			"Another port than 8886 in the address is a part of its name, as in `"+SessionCookie+"_9000`.")
 	open.RequestBody = jsonBody(shape, true)
 	r := newResponses()
 	r.fail(api.CodeInvalid, api.CodeUnauthorized, api.CodeForbidden, api.CodeTooManyRequests, api.CodeInternal)

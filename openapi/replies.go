@@ -158,6 +158,6 @@ func addLogins(c *openapi31.Components) {
 		openapi31.SecurityScheme{HTTP: &openapi31.SecuritySchemeHTTP{Scheme: "basic"}})
 	add("bearer", "A token. A trigger script finds its own in JETSTREAM_API_TOKEN.",
 		openapi31.SecurityScheme{HTTPBearer: &openapi31.SecuritySchemeHTTPBearer{Scheme: "bearer"}})
-	add("cookie", "The session of the page at `/`, made by `POST /session`.",
+	add("cookie", "The session of the page at `/`, made by `POST /session`, which says how the cookie's name follows the port.",
 		openapi31.SecurityScheme{APIKey: &openapi31.SecuritySchemeAPIKey{Name: SessionCookie, In: openapi31.SecuritySchemeAPIKeyInCookie}})
 }

@@ -3,7 +3,10 @@
 package main
 
 import (
+	"fmt"
+	"io"
 	"net/http"
+	"net/http/cookiejar"
 	"os"
 	"path/filepath"
 	"strings"
@@ -104,6 +107,51 @@ func (l *live) signIn(user string) string {
 	}
 	l.secret(c.Value)
 	return c.Name + "=" + c.Value
+}
+
+// TestSessionsOfServersOnOneHost: a browser keeps cookies by host, not by port,
+// and is yet signed in at two servers at a time.
+func TestSessionsOfServersOnOneHost(t *testing.T) {
+	p := newPair(t)
+	jar, err := cookiejar.New(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	web := &http.Client{Jar: jar}
+	defer web.CloseIdleConnections()
+	ask := func(l *live, method, path, body string) string {
+		t.Helper()
+		req, err := http.NewRequestWithContext(t.Context(), method, l.baseURL+path, strings.NewReader(body))
+		if err != nil {
+			t.Fatal(err)
+		}
+		req.Header.Set("Content-Type", "application/json")
+		res, err := web.Do(req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer func() { _ = res.Body.Close() }()
+		text, err := io.ReadAll(res.Body)
+		if err != nil || res.StatusCode != http.StatusOK {
+			t.Fatalf("%s %s: %d %s %v", method, path, res.StatusCode, text, err)
+		}
+		return string(text)
+	}
+	for _, l := range []*live{p.from, p.to} {
+		ask(l, "POST", "/session", fmt.Sprintf(`{"name":"root","password":%q}`, l.password))
+	}
+	for _, l := range []*live{p.from, p.to} {
+		if got := ask(l, "GET", "/api/v1/server", ""); !strings.Contains(got, "serverUid") {
+			t.Errorf("%s knows its visitor no more: %s", l.baseURL, got)
+		}
+	}
+	ask(p.from, "DELETE", "/session", "")
+	if got := ask(p.from, "GET", "/api/v1/server", ""); strings.Contains(got, "serverUid") {
+		t.Errorf("signing out did nothing: %s", got)
+	}
+	if got := ask(p.to, "GET", "/api/v1/server", ""); !strings.Contains(got, "serverUid") {
+		t.Errorf("signing out at one server ended the other's session: %s", got)
+	}
 }
 
 // TestDisabledUserIsOutAtOnce: logins of every kind, and the transfers at both
