@@ -179,18 +179,18 @@ func (g *Gateway) notFound(w http.ResponseWriter, r *http.Request) {
 }
 
 func (g *Gateway) methodNotAllowed(w http.ResponseWriter, r *http.Request) {
-	var allowed strings.Builder
+	var allowed []string
 	path := cmp.Or(r.URL.RawPath, r.URL.Path) // what the route was looked for by
 	for _, m := range []string{"GET", "POST", "PATCH", "PUT", "DELETE"} {
 		if g.router.Match(chi.NewRouteContext(), m, path) {
 			w.Header().Add("Allow", m)
-			allowed.WriteString(" " + m)
+			allowed = append(allowed, m)
 		}
 	}
-	if allowed.Len() == 0 { // of no path, as with CONNECT
+	if len(allowed) == 0 { // of no path, as with CONNECT
 		g.notFound(w, r)
 		return
 	}
 	middleware.FailStatus(w, r, g.log, http.StatusMethodNotAllowed, api.Errorf(api.CodeInvalid,
-		"%.200q does not take %.20q, but%s", r.URL.Path, r.Method, allowed.String()))
+		"%.200q does not take %.20q, but %s", r.URL.Path, r.Method, strings.Join(allowed, " and ")))
 }

@@ -261,6 +261,7 @@ func TestFaultsAreNamed(t *testing.T) {
 		{"body on GET", "ann", "GET", "/api/v1/send/fail", `{"name":"conflict"}`, nil, 400, "invalid", "not in a body"},
 		{"method", "ann", "DELETE", "/api/v1/send/fail", ``, nil, 405, "invalid", "but GET"},
 		{"method of an escaped path", "ann", "DELETE", "/api/v1/send/echo/a%2Fb", ``, nil, 405, "invalid", "but POST"},
+		{"methods", "ann", "GET", "/session", ``, nil, 405, "invalid", "but POST and DELETE"},
 		{"no route", "ann", "GET", "/api/v1/nowhere", ``, nil, 404, "notFound", "nothing at GET"},
 		{"no page", "", "GET", "/nowhere", ``, nil, 404, "notFound", "nothing at GET"},
 		{"unknown command", "ann", "POST", "/api/v1/command", `{"request":"send.ecko"}`, nil, 404, "notFound", "did you mean send.echo?"},
