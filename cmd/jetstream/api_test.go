@@ -316,6 +316,21 @@ func TestExamplesOfHelpParse(t *testing.T) {
 	}
 }
 
+// TestHelpOfLoginNamesItsWays: where the server is taken to be, and every
+// variable that logs in.
+func TestHelpOfLoginNamesItsWays(t *testing.T) {
+	for _, command := range []string{"api", "send", "trigger runs", "login"} {
+		got := jetstream(t, nil, "", append(strings.Fields(command), "--help")...)
+		help := strings.Join(strings.Fields(got.stdout), " ")
+		for _, want := range []string{"control API (localhost)", "control API (8886)", "JETSTREAM_API_HOST", "JETSTREAM_API_PORT", "JETSTREAM_API_USER",
+			"JETSTREAM_API_PASSWORD", "JETSTREAM_API_TOKEN", "JETSTREAM_API_CA"} {
+			if !strings.Contains(help, want) {
+				t.Errorf("the help of %s lacks %s:\n%s", command, want, got.stdout)
+			}
+		}
+	}
+}
+
 func TestHelpOfAPIGroupsCommands(t *testing.T) {
 	got := jetstream(t, nil, "", "api", "--help")
 	last := 0
