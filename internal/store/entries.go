@@ -72,7 +72,12 @@ func (s *Entries) Update(ctx context.Context, fn func(stream.Tx) error) error {
 
 // Entries implements stream.Store.
 func (s *Entries) Entries(ctx context.Context, after int64, limit int) (page []*stream.Entry, err error) {
-	rows, err := s.db.settled().QueryContext(ctx, "SELECT id, type, time, user, data FROM entries WHERE id > ? ORDER BY id LIMIT ?", after, limit)
+	// What is marked later may be in the tables before what only the journal has.
+	newest, err := s.Newest(ctx)
+	if err != nil {
+		return nil, err
+	}
+	rows, err := s.db.settled().QueryContext(ctx, "SELECT id, type, time, user, data FROM entries WHERE id > ? AND id <= ? ORDER BY id LIMIT ?", after, newest, limit)
 	if err != nil {
 		return nil, err
 	}
