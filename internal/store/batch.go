@@ -3,6 +3,7 @@ package store
 import (
 	"errors"
 	"fmt"
+	"math"
 	"runtime/debug"
 	"slices"
 
@@ -115,9 +116,6 @@ func (db *DB) transact(requests []*request) (err error) {
 	if b.imports != nil {
 		db.imported(*b.imports)
 	}
-	if j := db.journal; j != nil && !b.lax && j.end > 0 && !j.behind() { // the tables have all of it, on disk
-		db.writable.notice(j.restart())
-	}
 	return nil
 }
 
@@ -137,10 +135,19 @@ func (b *batch) begin() error {
 	if err := db.do("BEGIN IMMEDIATE"); err != nil {
 		return err
 	}
-	if b.requests[0].marks || !db.journal.behind() {
+	j := db.journal
+	var turn uint64
+	switch {
+	case j == nil:
+		return nil
+	case !b.lax && j.used:
+		turn = newTurn() // the tables will have all of it, on disk
+	case !b.requests[0].marks && j.behind():
+		turn = j.turn
+	default:
 		return nil
 	}
-	i, err := db.importFrames(db.journal.most)
+	i, err := db.importFrames(math.MaxInt64, turn)
 	b.imports = &i
 	return err
 }

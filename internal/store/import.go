@@ -35,26 +35,22 @@ func OpenServer(ctx context.Context, dir string) (*DB, error) {
 }
 
 func (db *DB) useJournal(ctx context.Context) error {
-	j := &journal{path: filepath.Join(db.writable.dir, journalFile), most: journalSize, database: newEpoch()}
+	j := &journal{path: filepath.Join(db.writable.dir, journalFile), most: journalSize}
 	known, err := db.Meta(ctx, journalFact)
 	if err != nil {
 		return err
 	}
-	number := uint64(0)
+	turn, number := newTurn(), uint64(0)
 	if known != "" {
-		if _, err := fmt.Sscanf(known, journalForm, &j.database, &number); err != nil {
+		if _, err := fmt.Sscanf(known, journalForm, &turn, &number); err != nil {
 			return fmt.Errorf("the database knows it as %q: %w", known, err)
 		}
 	}
-	if err := j.takeUp(number); err != nil {
-		return err
+	if err := j.takeUp(turn, number); err != nil {
+		return errors.Join(err, j.close(false))
 	}
 	db.journal = j
-	err = db.update(ctx, func(t *tx) error {
-		_, err := t.exec(setMeta, journalFact, j.fact(j.newest.Load()))
-		return err
-	})
-	if err != nil {
+	if err := db.update(ctx, (*tx).begin); err != nil { // as with every update that is on disk, it begins anew
 		return err
 	}
 	if err := db.readers.QueryRowContext(ctx, "SELECT coalesce(max(seq), 0) FROM runs").Scan(&db.lastRun); err != nil {
@@ -97,14 +93,17 @@ func (b *batch) journaled() bool {
 type imports struct {
 	next   int64 // behind its last frame
 	number uint64
+	turn   uint64 // from then on
 }
 
 // importFrames puts frames of the journal into the tables, within the
 // transaction that goes on: those up to the newest, or so many bytes. imported
-// takes note when it is committed.
-func (db *DB) importFrames(most int64) (i imports, err error) {
+// takes note when it is committed. A new turn is for a transaction that takes
+// all and is on disk then, which it is because a new turn changes the tables:
+// SQLite syncs nothing where nothing has changed.
+func (db *DB) importFrames(most int64, turn uint64) (i imports, err error) {
 	j := db.journal
-	i = imports{j.next, j.imported.Load()}
+	i = imports{j.next, j.imported.Load(), turn}
 	for i.number != j.newest.Load() && i.next-j.next < most {
 		f, err := j.frameAt(i.next)
 		if err == nil && f.number != i.number+1 {
@@ -123,15 +122,19 @@ func (db *DB) importFrames(most int64) (i imports, err error) {
 		if _, err := db.insert(entriesTable, entries); err != nil {
 			return i, err
 		}
-		i = imports{i.next + f.size, f.number}
+		i.next, i.number = i.next+f.size, f.number
 	}
-	_, err = db.exec(setMeta, []any{journalFact, j.fact(i.number)})
+	_, err = db.exec(setMeta, []any{journalFact, fmt.Sprintf(journalForm, i.turn, i.number)})
 	return i, err
 }
 
 func (db *DB) imported(i imports) {
-	db.journal.next = i.next
-	db.journal.imported.Store(i.number)
+	j := db.journal
+	j.next = i.next
+	j.imported.Store(i.number)
+	if i.turn != j.turn {
+		db.writable.notice(j.restart(i.turn))
+	}
 }
 
 // importSome puts some of the journal into the tables, in a transaction of its
@@ -148,7 +151,7 @@ func (db *DB) importSome() (err error) {
 	if err := db.do("BEGIN IMMEDIATE"); err != nil {
 		return err
 	}
-	i, err := db.importFrames(importBytes)
+	i, err := db.importFrames(importBytes, db.journal.turn)
 	if err == nil {
 		err = db.do("COMMIT")
 	}

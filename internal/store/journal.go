@@ -3,7 +3,6 @@ package store
 import (
 	"encoding/binary"
 	"errors"
-	"fmt"
 	"hash/crc32"
 	"io"
 	"io/fs"
@@ -24,19 +23,17 @@ import (
 // The file is a row of frames, one for each commit, in room that was written
 // before, so that a sync writes no more than they are. It begins anew whenever
 // the tables have all of it on disk. A frame counts if its sum is right and its
-// epoch is that of the first one: neither half a frame nor one of an earlier
-// turn is ever taken for a commit.
+// turn is the one that the tables know: neither half a frame, nor one of an
+// earlier turn, nor one of another database is ever taken for a commit.
 type journal struct {
 	path string
-	// database tells the database that the journal belongs to from one that
-	// took its place: the sums begin with it.
-	database uint64
-	most     int64 // how much room it may take
+	most int64 // how much room it may take
 
 	// These belong to the leader of a group commit.
 	file   *os.File    // nil until the first frame
 	size   int64       // how much room there is
-	epoch  uint64      // of this turn
+	turn   uint64      // changes when the file begins anew
+	used   bool        // the file may have frames of this turn
 	end    int64       // where the next frame goes
 	failed error       // why the file takes nothing more
 	frame  frameBuffer // the latest one; the memory is used again
@@ -52,14 +49,12 @@ type journal struct {
 // journalFile is the journal's name inside the state directory.
 const journalFile = "journal"
 
-// journalFact is the name under which the tables keep which journal is theirs
-// and the number of the last frame that they have.
+// journalFact is the name under which the tables keep which turn of the journal
+// they go with and the number of the last frame that they have.
 const (
 	journalFact = "journal"
 	journalForm = "%d %d"
 )
-
-func (j *journal) fact(number uint64) string { return fmt.Sprintf(journalForm, j.database, number) }
 
 const (
 	// journalStep is how much room is made at a time, journalSize how much a
@@ -73,7 +68,7 @@ const (
 	maxFrame  = 8 << 20
 	keptFrame = 1 << 20
 	// A frame begins with its sum, which is over all that follows, the length
-	// of its rows, its epoch and its number.
+	// of its rows, its turn and its number.
 	frameHead    = 24
 	frameVersion = 1
 )
@@ -84,10 +79,7 @@ var (
 	castagnoli = crc32.MakeTable(crc32.Castagnoli)
 )
 
-// sum is that of a frame, but for its place.
-func (j *journal) sum(frame []byte) uint32 {
-	return crc32.Update(uint32(j.database^j.database>>32), castagnoli, frame[4:])
-}
+func frameSum(frame []byte) uint32 { return crc32.Checksum(frame[4:], castagnoli) }
 
 // behind tells whether the tables lack something. Safe for concurrent use, and
 // for no journal.
@@ -118,10 +110,11 @@ func (j *journal) append(runs []*triggers.Run, run int64, entries []*stream.Entr
 	if err := j.makeRoom(len(frame)); err != nil {
 		return err
 	}
+	j.used = true
 	binary.LittleEndian.PutUint32(frame[4:], uint32(len(frame)-frameHead))
-	binary.LittleEndian.PutUint64(frame[8:], j.epoch)
+	binary.LittleEndian.PutUint64(frame[8:], j.turn)
 	binary.LittleEndian.PutUint64(frame[16:], j.newest.Load()+1)
-	binary.LittleEndian.PutUint32(frame, j.sum(frame))
+	binary.LittleEndian.PutUint32(frame, frameSum(frame))
 	_, err := j.file.WriteAt(frame, j.end)
 	if err == nil {
 		err = syncData(j.file)
@@ -152,7 +145,7 @@ func (j *journal) makeRoom(frame int) error {
 		if err := errors.Join(giveToOwner(f, dir), syncDir(dir)); err != nil {
 			return errors.Join(err, f.Close())
 		}
-		j.file, j.size, j.end, j.epoch = f, 0, 0, newEpoch()
+		j.file, j.size, j.end = f, 0, 0
 	}
 	for j.end+int64(frame) > j.size {
 		if free, err := freeBytes(filepath.Dir(j.path)); err != nil || free < journalShare*(j.size+journalStep) {
@@ -170,13 +163,13 @@ func (j *journal) makeRoom(frame int) error {
 	return nil
 }
 
-func newEpoch() uint64 { return rand.Uint64() } //nolint:gosec // it guards against chance, not against people
+func newTurn() uint64 { return rand.Uint64() } //nolint:gosec // it guards against chance, not against people
 
-// restart begins the file anew: the tables have all that is in it, on disk.
-// After a failure it is another file, as nobody knows what the disk does to
-// the old one. The tables must be locked.
-func (j *journal) restart() error {
-	j.end, j.next, j.epoch = 0, 0, newEpoch()
+// restart begins the file anew: the tables have all that is in it, on disk, and
+// know the new turn. After a failure it is another file, as nobody knows what
+// the disk does to the old one. The tables must be locked.
+func (j *journal) restart(turn uint64) error {
+	j.end, j.next, j.turn, j.used = 0, 0, turn, false
 	if j.failed == nil {
 		return nil
 	}
@@ -202,12 +195,12 @@ func (j *journal) close(all bool) error {
 	return j.file.Close()
 }
 
-// takeUp finds what a former server left: the frames behind the one with a
-// number that the tables have.
-func (j *journal) takeUp(number uint64) error {
+// takeUp finds what a former server left: the frames of a turn behind the one
+// with a number that the tables have.
+func (j *journal) takeUp(turn, number uint64) error {
 	j.newest.Store(number)
 	j.imported.Store(number)
-	j.epoch = newEpoch()
+	j.turn, j.used = turn, true // an unreadable frame may have others behind it
 	f, err := os.OpenFile(j.path, os.O_RDWR, 0)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
@@ -229,14 +222,6 @@ func (j *journal) takeUp(number uint64) error {
 		if err != nil {
 			return err
 		}
-		if j.end == 0 {
-			j.epoch = frame.epoch
-			if frame.number > number { // also where the database is an older copy
-				j.imported.Store(frame.number - 1)
-			}
-		} else if frame.epoch != j.epoch {
-			return nil
-		}
 		j.end += frame.size
 		if frame.number <= number {
 			j.next = j.end
@@ -248,9 +233,9 @@ func (j *journal) takeUp(number uint64) error {
 
 // frame is what one commit added.
 type frame struct {
-	epoch, number uint64
-	size          int64 // in the file
-	rows          []byte
+	number uint64
+	size   int64 // in the file
+	rows   []byte
 }
 
 // frameAt reads a frame; errNoFrame tells that there is none that counts.
@@ -267,10 +252,10 @@ func (j *journal) frameAt(at int64) (frame, error) {
 	if err := j.readAt(b[frameHead:], at+frameHead); err != nil {
 		return frame{}, err
 	}
-	if binary.LittleEndian.Uint32(b) != j.sum(b) {
+	if binary.LittleEndian.Uint32(b) != frameSum(b) || binary.LittleEndian.Uint64(b[8:]) != j.turn {
 		return frame{}, errNoFrame
 	}
-	return frame{binary.LittleEndian.Uint64(b[8:]), binary.LittleEndian.Uint64(b[16:]), int64(len(b)), b[frameHead:]}, nil
+	return frame{binary.LittleEndian.Uint64(b[16:]), int64(len(b)), b[frameHead:]}, nil
 }
 
 func (j *journal) readAt(b []byte, at int64) error {

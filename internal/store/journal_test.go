@@ -546,7 +546,7 @@ func FuzzJournal(f *testing.F) {
 		if err := os.WriteFile(j.path, text, 0o600); err != nil {
 			t.Fatal(err)
 		}
-		if err := j.takeUp(number); err != nil {
+		if err := j.takeUp(0, number); err != nil {
 			t.Fatal(err)
 		}
 		defer func() { _ = j.remove() }()
