@@ -81,7 +81,9 @@ func (b *batch) shared() bool { return len(b.requests) > 1 }
 // goes into the journal, where there is one; else all is one transaction of
 // SQLite, which begins when something is asked or changed.
 func (db *DB) transact(requests []*request) (err error) {
-	b := &batch{db: db, requests: requests, lax: true}
+	b := &batch{db: db, requests: requests}
+	j := db.journal
+	b.lax = j == nil || len(j.loose) < maxLoose
 	for _, r := range requests {
 		b.lax = b.lax && r.lax
 	}
@@ -115,6 +117,9 @@ func (db *DB) transact(requests []*request) (err error) {
 	db.lastRun, db.lastEntry = b.lastRun, b.lastEntry
 	if b.imports != nil {
 		db.imported(*b.imports)
+	}
+	if j != nil && b.lax && len(entries) > 0 {
+		j.loose, j.used = append(j.loose, entries...), true
 	}
 	return nil
 }

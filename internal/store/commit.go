@@ -33,7 +33,7 @@ func (db *DB) update(ctx context.Context, fn func(*tx) error) error {
 }
 
 // updateLax is update for marks that must survive kill -9 but not a power cut:
-// no fsync of its own. A later update makes them durable with it.
+// no fsync of its own. A later update of the tables makes them durable with it.
 func (db *DB) updateLax(ctx context.Context, fn func(*tx) error) error {
 	return db.submit(ctx, &request{fn: fn, lax: true, done: make(chan error, 1)}, false)
 }

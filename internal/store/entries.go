@@ -29,6 +29,7 @@ func (t *tx) AppendEntry(e *stream.Entry) error {
 const (
 	entryValues    = "(?,?,?,?,?)"
 	insertEntry    = "INSERT INTO entries (id, type, time, user, data) VALUES " + entryValues
+	insertLoose    = insertEntry + " ON CONFLICT (id) DO NOTHING"
 	insertEntries2 = insertEntry + "," + entryValues
 	insertEntries4 = insertEntries2 + "," + entryValues + "," + entryValues
 	insertEntries8 = insertEntries4 + "," + entryValues + "," + entryValues + "," + entryValues + "," + entryValues

@@ -112,9 +112,14 @@ func (db *DB) importFrames(most int64, turn uint64) (i imports, err error) {
 		if err != nil {
 			return i, fmt.Errorf("frame %d of the journal: %w", i.number+1, err)
 		}
-		runs, entries, err := readRows(f.rows)
+		runs, entries, loose, err := readRows(f.rows)
 		if err != nil {
 			return i, err
+		}
+		for _, e := range loose {
+			if _, err := db.exec(insertLoose, e); err != nil {
+				return i, err
+			}
 		}
 		if _, err := db.insert(runsTable, runs); err != nil {
 			return i, err

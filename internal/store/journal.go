@@ -33,10 +33,13 @@ type journal struct {
 	file   *os.File    // nil until the first frame
 	size   int64       // how much room there is
 	turn   uint64      // changes when the file begins anew
-	used   bool        // the file may have frames of this turn
+	used   bool        // the file may have frames of this turn, or something is loose
 	end    int64       // where the next frame goes
 	failed error       // why the file takes nothing more
 	frame  frameBuffer // the latest one; the memory is used again
+	// loose are the entries that the tables were given and which are perhaps
+	// not on disk: without them, those of the next frame would leave a gap.
+	loose []*stream.Entry
 
 	// These belong to who has locked the tables.
 	next int64 // where the first frame is that the tables have not
@@ -67,6 +70,8 @@ const (
 	// its bytes. keptFrame is how much memory is kept for the next.
 	maxFrame  = 8 << 20
 	keptFrame = 1 << 20
+	// maxLoose bounds how many entries are loose, about.
+	maxLoose = 512
 	// A frame begins with its sum, which is over all that follows, the length
 	// of its rows, its turn and its number.
 	frameHead    = 24
@@ -85,8 +90,8 @@ func frameSum(frame []byte) uint32 { return crc32.Checksum(frame[4:], castagnoli
 // for no journal.
 func (j *journal) behind() bool { return j != nil && j.imported.Load() != j.newest.Load() }
 
-// append makes rows durable as one frame, numbered from run and entry on: all
-// of them or none. errNoRoom says that the journal is full, or the frame too
+// append makes rows durable as one frame, numbered from run and entry on, and
+// what is loose with them: all or none. errNoRoom says that the journal is full, or the frame too
 // large for it. After any other error it takes nothing more before restart.
 func (j *journal) append(runs []*triggers.Run, run int64, entries []*stream.Entry, entry int64) error {
 	if j.failed != nil {
@@ -98,6 +103,11 @@ func (j *journal) append(runs []*triggers.Run, run int64, entries []*stream.Entr
 		frame.row(runsTable, runColumns)
 		frame.number(run + int64(i))
 		runFields(&frame, r)
+	}
+	for _, e := range j.loose {
+		frame.row(looseEntries, entryColumns)
+		frame.number(e.ID)
+		entryFields(&frame, e)
 	}
 	for i, e := range entries {
 		frame.row(entriesTable, entryColumns)
@@ -126,6 +136,7 @@ func (j *journal) append(runs []*triggers.Run, run int64, entries []*stream.Entr
 		return err
 	}
 	j.end += int64(len(frame))
+	j.loose = nil
 	j.newest.Add(1)
 	return nil
 }
@@ -169,7 +180,7 @@ func newTurn() uint64 { return rand.Uint64() } //nolint:gosec // it guards again
 // know the new turn. After a failure it is another file, as nobody knows what
 // the disk does to the old one. The tables must be locked.
 func (j *journal) restart(turn uint64) error {
-	j.end, j.next, j.turn, j.used = 0, 0, turn, false
+	j.end, j.next, j.turn, j.used, j.loose = 0, 0, turn, false, nil
 	if j.failed == nil {
 		return nil
 	}

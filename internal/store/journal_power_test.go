@@ -64,6 +64,38 @@ func TestJournalStaysForWhatWritesNothing(t *testing.T) {
 	}
 }
 
+// TestNoGapAfterAPowerCut: an entry that was only marked is not on disk; what
+// the journal takes after it must not leave a gap where it was.
+func TestNoGapAfterAPowerCut(t *testing.T) {
+	db := noted(t, t.TempDir())
+	if err := db.SetMeta(t.Context(), "a", "b"); err != nil {
+		t.Fatal(err)
+	}
+	synced := walSize(t, db)
+	want := addRuns(t, db, 3)
+	for _, r := range want[:2] {
+		next, err := db.Runs().Next(t.Context())
+		if err != nil || next.RunID != r.RunID {
+			t.Fatal(next, err)
+		}
+		next.Status = triggers.StatusRunning
+		if started, err := db.Runs().Start(t.Context(), next); !started || err != nil {
+			t.Fatal(started, err)
+		}
+		want = append(want, addRuns(t, db, 1)...)
+	}
+	page, err := db.Entries().Entries(t.Context(), 0, 100)
+	if err != nil || len(page) != 12 {
+		t.Fatal(len(page), err)
+	}
+	again := openServer(t, cutPower(t, db, synced))
+	wantRuns(t, again, want)
+	if newest, err := again.Entries().Newest(t.Context()); err != nil || newest != 12 {
+		t.Errorf("the newest entry is %d (%v)", newest, err)
+	}
+	wantRuns(t, openServer(t, crash(t, db)), want)
+}
+
 // TestJournalThatComesBack: a frame that was not taken, and then saved by the
 // tables, is not taken up, also where a disk that failed has it all the same.
 func TestJournalThatComesBack(t *testing.T) {

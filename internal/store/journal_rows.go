@@ -10,6 +10,7 @@ import (
 const (
 	runsTable    = 'r'
 	entriesTable = 'e'
+	looseEntries = 'l' // which the tables have, unless the power was cut
 
 	textValue   = 's' // length and bytes
 	numberValue = 'i' // a varint
@@ -58,21 +59,21 @@ func (f *frameBuffer) bytes(b []byte) {
 var errBadRow = errors.New("this version of JetStream cannot read what is in the journal")
 
 // readRows reads what a frame has for each table.
-func readRows(b []byte) (runs, entries [][]any, err error) {
+func readRows(b []byte) (runs, entries, loose [][]any, err error) {
 	if len(b) == 0 || b[0] != frameVersion {
-		return nil, nil, errBadRow
+		return nil, nil, nil, errBadRow
 	}
 	for b = b[1:]; len(b) > 0; {
 		table := b[0]
 		n, size := binary.Uvarint(b[1:])
 		if size <= 0 || n > uint64(len(b)) {
-			return nil, nil, errBadRow
+			return nil, nil, nil, errBadRow
 		}
 		b = b[1+size:]
 		row := make([]any, n)
 		for i := range row {
 			if row[i], b, err = readValue(b); err != nil {
-				return nil, nil, err
+				return nil, nil, nil, err
 			}
 		}
 		switch table {
@@ -80,11 +81,13 @@ func readRows(b []byte) (runs, entries [][]any, err error) {
 			runs = append(runs, row)
 		case entriesTable:
 			entries = append(entries, row)
+		case looseEntries:
+			loose = append(loose, row)
 		default:
-			return nil, nil, errBadRow
+			return nil, nil, nil, errBadRow
 		}
 	}
-	return runs, entries, nil
+	return runs, entries, loose, nil
 }
 
 func readValue(b []byte) (v any, rest []byte, err error) {

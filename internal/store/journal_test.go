@@ -555,10 +555,10 @@ func FuzzJournal(f *testing.F) {
 			if err != nil {
 				t.Fatalf("what was found is not found again: %v", err)
 			}
-			_, _, _ = readRows(frame.rows)
+			_, _, _, _ = readRows(frame.rows)
 			at += frame.size
 		}
-		_, _, _ = readRows(text)
+		_, _, _, _ = readRows(text)
 		if err := j.append(nil, 0, []*stream.Entry{{Type: "a"}}, 1); err != nil {
 			t.Fatal(err)
 		}
