@@ -128,6 +128,7 @@ func (db *DB) commit(batch []*request) {
 		return
 	}
 	err := db.transact(batch)
+	db.writable.notice(err) // also where each has failed by itself
 	for _, r := range batch {
 		outcome := r.err
 		if outcome == nil {

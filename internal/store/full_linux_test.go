@@ -100,6 +100,42 @@ func TestBatchOnAFullDisk(t *testing.T) {
 	}
 }
 
+// TestFullDiskIsNoticed where all updates of a commit that fails had failed by
+// themselves: the journal takes nothing until the tables do again.
+func TestFullDiskIsNoticed(t *testing.T) {
+	dir := t.TempDir()
+	mountSmall(t, dir)
+	db := openServer(t, dir)
+	for range 10 {
+		r := newRun(`"` + strings.Repeat("x", 50_000) + `"`)
+		if err := db.Runs().Update(t.Context(), func(tx triggers.Tx) error { return tx.InsertRun(r) }); err != nil {
+			t.Fatal(err)
+		}
+	}
+	fill := filepath.Join(dir, "fill")
+	if err := os.WriteFile(fill, make([]byte, 17<<20), 0o600); !errors.Is(err, syscall.ENOSPC) {
+		t.Fatalf("the disk could not be filled: %v", err)
+	}
+	no := errors.New("no")
+	failing := func() *request {
+		return &request{done: make(chan error, 1), fn: func(tx *tx) error { return errors.Join(tx.begin(), no) }}
+	}
+	for _, err := range outcomes(db, failing(), failing()) {
+		if !errors.Is(err, no) {
+			t.Errorf("an update that failed: %v", err)
+		}
+	}
+	if !db.journal.behind() {
+		t.Fatal("the journal was taken up; this test shows nothing")
+	}
+	if db.writable.ok() {
+		t.Error("nobody knows that the disk is full")
+	}
+	if err := os.Remove(fill); err != nil {
+		t.Fatal(err)
+	}
+}
+
 // TestProbeLeavesNothing, also where a server was killed in the midst of one.
 func TestProbeLeavesNothing(t *testing.T) {
 	dir := t.TempDir()
