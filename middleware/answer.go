@@ -3,12 +3,10 @@ package middleware
 import (
 	"bytes"
 	"context"
-	"encoding/json"
 	"log/slog"
 	"math"
 	"net/http"
 	"strconv"
-	"strings"
 	"sync"
 	"time"
 
@@ -28,9 +26,9 @@ func Answer(w http.ResponseWriter, status int, reply api.Reply) {
 	defer buffers.Put(b)
 	b.Reset()
 	b.WriteString(`{"status":`)
-	writeJSON(b, string(reply.Status))
+	b.Write(api.AppendString(b.AvailableBuffer(), string(reply.Status)))
 	b.WriteString(`,"message":`)
-	writeJSON(b, reply.Message)
+	b.Write(api.AppendString(b.AvailableBuffer(), reply.Message))
 	b.WriteString(`,"result":`)
 	b.Write(reply.Result)
 	b.WriteString("}\n")
@@ -41,21 +39,6 @@ func Answer(w http.ResponseWriter, status int, reply api.Reply) {
 	_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(writeTimeout))
 	w.WriteHeader(status)
 	_, _ = w.Write(b.Bytes())
-}
-
-// writeJSON writes s as api.Marshal does, whose work most texts do not need.
-func writeJSON(b *bytes.Buffer, s string) {
-	if !strings.ContainsFunc(s, func(r rune) bool { return r < ' ' || r > '~' || r == '"' || r == '\\' }) {
-		b.WriteByte('"')
-		b.WriteString(s)
-		b.WriteByte('"')
-		return
-	}
-	text, err := api.Marshal(s)
-	if err != nil { // a string always marshals
-		text = json.RawMessage(`""`)
-	}
-	b.Write(text)
 }
 
 // Fail answers an error. What has no code is internal: the caller gets a

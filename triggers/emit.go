@@ -66,17 +66,13 @@ func unlessBounded(err error) error {
 
 // EmitWanted is Emit of an event that is made only if something of such events
 // is saved now, so that one need not be made for nobody.
-func (e *Engine) EmitWanted(ctx context.Context, d Definition, event func() (Event, error)) error {
+func (e *Engine) EmitWanted(ctx context.Context, d Definition, event func() Event) error {
 	ev := Event{Definition: d}
 	wanted, logged := e.hasScript(ev), e.logged(ev)
 	if !wanted && !logged {
 		return nil
 	}
-	ev, err := event()
-	if err != nil {
-		return err
-	}
-	_, err = e.emit(ctx, ev, wanted, logged)
+	_, err := e.emit(ctx, event(), wanted, logged)
 	return unlessBounded(err)
 }
 

@@ -49,23 +49,13 @@ func Command(name string) Kind[CommandParams] {
 
 // CommandEvent is kind.Event for the event of a command, of which there are
 // many: Command and Result are taken as api.Marshal wrote them, not read again.
-func CommandEvent(kind Kind[CommandParams], p CommandParams, cause Cause) (Event, error) {
-	status, err := api.Marshal(p.Status)
-	if err != nil {
-		return Event{}, err
-	}
-	message, err := api.Marshal(p.Message)
-	if err != nil {
-		return Event{}, err
-	}
-	b := make([]byte, 0, len(p.Command)+len(status)+len(message)+len(p.Result)+64)
-	for _, member := range []struct {
-		name  string
-		value json.RawMessage
-	}{{`{"command":`, p.Command}, {`,"status":`, status}, {`,"message":`, message}, {`,"result":`, p.Result}} {
-		b = append(append(b, member.name...), member.value...)
-	}
-	return Event{Definition: kind.Definition, Parameters: append(b, '}'), Cause: cause}, nil
+func CommandEvent(kind Kind[CommandParams], p CommandParams, cause Cause) Event {
+	b := make([]byte, 0, len(p.Command)+len(p.Status)+len(p.Message)+len(p.Result)+64)
+	b = append(append(b, `{"command":`...), p.Command...)
+	b = api.AppendString(append(b, `,"status":`...), p.Status)
+	b = api.AppendString(append(b, `,"message":`...), p.Message)
+	b = append(append(b, `,"result":`...), p.Result...)
+	return Event{Definition: kind.Definition, Parameters: append(b, '}'), Cause: cause}
 }
 
 // The events, each declared once. on.<command> events are made

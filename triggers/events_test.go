@@ -26,9 +26,25 @@ func TestCommandEventIsWhatItsParametersEncodeTo(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		got, err := triggers.CommandEvent(kind, p, why)
-		if err != nil || string(got.Parameters) != string(want.Parameters) || got.Name != want.Name || cmp.Diff(got.Cause, want.Cause) != "" {
-			t.Errorf("%v\n%s\nwant\n%s", err, got.Parameters, want.Parameters)
+		got := triggers.CommandEvent(kind, p, why)
+		if string(got.Parameters) != string(want.Parameters) || got.Name != want.Name || cmp.Diff(got.Cause, want.Cause) != "" {
+			t.Errorf("%s\nwant\n%s", got.Parameters, want.Parameters)
+		}
+	}
+}
+
+// TestDescribedAhead: the entry of a run that is queued is the same, whoever
+// makes it.
+func TestDescribedAhead(t *testing.T) {
+	odd := "a \"quoted\" name, a back\\slash, <&>, a\nline, é, \u2028 and \x00"
+	for _, r := range []triggers.Run{
+		{RunID: "1", Event: "on.getServerInfo", EventID: "2", Attempt: 1, Status: triggers.StatusQueued, QueueTime: 3, EventTime: 4,
+			RequestID: "r", User: "alice", TransferID: "t", Depth: 1, Parameters: json.RawMessage(`{"a":1}`)},
+		{RunID: odd, Event: odd, EventID: odd, Attempt: 12, Status: triggers.StatusQueued, QueueTime: 1 << 60, RequestID: odd, TransferID: odd},
+	} {
+		ahead, otherwise, err := triggers.Described(&r)
+		if err != nil || string(ahead) != string(otherwise) {
+			t.Errorf("%v\n%s\nwant\n%s", err, ahead, otherwise)
 		}
 	}
 }

@@ -3,6 +3,8 @@ package triggers
 import (
 	"encoding/json"
 	"time"
+
+	"jetstream/internal/api"
 )
 
 // What tests of the outside may shorten or look at.
@@ -25,6 +27,14 @@ var (
 	StartOf        = startOf
 	Began          = began
 )
+
+// Described is the entry of a run that is to be queued, made ahead, and as it is
+// made otherwise.
+func Described(r *Run) (ahead, otherwise json.RawMessage, err error) {
+	r.describe()
+	otherwise, err = api.Marshal(r.entry())
+	return r.described, otherwise, err
+}
 
 // NewCapture is a capture's write and close.
 func NewCapture() (write func([]byte), end func() Output) {

@@ -3,6 +3,7 @@ package triggers
 import (
 	"bytes"
 	"encoding/json"
+	"strconv"
 	"strings"
 
 	"jetstream/internal/api"
@@ -78,12 +79,23 @@ func NoteRun(log *stream.Log) func(stream.Tx, *Run) error {
 	}
 }
 
-// describe makes the entry of a run that is to be queued ahead of its
-// transaction, which is short where many wait for theirs.
+// describe makes the entry of a run that is to be queued, ahead of its
+// transaction, which is short where many wait for theirs. It is what api.Marshal
+// makes of r.entry(), at a fraction of the cost: there is one for each event.
 func (r *Run) describe() {
-	if b, err := api.Marshal(r.entry()); err == nil {
-		r.described = b
-	}
+	b := make([]byte, 0, 384)
+	text := func(name, value string) { b = api.AppendString(append(b, name...), value) }
+	number := func(name string, value int64) { b = strconv.AppendInt(append(b, name...), value, 10) }
+	text(`{"runId":`, r.RunID)
+	text(`,"event":`, r.Event)
+	text(`,"eventId":`, r.EventID)
+	number(`,"attempt":`, int64(r.Attempt))
+	text(`,"status":`, string(r.Status))
+	number(`,"queueTime":`, int64(r.QueueTime))
+	b = append(b, `,"startTime":null,"endTime":null,"exitCode":null,"signal":"","errorMessage":""`...)
+	text(`,"requestId":`, r.RequestID)
+	text(`,"transferId":`, r.TransferID)
+	r.described = append(b, '}')
 }
 
 // entry is what an entry tells of a run.

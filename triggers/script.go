@@ -29,7 +29,7 @@ func findScript(dir, event string, extensions []string) (path string, found bool
 		return path, false
 	}
 	for _, ext := range extensions {
-		if _, err := os.Lstat(path + ext); err == nil {
+		if exists(path + ext) {
 			return path + ext, true
 		}
 	}

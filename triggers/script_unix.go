@@ -6,12 +6,25 @@ import (
 	"errors"
 	"io/fs"
 	"syscall"
+
+	"golang.org/x/sys/unix"
 )
 
 const onWindows = false
 
 // extensions are what may follow an event's name in its script's.
 func extensions() []string { return []string{""} }
+
+// exists tells whether anything has that name, be it a dangling link. It is asked
+// for each event, and os.Lstat would make more of the answer.
+func exists(path string) bool {
+	var st unix.Stat_t
+	for {
+		if err := unix.Lstat(path, &st); !errors.Is(err, unix.EINTR) {
+			return err == nil
+		}
+	}
+}
 
 // ownership says why nothing that belongs to somebody else than the user uid
 // or root, or that others may write, is run; "" when the file or directory is

@@ -3,6 +3,7 @@ package triggers
 import (
 	"errors"
 	"io/fs"
+	"os"
 
 	"golang.org/x/sys/windows"
 )
@@ -12,6 +13,12 @@ const onWindows = true
 // extensions are what may follow an event's name in its script's, in the
 // order of preference.
 func extensions() []string { return []string{".bat", ".cmd", ".exe"} }
+
+// exists tells whether anything has that name.
+func exists(path string) bool {
+	_, err := os.Lstat(path)
+	return err == nil
+}
 
 // ownership leaves rights to the directory's access control list.
 func ownership(fs.FileInfo, int) (fault string, warning bool) { return "", false }

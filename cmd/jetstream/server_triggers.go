@@ -60,16 +60,12 @@ func (s *server) emitCommand(registry *api.Registry) middleware.Observer {
 	}
 	return func(ctx context.Context, r *middleware.Record) {
 		kind := kinds[r.Command.Name]
-		_ = s.triggers.EmitWanted(ctx, kind.Definition, func() (triggers.Event, error) {
-			e, err := triggers.CommandEvent(kind, triggers.CommandParams{
+		_ = s.triggers.EmitWanted(ctx, kind.Definition, func() triggers.Event {
+			return triggers.CommandEvent(kind, triggers.CommandParams{
 				Command: r.Request(), Status: string(r.Status), Message: r.Message, Result: r.Result,
 			}, triggers.Cause{
 				User: r.Caller.User, RequestID: r.Caller.RequestID, Key: triggers.UserKey(r.Caller.User), Depth: r.Caller.Depth,
 			})
-			if err != nil {
-				s.log.ErrorContext(ctx, "an event could not be written and is lost", "command", r.Command.Name, "requestId", r.Caller.RequestID, "error", err)
-			}
-			return e, err
 		})
 	}
 }

@@ -9,7 +9,6 @@ import (
 	"reflect"
 	"slices"
 	"strings"
-	"sync"
 )
 
 // Access says who may call a command.
@@ -283,11 +282,7 @@ func (c *Command) Request(params map[string]json.RawMessage) json.RawMessage {
 			}
 			continue
 		}
-		quoted, err := Marshal(name)
-		if err != nil { // a string always marshals
-			quoted = json.RawMessage(`""`)
-		}
-		b.Write(quoted)
+		b.Write(AppendString(b.AvailableBuffer(), name))
 		b.WriteString(`:"` + Masked + `"`)
 	}
 	b.WriteString("}}")
@@ -306,38 +301,4 @@ func mask(object json.RawMessage, fields []Field) (json.RawMessage, error) {
 		}
 	}
 	return Marshal(m)
-}
-
-// Marshal encodes v as JSON without escaping <, > and &, which is for HTML
-// and would only make scripts' arguments hard to read.
-func Marshal(v any) (json.RawMessage, error) {
-	m := marshalers.Get().(*marshaler)
-	defer m.giveBack()
-	if err := m.encoder.Encode(v); err != nil {
-		return nil, err
-	}
-	return bytes.Clone(bytes.TrimSuffix(m.text.Bytes(), []byte("\n"))), nil
-}
-
-// marshaler is what Marshal needs besides its result.
-type marshaler struct {
-	text    bytes.Buffer
-	encoder *json.Encoder // writes to text
-}
-
-// maxMarshaler is how much memory a marshaler keeps for the next.
-const maxMarshaler = 64 << 10
-
-var marshalers = sync.Pool{New: func() any {
-	m := &marshaler{}
-	m.encoder = json.NewEncoder(&m.text)
-	m.encoder.SetEscapeHTML(false)
-	return m
-}}
-
-func (m *marshaler) giveBack() {
-	if m.text.Cap() <= maxMarshaler {
-		m.text.Reset()
-		marshalers.Put(m)
-	}
 }

@@ -127,11 +127,7 @@ func newEntry(typ, user string, data json.RawMessage) *Entry {
 	b = append(b, `{"time":`...)
 	b = strconv.AppendInt(b, int64(e.Time), 10)
 	b = append(b, `,"user":`...)
-	name, err := api.Marshal(user)
-	if err != nil { // a string always encodes
-		name = json.RawMessage(`""`)
-	}
-	b = append(b, name...)
+	b = api.AppendString(b, user)
 	if data = bytes.TrimSpace(data); len(data) > 2 {
 		b = append(b, ',')
 		b = append(b, data[1:]...)
