@@ -6,12 +6,18 @@ import (
 	"bufio"
 	"encoding/json"
 	"fmt"
+	"io"
+	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
+
+	"jetstream/middleware"
 )
 
 // startProcess runs the server as a process of its own, so that it can be
@@ -112,4 +118,75 @@ echo "$JETSTREAM_ATTEMPT $port" >> log.txt
 	if len(runs) != 51 || count["success 1"] != 49 || count["success 2"] != 1 || count["interrupted 1"] != 1 {
 		t.Errorf("records: %v", count)
 	}
+}
+
+// Many call at once when the server is killed, and nothing but the calls
+// themselves is saved. Each one that was answered has its event, once, and the
+// scripts run in the order of the records.
+func TestKilledServerKeepsWhatItAnswered(t *testing.T) {
+	l := newLive(t)
+	l.script("on.getServerInfo", "#!/bin/sh\necho $JETSTREAM_EVENT_REQUEST_ID >> log.txt\n")
+	flags := []string{"--trigger-dir=" + l.triggers, "--trigger-on-api", "--trigger-log"}
+	server := l.startProcess(flags...)
+	l.callAs("root", "pauseTriggers", nil)
+	const callers, before = 16, 300
+	var calling sync.WaitGroup
+	answers := make(chan string, 1<<16)
+	for c := range callers {
+		calling.Go(func() {
+			for i := 0; ; i++ {
+				id := fmt.Sprintf("c%d-%d", c, i)
+				req, err := http.NewRequestWithContext(t.Context(), "GET", l.baseURL+"/api/v1/server", nil)
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				req.SetBasicAuth("alice", testPassword)
+				req.Header.Set(middleware.RequestIDHeader, id)
+				resp, err := http.DefaultClient.Do(req)
+				if err != nil {
+					return // the server is gone
+				}
+				_, err = io.Copy(io.Discard, resp.Body)
+				_ = resp.Body.Close()
+				if err != nil || resp.StatusCode != http.StatusOK {
+					return
+				}
+				answers <- id
+			}
+		})
+	}
+	answered := map[string]bool{}
+	for range before {
+		answered[<-answers] = true
+	}
+	if err := server.Process.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	_ = server.Wait()
+	calling.Wait()
+	close(answers)
+	for id := range answers {
+		answered[id] = true
+	}
+
+	l.startProcess(flags...)
+	runs := l.runsOf("on.getServerInfo")
+	events := map[string]int{}
+	var want strings.Builder
+	for _, run := range slices.Backward(runs) {
+		events[run["requestId"].(string)]++
+		fmt.Fprintln(&want, run["requestId"])
+	}
+	for id := range answered {
+		if events[id] != 1 {
+			t.Errorf("call %s was answered and has %d events", id, events[id])
+		}
+	}
+	if len(events) != len(runs) {
+		t.Errorf("%d calls have %d events", len(events), len(runs))
+	}
+	l.callAs("root", "resumeTriggers", nil)
+	l.awaitRuns("on.getServerInfo", len(runs))
+	wantLog(t, l, want.String())
 }
