@@ -51,7 +51,7 @@ func (t *tx) begin() error {
 			b.broken = b.begin()
 		}
 		if b.broken == nil {
-			b.broken = b.settle()
+			b.broken = b.savePutOff()
 		}
 		if b.broken == nil && b.shared() {
 			b.broken = t.db.do(savepoint)
@@ -99,7 +99,7 @@ func (db *DB) transact(requests []*request) (err error) {
 	if err := b.begin(); err != nil {
 		return err
 	}
-	if err := b.settle(); err != nil {
+	if err := b.savePutOff(); err != nil {
 		return err
 	}
 	var entries []*stream.Entry
@@ -210,9 +210,9 @@ func (b *batch) end(r *request) error {
 	return nil
 }
 
-// settle saves the runs that were put off, several by one statement. What
+// savePutOff saves the runs that were put off, several by one statement. What
 // cannot be saved fails alone.
-func (b *batch) settle() error {
+func (b *batch) savePutOff() error {
 	late := b.putOff
 	b.putOff = nil
 	for len(late) > 0 {

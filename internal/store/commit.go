@@ -78,6 +78,7 @@ func (db *DB) lead() {
 	db.pending = db.pending[n:]
 	db.mu.Unlock()
 
+	db.renew()
 	marks, others := divide(batch)
 	db.commit(marks)
 	db.commit(others)

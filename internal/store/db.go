@@ -159,5 +159,7 @@ func (db *DB) Close() error {
 	if db.journal != nil {
 		err = errors.Join(err, db.journal.close(err == nil))
 	}
+	db.tables.Lock() // from who settles what could not be saved
+	defer db.tables.Unlock()
 	return errors.Join(err, db.closeStatements(), db.writer.Close(), db.writers.Close(), db.current.close(), db.readers.Close(), db.processes.close())
 }

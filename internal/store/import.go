@@ -11,9 +11,9 @@ import (
 )
 
 // The journal's rows go into the tables before anybody looks at these, and when
-// they have become many.
+// there is much of it.
 const (
-	// manyShare is which part of the journal is many.
+	// manyShare is which part of the journal is much.
 	manyShare = 2
 	// importBytes is how many bytes go into the tables in one transaction, so
 	// that nobody waits long for the tables.
@@ -189,6 +189,14 @@ func (db *DB) settleSome() error {
 	err := db.importSome()
 	db.writable.notice(err)
 	return told(err)
+}
+
+// renew lets a journal of which there is much begin anew, where the tables have
+// all of it. For the leader of a group commit.
+func (db *DB) renew() {
+	if j := db.journal; j != nil && j.end >= j.most/manyShare && !j.behind() && db.writable.ok() {
+		db.commit([]*request{{fn: (*tx).begin, done: make(chan error, 1)}})
+	}
 }
 
 // relieve imports what has become much, beside those who go on to add to the

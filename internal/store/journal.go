@@ -91,8 +91,9 @@ func frameSum(frame []byte) uint32 { return crc32.Checksum(frame[4:], castagnoli
 func (j *journal) behind() bool { return j != nil && j.imported.Load() != j.newest.Load() }
 
 // append makes rows durable as one frame, numbered from run and entry on, and
-// what is loose with them: all or none. errNoRoom says that the journal is full, or the frame too
-// large for it. After any other error it takes nothing more before restart.
+// what is loose with them: all or none. errNoRoom says that the journal is full,
+// or the frame too large for it. After any other error it takes nothing more
+// before restart.
 func (j *journal) append(runs []*triggers.Run, run int64, entries []*stream.Entry, entry int64) error {
 	if j.failed != nil {
 		return j.failed
