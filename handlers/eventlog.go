@@ -48,8 +48,12 @@ func (h eventLogHandlers) list(ctx context.Context, p getEventLogParams) (eventL
 		return eventList{}, err
 	}
 	caller, _ := api.CallerOf(ctx)
+	since := api.Time(p.Since)
+	if !caller.Superuser {
+		since = max(since, caller.Since)
+	}
 	found, next, err := h.log.Page(ctx, stream.PageQuery{
-		User: caller.User, All: caller.Superuser, Types: p.Types, Since: api.Time(p.Since), Before: before, Limit: p.Limit,
+		User: caller.User, All: caller.Superuser, Types: p.Types, Since: since, Before: before, Limit: p.Limit,
 	})
 	list := eventList{Events: make([]loggedEvent, 0, len(found))}
 	for _, e := range found {

@@ -50,8 +50,9 @@ func userCommands(d Deps) []*api.Command {
 		api.Define(api.Spec{
 			Name: "deleteUser", Method: "DELETE", Path: "/users/{name}", Example: map[string]any{"name": "bob"},
 			Summary: "Remove a user",
-			Description: "The user's files stay. With transfers of the user's own that have not ended it is a `conflict`, unless `force`, " +
-				"which cancels them; transfers that the user has authorized here end. The last superuser who may log in cannot be " +
+			Description: "The user's files stay. What the user made is left to superusers, and is nothing of a later user's of the name: " +
+				"it then belongs to `NAME (removed)`. With transfers of the user's own that have not ended it is a `conflict`, unless " +
+				"`force`, which cancels them; transfers that the user has authorized here end. The last superuser who may log in cannot be " +
 				"removed: `conflict`.",
 			Message: "User deleted.", Errors: []api.Code{api.CodeNotFound, api.CodeConflict}, Access: api.AccessSuperuser,
 		}, h.delete),

@@ -128,12 +128,12 @@ func (a authenticator) Password(ctx context.Context, name, password, remote stri
 }
 
 func callerOf(u account.User) api.Caller {
-	return api.Caller{User: u.Name, Superuser: u.Superuser, Sandbox: u.Sandbox}
+	return api.Caller{User: u.Name, Superuser: u.Superuser, Sandbox: u.Sandbox, Since: u.CreateTime}
 }
 
 func (a authenticator) Token(ctx context.Context, token, actAs string) (api.Caller, error) {
 	g, err := a.accounts.ByToken(ctx, token, actAs)
-	return api.Caller{User: g.User, Superuser: g.Superuser, Sandbox: g.Sandbox, Scope: g.Scope, Depth: g.Depth}, err
+	return api.Caller{User: g.User, Superuser: g.Superuser, Sandbox: g.Sandbox, Since: g.Since, Scope: g.Scope, Depth: g.Depth}, err
 }
 
 func (a authenticator) Session(ctx context.Context, id string) (api.Caller, error) {

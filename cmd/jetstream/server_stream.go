@@ -63,7 +63,7 @@ func (s *server) openStream(ctx context.Context) (err error) {
 
 // follow begins to read the event stream for a caller.
 func (s *server) follow(caller api.Caller, q gateway.EventQuery) (gateway.Feed, error) {
-	f, err := s.stream.Follow(stream.Query{User: caller.User, All: caller.Superuser, Types: q.Types, After: q.After})
+	f, err := s.stream.Follow(stream.Query{User: caller.User, All: caller.Superuser, Since: caller.Since, Types: q.Types, After: q.After})
 	if err != nil {
 		return nil, err // not f: a nil Follower is no nil Feed
 	}

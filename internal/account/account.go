@@ -26,7 +26,8 @@ type User struct {
 type Store interface {
 	TokenStore
 
-	// InsertUser fails with conflict when the name exists (without case).
+	// InsertUser fails with conflict when the name exists (without case). What a
+	// removed user of the name has left is not the new one's.
 	InsertUser(ctx context.Context, u User) error
 	// User finds a user by name without regard to case; notFound otherwise.
 	User(ctx context.Context, name string) (User, error)

@@ -179,7 +179,7 @@ func (s *Service) byAPIToken(ctx context.Context, sum [sha256.Size]byte, actAs s
 		return Grant{}, errDisabled(u.Name)
 	}
 	scope := &api.Scope{TokenID: t.TokenID, Permissions: t.Permissions, Path: t.Path, Expiry: t.ExpiryTime}
-	return Grant{User: u.Name, Superuser: u.Superuser && scope.Has(api.PermissionAdmin), Sandbox: u.Sandbox, Scope: scope}, nil
+	return Grant{User: u.Name, Superuser: u.Superuser && scope.Has(api.PermissionAdmin), Sandbox: u.Sandbox, Since: u.CreateTime, Scope: scope}, nil
 }
 
 // Serve removes expired tokens, now and every hour, until ctx ends. It returns

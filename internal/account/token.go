@@ -21,6 +21,8 @@ type Grant struct {
 	Superuser bool
 	// Sandbox is the user's, as User.Sandbox; empty where User is.
 	Sandbox string
+	// Since is when the user was made; 0 where User is empty.
+	Since api.Time
 	// Scope is what an API token narrows the user's rights to; nil for others.
 	Scope *api.Scope
 	// Depth is the number of trigger runs that led to the script that has it.
@@ -35,6 +37,7 @@ type runTokens struct {
 
 type runToken struct {
 	user   string
+	of     api.Time // when the user was made; another one of the name is not meant
 	launch bool
 	depth  int
 }
@@ -49,9 +52,10 @@ func (s *Service) IssueRunToken(user string, launch bool, depth int) string {
 		user = ""
 	}
 	token := newTokenText(user)
+	u, _ := s.User(context.Background(), user) // a token of nobody who can be found is refused
 	s.tokens.mu.Lock()
 	defer s.tokens.mu.Unlock()
-	s.tokens.bySum[sha256.Sum256([]byte(token))] = runToken{user, launch, depth}
+	s.tokens.bySum[sha256.Sum256([]byte(token))] = runToken{user, u.CreateTime, launch, depth}
 	return token
 }
 
@@ -90,10 +94,13 @@ func (s *Service) ByToken(ctx context.Context, token, actAs string) (Grant, erro
 	if err != nil {
 		return Grant{}, err
 	}
+	if !t.launch && u.CreateTime != t.of {
+		return Grant{}, api.Errorf(api.CodeUnauthorized, "user %s, whom this token acted as, was removed; the present one is another", u.Name)
+	}
 	if u.Disabled {
 		return Grant{}, errDisabled(u.Name)
 	}
-	return Grant{User: u.Name, Superuser: u.Superuser, Sandbox: u.Sandbox, Depth: t.depth}, nil
+	return Grant{User: u.Name, Superuser: u.Superuser, Sandbox: u.Sandbox, Since: u.CreateTime, Depth: t.depth}, nil
 }
 
 func otherUser(name, actAs string) error {

@@ -3,15 +3,16 @@ package account_test
 import (
 	"strings"
 	"testing"
+	"time"
 
 	"jetstream/internal/account"
 	"jetstream/internal/api"
 )
 
 func TestRunTokenActsAsItsUserWithPresentRights(t *testing.T) {
-	s, _ := newService(t, account.Options{})
+	s, clock := newService(t, account.Options{})
 	sandbox := t.TempDir()
-	mustCreate(t, s, account.NewUser{Name: "Bob", Password: "p", Sandbox: sandbox})
+	bob := mustCreate(t, s, account.NewUser{Name: "Bob", Password: "p", Sandbox: sandbox})
 	mustCreate(t, s, account.NewUser{Name: "eve", Password: "p", Superuser: true})
 	token := s.IssueRunToken("Bob", false, 3)
 	if user, ok := api.TokenUser(token); user != "Bob" || !ok || !strings.HasPrefix(token, api.TokenPrefix) {
@@ -19,7 +20,7 @@ func TestRunTokenActsAsItsUserWithPresentRights(t *testing.T) {
 	}
 	for _, actAs := range []string{"", "Bob", "bob"} {
 		g, err := s.ByToken(t.Context(), token, actAs)
-		if want := (account.Grant{User: "Bob", Sandbox: sandbox, Depth: 3}); err != nil || g != want {
+		if want := (account.Grant{User: "Bob", Sandbox: sandbox, Since: bob.CreateTime, Depth: 3}); err != nil || g != want {
 			t.Errorf("acting as %q: %+v, %v", actAs, g, err)
 		}
 	}
@@ -55,12 +56,18 @@ func TestRunTokenActsAsItsUserWithPresentRights(t *testing.T) {
 	}
 	_, err = s.ByToken(t.Context(), gone, "")
 	wantCode(t, err, api.CodeUnauthorized)
+	clock.Add(time.Second)
+	mustCreate(t, s, account.NewUser{Name: "bob", Password: "p"})
+	_, err = s.ByToken(t.Context(), gone, "")
+	if m := wantCode(t, err, api.CodeUnauthorized); !strings.Contains(m, "was removed") {
+		t.Errorf("with another user of the name: %q", m)
+	}
 }
 
 func TestLaunchTokenActsAsAnybody(t *testing.T) {
 	s, _ := newService(t, account.Options{})
 	sandbox := t.TempDir()
-	mustCreate(t, s, account.NewUser{Name: "Bob", Password: "p", Sandbox: sandbox})
+	bob := mustCreate(t, s, account.NewUser{Name: "Bob", Password: "p", Sandbox: sandbox})
 	mustCreate(t, s, account.NewUser{Name: "off", Password: "p", Disabled: true})
 	token := s.IssueRunToken("", true, 1)
 	if user, ok := api.TokenUser(token); user != "" || !ok {
@@ -70,7 +77,7 @@ func TestLaunchTokenActsAsAnybody(t *testing.T) {
 		t.Errorf("nobody's grant is %+v, %v", g, err)
 	}
 	// As a user it has no more than that user's rights.
-	if g, err := s.ByToken(t.Context(), token, "bob"); err != nil || g != (account.Grant{User: "Bob", Sandbox: sandbox, Depth: 1}) {
+	if g, err := s.ByToken(t.Context(), token, "bob"); err != nil || g != (account.Grant{User: "Bob", Sandbox: sandbox, Since: bob.CreateTime, Depth: 1}) {
 		t.Errorf("bob's grant is %+v, %v", g, err)
 	}
 	for _, name := range []string{"off", "nobody", "../x"} {

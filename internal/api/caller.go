@@ -13,6 +13,9 @@ type Caller struct {
 	// Sandbox is the account's own directory for its files when the call came
 	// in; empty for the server's default, or without an account.
 	Sandbox string
+	// Since is when the account was made: what the log has from before, is of a
+	// former user of the name. 0 without an account.
+	Since Time
 	// Scope narrows the login of an API token; nil for every other login.
 	// Superuser is false already where it takes that right away.
 	Scope *Scope

@@ -45,8 +45,12 @@ func (a *Accounts) InsertUser(ctx context.Context, u account.User) error {
 		if err != nil {
 			return err
 		}
-		if n, err := r.RowsAffected(); err != nil || n == 1 {
+		n, err := r.RowsAffected()
+		switch {
+		case err != nil:
 			return err
+		case n == 1:
+			return t.disown(u.Name)
 		}
 		return api.Errorf(api.CodeConflict, "there is a user %q already (names differ by more than upper and lower case); choose another name", u.Name)
 	})

@@ -8,6 +8,8 @@ import (
 
 	"jetstream/internal/account"
 	"jetstream/internal/api"
+	"jetstream/internal/transfer"
+	"jetstream/triggers"
 )
 
 func TestUpdateUserChangesAllOrNothing(t *testing.T) {
@@ -43,5 +45,45 @@ func TestUpdateUserChangesAllOrNothing(t *testing.T) {
 	}
 	if n, err := a.CountUsers(ctx); n != 0 || err != nil {
 		t.Errorf("%d users are left (%v)", n, err)
+	}
+}
+
+// TestNewUserOwnsNothingYet: what bears the name in any letters, in every table,
+// is a removed user's, however often that happens.
+func TestNewUserOwnsNothingYet(t *testing.T) {
+	db, ctx := openTest(t), t.Context()
+	inTx(t, db, func(tx transfer.Tx) error { // what a call under way at the removal has left
+		return tx.SaveDestination(&transfer.Destination{DestinationID: "bobs", Owner: "bob", DestinationAddress: "host"})
+	})
+	for i, name := range []string{"eve", "EVE", "eve"} {
+		if err := db.Accounts().InsertUser(ctx, account.User{Name: name, CreateTime: api.Time(i + 1)}); err != nil {
+			t.Fatal(err)
+		}
+		if list, err := db.Transfers().Destinations(ctx, transfer.Page{Owner: name, Limit: 9}); err != nil || len(list) != 0 {
+			t.Errorf("%s number %d owns %v (%v)", name, i, list, err)
+		}
+		inTx(t, db, func(tx transfer.Tx) error {
+			return errors.Join(
+				tx.SaveDestination(&transfer.Destination{DestinationID: api.NewID(), Owner: name, DestinationAddress: "host"}),
+				tx.InsertRun(&triggers.Run{RunID: api.NewID(), EventID: api.NewID(), Status: triggers.StatusQueued, User: name}))
+		})
+		if err := db.Accounts().DeleteUser(ctx, name); err != nil {
+			t.Fatal(err)
+		}
+	}
+	list, err := db.Transfers().Destinations(ctx, transfer.Page{Limit: 9})
+	var owners []string
+	for _, d := range list {
+		owners = append(owners, d.Owner)
+	}
+	if diff := cmp.Diff([]string{"eve", "EVE (removed)", "eve (removed)", "bob"}, owners); diff != "" || err != nil {
+		t.Errorf("owners of destinations (%v):\n%s", err, diff)
+	}
+	runs, _, err := db.Runs().Runs(ctx, triggers.Filter{User: "eve (removed)", Limit: 9})
+	if len(runs) != 1 || err != nil {
+		t.Errorf("%d runs of the former eve (%v), want 1", len(runs), err)
+	}
+	if err := db.Accounts().InsertUser(ctx, account.User{Name: "eve"}); err != nil {
+		t.Errorf("once more, with the same destination: %v", err)
 	}
 }

@@ -26,6 +26,9 @@ type Query struct {
 	// User sees what is the user's own; All sees everything.
 	User string
 	All  bool
+	// Since leaves out what was written before it, unless All; 0 leaves out
+	// nothing.
+	Since api.Time
 	// Types selects entries; empty selects all.
 	Types []string
 	// After is the last id that the follower has seen; nil begins now.
@@ -215,7 +218,7 @@ func (f *Follower) take() (entries []*Entry, wait <-chan struct{}, err error) {
 }
 
 func (f *Follower) shows(e *Entry) bool {
-	if !f.q.All && (e.User == "" || e.User != f.q.User) {
+	if !f.q.All && (e.User == "" || e.User != f.q.User || e.Time < f.q.Since) {
 		return false
 	}
 	return f.types == nil || f.types[e.Type]

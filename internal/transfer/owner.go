@@ -2,7 +2,9 @@ package transfer
 
 import (
 	"context"
+	"errors"
 
+	"jetstream/internal/account"
 	"jetstream/internal/api"
 )
 
@@ -47,14 +49,31 @@ func (e *Engine) endTransfersOf(ctx context.Context, owner string, end func(*Tra
 	})
 }
 
-// entitled tells whether an owner's files may still be read. Codes: notFound,
-// forbidden when the owner was disabled.
-func (e *Engine) entitled(ctx context.Context, owner string) error {
+// entitled finds the account of an owner whose files may still be read. Codes:
+// notFound when the owner was removed, forbidden when disabled.
+func (e *Engine) entitled(ctx context.Context, owner string) (account.User, error) {
 	u, err := e.o.Accounts.User(ctx, owner)
-	if err == nil && u.Disabled {
-		return ownerDisabled(owner)
+	switch {
+	case errors.Is(err, &api.Error{Code: api.CodeNotFound}):
+		return u, ownerRemoved(owner)
+	case err == nil && u.Disabled:
+		return u, ownerDisabled(owner)
+	}
+	return u, err
+}
+
+// stillEntitled is entitled for one whose account was found before: another
+// that has got the name is not meant.
+func (e *Engine) stillEntitled(ctx context.Context, owner account.User) error {
+	u, err := e.entitled(ctx, owner.Name)
+	if err == nil && u.CreateTime != owner.CreateTime {
+		return ownerRemoved(owner.Name)
 	}
 	return err
+}
+
+func ownerRemoved(owner string) *api.Error {
+	return api.Errorf(api.CodeNotFound, "user %s, whose files these are, was removed", owner)
 }
 
 func ownerDisabled(owner string) *api.Error {

@@ -13,15 +13,18 @@ import (
 type Sources struct{ box *account.Sandbox }
 
 // Sources opens the sandbox that the files of a transfer lie in, or what its
-// manifest is confined to. Codes: those of account.Service.Sandbox, and
-// forbidden when the owner was disabled.
+// manifest is confined to. Codes: those of account.Service.Sandbox, notFound
+// when the owner was removed and forbidden when disabled.
 func (e *Engine) Sources(ctx context.Context, t *Transfer) (*Sources, error) {
+	if _, err := e.entitled(ctx, t.Owner); err != nil {
+		return nil, err
+	}
 	m, err := e.o.Store.Manifest(ctx, t.ManifestID)
 	if err != nil {
 		return nil, err
 	}
-	if err := e.entitled(ctx, t.Owner); err != nil {
-		return nil, err
+	if m.Owner != t.Owner { // the account that was found is another's, of the same name
+		return nil, ownerRemoved(t.Owner)
 	}
 	box, err := e.o.Accounts.Confined(ctx, t.Owner, m.Confined, account.Read)
 	if err != nil {

@@ -25,7 +25,7 @@ const maxEntries = 100_000_000
 type walker struct {
 	e        *Engine
 	manifest string
-	owner    string
+	owner    account.User
 	box      *account.Sandbox
 
 	page  []ManifestFile
@@ -49,14 +49,15 @@ func (e *Engine) walk(ctx context.Context, m Manifest) (files, size int64, err e
 	if err != nil {
 		return 0, 0, notSaved(err)
 	}
-	if err := e.entitled(ctx, m.Owner); err != nil {
+	owner, err := e.entitled(ctx, m.Owner)
+	if err != nil {
 		return 0, 0, err
 	}
 	box, err := e.o.Accounts.Confined(ctx, m.Owner, m.Confined, account.Read)
 	if err != nil {
 		return 0, 0, err
 	}
-	w := &walker{e: e, manifest: m.ManifestID, owner: m.Owner, box: box}
+	w := &walker{e: e, manifest: m.ManifestID, owner: owner, box: box}
 	err = w.run(ctx, sources)
 	if closeErr := box.Close(); err == nil {
 		err = closeErr
@@ -235,7 +236,7 @@ func (w *walker) flush(ctx context.Context) error {
 	if len(w.page) == 0 {
 		return ctx.Err()
 	}
-	if err := w.e.entitled(ctx, w.owner); err != nil { // a walk may take hours
+	if err := w.e.stillEntitled(ctx, w.owner); err != nil { // a walk may take hours
 		return err
 	}
 	err := w.e.o.Store.Update(ctx, func(tx Tx) error { return tx.AddManifestFiles(w.manifest, w.page) })

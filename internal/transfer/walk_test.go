@@ -2,6 +2,7 @@ package transfer_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"os"
@@ -387,7 +388,12 @@ func TestWalkOfADisabledUserStops(t *testing.T) {
 			_, err := b.db.Accounts().UpdateUser(context.Background(), "alice", func(u *account.User) error { u.Disabled = true; return nil })
 			return err
 		},
-		`there is no user "alice"`: func(b *bench) error { return b.db.Accounts().DeleteUser(context.Background(), "alice") },
+		`user alice, whose files these are, was removed`: func(b *bench) error { return b.db.Accounts().DeleteUser(context.Background(), "alice") },
+		"whose files these are, was removed": func(b *bench) error { // and another got the name
+			ctx := context.Background()
+			return errors.Join(b.db.Accounts().DeleteUser(ctx, "alice"),
+				b.db.Accounts().InsertUser(ctx, account.User{Name: "alice", Sandbox: b.box, CreateTime: api.Now()}))
+		},
 	} {
 		t.Run(what, func(t *testing.T) {
 			pages := 0
