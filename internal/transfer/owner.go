@@ -49,8 +49,14 @@ func (e *Engine) endTransfersOf(ctx context.Context, owner string, end func(*Tra
 	})
 }
 
-// entitled finds the account of an owner whose files may still be read. Codes:
-// notFound when the owner was removed, forbidden when disabled.
+// Entitled tells whether the owner's files may still be read. Codes: notFound
+// when the owner was removed, forbidden when disabled.
+func (e *Engine) Entitled(ctx context.Context, owner string) error {
+	_, err := e.entitled(ctx, owner)
+	return err
+}
+
+// entitled is Entitled, and finds the account.
 func (e *Engine) entitled(ctx context.Context, owner string) (account.User, error) {
 	u, err := e.o.Accounts.User(ctx, owner)
 	switch {

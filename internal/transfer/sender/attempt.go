@@ -22,6 +22,9 @@ var errStopped = errors.New("the transfer was stopped")
 // saveTimeout bounds saving how an attempt ended while the server stops.
 const saveTimeout = 5 * time.Second
 
+// entitledEvery is how often a running transfer's owner is looked at.
+const entitledEvery = 2 * time.Second
+
 // final is an error that ends the transfer.
 type final struct {
 	status  transfer.Status
@@ -179,17 +182,23 @@ func (a *attempt) run(parent context.Context) error {
 	defer func() { cancel(nil); <-watching }()
 
 	err := a.send(parent, ctx)
-	if err != nil && errors.Is(context.Cause(ctx), errStopped) {
-		return errStopped
-	}
-	if err != nil && parent.Err() != nil {
+	why := context.Cause(ctx)
+	_, ended := errors.AsType[*final](why)
+	switch {
+	case err == nil:
+	case ended, errors.Is(why, errStopped):
+		return why
+	case parent.Err() != nil:
 		return parent.Err()
 	}
 	return err
 }
 
-// watch ends ctx when somebody else has stopped the transfer.
+// watch ends ctx when somebody else has stopped the transfer, or when its owner
+// was removed or disabled, of which another program tells nobody.
 func (s *Sender) watch(ctx context.Context, id string, changes <-chan struct{}, cancel context.CancelCauseFunc) {
+	look := time.NewTicker(entitledEvery)
+	defer look.Stop()
 	for {
 		t, err := s.o.Engine.Transfer(ctx, id)
 		gone := errors.Is(err, &api.Error{Code: api.CodeNotFound})
@@ -197,8 +206,16 @@ func (s *Sender) watch(ctx context.Context, id string, changes <-chan struct{}, 
 			cancel(errStopped)
 			return
 		}
+		if err == nil {
+			err = s.o.Engine.Entitled(ctx, t.Owner)
+		}
+		if e := api.ErrorOf(err); e != nil && (e.Code == api.CodeNotFound || e.Code == api.CodeForbidden) {
+			cancel(failf(nil, true, "%s", e.Message))
+			return
+		}
 		select {
 		case <-changes:
+		case <-look.C:
 		case <-ctx.Done():
 			return
 		}

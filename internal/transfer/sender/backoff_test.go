@@ -30,6 +30,7 @@ type board struct {
 func (b *board) Wake() <-chan struct{}                  { return b.wake }
 func (b *board) Watch(string) (<-chan struct{}, func()) { return make(chan struct{}), func() {} }
 func (b *board) Unreached(string, error)                {}
+func (b *board) Entitled(context.Context, string) error { return nil }
 func (b *board) Destination(context.Context, string) (transfer.Destination, error) {
 	return transfer.Destination{}, nil
 }

@@ -25,6 +25,7 @@ type Engine interface {
 	Runnable(ctx context.Context, except []string, limit int) ([]transfer.Transfer, error)
 	Transfer(ctx context.Context, transferID string) (transfer.Transfer, error)
 	Change(ctx context.Context, transferID string, change func(*transfer.Transfer) error) (transfer.Transfer, error)
+	Entitled(ctx context.Context, owner string) error
 	Password(t *transfer.Transfer) (string, error)
 	Progress(transferID string, p transfer.Progress)
 	Destination(ctx context.Context, destinationID string) (transfer.Destination, error)

@@ -1,0 +1,63 @@
+package sender_test
+
+import (
+	"context"
+	"testing"
+
+	"jetstream/internal/account"
+	"jetstream/internal/store"
+	"jetstream/internal/transfer"
+)
+
+// beside changes the accounts of a running site as another program does, which
+// tells it nothing.
+func (s *site) beside(change func(context.Context, *account.Service) error) {
+	s.t.Helper()
+	db := must[*store.DB](s.t)(store.Open(s.t.Context(), s.state))
+	defer func() { s.check(db.Close()) }()
+	if err := change(s.t.Context(), account.New(db.Accounts(), account.Options{})); err != nil {
+		s.t.Fatal(err)
+	}
+}
+
+// TestTransferEndsWithItsOwner: what another program does to the owner ends a
+// transfer in the middle, and one that waits for its receiver.
+func TestTransferEndsWithItsOwner(t *testing.T) {
+	remove := func(ctx context.Context, s *account.Service) error { return s.Delete(ctx, "bob") }
+	for name, c := range map[string]struct {
+		change func(context.Context, *account.Service) error
+		want   string
+	}{
+		"removed": {remove, "user bob, whose files these are, was removed"},
+		"disabled": {func(ctx context.Context, s *account.Service) error {
+			yes := true
+			_, err := s.Update(ctx, "bob", account.Change{Disabled: &yes})
+			return err
+		}, "user bob, whose files these are, was disabled"},
+		"made anew": {func(ctx context.Context, s *account.Service) error {
+			if err := remove(ctx, s); err != nil {
+				return err
+			}
+			_, err := s.Create(ctx, account.NewUser{Name: "bob", Password: bobsPassword})
+			return err
+		}, "whose files these are, was removed"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			a, b := newSite(t), newSite(t)
+			tr := halfway(t, a, b)
+			a.beside(c.change)
+			failsAtBoth(t, a, b, tr, c.want)
+		})
+		t.Run(name+" while it waits", func(t *testing.T) {
+			t.Parallel()
+			a, b := newSite(t), newSite(t)
+			a.write("src/file", 10)
+			b.stop()
+			tr := a.send(b, job{})
+			a.until(tr, "waiting", func(t transfer.Transfer) bool { return t.ErrorMessage != "" })
+			a.beside(c.change)
+			fails(t, a, tr, c.want)
+		})
+	}
+}
