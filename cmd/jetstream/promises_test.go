@@ -183,6 +183,21 @@ func TestStartFaults(t *testing.T) {
 			return []string{"--trigger-dir=" + l.triggers, "--sandbox-dir=" + l.triggers + "/%u"}
 		}, "lies in the trigger directory", 1},
 		{"sandbox in the state directory", func(l *live) []string { return []string{"--sandbox-dir=" + l.state + "/files"} }, "lies in the state directory", 1},
+		{"triggers in the state directory", func(l *live) []string { return []string{"--trigger-dir=" + l.state} }, "--trigger-dir STATE and --persistent-state-dir STATE", 2},
+		{"triggers in the spool", func(l *live) []string {
+			spool := filepath.Join(l.state, "spool")
+			if err := os.Mkdir(spool, 0o700); err != nil {
+				t.Fatal(err)
+			}
+			return []string{"--trigger-dir=" + spool}
+		}, "--trigger-dir STATE/spool and --persistent-state-dir STATE", 2},
+		{"triggers around the state directory, by a link", func(l *live) []string {
+			link := filepath.Join(t.TempDir(), "link")
+			if err := os.Symlink(filepath.Dir(l.state), link); err != nil {
+				t.Fatal(err)
+			}
+			return []string{"--trigger-dir=" + link}
+		}, "/link and --persistent-state-dir STATE", 2},
 		{"beyond loopback without TLS", func(*live) []string { return []string{"--api-host=0.0.0.0"} }, "--allow-plaintext", 2},
 		{"certificate without key", func(*live) []string { return []string{"--tls-cert=x"} }, "go together", 2},
 		{"certificate missing", func(*live) []string { return []string{"--tls-cert=/nowhere", "--tls-key=/nowhere"} }, "--tls-cert", 1},
@@ -198,8 +213,8 @@ func TestStartFaults(t *testing.T) {
 			out := &console{}
 			args := append([]string{"server", "--api-port=0", "--recv-port=0", "--recv-host=127.0.0.1", "--persistent-state-dir=" + l.state}, tt.flag(l)...)
 			code := run(t.Context(), args, os.Getenv, nil, out, out)
-			if code != tt.code || !strings.Contains(out.String(), tt.want) {
-				t.Errorf("exit status %d, want %d with %q:\n%s", code, tt.code, tt.want, out)
+			if want := strings.ReplaceAll(tt.want, "STATE", l.state); code != tt.code || !strings.Contains(out.String(), want) {
+				t.Errorf("exit status %d, want %d with %q:\n%s", code, tt.code, want, out)
 			}
 			if _, err := os.Stat(filepath.Join(l.state, endpointFile)); err == nil {
 				t.Error("a server that did not start left an endpoint.json")

@@ -14,6 +14,7 @@ import (
 	"strings"
 	"time"
 
+	"jetstream/internal/account"
 	"jetstream/triggers"
 )
 
@@ -110,6 +111,13 @@ func (c *serverCmd) complete(getenv func(string) string) error {
 	}
 	if c.TriggerDir == "" && (c.TriggerOnAPI || c.TriggerLog) {
 		return usagef("--trigger-on-api and --trigger-log need --trigger-dir")
+	}
+	if c.TriggerDir != "" {
+		// What cannot be looked at is met when it is opened.
+		if overlap, err := account.Overlap(c.TriggerDir, c.PersistentStateDir); err == nil && overlap {
+			return usagef("--trigger-dir %s and --persistent-state-dir %s overlap: the server keeps its own files in the one and "+
+				"runs what lies in the other; neither may be or hold the other", c.TriggerDir, c.PersistentStateDir)
+		}
 	}
 	for _, name := range c.TriggerEnv {
 		if name == "" || strings.ContainsAny(name, "=\x00") {

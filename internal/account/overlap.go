@@ -63,6 +63,17 @@ func CheckOverlap(dir string, use Use, protected []Protected) error {
 	return nil
 }
 
+// Overlap tells whether one of two directories is the other or lies in it. They
+// are compared as CheckOverlap does, and need not exist.
+func Overlap(a, b string) (bool, error) {
+	realA, errA := realPath(a)
+	realB, errB := realPath(b)
+	if err := errors.Join(errA, errB); err != nil {
+		return false, err
+	}
+	return within(realA, realB) || within(realB, realA), nil
+}
+
 // maxHops bounds how many links may lead to one script, as the kernel does.
 const maxHops = 40
 
