@@ -200,6 +200,19 @@ func TestNearest(t *testing.T) {
 	}
 }
 
+// TestNearestOfALongName: what is too long to be a typing error is not even read,
+// however much of it a caller sends.
+func TestNearestOfALongName(t *testing.T) {
+	name := strings.Repeat("X", 16<<20)
+	if allocs := testing.AllocsPerRun(1, func() {
+		if got := api.Nearest(name, []string{"send.createManifest", "launch"}); got != "" {
+			t.Errorf("16 MiB of X are near %q", got)
+		}
+	}); allocs != 0 {
+		t.Errorf("the name was copied %v times", allocs)
+	}
+}
+
 func TestMarshalKeepsHTMLReadable(t *testing.T) {
 	b, err := api.Marshal(map[string]string{"a": "<&>"})
 	if err != nil || string(b) != `{"a":"<&>"}` {

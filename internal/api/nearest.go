@@ -10,19 +10,19 @@ func Nearest(name string, candidates []string) string {
 		if strings.EqualFold(name, c) {
 			return c
 		}
-		if d := distance(strings.ToLower(name), strings.ToLower(c), bestDistance); d < bestDistance {
+		if len(name)-len(c) >= bestDistance || len(c)-len(name) >= bestDistance {
+			continue // of a name of megabytes not even a copy
+		}
+		if d := distance(strings.ToLower(name), strings.ToLower(c)); d < bestDistance {
 			best, bestDistance = c, d
 		}
 	}
 	return best
 }
 
-// distance is the Levenshtein distance of a and b in bytes, or limit when it
-// is not below limit. It costs at most len(b)*len(a) for names of like length.
-func distance(a, b string, limit int) int {
-	if len(a)-len(b) >= limit || len(b)-len(a) >= limit {
-		return limit
-	}
+// distance is the Levenshtein distance of a and b in bytes. It costs
+// len(a)*len(b).
+func distance(a, b string) int {
 	row := make([]int, len(b)+1)
 	for j := range row {
 		row[j] = j
@@ -38,5 +38,5 @@ func distance(a, b string, limit int) int {
 			previous, row[j+1] = row[j+1], cost
 		}
 	}
-	return min(row[len(b)], limit)
+	return row[len(b)]
 }
