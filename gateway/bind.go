@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -213,13 +214,13 @@ func decode(f api.Field, raw json.RawMessage, field reflect.Value) *api.FieldErr
 	if holdsNull(raw) {
 		return &api.FieldError{Field: f.Name, Rule: "null", Message: f.Name + " may not be null; leave it out instead"}
 	}
-	if f.Kind == api.KindMap && raw[0] == '{' {
-		if _, err := parseObject(raw); err != nil {
-			return &api.FieldError{Field: f.Name, Rule: "unique", Message: f.Name + " names a member twice"}
-		}
+	if namesTwice(raw) {
+		return &api.FieldError{Field: f.Name, Rule: "unique", Message: f.Name + " names a member twice"}
 	}
 	field.SetZero() // else a list or map would be written over the default, which all calls share
-	err := json.Unmarshal(raw, field.Addr().Interface())
+	d := json.NewDecoder(bytes.NewReader(raw))
+	d.UseNumber() // where any value may be: a float64 has not all digits
+	err := d.Decode(field.Addr().Interface())
 	if err == nil {
 		return nil
 	}

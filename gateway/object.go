@@ -43,6 +43,36 @@ func parseObject(data []byte) (map[string]json.RawMessage, error) {
 	}
 }
 
+// namesTwice tells whether an object in a value of valid JSON, however deep,
+// names a member twice.
+func namesTwice(value json.RawMessage) bool {
+	d := json.NewDecoder(bytes.NewReader(value))
+	d.UseNumber() // one may be out of all bounds
+	return nextNamesTwice(d)
+}
+
+func nextNamesTwice(d *json.Decoder) bool {
+	t, _ := d.Token() // valid JSON has no error, here and below
+	names := map[string]bool{}
+	for _, nested := t.(json.Delim); nested && d.More(); {
+		if t == json.Delim('{') {
+			name, _ := d.Token()
+			text, _ := name.(string)
+			if names[text] {
+				return true
+			}
+			names[text] = true
+		}
+		if nextNamesTwice(d) {
+			return true
+		}
+	}
+	if _, nested := t.(json.Delim); nested {
+		_, _ = d.Token() // its end
+	}
+	return false
+}
+
 // nextMember takes a member off the inside of a JSON object, which begins
 // behind its { or behind another member and is known to be valid. key is nil at
 // the end.

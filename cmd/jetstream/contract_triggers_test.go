@@ -7,6 +7,7 @@ import (
 	"crypto/elliptic"
 	"crypto/rand"
 	"crypto/x509"
+	"encoding/json"
 	"encoding/pem"
 	"errors"
 	"fmt"
@@ -268,6 +269,34 @@ func TestUsersHaveLanesOfTheirOwn(t *testing.T) {
 	}
 	open()
 	l.awaitRuns("on.getServerInfo", 2)
+}
+
+// TestEmittedParametersStayWhatTheyAre: by either door and on the command line
+// no digit is lost and no name is given twice, however deep.
+func TestEmittedParametersStayWhatTheyAre(t *testing.T) {
+	l := newLive(t)
+	l.script("on.ls", "#!/bin/sh\ncat\n")
+	l.start("--trigger-dir="+l.triggers, "--trigger-log")
+	const given = `{"result":{"a":9007199254740993,"b":[{"n":1.10}]}}`
+	const path = "/api/v1/triggers/on.ls/emit"
+	if status, reply := l.rest("root", "POST", path, map[string]any{"parameters": json.RawMessage(given)}); status != 201 {
+		t.Errorf("%d %s", status, reply.Message)
+	}
+	l.wants(0, []string{"is queued"}, "emit", "on.ls", given)
+	l.wants(0, []string{"is queued"}, "emit", "on.ls", "--param", "result="+given[len(`{"result":`):len(given)-1])
+	l.awaitRuns("on.ls", 3)
+	for _, run := range l.runsOf("on.ls") {
+		if out := run["stdout"].(map[string]any)["text"].(string); !strings.Contains(out, given[1:len(given)-1]) {
+			t.Errorf("the script reads %s", out)
+		}
+	}
+	for _, twice := range []string{`{"a":1,"a":2}`, `{"a":[{"b":{},"b":{}}]}`, `{"x":{"\u0061":1,"b":{"a":1},"a":2}}`} {
+		body := map[string]any{"parameters": json.RawMessage(`{"result":` + twice + `}`)}
+		if status, reply := l.rest("root", "POST", path, body); status != 400 || !strings.Contains(reply.Message, "parameters names a member twice") {
+			t.Errorf("%s: %d %s", twice, status, reply.Message)
+		}
+		l.wants(1, []string{"names a member twice"}, "emit", "on.ls", "--param", "result="+twice)
+	}
 }
 
 // TestDoctorSpeaksAtStart: the server says what trigger check says.

@@ -104,8 +104,12 @@ func (c *triggerEmitCmd) parameters(p *program) (map[string]any, error) {
 		text = string(b)
 	}
 	if c.Parameters != "" {
-		if err := json.Unmarshal([]byte(text), &parameters); err != nil || parameters == nil {
+		var object map[string]json.RawMessage // the values as they were written
+		if err := json.Unmarshal([]byte(text), &object); err != nil || object == nil {
 			return nil, usagef(`the parameters must be one JSON object, such as '{"port": "8886"}'`)
+		}
+		for name, value := range object {
+			parameters[name] = value
 		}
 	}
 	for _, pair := range c.Param {
@@ -113,9 +117,10 @@ func (c *triggerEmitCmd) parameters(p *program) (map[string]any, error) {
 		if !ok || name == "" {
 			return nil, usagef("--param %q must be NAME=VALUE", pair)
 		}
-		if parameters[name] = value; isObjectParameter(c.Event, name) {
-			var object map[string]any
-			if err := json.Unmarshal([]byte(value), &object); err != nil || object == nil {
+		parameters[name] = value
+		if isObjectParameter(c.Event, name) {
+			object, err := parseObject(value)
+			if err != nil {
 				return nil, usagef("--param %s must be a JSON object", name)
 			}
 			parameters[name] = object
