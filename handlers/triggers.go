@@ -2,15 +2,20 @@ package handlers
 
 import (
 	"context"
+	"slices"
+	"sync"
 
 	"jetstream/internal/api"
 	"jetstream/triggers"
 )
 
-type triggerHandlers struct{ engine *triggers.Engine }
+type triggerHandlers struct {
+	engine *triggers.Engine
+	events func() []triggers.Definition // as of triggerQueueHandlers
+}
 
 func triggerCommands(d Deps) []*api.Command {
-	h := triggerHandlers{d.Triggers}
+	h := triggerHandlers{d.Triggers, sync.OnceValue(Events)}
 	return []*api.Command{
 		api.Define(api.Spec{
 			Name: "getTriggerRuns", Method: "GET", Path: "/trigger-runs",
@@ -45,6 +50,9 @@ func (h triggerHandlers) list(ctx context.Context, p getTriggerRunsParams) (trig
 	if err != nil {
 		return triggerRunList{}, err
 	}
+	if err := h.checkEvent(ctx, p.Event); err != nil {
+		return triggerRunList{}, err
+	}
 	runs, more, err := h.engine.Runs(ctx, triggers.Filter{
 		Event: p.Event, Status: triggers.Status(p.Status), Since: api.Time(p.Since), Before: before, Limit: p.Limit,
 	})
@@ -59,6 +67,26 @@ func (h triggerHandlers) list(ctx context.Context, p getTriggerRunsParams) (trig
 		l.NextCursor = cursor(runs[len(runs)-1].Seq)
 	}
 	return l, nil
+}
+
+// checkEvent refuses a filter that could never show anything: an event that is
+// not declared and has no records of another version either.
+func (h triggerHandlers) checkEvent(ctx context.Context, name string) error {
+	known := eventNames(h.events())
+	if name == "" || slices.Contains(known, name) {
+		return nil
+	}
+	runs, _, err := h.engine.Runs(ctx, triggers.Filter{Event: name, Limit: 1})
+	if err != nil || len(runs) > 0 {
+		return err
+	}
+	hint := "getTriggers lists them, as does jetstream trigger list"
+	if near := api.Nearest(name, known); near != "" {
+		hint = "did you mean " + near + "?"
+	}
+	e := api.Errorf(api.CodeInvalid, "there is no event %q; %s", name, hint)
+	e.Fields = []api.FieldError{{Field: "event", Rule: "oneof", Message: e.Message}}
+	return e
 }
 
 type getTriggerRunParams struct {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"jetstream/internal/api"
@@ -94,6 +95,35 @@ func TestTriggerRunsListedInPages(t *testing.T) {
 	}
 	if l := list(getTriggerRunsParams{ListParams: api.ListParams{Limit: 100}, Since: int64(api.Now()) + 1e9}); l.Runs == nil || len(l.Runs) != 0 {
 		t.Errorf("since the future: %v, want an empty list", l.Runs)
+	}
+	// An event that there cannot be is refused; one that another version knew,
+	// and which has records, is as good as any.
+	older, err := triggers.Define[struct{}]("send.oldName", "An event of another version.").Event(struct{}{}, triggers.Cause{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	of := getTriggerRunsParams{ListParams: api.ListParams{Limit: 100}, Event: "send.oldName", Status: "failed"}
+	for name, want := range map[string]string{
+		"send.oldName": `there is no event "send.oldName"`, "on.getuser": "did you mean on.getUser?", "lunch": "did you mean launch?",
+		"nope": "jetstream trigger list",
+	} {
+		of.Event = name
+		_, err := do(t, r, "getTriggerRuns", of)
+		if e := api.ErrorOf(err); e == nil || e.Code != api.CodeInvalid || !strings.Contains(e.Message, want) || len(e.Fields) != 1 || e.Fields[0].Field != "event" {
+			t.Errorf("event %s: %v, want invalid with %q", name, err, want)
+		}
+	}
+	if err := os.WriteFile(filepath.Join(dir, "send.oldName"), []byte("#!/bin/sh\n"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := engine.Emit(t.Context(), older); err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{"send.oldName", "on.getUser", "recv.transferFailed"} {
+		of.Event = name
+		if l := list(of); len(l.Runs) != 0 {
+			t.Errorf("%s: %v", name, l.Runs)
+		}
 	}
 	if _, err := do(t, r, "getTriggerRuns", getTriggerRunsParams{ListParams: api.ListParams{Cursor: "x"}}); !errors.Is(err, &api.Error{Code: api.CodeInvalid}) {
 		t.Errorf("bad cursor: %v", err)
