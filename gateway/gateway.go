@@ -143,14 +143,18 @@ func (g *Gateway) routes() chi.Router {
 			r.Get(EventsPath, g.events)
 		}
 		for _, c := range g.o.Registry.All() {
+			if c.Access == api.AccessPublic && c.Method == http.MethodGet {
+				get(r, c.Path, g.rest(c))
+				continue
+			}
 			r.Method(c.Method, c.Path, g.rest(c))
 		}
 	})
 	return r
 }
 
-// get mounts h for GET and HEAD: what is not a command is also looked at by
-// load balancers.
+// get mounts h for GET and HEAD: what is for everybody, and what is not a
+// command, is also looked at by load balancers.
 func get(r chi.Router, pattern string, h http.HandlerFunc) {
 	r.Get(pattern, h)
 	r.Head(pattern, h)
@@ -159,7 +163,11 @@ func get(r chi.Router, pattern string, h http.HandlerFunc) {
 // exempt is the short list of what strangers may call under Prefix.
 func (g *Gateway) exempt(r *http.Request) bool {
 	for _, c := range g.o.Registry.All() {
-		if c.Access == api.AccessPublic && r.Method == c.Method && r.URL.Path == Prefix+c.Path {
+		method := r.Method
+		if method == http.MethodHead {
+			method = http.MethodGet
+		}
+		if c.Access == api.AccessPublic && method == c.Method && r.URL.Path == Prefix+c.Path {
 			return true
 		}
 	}
