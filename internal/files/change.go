@@ -133,7 +133,7 @@ func rename(root *os.Root, from, to string, fi os.FileInfo) error {
 	err := root.Link(from, to)
 	switch {
 	case err == nil:
-		return root.Remove(from)
+		return dropOld(root, from, to, fi)
 	case errors.Is(err, fs.ErrExist), errors.Is(err, fs.ErrNotExist):
 		return err
 	}
@@ -141,6 +141,19 @@ func rename(root *os.Root, from, to string, fi os.FileInfo) error {
 		return fs.ErrExist
 	}
 	return root.Rename(from, to)
+}
+
+// dropOld takes the old name from a file that has got the new one as well. Where
+// that fails the file loses the new one, unless another file has got that since.
+func dropOld(root *os.Root, from, to string, fi os.FileInfo) error {
+	err := root.Remove(from)
+	if err == nil || errors.Is(err, fs.ErrNotExist) { // gone before
+		return nil
+	}
+	if there, lookErr := root.Lstat(to); lookErr == nil && os.SameFile(fi, there) {
+		err = errors.Join(err, root.Remove(to))
+	}
+	return err
 }
 
 // Remove removes a file, a link (never what it leads to) or an empty

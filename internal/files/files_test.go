@@ -302,6 +302,31 @@ func TestMakeDir(t *testing.T) {
 	r.refused(err, api.CodeInvalid, "not a directory")
 }
 
+// TestMoveOutOfAReadOnlyDirectory: a file whose old name cannot be taken away
+// has no second name afterwards.
+func TestMoveOutOfAReadOnlyDirectory(t *testing.T) {
+	if os.Geteuid() == 0 {
+		t.Skip("skipped: root may change every directory; run the tests as another user to see this one")
+	}
+	r := newRig(t, nil)
+	r.write("kept/file", "text")
+	kept := filepath.Join(r.box, "kept")
+	if err := os.Chmod(kept, 0o555); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = os.Chmod(kept, 0o755) })
+	_, err := r.Move(t.Context(), r.who, "/kept/file", "/moved", false)
+	if !errors.Is(err, &api.Error{Code: api.CodeForbidden}) {
+		t.Errorf("%v, want forbidden", err)
+	}
+	if _, err := os.Lstat(filepath.Join(r.box, "moved")); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("the new name is there (%v)", err)
+	}
+	if text, err := os.ReadFile(filepath.Join(kept, "file")); string(text) != "text" {
+		t.Errorf("the file holds %q (%v)", text, err)
+	}
+}
+
 func TestMove(t *testing.T) {
 	r := newRig(t, nil)
 	for _, name := range []string{"a", "b", "dir/x", "full/y"} {
