@@ -80,7 +80,7 @@ func (b *Sandbox) Resolve(apiPath string, followLast bool) (rel string, err erro
 		w.rest = w.rest[1:]
 		if next.name == ".." {
 			if len(w.done) == 0 {
-				return "", w.outside(next.link, next.target)
+				return "", w.outside(next.link)
 			}
 			w.up(len(w.done) - 1)
 			continue
@@ -228,22 +228,24 @@ func (w *walk) follow(name string) error {
 	case filepath.IsAbs(target):
 		inside, ok := w.box.translate(target)
 		if !ok {
-			return w.outside(link, target)
+			return w.outside(link)
 		}
 		names = inside
 		w.up(0)
 	case len(target) == 0 || filepath.VolumeName(target) != "" || os.IsPathSeparator(target[0]):
-		return w.outside(link, target) // only Windows: \dir, C:dir
+		return w.outside(link) // only Windows: \dir, C:dir
 	}
 	w.rest = append(hops(names, link, target), w.rest...)
 	return nil
 }
 
-func (w *walk) outside(link, target string) error {
+// outside does not say where the link leads: what lies beside the sandbox is
+// not the user's to know.
+func (w *walk) outside(link string) error {
 	if w.box.prefix != "" {
 		return api.Errorf(api.CodeForbidden, "path %q: the link %q leads outside %q, which this login is confined to", shown(w.clean), link, w.box.prefix)
 	}
-	return api.Errorf(api.CodeForbidden, "path %q: the link %q leads to %q, outside the sandbox", shown(w.clean), link, target)
+	return api.Errorf(api.CodeForbidden, "path %q: the link %q leads outside the sandbox", shown(w.clean), link)
 }
 
 func (w *walk) diskError(name string, err error) error {
