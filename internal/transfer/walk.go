@@ -271,7 +271,10 @@ func fault(p string, err error) error {
 	if errno, ok := errors.AsType[syscall.Errno](err); ok {
 		return api.Wrap(err, api.CodeConflict, "source %s cannot be read: %s", p, errno.Error())
 	}
-	return api.Wrap(err, api.CodeConflict, "source %s cannot be read; the server's log says why", p)
+	if e, ok := errors.AsType[*fs.PathError](err); ok {
+		return api.Wrap(err, api.CodeConflict, "source %s cannot be read: %s", p, e.Err.Error())
+	}
+	return api.Wrap(err, api.CodeConflict, "source %s cannot be read", p)
 }
 
 func kind(m fs.FileMode) string {
