@@ -82,11 +82,11 @@ type userAddCmd struct {
 
 // Run makes the user.
 func (c *userAddCmd) Run(ctx context.Context, p *program, parent *cli) error {
+	password, err := c.password(ctx, p, c.Name) // before a directory is made for it
+	if err != nil {
+		return err
+	}
 	return parent.User.accounts(ctx, p, true, func(accounts *account.Service) error {
-		password, err := c.password(ctx, p, c.Name)
-		if err != nil {
-			return err
-		}
 		user, err := accounts.Create(ctx, account.NewUser{
 			Name: c.Name, Password: password, Superuser: c.Superuser, Sandbox: c.Sandbox,
 		})
