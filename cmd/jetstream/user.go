@@ -165,10 +165,14 @@ type userRemoveCmd struct {
 // Run removes the user.
 func (c *userRemoveCmd) Run(ctx context.Context, p *program, parent *cli) error {
 	return parent.User.accounts(ctx, p, false, func(accounts *account.Service) error {
-		if err := accounts.Delete(ctx, c.Name); err != nil {
+		user, err := accounts.User(ctx, c.Name) // as it is written
+		if err != nil {
 			return err
 		}
-		_, err := fmt.Fprintf(p.Stdout, "user %s was removed; the files stay\n", c.Name)
+		if err := accounts.Delete(ctx, user.Name); err != nil {
+			return err
+		}
+		_, err = fmt.Fprintf(p.Stdout, "user %s was removed; the files stay\n", user.Name)
 		return err
 	})
 }
