@@ -75,7 +75,9 @@ type DB struct {
 // and brings its schema up to date. Close it last of all.
 func Open(ctx context.Context, dir string) (*DB, error) {
 	path := filepath.Join(dir, File)
-	if f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600); err != nil {
+	if f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600); errors.Is(err, fs.ErrPermission) {
+		return nil, fmt.Errorf("state directory %s cannot be used (%w); run as its owner or root, or choose another with --persistent-state-dir", dir, bare(err))
+	} else if err != nil {
 		return nil, fmt.Errorf("open database: %w", err)
 	} else if err := errors.Join(giveToOwner(f, dir), f.Close()); err != nil {
 		return nil, fmt.Errorf("open database: %w", err)

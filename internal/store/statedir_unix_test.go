@@ -32,6 +32,20 @@ func TestLockHoldsOthersOut(t *testing.T) {
 	}
 }
 
+func TestOpenWithoutPermission(t *testing.T) {
+	if os.Geteuid() == 0 {
+		t.Skip("skipped: root may use every directory; run the tests as another user to see this one")
+	}
+	dir := t.TempDir()
+	if err := os.Chmod(dir, 0o500); err != nil {
+		t.Fatal(err)
+	}
+	_, err := Open(t.Context(), dir)
+	if err == nil || !strings.Contains(err.Error(), dir) || !strings.Contains(err.Error(), "as its owner or root") || !errors.Is(err, os.ErrPermission) {
+		t.Errorf("%v, want the directory and the way out", err)
+	}
+}
+
 func TestPrepareDir(t *testing.T) {
 	base := t.TempDir()
 	fresh := filepath.Join(base, "a", "b")
