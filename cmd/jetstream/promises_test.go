@@ -203,6 +203,8 @@ func TestStartFaults(t *testing.T) {
 		{"certificate missing", func(*live) []string { return []string{"--tls-cert=/nowhere", "--tls-key=/nowhere"} }, "--tls-cert", 1},
 		{"port out of range", func(*live) []string { return []string{"--api-port=70000"} }, "--api-port", 2},
 		{"no address", func(*live) []string { return []string{"--api-host=a:b"} }, "is no address", 2},
+		{"no external address", func(*live) []string { return []string{"--external-address=a b"} }, `--external-address "a b" is no host name`, 2},
+		{"a URL as external address", func(*live) []string { return []string{"--external-address=https://a"} }, "give it without scheme and path", 2},
 		{"triggers without a directory", func(*live) []string { return []string{"--trigger-on-api"} }, "need --trigger-dir", 2},
 		{"log nowhere", func(*live) []string { return []string{"--log=/nowhere/x.log"} }, "--log", 1},
 		{"unknown flag", func(*live) []string { return []string{"--trigger-dri=x"} }, "--trigger-dir", 2},

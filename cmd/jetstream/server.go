@@ -15,6 +15,8 @@ import (
 	"time"
 
 	"jetstream/internal/account"
+	"jetstream/internal/api"
+	"jetstream/internal/transfer"
 	"jetstream/triggers"
 )
 
@@ -86,6 +88,11 @@ func (c *serverCmd) complete(getenv func(string) string) error {
 	for flag, host := range map[string]string{"--api-host": c.APIHost, "--recv-host": c.RecvHost} {
 		if strings.ContainsAny(host, "/ ") || strings.Contains(host, ":") && !isIP(host) {
 			return usagef("%s %q is no address; give a host name or an IP without the port", flag, host)
+		}
+	}
+	if c.ExternalAddress != "" {
+		if _, _, err := transfer.ParseAddress(c.ExternalAddress, nil); err != nil {
+			return usagef("--external-address %s", strings.TrimPrefix(api.ErrorOf(err).Message, "destinationAddress "))
 		}
 	}
 	if (c.TLSCert == "") != (c.TLSKey == "") {
