@@ -111,11 +111,35 @@ func enumsOf(c *api.Command) map[string][]string {
 	enums := map[string][]string{}
 	for _, f := range c.Params {
 		enums[f.Name] = f.Enum
-		if f.Kind == api.KindBool {
+		switch {
+		case f.Kind == api.KindBool:
 			enums[f.Name] = []string{"true", "false"}
+		case f.Kind == api.KindList:
+			if _, each, ok := strings.Cut(f.Rules, "dive,oneof="); ok {
+				enums[f.Name] = strings.Fields(each)
+			}
+		}
+		switch f.Name { // sets that are the server's to judge
+		case "event":
+			enums[f.Name] = eventNames()
+		case "types":
+			enums[f.Name] = loggedTypes()
 		}
 	}
 	return enums
+}
+
+// proposed are the values that a flag or argument of the grammar is to be
+// completed with, though the server judges them: a list, or all events.
+func proposed(tag *kong.Tag) []string {
+	switch known := tag.Get("complete"); known {
+	case "":
+		return nil
+	case "events":
+		return eventNames()
+	default:
+		return strings.Split(known, ",")
+	}
 }
 
 func (p *program) model(grammar any, options ...kong.Option) (*kong.Node, error) {
@@ -208,7 +232,7 @@ func (at *place) commands() []suggestion {
 		}
 	}
 	for _, argument := range at.node.Positional {
-		for _, value := range argument.EnumSlice() {
+		for _, value := range append(argument.EnumSlice(), proposed(argument.Tag)...) {
 			out = append(out, suggestion{value, ""})
 		}
 	}
@@ -220,8 +244,8 @@ func (at *place) values(f *kong.Flag) []suggestion {
 	if f.Enum != "" {
 		values = f.EnumSlice()
 	}
-	if known := f.Tag.Get("complete"); known != "" { // the server's to judge, ours to propose
-		values = strings.Split(known, ",")
+	if known := proposed(f.Tag); known != nil {
+		values = known
 	}
 	out := make([]suggestion, len(values))
 	for i, v := range values {

@@ -45,8 +45,8 @@ func streamTypes() []stream.Definition {
 		transfer.StreamTypes(), triggers.StreamTypes())
 }
 
-// openStream opens the log of what happened.
-func (s *server) openStream(ctx context.Context) (err error) {
+// loggedTypes are all types of the event stream and the log.
+func loggedTypes() []string {
 	var types []string
 	for _, d := range triggers.Definitions() {
 		types = append(types, d.Name)
@@ -54,7 +54,12 @@ func (s *server) openStream(ctx context.Context) (err error) {
 	for _, d := range streamTypes() {
 		types = append(types, d.Type)
 	}
-	if s.stream, err = stream.New(ctx, stream.Options{Store: s.db.Entries(), Types: types, Log: s.log}); err != nil {
+	return types
+}
+
+// openStream opens the log of what happened.
+func (s *server) openStream(ctx context.Context) (err error) {
+	if s.stream, err = stream.New(ctx, stream.Options{Store: s.db.Entries(), Types: loggedTypes(), Log: s.log}); err != nil {
 		return err
 	}
 	s.db.NoteRuns(triggers.NoteRun(s.stream))

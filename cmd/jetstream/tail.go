@@ -20,7 +20,7 @@ import (
 type triggerTailCmd struct {
 	loginFlags
 	JSON   bool     `name:"json" help:"Print each as a line of JSON: id (0 for output), type, data."`
-	Events []string `arg:"" optional:"" name:"event" help:"Events to watch, such as recv.transferComplete; all without."`
+	Events []string `arg:"" optional:"" name:"event" complete:"events" help:"Events to watch, such as recv.transferComplete; all without."`
 }
 
 // Run prints until ctx ends, which is a success: watching has no other end.

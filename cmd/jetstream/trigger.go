@@ -58,7 +58,7 @@ func ask[T any](ctx context.Context, p *program, s *triggerServer, command strin
 
 type triggerEmitCmd struct {
 	triggerServer
-	Event      string   `arg:"" help:"Name of the event."`
+	Event      string   `arg:"" complete:"events" help:"Name of the event."`
 	Parameters string   `arg:"" optional:"" help:"Parameters as one JSON object, or @FILE, or @- for standard input."`
 	Param      []string `name:"param" sep:"none" placeholder:"NAME=VALUE" help:"One parameter; repeatable. What is not given has a sample value."`
 }
