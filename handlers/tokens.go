@@ -63,21 +63,22 @@ type getAPITokensParams struct {
 	ownerParam
 }
 
-type apiTokenList struct {
+// APITokenList is the result of getAPITokens.
+type APITokenList struct {
 	Tokens     []account.APIToken `json:"tokens" doc:"The tokens, newest first"`
 	NextCursor *string            `json:"nextCursor" doc:"Cursor of the next page; null on the last"`
 }
 
-func (h tokenHandlers) list(ctx context.Context, p getAPITokensParams) (apiTokenList, error) {
+func (h tokenHandlers) list(ctx context.Context, p getAPITokensParams) (APITokenList, error) {
 	page, err := pageOf(ctx, p.ListParams, p.Owner, "")
 	if err != nil {
-		return apiTokenList{}, err
+		return APITokenList{}, err
 	}
 	found, err := h.accounts.APITokens(ctx, page.Owner, page.Before, page.Limit+1)
 	if err != nil {
-		return apiTokenList{}, err
+		return APITokenList{}, err
 	}
-	list := apiTokenList{Tokens: append([]account.APIToken{}, found[:min(len(found), page.Limit)]...)}
+	list := APITokenList{Tokens: append([]account.APIToken{}, found[:min(len(found), page.Limit)]...)}
 	if len(found) > page.Limit {
 		list.NextCursor = cursor(found[page.Limit-1].Seq)
 	}

@@ -34,6 +34,7 @@ func (b *builder) addEnvelope(registry *api.Registry) error {
 	shape := commandShape(names)
 	shape["required"] = []any{"request"}
 	op.RequestBody = jsonBody(shape, true)
+	exampleEnvelope(op.RequestBody, registry)
 
 	r := newResponses()
 	for _, f := range failures {
@@ -90,6 +91,7 @@ func (b *builder) addSession() error {
 		"Sets the cookie `"+SessionCookie+"`, which script cannot read and other sites cannot make a browser send. "+
 			"Another port than 8886 in the address is a part of its name, as in `"+SessionCookie+"_9000`.")
 	open.RequestBody = jsonBody(shape, true)
+	setExample(open.RequestBody, map[string]any{"name": "alice", "password": exampleSecret})
 	r := newResponses()
 	r.fail(api.CodeInvalid, api.CodeUnauthorized, api.CodeForbidden, api.CodeTooManyRequests, api.CodeInternal)
 	r.failBody()

@@ -179,9 +179,22 @@ func TestParametersStandWhereTheGatewayLooks(t *testing.T) {
 		"description": "Id of the thing", "example": "`+api.ExampleID+`", "schema": {"type": "string", "minLength": 1}}]`)
 	want(t, raw, "paths /api/v1/send/things post requestBody content application/json example",
 		`{"name": "reel", "map": {"/a": "/b"}, "password": "a secret of yours"}`)
+	want(t, raw, "paths /session post requestBody content application/json example", `{"name": "alice", "password": "a secret of yours"}`)
 	if op := at(t, raw, "paths /api/v1/things/{thingId}/pause post").(map[string]any); op["requestBody"] != nil {
 		t.Error("a command whose parameters are all in the path has a body")
 	}
+}
+
+// TestEnvelopeHasAnExample of what everybody may make.
+func TestEnvelopeHasAnExample(t *testing.T) {
+	spec := api.Spec{Name: "createThing", Method: "POST", Path: "/things", Status: 201, Summary: "Make a thing",
+		Example: map[string]any{"name": "reel", "map": map[string]any{"/a": "/b"}}}
+	mine := spec
+	mine.Name, mine.Path, spec.Access = "send.createThing", "/send/things", api.AccessSuperuser
+	raw, _ := document(t, api.NewRegistry(
+		api.Define(spec, nothing[makeParams, api.Empty]), api.Define(mine, nothing[makeParams, api.Empty])))
+	want(t, raw, "paths /api/v1/command post requestBody content application/json example",
+		`{"request": "send.createThing", "parameters": {"name": "reel", "map": {"/a": "/b"}, "password": "a secret of yours"}}`)
 }
 
 func TestReplies(t *testing.T) {

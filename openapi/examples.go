@@ -49,25 +49,47 @@ func (r recordings) illustrate(response *openapi31.Response, command string, sta
 // exampleSecret stands for a secret in a request's example.
 const exampleSecret = "a secret of yours"
 
-// exampleBody shows a typical request of c whose body has these properties;
-// an example that lacks what is required would only mislead.
-func exampleBody(body *openapi31.RequestBodyOrReference, c *api.Command, properties map[string]any) {
+// exampleParams are typical parameters of c, of those that in picks; nil where
+// one that is required is missing, which would only mislead.
+func exampleParams(c *api.Command, in func(name string) bool) map[string]any {
 	example, typical := map[string]any{}, c.ExampleParams()
 	for _, f := range c.Params {
 		value, given := typical[f.Name]
 		if f.Secret && f.Required {
 			value, given = exampleSecret, true
 		}
-		switch _, inBody := properties[f.Name]; {
-		case inBody && given:
+		switch {
+		case !in(f.Name):
+		case given:
 			example[f.Name] = value
-		case inBody && f.Required:
+		case f.Required:
+			return nil
+		}
+	}
+	return example
+}
+
+// exampleBody shows a typical request of c whose body has these properties.
+func exampleBody(body *openapi31.RequestBodyOrReference, c *api.Command, properties map[string]any) {
+	example := exampleParams(c, func(name string) bool { _, in := properties[name]; return in })
+	if len(example) > 0 {
+		setExample(body, example)
+	}
+}
+
+// exampleEnvelope shows the first creation that is for every user and has an
+// example.
+func exampleEnvelope(body *openapi31.RequestBodyOrReference, registry *api.Registry) {
+	for _, c := range registry.All() {
+		params := exampleParams(c, func(string) bool { return true })
+		if c.Replayable() && c.Access != api.AccessSuperuser && len(params) > 0 {
+			setExample(body, map[string]any{"request": c.Name, "parameters": params})
 			return
 		}
 	}
-	if len(example) == 0 {
-		return
-	}
+}
+
+func setExample(body *openapi31.RequestBodyOrReference, example map[string]any) {
 	media := body.RequestBody.Content[jsonType]
 	media.WithExample(example)
 	body.RequestBody.WithContentItem(jsonType, media)
