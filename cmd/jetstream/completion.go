@@ -111,10 +111,10 @@ func enumsOf(c *api.Command) map[string][]string {
 	enums := map[string][]string{}
 	for _, f := range c.Params {
 		enums[f.Name] = f.Enum
-		switch {
-		case f.Kind == api.KindBool:
+		switch f.Kind {
+		case api.KindBool:
 			enums[f.Name] = []string{"true", "false"}
-		case f.Kind == api.KindList:
+		case api.KindList:
 			if _, each, ok := strings.Cut(f.Rules, "dive,oneof="); ok {
 				enums[f.Name] = strings.Fields(each)
 			}

@@ -124,7 +124,8 @@ func TestWhatIsTypedAheadIsForTheNextQuestion(t *testing.T) {
 	state := filepath.Join(t.TempDir(), "state")
 	asked, ended := atTerminal(t.Context(), terminal, "user", "add", "joe", "--persistent-state-dir", state)
 	asked.await(t, "New password of joe: ")
-	fmt.Fprint(person, "s3cret\rs3cret\r")
+	const answer = "s3cret\r"
+	fmt.Fprint(person, answer+answer)
 	select {
 	case code := <-ended:
 		if code != exitDone {
