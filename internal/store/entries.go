@@ -25,14 +25,10 @@ func (t *tx) AppendEntry(e *stream.Entry) error {
 	return nil
 }
 
-// Entries are written several at a time, as runs are.
 const (
-	entryValues    = "(?,?,?,?,?)"
-	insertEntry    = "INSERT INTO entries (id, type, time, user, data) VALUES " + entryValues
-	insertLoose    = insertEntry + " ON CONFLICT (id) DO NOTHING"
-	insertEntries2 = insertEntry + "," + entryValues
-	insertEntries4 = insertEntries2 + "," + entryValues + "," + entryValues
-	insertEntries8 = insertEntries4 + "," + entryValues + "," + entryValues + "," + entryValues + "," + entryValues
+	entryValues = "(?,?,?,?,?)"
+	insertEntry = "INSERT INTO entries (id, type, time, user, data) VALUES " + entryValues
+	insertLoose = insertEntry + " ON CONFLICT (id) DO NOTHING"
 )
 
 // entryColumns is how many values entryFields tells, and id.

@@ -18,6 +18,9 @@ const (
 	// importBytes is how many bytes go into the tables in one transaction, so
 	// that nobody waits long for the tables.
 	importBytes = 1 << 20
+	// importRows is how many rows are gathered for the statements that insert
+	// several.
+	importRows = 128
 )
 
 // OpenServer is Open for the one server that has locked the state directory:
@@ -104,6 +107,15 @@ type imports struct {
 func (db *DB) importFrames(most int64, turn uint64) (i imports, err error) {
 	j := db.journal
 	i = imports{j.next, j.imported.Load(), turn}
+	var runs, entries [][]any
+	save := func() error {
+		if _, err := db.insert(runsTable, runs); err != nil {
+			return err
+		}
+		_, err := db.insert(entriesTable, entries)
+		runs, entries = runs[:0], entries[:0]
+		return err
+	}
 	for i.number != j.newest.Load() && i.next-j.next < most {
 		f, err := j.frameAt(i.next)
 		if err == nil && f.number != i.number+1 {
@@ -112,7 +124,7 @@ func (db *DB) importFrames(most int64, turn uint64) (i imports, err error) {
 		if err != nil {
 			return i, fmt.Errorf("frame %d of the journal: %w", i.number+1, err)
 		}
-		runs, entries, loose, err := readRows(f.rows)
+		more, moreEntries, loose, err := readRows(f.rows)
 		if err != nil {
 			return i, err
 		}
@@ -121,13 +133,16 @@ func (db *DB) importFrames(most int64, turn uint64) (i imports, err error) {
 				return i, err
 			}
 		}
-		if _, err := db.insert(runsTable, runs); err != nil {
-			return i, err
-		}
-		if _, err := db.insert(entriesTable, entries); err != nil {
-			return i, err
+		runs, entries = append(runs, more...), append(entries, moreEntries...)
+		if len(runs)+len(entries) >= importRows {
+			if err := save(); err != nil {
+				return i, err
+			}
 		}
 		i.next, i.number = i.next+f.size, f.number
+	}
+	if err := save(); err != nil {
+		return i, err
 	}
 	_, err = db.exec(setMeta, []any{journalFact, fmt.Sprintf(journalForm, i.turn, i.number)})
 	return i, err

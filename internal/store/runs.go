@@ -25,14 +25,10 @@ const runFixed = 512
 // rather than hold a thousand large runs in memory.
 const maxPageBytes = 8 << 20
 
-// Rows are inserted several at a time, which costs half.
 const (
 	runValues = "(?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)"
 	insertRun = "INSERT INTO runs (seq, run_id, status, urgent, event, event_id, attempt, event_time, queue_time, " +
 		"depth, request_id, user, transfer_id, subject, lane, process, parameters) VALUES " + runValues
-	insertRuns2 = insertRun + "," + runValues
-	insertRuns4 = insertRuns2 + "," + runValues + "," + runValues
-	insertRuns8 = insertRuns4 + "," + runValues + "," + runValues + "," + runValues + "," + runValues
 )
 
 // InsertRun implements triggers.Tx.

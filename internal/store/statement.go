@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"math/bits"
 	"slices"
+	"strings"
 )
 
 // writes are the compiled statements of the writer connection. Queries are
@@ -19,10 +20,15 @@ type writes struct {
 	execs   map[string]driver.StmtExecContext
 	queries map[string]*sql.Stmt
 	args    []driver.NamedValue
+	// runs and entries insert 1, 2, 4 and so on of them.
+	runs, entries [insertSizes]string
 }
 
 func newWrites() writes {
-	return writes{execs: map[string]driver.StmtExecContext{}, queries: map[string]*sql.Stmt{}}
+	return writes{
+		execs: map[string]driver.StmtExecContext{}, queries: map[string]*sql.Stmt{},
+		runs: severalTimes(insertRun, runValues), entries: severalTimes(insertEntry, entryValues),
+	}
 }
 
 // exec carries out a constant statement that returns no rows.
@@ -70,19 +76,32 @@ func (db *DB) prepare(query string) (*sql.Stmt, error) {
 	return s, nil
 }
 
-// several is how many of n rows are inserted by one statement: 1, 2, 4 or 8.
-func several(n int) int { return 1 << min(bits.Len(uint(n))-1, 3) }
+// Rows are inserted several at a time, which costs half: insertSizes are the
+// powers of two that there are.
+const insertSizes = 6
+
+// several is how many of n rows are inserted by one statement: 1, 2, 4 and so on
+// to 32.
+func several(n int) int { return 1 << min(bits.Len(uint(n))-1, insertSizes-1) }
+
+// severalTimes are the statements that insert so many rows.
+func severalTimes(insert, values string) (queries [insertSizes]string) {
+	for i := range queries {
+		queries[i] = insert + strings.Repeat(","+values, 1<<i-1)
+	}
+	return queries
+}
 
 // insert puts rows into a table, in their order, and returns the number of the
 // last one. Those of one call are numbered by ones.
 func (db *DB) insert(table byte, rows [][]any) (last int64, err error) {
-	queries := [...]string{1: insertRun, 2: insertRuns2, 4: insertRuns4, 8: insertRuns8}
+	queries := &db.writes.runs
 	if table == entriesTable {
-		queries = [...]string{1: insertEntry, 2: insertEntries2, 4: insertEntries4, 8: insertEntries8}
+		queries = &db.writes.entries
 	}
 	for len(rows) > 0 {
 		n := several(len(rows))
-		res, err := db.exec(queries[n], slices.Concat(rows[:n]...))
+		res, err := db.exec(queries[bits.Len(uint(n))-1], slices.Concat(rows[:n]...))
 		if err != nil {
 			return 0, err
 		}
