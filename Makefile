@@ -49,7 +49,7 @@ fuzz: ## Run every fuzz target for FUZZTIME (10s)
 hazards: ## Take out each protection of docs/hazards.md and see its test fail (two minutes)
 	$(GO) test ./internal/house -run 'TestHazards$$' -take-out -v -count 1 -timeout 20m
 
-bench: ## Run the benchmarks, some ten minutes (BENCH=pattern, COUNT=1)
+bench: ## Run the benchmarks, some four minutes (BENCH=pattern, COUNT=1)
 	@$(GO) test -run '^$$' -bench '$(BENCH)' -benchtime 3s -count $(COUNT) -timeout 15m ./... | \
 		awk '/^Benchmark|_test\.go:|FAIL|panic/ { print; fflush() } /^Benchmark/ { n++ } /FAIL|panic/ { bad = 1 } \
 			END { if (!n) print "no benchmark has such a name"; exit bad || !n }'
