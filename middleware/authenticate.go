@@ -26,16 +26,13 @@ const (
 // SessionCookieOf.
 const SessionCookie = "jetstream_session"
 
-// usualPort is the control port where nobody chose another.
-const usualPort = 8886
-
 // SessionCookieOf is the name of the page's cookie where r was sent to. Cookies
 // know hosts and no ports: without the port in their names a browser would lose
 // its session with one server by signing in at another on the same host, or at
 // the other end of another tunnel.
 func SessionCookieOf(r *http.Request) string {
 	_, text, err := net.SplitHostPort(r.Host)
-	if port, bad := strconv.ParseUint(text, 10, 16); err == nil && bad == nil && port != usualPort {
+	if port, bad := strconv.ParseUint(text, 10, 16); err == nil && bad == nil && port != api.ControlPort {
 		return fmt.Sprintf("%s_%d", SessionCookie, port)
 	}
 	return SessionCookie

@@ -2,6 +2,7 @@ package openapi
 
 import (
 	"reflect"
+	"strconv"
 
 	"github.com/swaggest/openapi-go/openapi31"
 
@@ -89,7 +90,7 @@ func (b *builder) addSession() error {
 
 	open := b.operation("openSession", tagBeside, "Sign in on the page",
 		"Sets the cookie `"+SessionCookie+"`, which script cannot read and other sites cannot make a browser send. "+
-			"Another port than 8886 in the address is a part of its name, as in `"+SessionCookie+"_9000`.")
+			"Another port than "+strconv.Itoa(api.ControlPort)+" in the address is a part of its name, as in `"+SessionCookie+"_9000`.")
 	open.RequestBody = jsonBody(shape, true)
 	setExample(open.RequestBody, map[string]any{"name": "alice", "password": exampleSecret})
 	r := newResponses()

@@ -130,7 +130,8 @@ func enumsOf(c *api.Command) map[string][]string {
 }
 
 // proposed are the values that a flag or argument of the grammar is to be
-// completed with, though the server judges them: a list, or all events.
+// completed with, though the server judges them: all events, or those of a
+// command's parameter.
 func proposed(tag *kong.Tag) []string {
 	switch known := tag.Get("complete"); known {
 	case "":
@@ -138,7 +139,9 @@ func proposed(tag *kong.Tag) []string {
 	case "events":
 		return eventNames()
 	default:
-		return strings.Split(known, ",")
+		name, parameter, _ := strings.Cut(known, ".")
+		command, _ := handlers.Commands(handlers.Deps{}).Find(name)
+		return enumsOf(command)[parameter]
 	}
 }
 

@@ -19,8 +19,8 @@ const (
 // loginFlags say which server to call and as whom; every command that calls
 // one embeds them.
 type loginFlags struct {
-	Host string `default:"localhost" from:"JETSTREAM_API_HOST" placeholder:"HOST" help:"Host of the server's control API (localhost)."`
-	Port int    `name:"api-control-port" default:"8886" from:"JETSTREAM_API_PORT" placeholder:"PORT" help:"Port of the server's control API (8886)."`
+	Host string `default:"localhost" from:"JETSTREAM_API_HOST" placeholder:"HOST" help:"Host of the server's control API (${default})."`
+	Port int    `name:"api-control-port" default:"8886" from:"JETSTREAM_API_PORT" placeholder:"PORT" help:"Port of the server's control API (${default})."`
 	User string `from:"JETSTREAM_API_USER" placeholder:"USER" help:"Log in as this user; the password comes from JETSTREAM_API_PASSWORD or is asked for. Not needed with a token in JETSTREAM_API_TOKEN or after jetstream login; with a launch script's token: the user to act as."`
 	TLS  bool   `name:"tls" help:"Speak TLS with the server."`
 	CA   string `name:"ca" from:"JETSTREAM_API_CA" placeholder:"FILE" help:"PEM file of the certificates to trust instead of the system's; implies --tls."`

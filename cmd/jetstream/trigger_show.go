@@ -85,7 +85,7 @@ func (c *triggerListCmd) Run(ctx context.Context, p *program) error {
 type triggerRunsCmd struct {
 	triggerServer
 	Event  string        `complete:"events" help:"Only runs for this event."`
-	Status string        `complete:"queued,running,success,failed,timeout,cancelled,interrupted" help:"Only runs in this state: queued, running, success, failed, timeout, cancelled or interrupted."`
+	Status string        `complete:"getTriggerRuns.status" help:"Only runs in this state: queued, running, success, failed, timeout, cancelled or interrupted."`
 	Since  time.Duration `placeholder:"DURATION" help:"Only runs queued within this time, such as 24h."`
 	Limit  int           `default:"20" help:"How many runs at most, 1 to 1000."`
 }

@@ -11,3 +11,6 @@
 // operation, the `jetstream api` subcommand and the on.send.createManifest
 // trigger.
 package api
+
+// ControlPort is the port of the control API where nobody chose another.
+const ControlPort = 8886

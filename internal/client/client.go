@@ -81,7 +81,7 @@ type Client struct {
 func New(o Options) (*Client, error) {
 	given := cmp.Or(o.Host, "localhost")
 	o.Host = strings.Trim(given, "[]")
-	o.Port = cmp.Or(o.Port, 8886)
+	o.Port = cmp.Or(o.Port, api.ControlPort)
 	o.Timeout = cmp.Or(o.Timeout, 90*time.Second)
 	if o.Port < 1 || o.Port > 65535 {
 		return nil, api.Errorf(api.CodeInvalid, "%d is no port: ports are 1 to 65535", o.Port)

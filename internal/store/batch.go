@@ -11,7 +11,7 @@ import (
 	"jetstream/triggers"
 )
 
-// batch is the updates that share one transaction of SQLite.
+// batch is the updates that share one commit.
 type batch struct {
 	db       *DB
 	requests []*request

@@ -123,7 +123,8 @@ func (db *DB) gather() {
 	}
 }
 
-// commit carries out a batch in one SQLite transaction and answers everybody.
+// commit carries out a batch, in the journal or in one SQLite transaction, and
+// answers everybody.
 func (db *DB) commit(batch []*request) {
 	if len(batch) == 0 {
 		return

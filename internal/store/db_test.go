@@ -26,7 +26,13 @@ func TestMain(m *testing.M) {
 
 func openTest(t *testing.T) *DB {
 	t.Helper()
-	db, err := Open(context.Background(), t.TempDir())
+	return opened(t, t.TempDir(), Open)
+}
+
+// opened opens a database and closes it with the test.
+func opened(t testing.TB, dir string, open func(context.Context, string) (*DB, error)) *DB {
+	t.Helper()
+	db, err := open(context.Background(), dir)
 	if err != nil {
 		t.Fatal(err)
 	}

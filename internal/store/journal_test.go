@@ -19,16 +19,7 @@ import (
 // openServer opens dir as the server does.
 func openServer(t testing.TB, dir string) *DB {
 	t.Helper()
-	db, err := OpenServer(context.Background(), dir)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := db.Close(); err != nil {
-			t.Error(err)
-		}
-	})
-	return db
+	return opened(t, dir, OpenServer)
 }
 
 // addRun is an update that adds a run, and an entry that has its id.
