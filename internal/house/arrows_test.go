@@ -61,6 +61,7 @@ func rooms() []room {
 			"it implements the domain's small interfaces in SQL and calls nobody"},
 		{"internal/client", []string{api},
 			"it knows a server by its API alone, so that what it can, every client can"},
+		{"docs", nil, "it is text and its tests"},
 		{"internal/house", nil, "it reads the others' text and must not need them to compile"},
 	}
 }
