@@ -17,6 +17,7 @@ import (
 	"jetstream/handlers"
 	"jetstream/internal/api"
 	"jetstream/internal/client"
+	"jetstream/internal/server"
 	"jetstream/triggers"
 )
 
@@ -100,6 +101,21 @@ func TestFlagsOfTheContract(t *testing.T) {
 	}
 }
 
+func TestDefaultsOfTheTriggerFlags(t *testing.T) {
+	flags := map[string]string{}
+	for f := range reflect.TypeFor[serverCmd]().Fields() {
+		flags[f.Tag.Get("name")] = f.Tag.Get("default")
+	}
+	for name, want := range map[string]string{
+		"trigger-dir": "", "trigger-on-api": "", "trigger-log": "", "trigger-timeout": "0s", "trigger-grace": "5s", "trigger-keep": "10000",
+		"trigger-order": "global", "trigger-concurrency": "4", "trigger-queue-max": "100000", "trigger-env": "", "shutdown-grace": "30s",
+	} {
+		if got, ok := flags[name]; !ok || got != want {
+			t.Errorf("--%s is %q by default (%t), want %q", name, got, ok, want)
+		}
+	}
+}
+
 // TestVariablesOfTheClient: jetstream api reads the contract's variables for its
 // login and no other of that prefix.
 func TestVariablesOfTheClient(t *testing.T) {
@@ -135,7 +151,7 @@ func TestTypesOfTheStream(t *testing.T) {
 		"destination.updated", "transfer.changed", "transfer.progress",
 	}
 	var got []string
-	for _, d := range streamTypes() {
+	for _, d := range server.StreamTypes() {
 		got = append(got, d.Type)
 		if live := d.Type == "transfer.progress" || d.Type == "trigger.output"; d.Live != live {
 			t.Errorf("%s is live only: %v", d.Type, d.Live)

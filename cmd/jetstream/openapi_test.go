@@ -10,7 +10,7 @@ import (
 	"strings"
 	"testing"
 
-	"jetstream/handlers"
+	"jetstream/internal/server"
 )
 
 var (
@@ -23,7 +23,7 @@ const openAPIFile = "../../openapi/openapi.json"
 // TestOpenAPIDocumentIsFresh holds that the committed document is what the
 // declarations say, and that no route and no argument of a script is lost.
 func TestOpenAPIDocumentIsFresh(t *testing.T) {
-	fresh, err := openAPIDocument(handlers.Commands(handlers.Deps{}))
+	fresh, err := server.OpenAPIDocument(version)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -29,6 +29,7 @@ func rooms() []room {
 	)
 	return []room{
 		{"cmd", []string{"*"}, "it knows the whole graph"},
+		{"internal/server", []string{"*"}, "it joins all parts into one running server; who prints and reads flags imports it"},
 		{"gateway", []string{"middleware", api},
 			"it makes routes from declarations; what commands do is the handlers' business, joined in cmd"},
 		{"middleware", []string{api},
