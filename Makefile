@@ -101,7 +101,7 @@ check-platforms:
 	GOOS=darwin $(GO) build ./... && GOOS=darwin $(GO) vet ./...
 
 check-generated:
-	$(GO) test ./internal/house ./docs
+	$(GO) test ./internal/archtest ./docs
 	$(GO) test ./cmd/jetstream -run 'TestOpenAPIDocumentIsFresh|TestRepliesAreAsDocumented|$(ATTACKS)' -count 1
 
 # What has been fetched is asked for first: a machine without network that had
