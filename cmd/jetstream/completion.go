@@ -10,6 +10,7 @@ import (
 
 	"jetstream/handlers"
 	"jetstream/internal/api"
+	"jetstream/internal/server"
 )
 
 // completionScripts ask this program what may come next: `jetstream complete`.
@@ -121,9 +122,9 @@ func enumsOf(c *api.Command) map[string][]string {
 		}
 		switch f.Name { // sets that are the server's to judge
 		case "event":
-			enums[f.Name] = eventNames()
+			enums[f.Name] = server.EventNames()
 		case "types":
-			enums[f.Name] = loggedTypes()
+			enums[f.Name] = server.LoggedTypes()
 		}
 	}
 	return enums
@@ -137,7 +138,7 @@ func proposed(tag *kong.Tag) []string {
 	case "":
 		return nil
 	case "events":
-		return eventNames()
+		return server.EventNames()
 	default:
 		name, parameter, _ := strings.Cut(known, ".")
 		command, _ := handlers.Commands(handlers.Deps{}).Find(name)

@@ -17,6 +17,7 @@ import (
 	"jetstream/handlers"
 	"jetstream/internal/api"
 	"jetstream/internal/client"
+	"jetstream/internal/server"
 	"jetstream/triggers"
 )
 
@@ -230,7 +231,7 @@ func TestTypesOfTheStream(t *testing.T) {
 	for _, d := range triggers.Definitions() {
 		got = append(got, d.Name)
 	}
-	for _, d := range streamTypes() {
+	for _, d := range server.StreamTypes() {
 		got = append(got, d.Type)
 		if live := d.Type == "transfer.progress" || d.Type == "trigger.output"; d.Live != live {
 			t.Errorf("%s is live only: %v", d.Type, d.Live)

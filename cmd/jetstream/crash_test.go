@@ -17,6 +17,7 @@ import (
 	"testing"
 	"time"
 
+	"jetstream/internal/server"
 	"jetstream/middleware"
 )
 
@@ -56,8 +57,8 @@ func (l *live) startProcess(flags ...string) *exec.Cmd {
 	if !<-listening {
 		l.t.Fatalf("the server ended:\n%s", l.console)
 	}
-	var e endpoint
-	if err := json.Unmarshal([]byte(read(l.t, filepath.Join(l.state, endpointFile))), &e); err != nil {
+	var e server.Endpoint
+	if err := json.Unmarshal([]byte(read(l.t, filepath.Join(l.state, server.EndpointFile))), &e); err != nil {
 		l.t.Fatal(err)
 	}
 	l.host, l.apiPort, l.recvPort = e.APIHost, e.APIPort, e.RecvPort

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"jetstream/internal/client"
+	"jetstream/internal/server"
 	"jetstream/triggers"
 )
 
@@ -38,7 +39,7 @@ type site struct {
 
 	child    *exec.Cmd
 	ended    chan error // gets the child's end, once
-	endpoint endpoint
+	endpoint server.Endpoint
 }
 
 func newSite(d *demo, binary, name, user string) *site {
@@ -101,7 +102,7 @@ func (s *site) start(ctx context.Context) error {
 
 	ctx, cancel := context.WithTimeout(ctx, startTime)
 	defer cancel()
-	file := filepath.Join(s.stateDir(), endpointFile)
+	file := filepath.Join(s.stateDir(), server.EndpointFile)
 	for {
 		if text, err := os.ReadFile(file); err == nil {
 			return json.Unmarshal(text, &s.endpoint)

@@ -12,6 +12,7 @@ import (
 
 	"jetstream/internal/api"
 	"jetstream/internal/client"
+	"jetstream/internal/server"
 	"jetstream/internal/stream"
 	"jetstream/triggers"
 )
@@ -25,7 +26,7 @@ type triggerTailCmd struct {
 
 // Run prints until ctx ends, which is a success: watching has no other end.
 func (c *triggerTailCmd) Run(ctx context.Context, p *program) error {
-	known := eventNames()
+	known := server.EventNames()
 	wanted := map[string]bool{}
 	for _, name := range c.Events {
 		if err := checkEventName(name, known); err != nil {

@@ -12,6 +12,7 @@ import (
 
 	"jetstream/internal/account"
 	"jetstream/internal/api"
+	"jetstream/internal/server"
 	"jetstream/internal/store"
 	"jetstream/triggers"
 )
@@ -49,7 +50,7 @@ func (c *triggerCheckCmd) Run(ctx context.Context, p *program) error {
 			state = ""
 		}
 	}
-	findings := triggers.InspectFor(ownerOf(state), dir, eventNames(), p.Getenv("PATH"))
+	findings := triggers.InspectFor(ownerOf(state), dir, server.EventNames(), p.Getenv("PATH"))
 	if fi, err := os.Stat(dir); err == nil && fi.IsDir() {
 		findings = append(findings, c.overlaps(ctx, dir, state)...)
 	}
@@ -109,10 +110,10 @@ func (c *triggerCheckCmd) overlaps(ctx context.Context, dir, state string) []tri
 	}
 	template := c.SandboxDir
 	if template == "" && state != "" {
-		template = filepath.Join(filepath.Dir(state), "files", "%u")
+		template = server.DefaultSandboxDir(state)
 	}
 	if template != "" {
-		look("sandboxes without a directory of their own", sandboxRoot(template))
+		look("sandboxes without a directory of their own", server.SandboxRoot(template))
 	}
 	if state == "" {
 		return findings

@@ -7,8 +7,6 @@ import (
 	"syscall"
 )
 
-const errAddressInUse = syscall.EADDRINUSE
-
 // ownerOf is the user that a server runs as, by its state directory; this
 // process's where that is not known.
 func ownerOf(stateDir string) int {

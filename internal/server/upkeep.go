@@ -1,4 +1,4 @@
-package main
+package server
 
 import (
 	"context"
@@ -8,7 +8,7 @@ import (
 )
 
 // openUpkeep makes what works on files and on what is over.
-func (s *server) openUpkeep(ctx context.Context) (err error) {
+func (s *Server) openUpkeep(ctx context.Context) (err error) {
 	if s.files, err = files.New(files.Options{Accounts: s.accounts, Receptions: s.receiver}); err != nil {
 		return err
 	}
@@ -18,4 +18,4 @@ func (s *server) openUpkeep(ctx context.Context) (err error) {
 
 // Terminate implements handlers.Server. The gateway answers the calls that are
 // under way before it is done.
-func (s *server) Terminate() { s.stop() }
+func (s *Server) Terminate() { s.stop() }

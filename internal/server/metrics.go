@@ -1,4 +1,4 @@
-package main
+package server
 
 import (
 	"context"
@@ -42,7 +42,7 @@ func newMetrics() *metrics {
 			Buckets: []float64{.0005, .001, .0025, .005, .01, .025, .05, .1, .25, 1, 5, 60, 600},
 		}),
 	}
-	for _, name := range eventNames() {
+	for _, name := range EventNames() {
 		m.events[name] = true
 	}
 	m.registry.MustRegister(m.runs, m.runSeconds, m.requests, m.requestTimes,
@@ -70,13 +70,13 @@ func (m *metrics) observe(_ context.Context, r *middleware.Record) {
 }
 
 // handler serves the metrics; s tells what is read at the time of asking.
-func (m *metrics) handler(s *server) http.Handler {
+func (m *metrics) handler(s *Server) http.Handler {
 	m.registry.MustRegister(present{s})
 	return promhttp.HandlerFor(m.registry, promhttp.HandlerOpts{ErrorHandling: promhttp.ContinueOnError, MaxRequestsInFlight: 4})
 }
 
 // present collects what the server knows at the time of asking.
-type present struct{ s *server }
+type present struct{ s *Server }
 
 // Describe implements prometheus.Collector: what is collected varies.
 func (present) Describe(chan<- *prometheus.Desc) {}

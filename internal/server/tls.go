@@ -1,9 +1,8 @@
-package main
+package server
 
 import (
 	"crypto/tls"
 	"crypto/x509"
-	"fmt"
 	"log/slog"
 	"net"
 	"os"
@@ -41,7 +40,7 @@ func openCertificate(certFile, keyFile string, log *slog.Logger) (*certificate, 
 		err = c.load(stamp)
 	}
 	if err != nil {
-		return nil, fmt.Errorf("the certificate cannot be used: %w; see --tls-cert and --tls-key", err)
+		return nil, optionErrorf("the certificate cannot be used: %v; see %s and %s", err, option("TLSCert"), option("TLSKey"))
 	}
 	return c, nil
 }

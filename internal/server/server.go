@@ -1,4 +1,6 @@
-package main
+// Package server builds and runs a whole JetStream server: state, accounts,
+// triggers, transfers, the control API and the receiving side.
+package server
 
 import (
 	"context"
@@ -9,7 +11,6 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"strconv"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -32,16 +33,13 @@ import (
 	"jetstream/web"
 )
 
-// server is the whole graph of one running server. Each part that must be
-// closed registers it in closers while the graph is built; stopping walks the
-// list backwards, and so does a start that fails half-way.
-type server struct {
-	c   *serverCmd
-	p   *program
+// Server is one server with everything that it is made of. What must be closed
+// is in closers, in the order in which it was opened.
+type Server struct {
+	o   Options
 	log *slog.Logger
 
 	serverID, serverUID string
-	revision            string
 	hostName            string // of this machine at the start
 	startTime           api.Time
 
@@ -57,7 +55,7 @@ type server struct {
 	metrics   *metrics
 	files     *files.Service
 	collector *collect.Collector
-	stop      context.CancelFunc // ends serve's context
+	stop      context.CancelFunc // ends the context of Serve
 
 	apiListener, recvListener net.Listener
 	certificate               *certificate // nil without TLS
@@ -65,40 +63,51 @@ type server struct {
 	closers []func() error
 }
 
-// serve builds the server, runs it until ctx ends, and takes it down again.
-func serve(ctx context.Context, c *serverCmd, p *program, log *slog.Logger) (err error) {
-	ctx, stop := context.WithCancel(ctx)
-	defer stop()
-	s := &server{c: c, p: p, log: log, serverID: api.NewID(), revision: revision(), hostName: hostName(), startTime: api.Now(), metrics: newMetrics(), stop: stop}
-	defer func() {
-		for _, closer := range slices.Backward(s.closers) {
-			err = errors.Join(err, closer())
-		}
-	}()
+// New opens the state directory and both ports and builds the server. What is
+// wrong with an option is an *OptionError. The caller owes the server a Serve
+// or a Close.
+func New(ctx context.Context, o Options) (*Server, error) {
+	if err := o.Check(); err != nil {
+		return nil, err
+	}
+	o.setDefaults()
+	s := &Server{o: o, log: o.Log, serverID: api.NewID(), hostName: hostName(), startTime: api.Now(), metrics: newMetrics()}
 	for _, build := range []func(context.Context) error{
 		s.openState, s.openListeners, s.openStream, s.openAccounts, s.openTriggers, s.openTransfers, s.openUpkeep, s.openGateway, s.firstUser,
 	} {
 		if err := build(ctx); err != nil {
-			return unlessStopped(ctx, err)
+			return nil, errors.Join(err, s.Close())
 		}
 	}
-	return unlessStopped(ctx, s.run(ctx))
+	return s, nil
 }
 
-// unlessStopped is err, but nil where it only says that ctx has ended: a server
-// that is stopped while it starts has not failed.
-func unlessStopped(ctx context.Context, err error) error {
-	if ctx.Err() != nil && errors.Is(err, context.Canceled) {
-		return nil
+// Close closes a server that is not served.
+func (s *Server) Close() (err error) {
+	for _, closer := range slices.Backward(s.closers) {
+		err = errors.Join(err, closer())
 	}
+	s.closers = nil
 	return err
 }
 
-func (s *server) onClose(f func() error) { s.closers = append(s.closers, f) }
+// Serve runs the server until ctx ends or the command terminate is called, and
+// closes it. The first part that fails stops all others.
+func (s *Server) Serve(ctx context.Context) (err error) {
+	ctx, s.stop = context.WithCancel(ctx)
+	defer s.stop()
+	err = s.run(ctx)
+	if ctx.Err() != nil && errors.Is(err, context.Canceled) {
+		err = nil // it was stopped while it started
+	}
+	return errors.Join(err, s.Close())
+}
+
+func (s *Server) onClose(f func() error) { s.closers = append(s.closers, f) }
 
 // openState takes the state directory and opens what is kept there.
-func (s *server) openState(ctx context.Context) error {
-	dir := s.c.PersistentStateDir
+func (s *Server) openState(ctx context.Context) error {
+	dir := s.o.StateDir
 	if err := store.PrepareDir(dir); err != nil {
 		return err
 	}
@@ -126,60 +135,48 @@ func (s *server) openState(ctx context.Context) error {
 
 // openListeners opens both ports before anything runs, so that a taken port
 // is met while nothing has happened yet.
-func (s *server) openListeners(ctx context.Context) (err error) {
-	if s.c.TLSCert != "" {
-		if s.certificate, err = openCertificate(s.c.TLSCert, s.c.TLSKey, s.log); err != nil {
+func (s *Server) openListeners(ctx context.Context) (err error) {
+	if s.o.TLSCert != "" {
+		if s.certificate, err = openCertificate(s.o.TLSCert, s.o.TLSKey, s.log); err != nil {
 			return err
 		}
 	}
-	if s.apiListener, err = listen(ctx, "--api", s.c.APIHost, s.c.APIPort); err != nil {
+	if s.apiListener, err = listen(ctx, s.o.APIHost, s.o.APIPort, "APIHost", "APIPort"); err != nil {
 		return err
 	}
 	s.onClose(closeListener(s.apiListener))
-	if s.recvListener, err = listen(ctx, "--recv", s.c.RecvHost, s.c.RecvPort); err != nil {
+	if s.recvListener, err = listen(ctx, s.o.RecvHost, s.o.RecvPort, "RecvHost", "RecvPort"); err != nil {
 		return err
 	}
 	s.onClose(closeListener(s.recvListener))
 	return nil
 }
 
-// closeListener closes ln unless its server has done so already.
-func closeListener(ln net.Listener) func() error {
-	return func() error {
-		if err := ln.Close(); err != nil && !errors.Is(err, net.ErrClosed) {
-			return err
-		}
-		return nil
-	}
-}
-
-func (s *server) openAccounts(context.Context) error {
-	protected := []account.Protected{{What: "state directory", Path: s.c.PersistentStateDir, Secret: true}}
-	if s.c.TriggerDir != "" {
-		protected = append(protected, account.Protected{What: "trigger directory", Path: s.c.TriggerDir, Scripts: true})
+func (s *Server) openAccounts(context.Context) error {
+	protected := []account.Protected{{What: "state directory", Path: s.o.StateDir, Secret: true}}
+	if s.o.TriggerDir != "" {
+		protected = append(protected, account.Protected{What: "trigger directory", Path: s.o.TriggerDir, Scripts: true})
 	}
 	if program, err := os.Executable(); err == nil {
 		protected = append(protected, account.Protected{What: "program file", Path: program})
 	}
-	if err := account.CheckOverlap(sandboxRoot(s.c.SandboxDir), account.Read, protected); err != nil {
-		return fmt.Errorf("%s; see --sandbox-dir", api.ErrorOf(err).Message)
+	if err := account.CheckOverlap(SandboxRoot(s.o.SandboxDir), account.Read, protected); err != nil {
+		return optionErrorf("%s; see %s", api.ErrorOf(err).Message, option("SandboxDir"))
 	}
-	s.accounts = account.New(s.db.Accounts(), account.Options{SandboxDir: s.c.SandboxDir, Protected: protected, Log: s.log})
+	s.accounts = account.New(s.db.Accounts(), account.Options{SandboxDir: s.o.SandboxDir, Protected: protected, Log: s.log})
 	return nil
 }
 
-// firstUser makes the user admin when there is nobody yet. Its password is
-// shown once, on the terminal, or kept in a file that only the owner reads.
-func (s *server) firstUser(ctx context.Context) error {
+// firstUser makes the user admin when there is nobody yet.
+func (s *Server) firstUser(ctx context.Context) error {
 	password, made, err := s.accounts.EnsureAdmin(ctx)
 	if err != nil || !made {
 		return err
 	}
-	if isTerminal(s.p.Stderr) {
-		_, err := fmt.Fprintf(s.p.Stderr, "\n  First start: log in as admin with the password %s\n  It is not shown again.\n\n", password)
-		return err
+	if s.o.FirstPassword != nil {
+		return s.o.FirstPassword(password)
 	}
-	path := filepath.Join(s.c.PersistentStateDir, "initial-password")
+	path := filepath.Join(s.o.StateDir, "initial-password")
 	if err := os.WriteFile(path, []byte(password+"\n"), 0o600); err != nil {
 		return fmt.Errorf("the first password cannot be kept: %w", err)
 	}
@@ -187,11 +184,11 @@ func (s *server) firstUser(ctx context.Context) error {
 	return nil
 }
 
-func (s *server) openTransfers(context.Context) (err error) {
+func (s *Server) openTransfers(context.Context) (err error) {
 	_, recvPort := hostPort(s.recvListener)
 	if s.engine, err = transfer.New(transfer.Options{
 		Store: s.db.Transfers(), Emitter: s.triggers, Stream: s.stream, Accounts: s.accounts, SealKey: s.identity.SealKey(),
-		RecvHost: s.c.RecvHost, RecvPort: recvPort, ExternalAddress: s.c.ExternalAddress, Log: s.log,
+		RecvHost: s.o.RecvHost, RecvPort: recvPort, ExternalAddress: s.o.ExternalAddress, Log: s.log,
 	}); err != nil {
 		return err
 	}
@@ -204,12 +201,12 @@ func (s *server) openTransfers(context.Context) (err error) {
 	return err
 }
 
-func (s *server) openGateway(context.Context) error {
+func (s *Server) openGateway(context.Context) error {
 	registry := handlers.Commands(handlers.Deps{
 		Server: s, Accounts: s.accounts, Triggers: s.triggers, Engine: s.engine, Receiver: s.receiver,
 		Files: s.files, Collector: s.collector, Log: s.stream,
 	})
-	document, err := openAPIDocument(registry)
+	document, err := document(registry, s.o.Version)
 	if err != nil {
 		return err
 	}
@@ -224,31 +221,30 @@ func (s *server) openGateway(context.Context) error {
 }
 
 // observers are told of every command that was processed.
-func (s *server) observers(registry *api.Registry) []middleware.Observer {
+func (s *Server) observers(registry *api.Registry) []middleware.Observer {
 	observers := []middleware.Observer{s.logCommand, s.metrics.observe}
-	if s.c.TriggerOnAPI {
+	if s.o.TriggerOnAPI {
 		observers = append(observers, s.emitCommand(registry))
 	}
 	return observers
 }
 
-// run serves until ctx ends. The first part that fails stops all others.
-func (s *server) run(ctx context.Context) error {
-	apiHost, apiPort := hostPort(s.apiListener)
-	_, recvPort := hostPort(s.recvListener)
-	if err := s.writeEndpoint(apiHost, apiPort, recvPort); err != nil {
+// run is Serve without the closing.
+func (s *Server) run(ctx context.Context) error {
+	if err := s.writeEndpoint(); err != nil {
 		return err
 	}
 	// Whoever stops it from here on has seen its endpoint: it starts whole, then stops.
 	starting := context.WithoutCancel(ctx)
-	if err := s.tellStarted(starting, apiPort, recvPort); err != nil {
+	e := s.Endpoint()
+	if err := s.tellStarted(starting, e); err != nil {
 		return err
 	}
-	if err := s.emitLaunch(starting, apiHost, apiPort); err != nil {
+	if err := s.emitLaunch(starting, e); err != nil {
 		return err
 	}
-	s.log.InfoContext(ctx, "JetStream is listening", "apiHost", apiHost, "apiPort", apiPort, "tls", s.certificate != nil,
-		"recvPort", recvPort, "version", version, "stateDir", s.c.PersistentStateDir, "triggerDir", s.c.TriggerDir, "publicKey", s.identity.PublicKey())
+	s.log.InfoContext(ctx, "JetStream is listening", "apiHost", e.APIHost, "apiPort", e.APIPort, "tls", s.certificate != nil,
+		"recvPort", e.RecvPort, "version", s.o.Version, "stateDir", s.o.StateDir, "triggerDir", s.o.TriggerDir, "publicKey", s.identity.PublicKey())
 
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error { return s.stream.Serve(ctx) })
@@ -271,25 +267,16 @@ func (s *server) run(ctx context.Context) error {
 }
 
 // secured wraps the API's listener with TLS where a certificate was given.
-func (s *server) secured(ln net.Listener) net.Listener {
+func (s *Server) secured(ln net.Listener) net.Listener {
 	if s.certificate == nil {
 		return ln
 	}
 	return s.certificate.listener(ln)
 }
 
-func hostPort(ln net.Listener) (host string, port int) {
-	h, p, err := net.SplitHostPort(ln.Addr().String())
-	if err != nil {
-		return "", 0
-	}
-	port, _ = strconv.Atoi(p)
-	return h, port
-}
-
 // logCommand writes one line for each processed command: the audit trail.
 // Commands that only look are at level debug.
-func (s *server) logCommand(ctx context.Context, r *middleware.Record) {
+func (s *Server) logCommand(ctx context.Context, r *middleware.Record) {
 	level := slog.LevelInfo
 	if r.Command.Method == "GET" {
 		level = slog.LevelDebug

@@ -1,11 +1,10 @@
-package main
+package server
 
 import (
 	"context"
 	"errors"
 	"log/slog"
 	"strconv"
-	"time"
 
 	"jetstream/handlers"
 	"jetstream/internal/api"
@@ -15,9 +14,9 @@ import (
 
 // openTriggers checks the trigger directory as the doctor does and makes the
 // queue and its runner.
-func (s *server) openTriggers(ctx context.Context) (err error) {
-	if s.c.TriggerDir != "" {
-		findings, err := triggers.CheckDir(s.c.TriggerDir, eventNames(), s.p.Getenv("PATH"))
+func (s *Server) openTriggers(ctx context.Context) (err error) {
+	if s.o.TriggerDir != "" {
+		findings, err := triggers.CheckDir(s.o.TriggerDir, EventNames(), s.o.Path)
 		if err != nil {
 			return errors.New(api.ErrorOf(err).Message)
 		}
@@ -29,31 +28,31 @@ func (s *server) openTriggers(ctx context.Context) (err error) {
 		}
 	}
 	s.triggers, err = triggers.New(triggers.Options{
-		Dir: s.c.TriggerDir, StateDir: s.c.PersistentStateDir, Store: s.db.Runs(), Stream: s.stream, Files: s.db.Received(), Tokens: s.accounts,
-		Log: s.log, LogRuns: s.c.TriggerLog, Console: s.p.Stderr,
-		Timeout: s.c.TriggerTimeout, Grace: orNone(s.c.TriggerGrace), ShutdownGrace: orNone(s.c.ShutdownGrace), Keep: s.c.TriggerKeep,
-		Order: triggers.Order(s.c.TriggerOrder), Concurrency: s.c.TriggerConcurrency, QueueMax: s.c.TriggerQueueMax,
-		Env: s.c.TriggerEnv, Environ: s.p.Environ, ServerUID: s.serverUID, ProcessID: s.serverID, Ended: s.metrics.runEnded,
+		Dir: s.o.TriggerDir, StateDir: s.o.StateDir, Store: s.db.Runs(), Stream: s.stream, Files: s.db.Received(), Tokens: s.accounts,
+		Log: s.log, LogRuns: s.o.TriggerLog, Console: s.o.Console,
+		Timeout: s.o.TriggerTimeout, Grace: s.o.TriggerGrace, ShutdownGrace: s.o.ShutdownGrace, Keep: s.o.TriggerKeep,
+		Order: s.o.TriggerOrder, Concurrency: s.o.TriggerConcurrency, QueueMax: s.o.TriggerQueueMax,
+		Env: s.o.TriggerEnv, Environ: s.o.Environ, ServerUID: s.serverUID, ProcessID: s.serverID, Ended: s.metrics.runEnded,
 	})
 	return err
 }
 
 // emitLaunch fires launch once both ports listen and scripts can call back.
-func (s *server) emitLaunch(ctx context.Context, apiHost string, apiPort int) error {
-	s.triggers.SetAPI(triggers.APIAccess{Host: localHost(apiHost), Port: apiPort, CAFile: s.c.TLSCert})
-	e, err := triggers.Launch.Event(triggers.LaunchParams{Port: strconv.Itoa(apiPort)}, triggers.Cause{Key: "launch"})
+func (s *Server) emitLaunch(ctx context.Context, e Endpoint) error {
+	s.triggers.SetAPI(triggers.APIAccess{Host: localHost(e.APIHost), Port: e.APIPort, CAFile: s.o.TLSCert})
+	launch, err := triggers.Launch.Event(triggers.LaunchParams{Port: strconv.Itoa(e.APIPort)}, triggers.Cause{Key: "launch"})
 	if err != nil {
 		return err
 	}
-	return s.triggers.Emit(ctx, e)
+	return s.triggers.Emit(ctx, launch)
 }
 
 // emitCommand makes the observer that fires on.<command>; it is mounted only
-// with --trigger-on-api. The reply waits for it, so that the event is saved
+// with Options.TriggerOnAPI. The reply waits for it, so that the event is saved
 // before the caller knows. When it cannot be saved (full disk) it is lost, which
 // the engine counts and logs, and the command, which was carried out, is
 // answered as it is.
-func (s *server) emitCommand(registry *api.Registry) middleware.Observer {
+func (s *Server) emitCommand(registry *api.Registry) middleware.Observer {
 	kinds := map[string]triggers.Kind[triggers.CommandParams]{}
 	for _, name := range registry.Names() {
 		kinds[name] = triggers.Command(name)
@@ -70,8 +69,8 @@ func (s *server) emitCommand(registry *api.Registry) middleware.Observer {
 	}
 }
 
-// eventNames lists what a script may be called.
-func eventNames() []string {
+// EventNames lists what a script may be called.
+func EventNames() []string {
 	var names []string
 	for _, d := range handlers.Events() {
 		names = append(names, d.Name)
@@ -80,20 +79,11 @@ func eventNames() []string {
 }
 
 // report is the last line: what ran, what waits for the next start.
-func (s *server) report() {
+func (s *Server) report() {
 	r, err := s.triggers.Report(context.Background())
 	if err != nil {
 		s.log.Error("the trigger queue could not be counted", "error", err)
 		return
 	}
 	s.log.Info("stopped", "triggersRan", r.Ran, "triggersWaiting", r.Waiting, "triggersDropped", r.Dropped)
-}
-
-// orNone turns a flag's 0, which means none, into what triggers.Options call
-// none: there 0 is the default.
-func orNone(d time.Duration) time.Duration {
-	if d == 0 {
-		return -1
-	}
-	return d
 }

@@ -1,4 +1,4 @@
-package main
+package server
 
 import (
 	"context"
@@ -37,29 +37,29 @@ var (
 		"The server stops; the stream ends after it. For superusers.")
 )
 
-// streamTypes are the entries of the event stream that are no events with
+// StreamTypes are the entries of the event stream that are no events with
 // scripts.
-func streamTypes() []stream.Definition {
+func StreamTypes() []stream.Definition {
 	return slices.Concat(
 		[]stream.Definition{serverStarted.Definition, serverStopping.Definition},
 		transfer.StreamTypes(), triggers.StreamTypes())
 }
 
-// loggedTypes are all types of the event stream and the log.
-func loggedTypes() []string {
+// LoggedTypes are all types of the event stream and the log.
+func LoggedTypes() []string {
 	var types []string
 	for _, d := range triggers.Definitions() {
 		types = append(types, d.Name)
 	}
-	for _, d := range streamTypes() {
+	for _, d := range StreamTypes() {
 		types = append(types, d.Type)
 	}
 	return types
 }
 
 // openStream opens the log of what happened.
-func (s *server) openStream(ctx context.Context) (err error) {
-	if s.stream, err = stream.New(ctx, stream.Options{Store: s.db.Entries(), Types: loggedTypes(), Log: s.log}); err != nil {
+func (s *Server) openStream(ctx context.Context) (err error) {
+	if s.stream, err = stream.New(ctx, stream.Options{Store: s.db.Entries(), Types: LoggedTypes(), Log: s.log}); err != nil {
 		return err
 	}
 	s.db.NoteRuns(triggers.NoteRun(s.stream))
@@ -67,7 +67,7 @@ func (s *server) openStream(ctx context.Context) (err error) {
 }
 
 // follow begins to read the event stream for a caller.
-func (s *server) follow(caller api.Caller, q gateway.EventQuery) (gateway.Feed, error) {
+func (s *Server) follow(caller api.Caller, q gateway.EventQuery) (gateway.Feed, error) {
 	f, err := s.stream.Follow(stream.Query{User: caller.User, All: caller.Superuser, Since: caller.Since, Types: q.Types, After: q.After})
 	if err != nil {
 		return nil, err // not f: a nil Follower is no nil Feed
@@ -76,7 +76,7 @@ func (s *server) follow(caller api.Caller, q gateway.EventQuery) (gateway.Feed, 
 }
 
 // standing identifies an account as it is now, for streams that go on for long.
-func (s *server) standing(ctx context.Context, name string) (string, error) {
+func (s *Server) standing(ctx context.Context, name string) (string, error) {
 	u, err := s.accounts.User(ctx, name)
 	if err != nil {
 		return "", err
@@ -89,14 +89,14 @@ func (s *server) standing(ctx context.Context, name string) (string, error) {
 }
 
 // tellStarted writes that the server listens.
-func (s *server) tellStarted(ctx context.Context, apiPort, recvPort int) error {
+func (s *Server) tellStarted(ctx context.Context, e Endpoint) error {
 	return s.stream.Update(ctx, func(tx stream.Tx) error {
-		return serverStarted.Append(s.stream, tx, "", startedEntry{s.serverID, s.serverUID, version, apiPort, recvPort})
+		return serverStarted.Append(s.stream, tx, "", startedEntry{s.serverID, s.serverUID, s.o.Version, e.APIPort, e.RecvPort})
 	})
 }
 
 // tellStopping writes that the server stops, and ends the event streams.
-func (s *server) tellStopping() {
+func (s *Server) tellStopping() {
 	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
 	defer cancel()
 	err := s.stream.Update(ctx, func(tx stream.Tx) error {

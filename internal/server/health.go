@@ -1,4 +1,4 @@
-package main
+package server
 
 import (
 	"context"
@@ -9,8 +9,8 @@ import (
 	"jetstream/triggers"
 )
 
-// healthFacts is what /healthz?verbose shows.
-type healthFacts struct {
+// Health is what /healthz?verbose shows.
+type Health struct {
 	Faults    []string       `json:"faults"`
 	Database  string         `json:"database"` // ok, or what is wrong
 	Listeners listenerFacts  `json:"listeners"`
@@ -34,7 +34,7 @@ type triggersHealth struct {
 
 // look tells the state of triggers and database. saving is why changes cannot
 // be saved, reading why the database cannot be read.
-func (s *server) look(ctx context.Context) (h triggers.Health, saving, reading error) {
+func (s *Server) look(ctx context.Context) (h triggers.Health, saving, reading error) {
 	recovered, saving := s.db.Writable(ctx)
 	if recovered {
 		s.triggers.Recovered()
@@ -45,9 +45,9 @@ func (s *server) look(ctx context.Context) (h triggers.Health, saving, reading e
 }
 
 // facts implements gateway.Options.Facts.
-func (s *server) facts(ctx context.Context) (any, bool) {
+func (s *Server) facts(ctx context.Context) (any, bool) {
 	h, saving, reading := s.look(ctx)
-	f := healthFacts{
+	f := Health{
 		Faults: append([]string{}, h.Faults()...), Database: "ok",
 		Listeners: listenerFacts{API: s.apiListener.Addr().String(), Recv: s.recvListener.Addr().String()},
 		Triggers: triggersHealth{
@@ -72,7 +72,7 @@ func (s *server) facts(ctx context.Context) (any, bool) {
 }
 
 // healthy says what is out of order; nil when nothing is.
-func (s *server) healthy(ctx context.Context) error {
+func (s *Server) healthy(ctx context.Context) error {
 	h, saving, err := s.look(ctx)
 	if faults := h.Faults(); len(faults) > 0 {
 		err = errors.Join(err, errors.New(strings.Join(faults, "; ")))
