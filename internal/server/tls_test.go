@@ -34,7 +34,7 @@ func TestRenewedCertificateIsTakenUp(t *testing.T) {
 		serves("one.example")
 		servertest.WriteCertificate(t, certFile, keyFile, "renewed.example") // its length tells it apart even within a tick
 		serves("one.example")                                                // not looked at yet
-		time.Sleep(certificateLook) //nolint:forbidigo // the bubble's clock
+		time.Sleep(certificateLook)                                          //nolint:forbidigo // the bubble's clock
 		serves("renewed.example")
 
 		if err := os.WriteFile(certFile, []byte("half"), 0o600); err != nil {
