@@ -30,13 +30,16 @@ demo: build ## Show everything once: two servers, real files, real triggers (KEE
 
 test: ## Run all tests; nothing else need be installed
 	CGO_ENABLED=0 $(GO) test ./...
+	cd tests && CGO_ENABLED=0 $(GO) test ./...
 
 race: compiler ## Run all tests under the race detector; needs a C compiler
 	CGO_ENABLED=1 $(GO) test -race -timeout 20m ./...
+	cd tests && CGO_ENABLED=1 $(GO) test -race ./...
 
 lint: check-format $(LINT) ## Check format, vet and run golangci-lint (the first time builds it, some minutes)
 	$(GO) vet ./...
 	$(LINT) run ./...
+	cd tests && $(GO) vet ./... && ../$(LINT) run ./...
 
 fuzz: ## Run every fuzz target for FUZZTIME (10s)
 	@list=$$($(GO) test -list '^Fuzz' ./...) || { echo "$$list"; exit 1; }; \
@@ -86,7 +89,7 @@ check: ## All that must pass before a push: modules, format, platforms, lint, te
 
 # gofmt, and for the files that golangci-lint does not read: length and leftovers.
 check-format:
-	@files=$$(gofmt -s -l cmd docs gateway handlers internal middleware openapi triggers web) || exit 1; \
+	@files=$$(gofmt -s -l cmd docs gateway handlers internal middleware openapi tests triggers web) || exit 1; \
 	if [ -n "$$files" ]; then echo "gofmt -s -w would change:"; echo "$$files"; exit 1; fi
 	@wc -l $$(find web openapi internal/store \( -name '*.js' -o -name '*.css' -o -name '*.html' -o -name '*.sql' \)) | \
 		awk '$$2 != "total" && $$1 > 400 { print $$2 " has more than 400 lines: split it by what it is about"; bad = 1 } END { exit bad }'
@@ -96,6 +99,7 @@ check-format:
 check-modules:
 	$(GO) mod verify
 	$(GO) mod tidy -diff
+	cd tests && $(GO) mod tidy -diff
 	cd tools/lint && $(GO) mod tidy -diff
 	cd tools/clients/go && $(GO) mod tidy -diff
 
