@@ -86,7 +86,8 @@ func (t *tree) fault(at token.Pos, format string, args ...any) string {
 	return fmt.Sprintf("%s:%d: %s", p.Filename, p.Line, fmt.Sprintf(format, args...))
 }
 
-// checkImports finds imports of this module that the plan does not allow.
+// checkImports finds imports of this module that the plan does not allow, and
+// those of C, which depguard does not see.
 func checkImports(t *tree) (faults []string) {
 	t.each(func(dir string, files []file) {
 		from, known := layerOf(dir)
@@ -100,6 +101,8 @@ func checkImports(t *tree) (faults []string) {
 				imported, _ := strconv.Unquote(spec.Path.Value)
 				target, ours := strings.CutPrefix(imported, t.module+"/")
 				switch {
+				case imported == "C":
+					faults = append(faults, t.fault(spec.Pos(), "imports C: the program is pure Go, one static file for every system"))
 				case !ours:
 				case within(target, "cmd") && !within(dir, "cmd"):
 					faults = append(faults, t.fault(spec.Pos(), "imports %s: nobody imports the command line", target))
