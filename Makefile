@@ -25,7 +25,7 @@ help: ## Show this list
 build: ## Build bin/jetstream, one static file (VERSION=... names it)
 	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '-X main.version=$(VERSION)' -o bin/ ./cmd/jetstream
 
-demo: build ## Show everything once: two servers, real files, real triggers (KEEP=1 leaves them up)
+demo: build ## Show everything once: two servers, real files, real triggers (KEEP=1 leaves them up until Ctrl-C)
 	bin/jetstream demo
 
 test: ## Run all tests; nothing else need be installed

@@ -11,6 +11,7 @@ import (
 	"runtime/debug"
 	"time"
 
+	"jetstream/cmd/jetstream/terminal"
 	"jetstream/internal/server"
 	"jetstream/triggers"
 )
@@ -111,7 +112,7 @@ func (c *serverCmd) options(p *program) (o server.Options, err error) {
 		TriggerQueueMax: c.TriggerQueueMax, TriggerEnv: c.TriggerEnv,
 		Console: p.Stderr, Environ: p.Environ, Path: p.Getenv("PATH"), Version: version, Revision: revision(),
 	}
-	if isTerminal(p.Stderr) {
+	if terminal.IsTerminal(p.Stderr) {
 		o.FirstPassword = func(password string) error {
 			_, err := fmt.Fprintf(p.Stderr, "\n  First start: log in as admin with the password %s\n  It is not shown again.\n\n", password)
 			return err

@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strings"
 
+	"jetstream/cmd/jetstream/terminal"
 	"jetstream/internal/account"
 	"jetstream/internal/api"
 	"jetstream/internal/server"
@@ -76,7 +77,7 @@ func (c *triggerCheckCmd) Run(ctx context.Context, p *program) error {
 
 func printCheck(w io.Writer, dir string, findings []triggers.Finding) error {
 	if len(findings) == 0 {
-		_, err := fmt.Fprintln(w, printable(dir)+": nothing is wrong")
+		_, err := fmt.Fprintln(w, terminal.Printable(dir)+": nothing is wrong")
 		return err
 	}
 	return printFindings(w, findings)
@@ -88,7 +89,7 @@ func printFindings(w io.Writer, findings []triggers.Finding) error {
 	for _, level := range []triggers.Level{triggers.LevelError, triggers.LevelWarning, triggers.LevelNote} {
 		for _, f := range findings {
 			if f.Level == level {
-				fmt.Fprintf(&b, "%s: %s\n", level, printable(f.Message))
+				fmt.Fprintf(&b, "%s: %s\n", level, terminal.Printable(f.Message))
 			}
 		}
 	}

@@ -10,6 +10,8 @@ import (
 	"strings"
 
 	"golang.org/x/term"
+
+	"jetstream/cmd/jetstream/terminal"
 )
 
 // maxSecret bounds what is read as a password or another secret, in bytes.
@@ -46,7 +48,7 @@ func (p *program) ask(ctx context.Context, prompt string) (string, error) {
 	// The read cannot be called off; after an interrupt the process ends and
 	// takes it along.
 	go func() {
-		text, err := dialogue.ReadPassword(printable(prompt) + ": ")
+		text, err := dialogue.ReadPassword(terminal.Printable(prompt) + ": ")
 		answers <- answer{text, err}
 	}()
 	var a answer

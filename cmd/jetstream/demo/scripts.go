@@ -1,4 +1,4 @@
-package main
+package demo
 
 import (
 	"errors"
@@ -76,7 +76,7 @@ func (s *site) expectedLog(receiver *site, sent []string) []string {
 	lines = append(lines, fmt.Sprintf("Transfer ID %s initiated by %s is complete.", s.transferID, s.user))
 	escape := strings.NewReplacer("\t", `\t`, "\r", `\r`, "\n", `\n`)
 	for _, name := range sent {
-		path := filepath.Join(s.sandbox(), filepath.FromSlash(demoInto), filepath.FromSlash(name))
+		path := filepath.Join(s.sandbox(), filepath.FromSlash(incoming), filepath.FromSlash(name))
 		lines = append(lines, escape.Replace("manifest file: /"+name+", file path: "+path))
 	}
 	return lines

@@ -10,6 +10,7 @@ import (
 	"text/tabwriter"
 	"time"
 
+	"jetstream/cmd/jetstream/terminal"
 	"jetstream/internal/api"
 )
 
@@ -36,7 +37,7 @@ func (p *program) printTable(c *api.Command, object json.RawMessage) error {
 		return err
 	}
 	if next, more := result["nextCursor"].(string); more {
-		_, err = fmt.Fprintf(p.Stderr, "jetstream: there are more: --cursor %s\n", printable(next))
+		_, err = fmt.Fprintf(p.Stderr, "jetstream: there are more: --cursor %s\n", terminal.Printable(next))
 	}
 	return err
 }
@@ -114,7 +115,7 @@ func cell(f api.Field, value any) string {
 	if text == "" {
 		return "-"
 	}
-	return printable(text)
+	return terminal.Printable(text)
 }
 
 // exampleLine is a typical call of c on the command line.

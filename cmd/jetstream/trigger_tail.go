@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"jetstream/cmd/jetstream/terminal"
 	"jetstream/internal/api"
 	"jetstream/internal/client"
 	"jetstream/internal/server"
@@ -42,7 +43,7 @@ func (c *triggerTailCmd) Run(ctx context.Context, p *program) error {
 	t := &tail{out: p.Stdout, json: c.JSON, rest: map[string]string{}}
 	lost := false
 	say := func(format string, args ...any) {
-		_, _ = fmt.Fprintln(p.Stderr, "jetstream:", printable(fmt.Sprintf(format, args...)))
+		_, _ = fmt.Fprintln(p.Stderr, "jetstream:", terminal.Printable(fmt.Sprintf(format, args...)))
 	}
 	return server.Events(ctx, client.EventOptions{
 		Types: []string{triggers.RunStarted.Type, triggers.RunOutput.Type, triggers.RunEnded.Type},
@@ -104,7 +105,7 @@ func (t *tail) show(e client.Event) error {
 		if err != nil {
 			return err
 		}
-		_, err = t.out.Write(append(printableJSON(line), '\n'))
+		_, err = t.out.Write(append(terminal.PrintableJSON(line), '\n'))
 		return err
 	}
 	switch e.Type {
@@ -133,7 +134,7 @@ func (t *tail) show(e client.Event) error {
 }
 
 func (t *tail) line(at api.Time, event, text string) error {
-	_, err := fmt.Fprintf(t.out, "%s %s: %s\n", at.Std().Local().Format("15:04:05.000"), printable(event), printable(text))
+	_, err := fmt.Fprintf(t.out, "%s %s: %s\n", at.Std().Local().Format("15:04:05.000"), terminal.Printable(event), terminal.Printable(text))
 	return err
 }
 
@@ -204,6 +205,6 @@ func (t *tail) text(event, stream, text string) error {
 	if stream == "stderr" {
 		mark = "!"
 	}
-	_, err := fmt.Fprintf(t.out, "%s%s %s\n", printable(event), mark, printable(text))
+	_, err := fmt.Fprintf(t.out, "%s%s %s\n", terminal.Printable(event), mark, terminal.Printable(text))
 	return err
 }

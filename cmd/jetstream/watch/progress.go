@@ -1,4 +1,4 @@
-package main
+package watch
 
 import (
 	"fmt"
@@ -8,6 +8,7 @@ import (
 	"github.com/dustin/go-humanize"
 	"github.com/schollz/progressbar/v3"
 
+	"jetstream/cmd/jetstream/terminal"
 	"jetstream/internal/transfer"
 )
 
@@ -25,14 +26,14 @@ type progress struct {
 
 // newProgress shows progress on out; label says what moves, made printable.
 func newProgress(out io.Writer, label string) *progress {
-	return &progress{out: out, label: printable(label), tty: isTerminal(out), tenth: -1}
+	return &progress{out: out, label: terminal.Printable(label), tty: terminal.IsTerminal(out), tenth: -1}
 }
 
 // show shows t's present numbers.
 func (g *progress) show(t transfer.Transfer) {
 	news := ""
 	if t.Processing && t.ErrorMessage != "" {
-		news = "waiting: " + printable(t.ErrorMessage)
+		news = "waiting: " + terminal.Printable(t.ErrorMessage)
 	}
 	if news != g.lastState {
 		g.lastState = news
@@ -53,7 +54,7 @@ func (g *progress) show(t transfer.Transfer) {
 	}
 	g.tenth = tenth
 	g.line(fmt.Sprintf("%s: %3d %%  %s of %s, %d of %d files", g.label, t.BytesSent*100/t.TotalBytes,
-		humanize.IBytes(unsigned(t.BytesSent)), humanize.IBytes(unsigned(t.TotalBytes)), t.FilesSent, t.TotalFiles))
+		Bytes(t.BytesSent), Bytes(t.TotalBytes), t.FilesSent, t.TotalFiles))
 }
 
 func (g *progress) draw(t transfer.Transfer) {
@@ -86,4 +87,5 @@ func (g *progress) end() {
 	}
 }
 
-func unsigned(n int64) uint64 { return uint64(max(n, 0)) }
+// Bytes writes a number of bytes for people.
+func Bytes(n int64) string { return humanize.IBytes(uint64(max(n, 0))) }

@@ -8,6 +8,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"jetstream/cmd/jetstream/terminal"
 	"jetstream/internal/api"
 )
 
@@ -158,7 +159,7 @@ func TestPrintable(t *testing.T) {
 		"bad \xff utf8 \ufffd":    "bad \\xff utf8 \ufffd",
 		"no\u00a0break\u200b":     `no\u00a0break\u200b`,
 	} {
-		if diff := cmp.Diff(want, printable(text)); diff != "" {
+		if diff := cmp.Diff(want, terminal.Printable(text)); diff != "" {
 			t.Errorf("%q: (-want +got)\n%s", text, diff)
 		}
 	}

@@ -1,87 +1,87 @@
-package main
+// Package demo shows the main job from end to end on this machine: two servers,
+// scripts, a transfer. It checks every line and byte of what happens.
+package demo
 
 import (
 	"context"
 	"crypto/rand"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
-	"runtime"
 	"strings"
 	"time"
 
-	"github.com/dustin/go-humanize"
-
+	"jetstream/cmd/jetstream/terminal"
+	"jetstream/cmd/jetstream/watch"
 	"jetstream/internal/client"
+	"jetstream/internal/server"
 	"jetstream/internal/transfer"
 )
 
-// demoCmd is jetstream demo: the main job from end to end on this machine.
-type demoCmd struct {
-	Source string `type:"path" default:"." placeholder:"DIR" help:"Tree to transfer (the working directory)."`
-	Size   int64  `name:"size" default:"64" placeholder:"MIB" help:"Size of the extra file of random bytes, in MiB (64)."`
+// Options say what is shown. All are needed.
+type Options struct {
+	// Source is the tree that is transferred.
+	Source string
+	// Size is that of an extra file of random bytes, in bytes.
+	Size int64
+	// Keep leaves the servers running at the end, until the context ends.
+	Keep bool
+	// Binary is the jetstream program that a trigger script calls.
+	Binary string
+	// Server is what both servers have in common: the program's version, and
+	// the environment.
+	Server server.Options
+	// Stdout gets the story, Stderr the progress of the transfer.
+	Stdout, Stderr io.Writer
 }
 
 const (
-	// demoTime bounds the whole demonstration.
-	demoTime = 15 * time.Minute
-	// demoTreeMax bounds the tree that is copied aside, in bytes.
-	demoTreeMax = 4 << 30
+	// totalTime bounds the whole demonstration.
+	totalTime = 15 * time.Minute
+	// treeMax bounds the tree that is copied aside, in bytes.
+	treeMax = 4 << 30
 
-	demoTree   = "tree"       // name of the copied tree in ann's sandbox
-	demoRandom = "random.bin" // name of the file of random bytes there
-	demoInto   = "/incoming"  // where bob gets them
+	treeName   = "tree"       // the copied tree in ann's sandbox
+	randomName = "random.bin" // the file of random bytes there
+	incoming   = "/incoming"  // where bob gets them
 )
 
-// demo is one demonstration on its way.
+// demo is one demonstration in progress.
 type demo struct {
-	p    *program
+	Options
 	dir  string // everything lies below it
 	a, b *site  // ann sends from a; bob receives at b
 	step int
 }
 
-// Run tells the story and checks every line and byte of it. Whatever happens,
-// it leaves nothing behind, unless KEEP=1 asks for it.
-func (c *demoCmd) Run(ctx context.Context, p *program) (err error) {
-	if runtime.GOOS == "windows" {
-		return errors.New("the demonstration's trigger scripts are written for a Unix shell; run it on Linux or macOS")
-	}
-	if c.Size < 1 || c.Size > 4096 {
-		return usagef("--size must be 1 to 4096 MiB")
-	}
-	ctx, cancel := context.WithTimeout(ctx, demoTime)
-	defer cancel()
+// Run tells the story. Whatever happens, it leaves nothing behind.
+func Run(ctx context.Context, o Options) (err error) {
 	dir, err := os.MkdirTemp("", "jetstream-demo-")
 	if err != nil {
 		return err
 	}
-	d := &demo{p: p, dir: dir}
-	keep := p.Getenv("KEEP") != "" && p.Getenv("KEEP") != "0"
-	defer func() {
-		if keep && err == nil {
-			d.farewell()
-			return
+	d := &demo{Options: o, dir: dir}
+	defer func() { err = errors.Join(err, d.cleanUp()) }()
+	limited, cancel := context.WithTimeout(ctx, totalTime)
+	defer cancel()
+	if err := d.play(limited); err != nil {
+		if limited.Err() != nil {
+			return errors.Join(errors.New("the demonstration was interrupted; everything it had made is removed"), context.Cause(limited))
 		}
-		err = errors.Join(err, d.cleanUp())
-	}()
-	if err = d.play(ctx, c); err != nil && ctx.Err() != nil {
-		return errors.Join(errors.New("the demonstration was interrupted; everything it had made is removed"), context.Cause(ctx))
+		return err
 	}
-	return err
+	if o.Keep {
+		d.showAround()
+		<-ctx.Done()
+	}
+	return nil
 }
 
-func (d *demo) play(ctx context.Context, c *demoCmd) error {
+func (d *demo) play(ctx context.Context) error {
 	for _, act := range []func(context.Context) error{
-		d.setUp,
-		func(context.Context) error { return d.fill(c.Source, c.Size<<20) },
-		d.start,
-		d.afterLaunch,
-		d.transfer,
-		d.afterTransfer,
-		d.showLogs,
-		d.compare,
+		d.setUp, d.fill, d.start, d.afterLaunch, d.transfer, d.afterTransfer, d.showLogs, d.compare,
 	} {
 		if err := act(ctx); err != nil {
 			return err
@@ -99,7 +99,7 @@ func (d *demo) headline(format string, args ...any) {
 
 func (d *demo) say(format string, args ...any) {
 	for line := range strings.SplitSeq(fmt.Sprintf(format, args...), "\n") {
-		_, _ = fmt.Fprintln(d.p.Stdout, printable(line))
+		_, _ = fmt.Fprintln(d.Stdout, terminal.Printable(line))
 	}
 }
 
@@ -108,36 +108,32 @@ func (d *demo) setUp(ctx context.Context) (err error) {
 	if d.dir, err = filepath.EvalSymlinks(d.dir); err != nil {
 		return err
 	}
-	binary, err := os.Executable()
-	if err != nil {
-		return err
-	}
 	d.say("JetStream moves files between sites and runs your scripts on everything that happens.")
 	d.say("This demonstration starts two real servers on this machine, in %s.", d.dir)
 	d.headline("Two sites are set up. Ann works at site A, Bob at site B; each site has its own users.")
-	d.a, d.b = newSite(d, binary, "A", "ann"), newSite(d, binary, "B", "bob")
+	d.a, d.b = newSite(d, "A", "ann"), newSite(d, "B", "bob")
 	for _, s := range []*site{d.a, d.b} {
 		if err := s.addUsers(ctx); err != nil {
 			return err
 		}
-		d.say("   site %s: users admin and %s were made with `jetstream user add`; %s's files live in %s", s.name, s.user, s.user, s.sandbox())
+		d.say("   site %s: users admin and %s were made, as by `jetstream user add`; %s's files live in %s", s.name, s.user, s.user, s.sandbox())
 	}
 	return nil
 }
 
 // fill puts into Ann's sandbox what she is going to send.
-func (d *demo) fill(source string, size int64) error {
-	d.headline("Ann's files: the tree %s with everything in it, and a file of random bytes.", source)
-	tree := filepath.Join(d.a.sandbox(), demoTree)
-	files, bytes, err := copyTree(source, tree, d.dir)
+func (d *demo) fill(context.Context) error {
+	d.headline("Ann's files: the tree %s with everything in it, and a file of random bytes.", d.Source)
+	tree := filepath.Join(d.a.sandbox(), treeName)
+	files, size, err := copyTree(d.Source, tree, d.dir)
 	if err != nil {
 		return err
 	}
-	d.say("   %s: %d files, %s", demoTree, files, humanize.IBytes(unsigned(bytes)))
-	if err := writeRandom(filepath.Join(d.a.sandbox(), demoRandom), size); err != nil {
+	d.say("   %s: %d files, %s", treeName, files, watch.Bytes(size))
+	if err := writeRandom(filepath.Join(d.a.sandbox(), randomName), d.Size); err != nil {
 		return err
 	}
-	d.say("   %s: %s", demoRandom, humanize.IBytes(unsigned(size)))
+	d.say("   %s: %s", randomName, watch.Bytes(d.Size))
 	return nil
 }
 
@@ -150,7 +146,7 @@ func (d *demo) start(ctx context.Context) error {
 	if err := d.b.start(ctx); err != nil {
 		return err
 	}
-	if err := d.a.writeScripts(senderScripts(d.a.binary, d.a.user, d.b.endpoint.RecvPort)); err != nil {
+	if err := d.a.writeScripts(senderScripts(d.Binary, d.a.user, d.b.endpoint.RecvPort)); err != nil {
 		return err
 	}
 	if err := d.a.start(ctx); err != nil {
@@ -200,25 +196,25 @@ func (d *demo) transfer(ctx context.Context) error {
 	d.headline("Ann sends: createManifest lists the files, createTransfer sends them to %s:%d as bob.",
 		destination.DestinationAddress, destination.DestinationPort)
 
-	s := &sending{conn: conn, p: d.p, label: "   Ann's files"}
+	w := &watch.Watcher{Conn: conn, Stdout: d.Stdout, Stderr: d.Stderr, Label: "   Ann's files"}
 	m, err := client.As[transfer.Manifest](conn.Call(ctx, "send.createManifest", map[string]any{
-		"fileMappings": map[string]string{"/" + demoTree: "/" + demoTree, "/" + demoRandom: "/" + demoRandom},
+		"fileMappings": map[string]string{"/" + treeName: "/" + treeName, "/" + randomName: "/" + randomName},
 	}))
 	if err != nil {
 		return err
 	}
-	if m, err = s.waitForManifest(ctx, m); err != nil {
+	if m, err = w.Manifest(ctx, m); err != nil {
 		return err
 	}
 	t, err := client.As[transfer.Transfer](conn.Call(ctx, "send.createTransfer", map[string]any{
 		"manifestId": m.ManifestID, "destinationId": destination.DestinationID,
-		"username": d.b.user, "password": d.b.password, "destinationPath": demoInto,
+		"username": d.b.user, "password": d.b.password, "destinationPath": incoming,
 	}))
 	if err != nil {
 		return err
 	}
 	d.a.transferID, d.b.transferID = t.TransferID, t.TransferID
-	if err := s.watch(ctx, t, target{Host: "site B", Path: demoInto}); err != nil {
+	if err := w.Transfer(ctx, t, "site B:"+incoming); err != nil {
 		return err
 	}
 	if err := d.b.waitForRun(ctx, "recv.transferComplete"); err != nil {
@@ -240,9 +236,15 @@ func (d *demo) afterTransfer(ctx context.Context) error {
 // have written.
 func (d *demo) showLogs(context.Context) error {
 	d.headline("What the scripts wrote into their log.txt, beside themselves:")
-	sent, err := listFiles(d.a.sandbox())
+	tree, _, err := treeOf(d.a.sandbox())
 	if err != nil {
 		return err
+	}
+	var sent []string
+	for name := range tree {
+		if !strings.HasSuffix(name, "/") {
+			sent = append(sent, name)
+		}
 	}
 	var faults error
 	for _, s := range []*site{d.a, d.b} {
@@ -252,27 +254,25 @@ func (d *demo) showLogs(context.Context) error {
 	return faults
 }
 
-// compare holds what Bob got against what Ann sent.
+// compare compares what Bob got with what Ann sent.
 func (d *demo) compare(context.Context) error {
-	d.headline("Bob's files are held against Ann's, byte by byte.")
-	files, bytes, err := compareTrees(d.a.sandbox(), filepath.Join(d.b.sandbox(), filepath.FromSlash(demoInto)))
+	d.headline("Bob's files are compared with Ann's, byte by byte.")
+	files, size, err := compareTrees(d.a.sandbox(), filepath.Join(d.b.sandbox(), filepath.FromSlash(incoming)))
 	if err != nil {
 		return err
 	}
-	d.say("   the same: %d files, %s", files, humanize.IBytes(unsigned(bytes)))
+	d.say("   the same: %d files, %s", files, watch.Bytes(size))
 	return nil
 }
 
-func (d *demo) farewell() {
+func (d *demo) showAround() {
 	d.say("\nThe servers go on running (KEEP). Look around:")
-	var pids strings.Builder
 	for _, s := range []*site{d.a, d.b} {
 		d.say("   site %s: http://127.0.0.1:%d   log in as admin or %s, password %s   API description at /docs",
 			s.name, s.endpoint.APIPort, s.user, s.password)
-		_, _ = fmt.Fprintf(&pids, " %d", s.endpoint.PID)
 	}
 	d.say("   logs, states and files: %s", d.dir)
-	d.say("   to end it all: kill%s; rm -r %s", pids.String(), shellQuote(d.dir))
+	d.say("   Ctrl-C stops the servers and removes everything.")
 }
 
 // cleanUp stops the servers that run and removes the directory.
