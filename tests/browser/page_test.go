@@ -7,6 +7,7 @@ import (
 )
 
 func TestThePageInABrowser(t *testing.T) {
+	t.Parallel()
 	f := full()
 	b := open(t, serve(t, f), "/")
 
@@ -72,6 +73,7 @@ func TestThePageInABrowser(t *testing.T) {
 }
 
 func TestWhatOthersThanSuperusersSee(t *testing.T) {
+	t.Parallel()
 	f := &fake{}
 	b := open(t, serve(t, f), "/")
 	b.signIn("alice", "right")
@@ -111,6 +113,7 @@ func TestWhatOthersThanSuperusersSee(t *testing.T) {
 }
 
 func TestFormats(t *testing.T) {
+	t.Parallel()
 	b := open(t, serve(t, &fake{}), "/")
 	b.script(`import("/static/format.js").then((m) => { window.f = m; return 0 })`)
 	for expression, expected := range map[string]string{

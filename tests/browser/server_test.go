@@ -95,6 +95,7 @@ func (r *running) transfer() {
 // TestPagesOfARealServer signs in on the page of a running server, sees a
 // finished transfer and a failed trigger run, and opens the docs.
 func TestPagesOfARealServer(t *testing.T) {
+	t.Parallel()
 	find(t)
 	r := start(t)
 	script := filepath.Join(r.triggers, "send.destinationCreated")
@@ -120,6 +121,7 @@ func TestPagesOfARealServer(t *testing.T) {
 // TestDocsInABrowser opens the docs of a running server: they show the
 // operations, break no policy, write no error and ask no other server.
 func TestDocsInABrowser(t *testing.T) {
+	t.Parallel()
 	find(t)
 	b := open(t, start(t).url, "/docs")
 	ids := `[...document.querySelectorAll(".opblock-summary-operation-id")].map((e) => e.textContent.replaceAll("\u200b", ""))`
