@@ -6,6 +6,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
+
 	"jetstream/handlers"
 	"jetstream/internal/api"
 	"jetstream/triggers"
@@ -43,7 +45,8 @@ func checkSection(t *testing.T, page, marker, fresh string) {
 			t.Fatal(err)
 		}
 	default:
-		t.Errorf("%s is stale: run `make generate`. The section %q has\n%s\nand should have\n%s", page, marker, committed, fresh)
+		diff := cmp.Diff(strings.Split(committed, "\n"), strings.Split(fresh, "\n"))
+		t.Errorf("%s is stale: run `make generate`. The section %q (-committed +now):\n%s", page, marker, diff)
 	}
 }
 
