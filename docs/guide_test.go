@@ -54,14 +54,14 @@ func guideSteps(page string) (steps []insertion, err error) {
 }
 
 // insert adds the code to the text of its file, and formats it.
-func (s insertion) insert(text string) ([]byte, error) {
+func (s insertion) insert(text string) (string, error) {
 	lines := strings.Split(text, "\n")
 	at, code := len(lines), "\n"+s.code
 	if s.anchor != "" {
 		is := func(line string) bool { return strings.TrimSpace(line) == s.anchor }
 		at, code = slices.IndexFunc(lines, is), strings.TrimSuffix(s.code, "\n")
 		if at < 0 || slices.ContainsFunc(lines[at+1:], is) {
-			return nil, fmt.Errorf("CONTRIBUTING.md: %s must have one line %q", s.file, s.anchor)
+			return "", fmt.Errorf("CONTRIBUTING.md: %s must have one line %q", s.file, s.anchor)
 		}
 	}
 	if s.place == "below" {
@@ -69,9 +69,57 @@ func (s insertion) insert(text string) ([]byte, error) {
 	}
 	formatted, err := format.Source([]byte(strings.Join(slices.Insert(lines, at, code), "\n")))
 	if err != nil {
-		return nil, fmt.Errorf("CONTRIBUTING.md: the code for %s: %w", s.file, err)
+		return "", fmt.Errorf("CONTRIBUTING.md: the code for %s: %w", s.file, err)
 	}
-	return formatted, nil
+	return string(formatted), nil
+}
+
+// changedByGuide carries out the steps of CONTRIBUTING.md; it returns the files
+// that they change.
+func changedByGuide(t *testing.T) map[string]string {
+	t.Helper()
+	steps, err := guideSteps(read(t, "../CONTRIBUTING.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	files := map[string]string{}
+	for _, s := range steps {
+		if files[s.file] == "" {
+			files[s.file] = read(t, filepath.Join("..", filepath.FromSlash(s.file)))
+		}
+		if files[s.file], err = s.insert(files[s.file]); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if len(files) == 0 {
+		t.Fatal("CONTRIBUTING.md has no steps to add a command or an event")
+	}
+	return files
+}
+
+// TestGuideFindsItsPlaces: each step says where its code goes, and the place is
+// there.
+func TestGuideFindsItsPlaces(t *testing.T) {
+	changedByGuide(t)
+	const code = "package p\n\nvar a = []int{\n\t1,\n\t2,\n\t2,\n}\n"
+	for name, tt := range map[string]struct{ block, want string }{
+		"above":     {"// a.go, above: 1,\n0,", strings.Replace(code, "\t1,", "\t0,\n\t1,", 1)},
+		"below":     {"// a.go, below: 1,\n0,", strings.Replace(code, "\t1,", "\t1,\n\t0,", 1)},
+		"end":       {"// a.go, at the end:\nvar b int", code + "\nvar b int\n"},
+		"no place":  {"var b int", "does not say where it goes"},
+		"no anchor": {"// a.go, above: 3,\n0,", `a.go must have one line "3,"`},
+		"two":       {"// a.go, above: 2,\n0,", `a.go must have one line "2,"`},
+		"no Go":     {"// a.go, above: 1,\n0", "the code for a.go: "},
+	} {
+		steps, err := guideSteps("# Title\n\n## Add it\n\n```go\n" + tt.block + "\n```\n\n## More\n")
+		got := ""
+		if err == nil {
+			got, err = steps[0].insert(code)
+		}
+		if err == nil && got != tt.want || err != nil && !strings.Contains(err.Error(), tt.want) {
+			t.Errorf("%s: %v\n%s, want\n%s", name, err, got, tt.want)
+		}
+	}
 }
 
 // TestGuide does to a copy of the tree what CONTRIBUTING.md says, and nothing
@@ -87,29 +135,17 @@ func TestGuide(t *testing.T) {
 	if _, err := exec.LookPath("make"); err != nil {
 		t.Skip("SKIPPED: no make on PATH; the guide of CONTRIBUTING.md is not tried here")
 	}
-	guide := read(t, "../CONTRIBUTING.md")
-	steps, err := guideSteps(guide)
-	if err != nil || len(steps) == 0 {
-		t.Fatalf("%d steps, %v", len(steps), err)
-	}
 	root := t.TempDir()
-	before := copyTree(t, root)
-	byHand := map[string]bool{}
-	for _, s := range steps {
-		name := filepath.Join(root, filepath.FromSlash(s.file))
-		text, err := s.insert(read(t, name))
-		if err == nil {
-			err = os.WriteFile(name, text, 0o600)
-		}
-		if err != nil {
+	before, byHand := copyTree(t, root), changedByGuide(t)
+	for name, text := range byHand {
+		if err := os.WriteFile(filepath.Join(root, filepath.FromSlash(name)), []byte(text), 0o600); err != nil {
 			t.Fatal(err)
 		}
-		byHand[s.file] = true
 	}
 	runIn(t, root, "make", "generate")
 	var generated []string
 	for name, text := range before {
-		if now := read(t, filepath.Join(root, filepath.FromSlash(name))); now != text && !byHand[name] {
+		if now := read(t, filepath.Join(root, filepath.FromSlash(name))); now != text && byHand[name] == "" {
 			generated = append(generated, name)
 		}
 	}
@@ -118,23 +154,24 @@ func TestGuide(t *testing.T) {
 
 	// Of cmd/jetstream and triggers, which take minutes, the tests that go
 	// through the commands or the events; of other packages all.
-	run := map[string]string{"./docs": "", "./openapi": "", "./internal/archtest": ""}
+	command := newCommand.FindStringSubmatch(read(t, "../CONTRIBUTING.md"))[1]
+	runIn(t, root, "go", "test", "-short", "-run", testsOfDeclarations(before)+"|TestEveryCommand/^"+command+"$", "./cmd/jetstream", "./triggers")
+	packages := []string{"./docs", "./openapi", "./internal/archtest"}
 	for name := range byHand {
-		run["./"+path.Dir(name)] = ""
+		if dir := path.Dir(name); dir != "cmd/jetstream" && dir != "triggers" {
+			packages = append(packages, "./"+dir)
+		}
 	}
-	run["./cmd/jetstream"], run["./triggers"] = testsOfDeclarations(before, "cmd/jetstream"), testsOfDeclarations(before, "triggers")
-	run["./cmd/jetstream"] += "|TestEveryCommand/^" + newCommand.FindStringSubmatch(guide)[1] + "$"
-	for _, dir := range slices.Sorted(maps.Keys(run)) {
-		runIn(t, root, "go", "test", "-short", "-run", run[dir], dir)
-	}
+	slices.Sort(packages)
+	runIn(t, root, "go", append([]string{"test", "-short"}, slices.Compact(packages)...)...)
 }
 
-// testsOfDeclarations is a pattern of the tests in dir that go through all
-// commands or all events, but for TestEveryCommand.
-func testsOfDeclarations(files map[string]string, dir string) string {
+// testsOfDeclarations is a pattern of the tests that go through all commands or
+// all events, but for TestEveryCommand.
+func testsOfDeclarations(files map[string]string) string {
 	var names []string
 	for name, text := range files {
-		if path.Dir(name) != dir || !strings.HasSuffix(name, "_test.go") {
+		if !strings.HasSuffix(name, "_test.go") {
 			continue
 		}
 		for function := range strings.SplitSeq(text, "\nfunc ") {
@@ -145,6 +182,7 @@ func testsOfDeclarations(files map[string]string, dir string) string {
 			}
 		}
 	}
+	slices.Sort(names)
 	return strings.Join(names, "|")
 }
 
@@ -188,8 +226,9 @@ func runIn(t *testing.T, root, name string, args ...string) {
 			c.Env = append(c.Env, v)
 		}
 	}
+	c.Env = append(c.Env, "GOFLAGS="+os.Getenv("GOFLAGS")+" -vet=off") // vetted code takes a fifth longer
 	output, err := c.CombinedOutput()
-	t.Logf("%s: %s", time.Since(begin).Round(time.Second), c)
+	t.Logf("%s (CPU %s): %s", time.Since(begin).Round(time.Second), (c.ProcessState.UserTime() + c.ProcessState.SystemTime()).Round(time.Second), c)
 	if err != nil {
 		t.Fatalf("with the command and the event of CONTRIBUTING.md: %v\n%s", err, output)
 	}
