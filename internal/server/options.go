@@ -41,6 +41,10 @@ type Options struct {
 	// by. Empty: unknown.
 	ExternalAddress string
 
+	// NoControlSocket leaves out the control socket, the file control.sock in
+	// StateDir. Windows has none.
+	NoControlSocket bool
+
 	// TLSCert and TLSKey are PEM files of the control API's certificate chain
 	// and its key; they are read again when they have changed. Empty: no TLS.
 	TLSCert, TLSKey string
@@ -136,10 +140,12 @@ func (o Options) Check() error {
 	if !filepath.IsAbs(o.StateDir) {
 		return optionErrorf("%s %q is no absolute path", option("StateDir"), o.StateDir)
 	}
-	if err := o.checkAddresses(); err != nil {
-		return err
+	for _, check := range []func() error{o.checkSocket, o.checkAddresses, o.checkTriggers} {
+		if err := check(); err != nil {
+			return err
+		}
 	}
-	return o.checkTriggers()
+	return nil
 }
 
 func (o *Options) setDefaults() {

@@ -58,6 +58,7 @@ type Server struct {
 	stop      context.CancelFunc // ends the context of Serve
 
 	apiListener, recvListener net.Listener
+	socket                    net.Listener // nil without a control socket
 	certificate               *certificate // nil without TLS
 
 	closers []func() error
@@ -73,7 +74,7 @@ func New(ctx context.Context, o Options) (*Server, error) {
 	o.setDefaults()
 	s := &Server{o: o, log: o.Log, serverID: api.NewID(), hostName: hostName(), startTime: api.Now(), metrics: newMetrics()}
 	for _, build := range []func(context.Context) error{
-		s.openState, s.openListeners, s.openStream, s.openAccounts, s.openTriggers, s.openTransfers, s.openUpkeep, s.openGateway, s.firstUser,
+		s.openState, s.openListeners, s.openSocket, s.openStream, s.openAccounts, s.openTriggers, s.openTransfers, s.openUpkeep, s.openGateway, s.firstUser,
 	} {
 		if err := build(ctx); err != nil {
 			return nil, errors.Join(err, s.Close())
@@ -255,6 +256,9 @@ func (s *Server) run(ctx context.Context) error {
 	group.Go(func() error { return s.receiver.Serve(ctx, s.recvListener) })
 	group.Go(func() error { return s.sender.Serve(ctx) })
 	group.Go(func() error { return s.gateway.Serve(ctx, s.secured(s.apiListener)) })
+	if s.socket != nil {
+		group.Go(func() error { return s.gateway.ServeSocket(ctx, s.socket) })
+	}
 	group.Go(func() error {
 		<-ctx.Done()
 		s.log.Info("stopping: no new work is accepted")
