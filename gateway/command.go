@@ -108,7 +108,7 @@ func (g *Gateway) carryOut(w http.ResponseWriter, r *http.Request, b *binder, pa
 	ctx := r.Context()
 	caller, loggedIn := api.CallerOf(ctx)
 	if loggedIn {
-		g.crowd.serves(ctx)
+		g.conns.pin(ctx)
 	}
 	if b.command.Waits {
 		if err := g.waits.take(caller.User, 1); err != nil {

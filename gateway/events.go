@@ -79,7 +79,7 @@ func (g *Gateway) events(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	defer feed.Close()
-	g.crowd.serves(r.Context())
+	g.conns.pin(r.Context())
 
 	h := w.Header()
 	h.Set("Content-Type", "text/event-stream")

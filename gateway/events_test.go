@@ -240,7 +240,7 @@ func TestEventStreamEndsWithTheAccount(t *testing.T) {
 				t.Fatal(err)
 			}
 			req.SetBasicAuth("ann", "pw")
-			g := New(Options{Registry: testRegistry(), Auth: testAuth{}, Standing: func(context.Context, string) (string, error) {
+			g := New(Options{Registry: testRegistry(), Auth: testAuth{}, Log: slog.New(slog.DiscardHandler), Standing: func(context.Context, string) (string, error) {
 				mark, _ := s.standing.Load().(string)
 				if mark == "gone" {
 					return "", api.Errorf(api.CodeNotFound, "no such user")

@@ -78,7 +78,7 @@ type Gateway struct {
 	log     *slog.Logger
 	binders map[string]*binder
 	router  chi.Router
-	crowd   *crowd
+	conns   connLimiter
 	streams chan struct{} // holds a token for each event stream
 	waits   *share
 	large   *share // bodies
@@ -87,9 +87,9 @@ type Gateway struct {
 
 // New builds the routes.
 func New(o Options) *Gateway {
-	g := &Gateway{o: o, log: o.Log, binders: map[string]*binder{}, crowd: newCrowd(o.MaxConnections, o.Log)}
-	g.streams = make(chan struct{}, max(1, g.crowd.max/2))
-	g.waits = newShare(g.crowd.max/waitsShare,
+	g := &Gateway{o: o, log: o.Log, binders: map[string]*binder{}, conns: newConnLimiter(o.MaxConnections, o.Log)}
+	g.streams = make(chan struct{}, max(1, g.conns.Max()/2))
+	g.waits = newShare(g.conns.Max()/waitsShare,
 		"too many wait commands are open (%d, %d of them by this user); end some, or follow the event stream, which tells of all transfers at once")
 	g.large = newShare(largeBodies,
 		"too many large requests are in work (%d, %d of them by this user); send them one after the other")

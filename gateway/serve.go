@@ -27,12 +27,12 @@ func (g *Gateway) Serve(ctx context.Context, ln net.Listener) error {
 	base, interrupt := context.WithCancel(context.WithoutCancel(ctx))
 	defer interrupt()
 	srv := &http.Server{
-		Handler:           impatient(g),
+		Handler:           withDeadlines(g),
 		ReadHeaderTimeout: readHeaderTimeout,
 		IdleTimeout:       idleTimeout,
 		MaxHeaderBytes:    64 << 10,
-		ConnState:         g.crowd.changed,
-		ConnContext:       g.crowd.enter,
+		ConnState:         g.conns.connState,
+		ConnContext:       g.conns.connContext,
 		BaseContext:       func(net.Listener) context.Context { return base },
 		ErrorLog:          slog.NewLogLogger(g.log.Handler(), slog.LevelDebug),
 	}

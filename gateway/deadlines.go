@@ -16,11 +16,11 @@ const (
 	pageTimeout = 2 * time.Minute
 )
 
-// impatient bounds what a slow client costs beyond the handlers' own limits:
+// withDeadlines bounds what a slow client costs beyond the handlers' own limits:
 // net/http reads what is left of a body after the answer, and would wait for
 // it without end; and pages are written by handlers that know no limit.
-// readObject sets its own bound, and lifts it once it has the whole body.
-func impatient(next http.Handler) http.Handler {
+// readObject sets its own deadline, and removes it once it has the whole body.
+func withDeadlines(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		rc := http.NewResponseController(w)
 		if r.ContentLength != 0 {
