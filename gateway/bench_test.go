@@ -56,7 +56,7 @@ func BenchmarkCommand(b *testing.B) {
 	} {
 		b.Run(c.name, func(b *testing.B) {
 			body := strings.NewReader(c.body)
-			r, err := http.NewRequest(c.method, "http://127.0.0.1:8886"+Prefix+c.route, io.NopCloser(body))
+			r, err := http.NewRequest(c.method, "http://127.0.0.1:8886"+api.Prefix+c.route, io.NopCloser(body))
 			if err != nil {
 				b.Fatal(err)
 			}

@@ -4,6 +4,8 @@ import (
 	"net/http"
 	"strings"
 	"time"
+
+	"jetstream/internal/api"
 )
 
 const (
@@ -11,7 +13,7 @@ const (
 	// read; less than an answer may take, which waits behind it.
 	drainTimeout = 10 * time.Second
 	// pageTimeout bounds how long a client may take to read a page or a file of
-	// one; what is below Prefix bounds itself, for commands may wait long
+	// one; what is below api.Prefix bounds itself, for commands may wait long
 	// before they answer.
 	pageTimeout = 2 * time.Minute
 )
@@ -26,7 +28,7 @@ func withDeadlines(next http.Handler) http.Handler {
 		if r.ContentLength != 0 {
 			_ = rc.SetReadDeadline(time.Now().Add(drainTimeout))
 		}
-		if !strings.HasPrefix(r.URL.Path, Prefix+"/") {
+		if !strings.HasPrefix(r.URL.Path, api.Prefix+"/") {
 			_ = rc.SetWriteDeadline(time.Now().Add(pageTimeout))
 		}
 		next.ServeHTTP(w, r)

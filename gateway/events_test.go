@@ -73,7 +73,7 @@ func newStreamsOf(t testing.TB, connections int) *streams {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s.url = "http://" + ln.Addr().String() + Prefix + EventsPath
+	s.url = "http://" + ln.Addr().String() + api.Prefix + api.EventsPath
 	ctx, cancel := context.WithCancel(context.Background())
 	served := make(chan error, 1)
 	go func() { served <- g.Serve(ctx, ln) }()

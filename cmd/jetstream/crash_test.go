@@ -17,7 +17,7 @@ import (
 	"testing"
 	"time"
 
-	"jetstream/middleware"
+	"jetstream/internal/api"
 )
 
 // startProcess runs the server as a process of its own, so that it can be
@@ -142,7 +142,7 @@ func TestKilledServerKeepsWhatItAnswered(t *testing.T) {
 					return
 				}
 				req.SetBasicAuth("alice", testPassword)
-				req.Header.Set(middleware.RequestIDHeader, id)
+				req.Header.Set(api.RequestIDHeader, id)
 				resp, err := http.DefaultClient.Do(req)
 				if err != nil {
 					return // the server is gone
