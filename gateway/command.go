@@ -108,7 +108,7 @@ func (g *Gateway) carryOut(w http.ResponseWriter, r *http.Request, b *binder, pa
 	ctx := r.Context()
 	caller, loggedIn := api.CallerOf(ctx)
 	if loggedIn {
-		g.crowd.serves(ctx)
+		g.conns.pin(ctx)
 	}
 	if b.command.Waits {
 		if err := g.waits.take(caller.User, 1); err != nil {
@@ -144,7 +144,7 @@ func (g *Gateway) carryOut(w http.ResponseWriter, r *http.Request, b *binder, pa
 		reply.Message, reply.Result, status = out.Message, out.Result, out.Status
 		rec.Result = out.Masked
 		if out.Location != "" {
-			w.Header().Set("Location", Prefix+out.Location)
+			w.Header().Set("Location", api.Prefix+out.Location)
 		}
 	}
 	rec.Status, rec.Message, rec.Duration = reply.Status, reply.Message, time.Since(start)

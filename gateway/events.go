@@ -15,8 +15,6 @@ import (
 )
 
 const (
-	// EventsPath is the route of the event stream below Prefix.
-	EventsPath = "/events"
 	// heartbeatEvery is how long a stream may be silent.
 	heartbeatEvery = 15 * time.Second
 	// recheckEvery is how long, while events go out, a caller counts as
@@ -79,7 +77,7 @@ func (g *Gateway) events(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	defer feed.Close()
-	g.crowd.serves(r.Context())
+	g.conns.pin(r.Context())
 
 	h := w.Header()
 	h.Set("Content-Type", "text/event-stream")

@@ -20,9 +20,6 @@ import (
 	"jetstream/middleware"
 )
 
-// Prefix is where the commands' routes begin.
-const Prefix = "/api/v1"
-
 // Sessions logs people in on the page.
 type Sessions interface {
 	// Open checks the credentials and returns the cookie's value.
@@ -78,7 +75,7 @@ type Gateway struct {
 	log     *slog.Logger
 	binders map[string]*binder
 	router  chi.Router
-	crowd   *crowd
+	conns   connLimiter
 	streams chan struct{} // holds a token for each event stream
 	waits   *share
 	large   *share // bodies
@@ -87,9 +84,9 @@ type Gateway struct {
 
 // New builds the routes.
 func New(o Options) *Gateway {
-	g := &Gateway{o: o, log: o.Log, binders: map[string]*binder{}, crowd: newCrowd(o.MaxConnections, o.Log)}
-	g.streams = make(chan struct{}, max(1, g.crowd.max/2))
-	g.waits = newShare(g.crowd.max/waitsShare,
+	g := &Gateway{o: o, log: o.Log, binders: map[string]*binder{}, conns: newConnLimiter(o.MaxConnections, "api", o.Log)}
+	g.streams = make(chan struct{}, max(1, g.conns.Max()/2))
+	g.waits = newShare(g.conns.Max()/waitsShare,
 		"too many wait commands are open (%d, %d of them by this user); end some, or follow the event stream, which tells of all transfers at once")
 	g.large = newShare(largeBodies,
 		"too many large requests are in work (%d, %d of them by this user); send them one after the other")
@@ -105,7 +102,7 @@ func New(o Options) *Gateway {
 // ServeHTTP implements http.Handler.
 func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) { g.router.ServeHTTP(w, r) }
 
-// routes is the whole map of the server. Everything under Prefix needs a login
+// routes is the whole map of the server. Everything under api.Prefix needs a login
 // but the public commands by their own route; what stands outside it is for
 // everybody and shows no state.
 func (g *Gateway) routes() chi.Router {
@@ -133,14 +130,14 @@ func (g *Gateway) routes() chi.Router {
 		get(r, "/static/*", g.o.Web.ServeHTTP)
 	}
 
-	r.Route(Prefix, func(r chi.Router) {
+	r.Route(api.Prefix, func(r chi.Router) {
 		r.Use(middleware.Capture(g.o.Observers...), middleware.Authenticate(g.log, g.o.Auth, g.exempt))
 		// Set again, so that strangers cannot tell which routes exist.
 		r.NotFound(g.notFound)
 		r.MethodNotAllowed(g.methodNotAllowed)
-		r.Post("/command", g.envelope)
+		r.Post(api.EnvelopePath, g.envelope)
 		if g.o.Events != nil {
-			r.Get(EventsPath, g.events)
+			r.Get(api.EventsPath, g.events)
 		}
 		for _, c := range g.o.Registry.All() {
 			if c.Access == api.AccessPublic && c.Method == http.MethodGet {
@@ -167,7 +164,7 @@ func (g *Gateway) exempt(r *http.Request) bool {
 		if method == http.MethodHead {
 			method = http.MethodGet
 		}
-		if c.Access == api.AccessPublic && method == c.Method && r.URL.Path == Prefix+c.Path {
+		if c.Access == api.AccessPublic && method == c.Method && r.URL.Path == api.Prefix+c.Path {
 			return true
 		}
 	}

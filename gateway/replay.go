@@ -10,15 +10,7 @@ import (
 	"jetstream/middleware"
 )
 
-const (
-	// IdempotencyHeader names a creation, so that repeating it makes nothing
-	// twice.
-	IdempotencyHeader = "Idempotency-Key"
-	// ReplayedHeader marks an answer that was given before.
-	ReplayedHeader = "Idempotency-Replayed"
-
-	maxIdempotencyKey = 255
-)
+const maxIdempotencyKey = 255
 
 // Replays keeps the answers of commands that were called with an
 // Idempotency-Key, for 24 hours.
@@ -41,12 +33,12 @@ type Replay interface {
 
 // idempotencyKey reads and checks the header; empty is none.
 func idempotencyKey(r *http.Request, c *api.Command) (string, error) {
-	values := r.Header.Values(IdempotencyHeader)
+	values := r.Header.Values(api.IdempotencyHeader)
 	if len(values) == 0 {
 		return "", nil
 	}
 	if !c.Replayable() {
-		return "", api.Errorf(api.CodeInvalid, "%s takes no %s: that is for commands that make something and whose answer holds no secret", c.Name, IdempotencyHeader)
+		return "", api.Errorf(api.CodeInvalid, "%s takes no %s: that is for commands that make something and whose answer holds no secret", c.Name, api.IdempotencyHeader)
 	}
 	key := values[0]
 	valid := len(values) == 1 && key != "" && len(key) <= maxIdempotencyKey
@@ -54,7 +46,7 @@ func idempotencyKey(r *http.Request, c *api.Command) (string, error) {
 		valid = valid && key[i] > ' ' && key[i] < 0x7f
 	}
 	if !valid {
-		return "", api.Errorf(api.CodeInvalid, "%s must be given once and have 1 to %d visible ASCII characters, such as a UUID", IdempotencyHeader, maxIdempotencyKey)
+		return "", api.Errorf(api.CodeInvalid, "%s must be given once and have 1 to %d visible ASCII characters, such as a UUID", api.IdempotencyHeader, maxIdempotencyKey)
 	}
 	return key, nil
 }
@@ -65,7 +57,7 @@ func (g *Gateway) begin(w http.ResponseWriter, r *http.Request, c *api.Command, 
 	ctx = r.Context()
 	key, err := idempotencyKey(r, c)
 	if err == nil && key != "" && g.o.Replays == nil {
-		err = api.Errorf(api.CodeUnavailable, "this server keeps no answers for %s", IdempotencyHeader)
+		err = api.Errorf(api.CodeUnavailable, "this server keeps no answers for %s", api.IdempotencyHeader)
 	}
 	var earlier *api.Outcome
 	if err == nil && key != "" {
@@ -77,9 +69,9 @@ func (g *Gateway) begin(w http.ResponseWriter, r *http.Request, c *api.Command, 
 		g.refuse(w, r, err)
 		return ctx, nil, true
 	case earlier != nil:
-		w.Header().Set(ReplayedHeader, "true")
+		w.Header().Set(api.ReplayedHeader, "true")
 		if earlier.Location != "" {
-			w.Header().Set("Location", Prefix+earlier.Location)
+			w.Header().Set("Location", api.Prefix+earlier.Location)
 		}
 		g.log.DebugContext(ctx, "an answer was repeated", "command", c.Name, "requestId", middleware.RequestID(w))
 		middleware.Answer(w, earlier.Status, api.Reply{Status: api.CodeSuccess, Message: earlier.Message, Result: earlier.Result})

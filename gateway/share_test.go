@@ -57,7 +57,7 @@ func TestWaitsLeaveRoom(t *testing.T) {
 	}
 	refused := func(user, wants string) {
 		t.Helper()
-		conn := dialCrowd(t, addr, by(user, "/wait"))
+		conn := dialAndSay(t, addr, by(user, "/wait"))
 		_ = conn.SetDeadline(time.Now().Add(10 * time.Second))
 		status, header, reply := answer(conn)
 		if status != http.StatusTooManyRequests || header.Get("Retry-After") != "10" || !strings.Contains(reply.Message, wants) {
@@ -66,19 +66,19 @@ func TestWaitsLeaveRoom(t *testing.T) {
 	}
 	var waiting []io.Reader
 	wait := func(user string) {
-		waiting = append(waiting, dialCrowd(t, addr, by(user, "/wait")))
+		waiting = append(waiting, dialAndSay(t, addr, by(user, "/wait")))
 		<-begun
 	}
 	wait("ann")
 	wait("ann")
 	refused("ann", "(2, 2 of them by this user)")
-	if status, _, _ := answer(dialCrowd(t, addr, by("ann", "/quick"))); status != http.StatusOK {
+	if status, _, _ := answer(dialAndSay(t, addr, by("ann", "/quick"))); status != http.StatusOK {
 		t.Errorf("another command of ann was answered %d", status)
 	}
 	wait("bob")
 	wait("cy")
 	refused("dee", "(4, 0 of them by this user)")
-	if status, _, _ := answer(dialCrowd(t, addr, by("dee", "/quick"))); status != http.StatusOK {
+	if status, _, _ := answer(dialAndSay(t, addr, by("dee", "/quick"))); status != http.StatusOK {
 		t.Errorf("another command of dee was answered %d", status)
 	}
 	close(release)

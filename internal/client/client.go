@@ -20,18 +20,11 @@ import (
 )
 
 const (
-	// base is where the API's routes begin, commandPath the envelope's door.
-	base        = "/api/v1"
-	commandPath = "/command"
 	// maxReply bounds what one answer may hold: 1000 entries of a list with
 	// generous user data.
 	maxReply = 64 << 20
 	// maxDrain bounds what is read of a body only to keep the connection.
 	maxDrain = 64 << 10
-
-	depthHeader = "X-JetStream-Depth"
-	userHeader  = "X-JetStream-User"
-	keyHeader   = "Idempotency-Key"
 )
 
 // Options say which server to call and as whom.
@@ -126,7 +119,7 @@ func New(o Options) (*Client, error) {
 		}
 	}
 	return &Client{
-		o: o, address: cmp.Or(o.Socket, address), url: scheme + "://" + address + base,
+		o: o, address: cmp.Or(o.Socket, address), url: scheme + "://" + address + api.Prefix,
 		http: &http.Client{
 			Transport: transport,
 			// A redirect would carry the login to whoever it names.
@@ -159,7 +152,7 @@ func (c *Client) CallOnce(ctx context.Context, key, command string, params any) 
 	if err != nil {
 		return api.Reply{}, api.Wrap(err, api.CodeInvalid, "the parameters of %s cannot be written as JSON", command)
 	}
-	return c.do(ctx, http.MethodPost, commandPath, key, text, c.timeout(body.Parameters))
+	return c.do(ctx, http.MethodPost, api.EnvelopePath, key, text, c.timeout(body.Parameters))
 }
 
 // Get reads a route without parameters, such as /server: what is open to
@@ -190,7 +183,7 @@ func (c *Client) do(ctx context.Context, method, path, key string, body []byte, 
 	}
 	c.authorize(req)
 	if key != "" {
-		req.Header.Set(keyHeader, key)
+		req.Header.Set(api.IdempotencyHeader, key)
 	}
 	resp, err := c.http.Do(req)
 	if err != nil {
@@ -254,18 +247,18 @@ func (c *Client) authorize(req *http.Request) {
 	}
 	req.Header.Set("Accept", "application/json")
 	if c.o.Depth > 0 {
-		req.Header.Set(depthHeader, strconv.Itoa(c.o.Depth))
+		req.Header.Set(api.DepthHeader, strconv.Itoa(c.o.Depth))
 	}
 	switch {
 	case c.o.Token != "":
 		req.Header.Set("Authorization", "Bearer "+c.o.Token)
 		if c.o.ActAs != "" {
-			req.Header.Set(userHeader, c.o.ActAs)
+			req.Header.Set(api.UserHeader, c.o.ActAs)
 		}
 	case c.o.User != "":
 		req.SetBasicAuth(c.o.User, c.o.Password)
 	case c.o.ActAs != "":
-		req.Header.Set(userHeader, c.o.ActAs)
+		req.Header.Set(api.UserHeader, c.o.ActAs)
 	}
 }
 

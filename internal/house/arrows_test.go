@@ -30,7 +30,8 @@ func rooms() []room {
 	return []room{
 		{"cmd", []string{"*"}, "it knows the whole graph"},
 		{"internal/server", []string{"*"}, "it joins all parts into one running server; who prints and reads flags imports it"},
-		{"gateway", []string{"middleware", api},
+		{"internal/connlimit", nil, "it limits the connections of any listener and knows no protocol"},
+		{"gateway", []string{"middleware", "internal/connlimit", api},
 			"it makes routes from declarations; what commands do is the handlers' business, joined in cmd"},
 		{"middleware", []string{api},
 			"it serves every command alike, so it knows none; what it needs is an interface of its own, joined in cmd"},
@@ -56,7 +57,7 @@ func rooms() []room {
 		{pace, []string{api}, "it counts bytes and time and knows not whose"},
 		{transfer + "/sender", []string{transfer, wire, pace, "triggers", account, api},
 			"it carries out what the engine decides; the receiver is another process"},
-		{transfer + "/receiver", []string{transfer, wire, pace, "triggers", account, stream, api},
+		{transfer + "/receiver", []string{transfer, wire, pace, "internal/connlimit", "triggers", account, stream, api},
 			"it carries out what the engine decides; the sender is another process"},
 		{"internal/store", []string{transfer, "triggers", account, stream, api},
 			"it implements the domain's small interfaces in SQL and calls nobody"},

@@ -24,7 +24,16 @@ func callerOf(u account.User) api.Caller {
 
 func (a authenticator) Token(ctx context.Context, token, actAs string) (api.Caller, error) {
 	g, err := a.accounts.ByToken(ctx, token, actAs)
-	return api.Caller{User: g.User, Superuser: g.Superuser, Sandbox: g.Sandbox, Since: g.Since, Scope: g.Scope, Depth: g.Depth}, err
+	return grantee(g), err
+}
+
+func (a authenticator) ActAs(ctx context.Context, name string) (api.Caller, error) {
+	g, err := a.accounts.ActAs(ctx, name)
+	return grantee(g), err
+}
+
+func grantee(g account.Grant) api.Caller {
+	return api.Caller{User: g.User, Superuser: g.Superuser, Sandbox: g.Sandbox, Since: g.Since, Scope: g.Scope, Depth: g.Depth}
 }
 
 func (a authenticator) Session(ctx context.Context, id string) (api.Caller, error) {

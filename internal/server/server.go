@@ -285,7 +285,11 @@ func (s *Server) logCommand(ctx context.Context, r *middleware.Record) {
 	if r.Command.Method == "GET" {
 		level = slog.LevelDebug
 	}
-	s.log.LogAttrs(ctx, level, "command", slog.String("command", r.Command.Name), slog.String("user", r.Caller.User),
+	peer := slog.Attr{} // is left out
+	if r.Caller.Peer != "" {
+		peer = slog.String("peer", r.Caller.Peer)
+	}
+	s.log.LogAttrs(ctx, level, "command", slog.String("command", r.Command.Name), slog.String("user", r.Caller.User), peer,
 		slog.String("status", string(r.Status)), slog.String("message", r.Message), slog.String("requestId", r.Caller.RequestID),
 		slog.Duration("duration", r.Duration.Round(time.Microsecond)))
 }

@@ -18,8 +18,8 @@ import (
 	"jetstream/internal/api"
 )
 
-// serveCrowd serves with a bound on connections.
-func serveCrowd(t *testing.T, most int, registry *api.Registry) (addr string) {
+// serveLimited serves with a bound on connections.
+func serveLimited(t *testing.T, most int, registry *api.Registry) (addr string) {
 	t.Helper()
 	g := New(Options{Registry: registry, Auth: testAuth{}, Sessions: testAuth{}, Log: slog.New(slog.DiscardHandler), MaxConnections: most,
 		OpenAPI: make([]byte, 16<<20)}) // more than what sockets hold
@@ -39,7 +39,7 @@ func serveCrowd(t *testing.T, most int, registry *api.Registry) (addr string) {
 	return ln.Addr().String()
 }
 
-func dialCrowd(t *testing.T, addr, says string) net.Conn {
+func dialAndSay(t *testing.T, addr, says string) net.Conn {
 	t.Helper()
 	conn, err := net.Dial("tcp", addr)
 	if err != nil {
@@ -89,7 +89,7 @@ func answered(conn net.Conn) error {
 func TestSilentConnectionsGiveWay(t *testing.T) {
 	for _, most := range []int{8, 0} {
 		t.Run(fmt.Sprint(most), func(t *testing.T) {
-			addr := serveCrowd(t, most, testRegistry())
+			addr := serveLimited(t, most, testRegistry())
 			if most == 0 {
 				most = DefaultMaxConnections
 			}
@@ -103,12 +103,12 @@ func TestSilentConnectionsGiveWay(t *testing.T) {
 			const beyond = 200
 			var silent []net.Conn
 			for i := range most + beyond {
-				silent = append(silent, dialCrowd(t, addr, []string{"", "GET /heal", "GET /healthz HTTP/1.1\r\nHost: localhost\r\nX-Slow: "}[i%3]))
+				silent = append(silent, dialAndSay(t, addr, []string{"", "GET /heal", "GET /healthz HTTP/1.1\r\nHost: localhost\r\nX-Slow: "}[i%3]))
 			}
-			first := dialCrowd(t, addr, "")
+			first := dialAndSay(t, addr, "")
 			ask(t, first)
 			ask(t, first) // it goes on as well
-			ask(t, dialCrowd(t, addr, ""))
+			ask(t, dialAndSay(t, addr, ""))
 			// Those that came first went first, and not one more than had to.
 			for i, conn := range silent[:beyond+2] {
 				_ = conn.SetReadDeadline(time.Now().Add(time.Minute))
@@ -138,16 +138,16 @@ func TestStallingConnectionsGiveWay(t *testing.T) {
 		"unread answer": "GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n" + strings.Repeat("GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n", 100),
 	} {
 		t.Run(name, func(t *testing.T) {
-			addr := serveCrowd(t, most, testRegistry())
+			addr := serveLimited(t, most, testRegistry())
 			for range most {
-				conn := dialCrowd(t, addr, says)
+				conn := dialAndSay(t, addr, says)
 				_ = conn.SetReadDeadline(time.Now().Add(time.Minute))
 				if _, err := conn.Read(make([]byte, 1)); err != nil { // it is busy now
 					t.Fatal(err)
 				}
 			}
 			for range 2 * most {
-				ask(t, dialCrowd(t, addr, ""))
+				ask(t, dialAndSay(t, addr, ""))
 			}
 		})
 	}
@@ -158,7 +158,7 @@ func TestStallingConnectionsGiveWay(t *testing.T) {
 func TestServedConnectionsStay(t *testing.T) {
 	const most = 4
 	begun, release := make(chan struct{}, 2*most), make(chan struct{})
-	addr := serveCrowd(t, most, api.NewRegistry(api.Define(
+	addr := serveLimited(t, most, api.NewRegistry(api.Define(
 		api.Spec{Name: "wait", Method: "POST", Path: "/wait", Summary: "Wait"},
 		func(context.Context, api.Empty) (api.Empty, error) {
 			begun <- struct{}{}
@@ -168,11 +168,11 @@ func TestServedConnectionsStay(t *testing.T) {
 	const request = "POST /api/v1/wait HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer tok\r\nContent-Type: application/json\r\nContent-Length: 2\r\n\r\n{}"
 	var served []net.Conn
 	for range most {
-		served = append(served, dialCrowd(t, addr, request))
+		served = append(served, dialAndSay(t, addr, request))
 		<-begun
 	}
 	for range 20 {
-		late := dialCrowd(t, addr, request)
+		late := dialAndSay(t, addr, request)
 		_ = late.SetReadDeadline(time.Now().Add(time.Minute))
 		if n, err := late.Read(make([]byte, 1)); !closed(err) {
 			t.Fatalf("one beyond the bound read %d bytes, %v", n, err)
@@ -193,7 +193,7 @@ func TestServedConnectionsStay(t *testing.T) {
 	// There is room again once they are idle, which is a moment after the
 	// answers have gone out: until then those who come are turned away.
 	for end := time.Now().Add(time.Minute); ; {
-		late := dialCrowd(t, addr, "")
+		late := dialAndSay(t, addr, "")
 		err := answered(late)
 		if err == nil {
 			return
