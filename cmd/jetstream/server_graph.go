@@ -102,12 +102,8 @@ func (s *server) openState(ctx context.Context) error {
 	if err := store.PrepareDir(dir); err != nil {
 		return err
 	}
-	unlock, err := store.Lock(dir)
-	if err != nil {
-		return err
-	}
-	s.onClose(unlock)
-	if s.db, err = store.OpenServer(ctx, dir); err != nil {
+	var err error
+	if s.db, err = store.Open(ctx, dir); err != nil {
 		return err
 	}
 	s.onClose(s.db.Close)

@@ -129,7 +129,11 @@ func (c *triggerCheckCmd) overlaps(ctx context.Context, dir, state string) []tri
 			look("user "+u.Name, sandbox)
 		}
 	})
-	if err != nil {
+	switch {
+	case errors.Is(err, store.ErrLocked):
+		findings = append(findings, triggers.Finding{Level: triggers.LevelWarning,
+			Message: "the users' sandboxes were not looked at: a server is running on " + state})
+	case err != nil:
 		findings = append(findings, triggers.Finding{Level: triggers.LevelWarning,
 			Message: fmt.Sprintf("the users' sandboxes were not looked at: %v; run this as the server's user", err)})
 	}

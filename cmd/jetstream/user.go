@@ -16,8 +16,8 @@ import (
 // userPasswordVariable holds the password for user add and user passwd.
 const userPasswordVariable = "JETSTREAM_USER_PASSWORD"
 
-// userCmd is jetstream user: it works on the state directory itself, with or
-// without a server running on it. A running server sees the change at once.
+// userCmd is jetstream user: it works on the state directory itself, while no
+// server runs on it.
 type userCmd struct {
 	PersistentStateDir string `name:"persistent-state-dir" type:"path" placeholder:"DIR" from:"JETSTREAM_SERVER_PERSISTENT_STATE_DIR" help:"State directory of the server (${default_state_dir})."`
 
@@ -45,6 +45,10 @@ func (c *userCmd) accounts(ctx context.Context, p *program, create bool, fn func
 		return err
 	}
 	db, err := store.Open(ctx, dir)
+	if errors.Is(err, store.ErrLocked) {
+		return fmt.Errorf("a JetStream server is running on state directory %s: stop it first, or log in to it and call createUser, updateUser, "+
+			"deleteUser or getUsers (see jetstream api --help)", dir)
+	}
 	if err != nil {
 		return err
 	}

@@ -2,7 +2,6 @@ package store
 
 import (
 	"errors"
-	"math"
 	"os"
 
 	"golang.org/x/sys/windows"
@@ -23,23 +22,4 @@ func lockFile(f *os.File) error {
 		return ErrLocked
 	}
 	return err
-}
-
-// unlockFile frees what lockFile took.
-func unlockFile(f *os.File) error {
-	return windows.UnlockFileEx(windows.Handle(f.Fd()), 0, 1, 0, new(windows.Overlapped))
-}
-
-// syncDir does nothing: Windows keeps names durable by itself.
-func syncDir(string) error { return nil }
-
-// freeBytes is how much room the disk of a directory has for this user.
-func freeBytes(dir string) (int64, error) {
-	name, err := windows.UTF16PtrFromString(dir)
-	if err != nil {
-		return 0, err
-	}
-	var free uint64
-	err = windows.GetDiskFreeSpaceEx(name, &free, nil, nil)
-	return int64(min(free, math.MaxInt64)), err
 }
