@@ -74,14 +74,14 @@ func TestEntriesHaveNoHoles(t *testing.T) {
 	var writing, reading sync.WaitGroup
 	for range 2 {
 		writing.Go(func() {
-			for range 200 {
+			for range 60 {
 				addRun(t, db)
 			}
 		})
 	}
 	writing.Go(func() {
 		mark := *run
-		for range 200 {
+		for range 60 {
 			if err := db.Runs().Mark(t.Context(), &mark); err != nil {
 				t.Error(err)
 			}
