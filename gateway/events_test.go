@@ -42,7 +42,7 @@ func newStreams(t testing.TB) *streams { return newStreamsOf(t, 0) }
 // newStreamsOf bounds the connections.
 func newStreamsOf(t testing.TB, connections int) *streams {
 	t.Helper()
-	db, err := store.OpenServer(t.Context(), t.TempDir())
+	db, err := store.Open(t.Context(), t.TempDir())
 	if err != nil {
 		t.Fatal(err)
 	}

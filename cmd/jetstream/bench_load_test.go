@@ -169,7 +169,7 @@ func bareServer(b *testing.B, reply []byte, params, result any) (address string,
 	}
 	r := chi.NewRouter()
 	r.Get("/ready", func(w http.ResponseWriter, _ *http.Request) { write(w, reply) })
-	db, err := store.OpenServer(b.Context(), b.TempDir())
+	db, err := store.Open(b.Context(), b.TempDir())
 	if err != nil {
 		b.Fatal(err)
 	}

@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
 	"net"
 	"os"
@@ -32,6 +33,10 @@ import (
 	"jetstream/triggers"
 	"jetstream/web"
 )
+
+// lockWait bounds the wait for another process that works on the state
+// directory.
+const lockWait = 10 * time.Second
 
 // Server is one server with everything that it is made of. What must be closed
 // is in closers, in the order in which it was opened.
@@ -112,15 +117,21 @@ func (s *Server) openState(ctx context.Context) error {
 	if err := store.PrepareDir(dir); err != nil {
 		return err
 	}
-	unlock, err := store.Lock(dir)
+	var err error
+	// jetstream user has the directory for a moment.
+	for begin := time.Now(); ; {
+		if s.db, err = store.Open(ctx, dir); !errors.Is(err, store.ErrLocked) || time.Since(begin) > lockWait || ctx.Err() != nil {
+			break
+		}
+	}
 	if err != nil {
 		return err
 	}
-	s.onClose(unlock)
-	if s.db, err = store.OpenServer(ctx, dir); err != nil {
+	s.onClose(s.db.Close)
+	// Of a server that was killed; it would say that this one listens.
+	if err := os.Remove(filepath.Join(dir, EndpointFile)); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
-	s.onClose(s.db.Close)
 	if s.serverUID, err = s.db.Meta(ctx, "serverUid"); err != nil {
 		return err
 	}

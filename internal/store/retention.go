@@ -6,12 +6,8 @@ import (
 
 // CollectTransfers implements transfer.Tx.
 func (t *tx) CollectTransfers(before api.Time, limit int) (int, error) {
-	r, err := t.exec(`DELETE FROM transfers WHERE seq IN (SELECT seq FROM transfers
+	n, err := t.execCount(`DELETE FROM transfers WHERE seq IN (SELECT seq FROM transfers
 		WHERE processing = 0 AND end_time < ? AND tell_peer = 0 ORDER BY end_time LIMIT ?)`, int64(before), limit)
-	if err != nil {
-		return 0, err
-	}
-	n, err := r.RowsAffected()
 	return int(n), err
 }
 
@@ -23,7 +19,7 @@ func (t *tx) CollectManifests(before api.Time, limit int) (int, error) {
 	if err != nil {
 		return 0, err
 	}
-	ids, err := collect(rows, func(row scanner) (id string, err error) { return id, row.Scan(&id) })
+	ids, err := scanAll(rows, scanID)
 	if err != nil {
 		return 0, err
 	}
@@ -35,26 +31,26 @@ func (t *tx) CollectManifests(before api.Time, limit int) (int, error) {
 	return len(ids), nil
 }
 
-// collectEnded keeps what a run that waits or goes on still lists the files of.
-const collectEnded = `SELECT seq FROM recv_transfers WHERE end_time > 0 AND end_time < ? AND staging = x''
+// endedRecv keeps what a run that waits or runs still lists the files of.
+const endedRecv = `SELECT seq FROM recv_transfers WHERE end_time > 0 AND end_time < ? AND staging = x''
 	AND source_public_key || '/' || transfer_id NOT IN (SELECT subject FROM runs WHERE end_time = 0)
 	ORDER BY end_time LIMIT ?`
 
-const collectEmpty = `SELECT seq FROM recv_transfers WHERE status = 'receiving' AND conflict = '' AND start_time < ?
+const emptyRecv = `SELECT seq FROM recv_transfers WHERE status = 'receiving' AND conflict = '' AND start_time < ?
 	AND source_public_key || '/' || transfer_id NOT IN (SELECT value FROM json_each(?)) LIMIT ?`
 
 // CollectRecv implements transfer.RecvTx; the entries are left to
 // PurgeRecvFiles.
 func (t *tx) CollectRecv(before api.Time, except []string, limit int) (int, error) {
-	ended, err := t.recvSeqs(collectEnded, int64(before), limit)
+	ended, err := t.recvSeqs(endedRecv, int64(before), limit)
 	if err != nil {
 		return 0, err
 	}
-	left, err := idList(except)
+	excepted, err := idList(except)
 	if err != nil {
 		return 0, err
 	}
-	empty, err := t.recvSeqs(collectEmpty, int64(before), left, limit)
+	empty, err := t.recvSeqs(emptyRecv, int64(before), excepted, limit)
 	if err != nil {
 		return 0, err
 	}
@@ -74,7 +70,7 @@ func (t *tx) recvSeqs(query string, args ...any) ([]int64, error) {
 	if err != nil {
 		return nil, err
 	}
-	return collect(rows, func(row scanner) (seq int64, err error) { return seq, row.Scan(&seq) })
+	return scanAll(rows, func(row scanner) (seq int64, err error) { return seq, row.Scan(&seq) })
 }
 
 // PurgeRecvFiles implements transfer.RecvTx.
@@ -83,13 +79,13 @@ func (t *tx) PurgeRecvFiles(limit int) (more bool, err error) {
 	if err != nil || len(seqs) == 0 {
 		return false, err
 	}
-	r, err := t.exec(`DELETE FROM recv_files WHERE transfer = ?1
+	n, err := t.execCount(`DELETE FROM recv_files WHERE transfer = ?1
 		AND idx IN (SELECT idx FROM recv_files WHERE transfer = ?1 ORDER BY idx LIMIT ?2)`, seqs[0], limit)
 	if err != nil {
 		return false, err
 	}
-	if n, err := r.RowsAffected(); err != nil || n == int64(limit) {
-		return true, err
+	if n == int64(limit) {
+		return true, nil
 	}
 	_, err = t.exec("DELETE FROM recv_removed WHERE transfer = ?", seqs[0])
 	return true, err
