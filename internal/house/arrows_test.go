@@ -30,9 +30,10 @@ func rooms() []room {
 	return []room{
 		{"cmd", []string{"*"}, "it knows the whole graph"},
 		{"internal/connlimit", nil, "it limits the connections of any listener and knows no protocol"},
-		{"gateway", []string{"middleware", "internal/connlimit", api},
+		{"internal/strictjson", []string{api}, "it reads JSON and knows no requests"},
+		{"gateway", []string{"middleware", "internal/connlimit", "internal/strictjson", api},
 			"it makes routes from declarations; what commands do is the handlers' business, joined in cmd"},
-		{"middleware", []string{api},
+		{"middleware", []string{"internal/strictjson", api},
 			"it serves every command alike, so it knows none; what it needs is an interface of its own, joined in cmd"},
 		{"handlers", []string{transfer, "triggers", account, stream, "internal/files", "internal/collect", api},
 			"commands work on the engine and know nothing of HTTP, SQL or the command line"},
