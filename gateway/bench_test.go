@@ -45,7 +45,7 @@ func BenchmarkCommand(b *testing.B) {
 				func(_ context.Context, p benchParams) (benchParams, error) { return p, nil }),
 		),
 		Auth: testAuth{}, Sessions: testAuth{}, Log: slog.New(slog.DiscardHandler),
-		Observers: []middleware.Observer{func(context.Context, *middleware.Record) {}},
+		Capture: middleware.Capture(func(context.Context, *middleware.Record) {}),
 	})
 	handler := withDeadlines(g)
 	for _, c := range []struct{ name, method, route, body string }{

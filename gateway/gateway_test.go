@@ -130,11 +130,11 @@ func newFixture(t *testing.T) *fixture {
 	f.g = New(Options{
 		Registry: testRegistry(), Auth: testAuth{}, Sessions: testAuth{}, Hosts: []string{"box.example"},
 		Log: slog.New(slog.NewJSONHandler(&f.log, nil)),
-		Observers: []middleware.Observer{func(_ context.Context, r *middleware.Record) {
+		Capture: middleware.Capture(func(_ context.Context, r *middleware.Record) {
 			f.mu.Lock()
 			defer f.mu.Unlock()
 			f.seen = append(f.seen, r.Caller.User+" "+string(r.Request())+" "+string(r.Status)+" "+r.Message+" "+string(r.Result))
-		}},
+		}),
 		OpenAPI: []byte("{}"),
 	})
 	return f
@@ -384,7 +384,7 @@ func TestDepthCanOnlyRise(t *testing.T) {
 	for header, want := range map[string]int{"": 2, "1": 2, "5": 5, "-1": 2, "junk": 2, "999999": 1000} {
 		var got int
 		g := New(Options{Registry: testRegistry(), Auth: testAuth{}, Log: slog.New(slog.DiscardHandler),
-			Observers: []middleware.Observer{func(_ context.Context, r *middleware.Record) { got = r.Caller.Depth }}})
+			Capture: middleware.Capture(func(_ context.Context, r *middleware.Record) { got = r.Caller.Depth })})
 		r := httptest.NewRequest("GET", "http://localhost/api/v1/open", nil)
 		r.Header.Set("Authorization", "Bearer tok")
 		r.Header.Set(api.DepthHeader, header)

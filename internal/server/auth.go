@@ -4,10 +4,10 @@ import (
 	"context"
 	"time"
 
-	"jetstream/gateway"
 	"jetstream/internal/account"
 	"jetstream/internal/api"
 	"jetstream/internal/store"
+	"jetstream/middleware"
 )
 
 // authenticator answers the gateway's questions from the accounts.
@@ -52,12 +52,12 @@ func (a authenticator) Open(ctx context.Context, name, password, remote string) 
 
 func (a authenticator) Close(id string) { a.accounts.CloseSession(id) }
 
-// keptReplies is the store's replays as the gateway wants them.
+// keptReplies is the store's replays as middleware.Idempotency wants them.
 type keptReplies struct{ *store.Replays }
 
-func (k keptReplies) Begin(ctx context.Context, owner, key, command string, body []byte) (context.Context, gateway.Replay, *api.Outcome, error) {
+func (k keptReplies) Begin(ctx context.Context, owner, key, command string, body []byte) (context.Context, middleware.Replay, *api.Outcome, error) {
 	ctx, call, earlier, err := k.Replays.Begin(ctx, owner, key, command, body)
-	if call == nil { // a nil *store.Replay would be no nil gateway.Replay
+	if call == nil { // a nil *store.Replay would be no nil middleware.Replay
 		return ctx, nil, earlier, err
 	}
 	return ctx, call, nil, nil

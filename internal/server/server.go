@@ -224,7 +224,7 @@ func (s *Server) openGateway(context.Context) error {
 	}
 	auth := authenticator{s.accounts}
 	s.gateway = gateway.New(gateway.Options{
-		Registry: registry, Auth: auth, Sessions: auth, Log: s.log, Hosts: s.hostNames(), Observers: s.observers(registry),
+		Registry: registry, Auth: auth, Sessions: auth, Log: s.log, Hosts: s.hostNames(), Capture: middleware.Capture(s.observers(registry)...),
 		Events: s.follow, Standing: s.standing,
 		Healthy: s.healthy, Facts: s.facts, Metrics: s.metrics.handler(s), Replays: keptReplies{s.db.Replays(s.identity.SealKey())}, Secure: s.certificate != nil,
 		OpenAPI: document, Docs: openapi.Docs(), Web: web.Handler(),
@@ -232,7 +232,7 @@ func (s *Server) openGateway(context.Context) error {
 	return nil
 }
 
-// observers are told of every command that was processed.
+// observers get the record of every processed command.
 func (s *Server) observers(registry *api.Registry) []middleware.Observer {
 	observers := []middleware.Observer{s.logCommand, s.metrics.observe}
 	if s.o.TriggerOnAPI {

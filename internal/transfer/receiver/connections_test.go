@@ -56,12 +56,19 @@ func TestStrangersDoNotKeepSendersOut(t *testing.T) {
 			for range 2 * limit {
 				connect(t, s)
 			}
+			// By its login, and then by its ticket, it stays, however many come.
 			p := newSender(t, s)
-			p.begin(wire.Entry{Name: "/f", Size: 3, Mode: 0o600})
-			// It stays, however many come after it.
 			for range 2 * limit {
 				connect(t, s)
 			}
+			file := wire.Entry{Name: "/f", Size: 3, Mode: 0o600}
+			p.begin(file)
+			p.dial()
+			p.reopen()
+			for range 2 * limit {
+				connect(t, s)
+			}
+			p.announce(0, []wire.Entry{file})
 			p.data(0, 0, []byte("abc"))
 			p.send(wire.TypeEnd, struct{}{})
 			p.wantAnswer("complete", "")

@@ -1,4 +1,4 @@
-package gateway
+package strictjson
 
 import (
 	"bytes"
@@ -16,7 +16,7 @@ import (
 	"jetstream/internal/api"
 )
 
-// decodeObject does what parseObject does, by encoding/json's decoder and a
+// decodeObject does what ParseObject does, by encoding/json's decoder and a
 // count of the colons.
 func decodeObject(data []byte) (map[string]json.RawMessage, error) {
 	var members map[string]json.RawMessage
@@ -54,7 +54,7 @@ func FuzzParseObject(f *testing.F) {
 		f.Add([]byte(s))
 	}
 	f.Fuzz(func(t *testing.T, data []byte) {
-		members, err := parseObject(data)
+		members, err := ParseObject(data)
 		decoded, refused := decodeObject(data)
 		if fmt.Sprint(err) != fmt.Sprint(refused) {
 			t.Fatalf("%q: %v, want %v", data, err, refused)
@@ -88,7 +88,7 @@ func FuzzParseObject(f *testing.F) {
 		for name, raw := range members {
 			// Repeated names inside hide nulls from encoding/json's map, so
 			// only the direction that matters is held: no null passes.
-			if hasNull(want[name]) && !holdsNull(raw) {
+			if hasNull(want[name]) && !ContainsNull(raw) {
 				t.Fatalf("%q: the null in %q was not seen", data, name)
 			}
 		}
@@ -108,11 +108,11 @@ func FuzzPlainValue(f *testing.F) {
 			return
 		}
 		for _, to := range []any{new(string), new(bool), new(int), new(int64), new(map[string]string)} {
-			if !plainValue(data, to) {
+			if !DecodePlain(data, to) {
 				continue
 			}
 			want := reflect.New(reflect.TypeOf(to).Elem())
-			if err := json.Unmarshal(data, want.Interface()); err != nil || holdsNull(data) {
+			if err := json.Unmarshal(data, want.Interface()); err != nil || ContainsNull(data) {
 				t.Errorf("%q is taken for a %T (%v)", data, to, err)
 			}
 			if diff := cmp.Diff(want.Interface(), to); diff != "" {
@@ -131,7 +131,7 @@ func TestPlainValues(t *testing.T) {
 		`"10.0.0.1"`: new(string), `"Größe"`: new(string), `true`: new(bool), `false`: new(bool), `8887`: new(int), `-1`: new(int64),
 		`{}`: new(map[string]string), ` { "site" : "b" , "budget":"4711" }`: new(map[string]string),
 	} {
-		if !plainValue(json.RawMessage(strings.TrimSpace(text)), to) {
+		if !DecodePlain(json.RawMessage(strings.TrimSpace(text)), to) {
 			t.Errorf("%s is not read as %T", text, to)
 		}
 	}

@@ -11,7 +11,6 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -90,93 +89,6 @@ func TestWaitsLeaveRoom(t *testing.T) {
 	wait("dee") // there is room again
 }
 
-// Large bodies, whole or in pieces, find room for a few only, and half of that
-// for one user; small ones need none, and what ended gives its room back.
-func TestLargeBodiesAreFew(t *testing.T) {
-	begun, release := make(chan struct{}, 2*largeBodies), make(chan struct{})
-	registry := api.NewRegistry(api.Define(
-		api.Spec{Name: "keep", Method: "POST", Path: "/keep", Summary: "Keep"},
-		func(_ context.Context, p struct {
-			Text string `json:"text" doc:"Text"`
-		}) (api.Empty, error) {
-			if len(p.Text) > freeBody {
-				begun <- struct{}{}
-				<-release
-			}
-			return api.Empty{}, nil
-		}))
-	g := New(Options{Registry: registry, Auth: testAuth{}, Sessions: testAuth{}, Log: slog.New(slog.DiscardHandler)})
-	srv := httptest.NewServer(g)
-	t.Cleanup(srv.Close)
-	send := func(user, door string, size int, chunked bool) (int, string) {
-		body := `{"text":"` + strings.Repeat("x", size) + `"}`
-		if door == "/command" {
-			body = `{"request":"keep","parameters":` + body + `}`
-		}
-		var from io.Reader = strings.NewReader(body)
-		if chunked {
-			from = io.MultiReader(from) // of unknown length
-		}
-		req, err := http.NewRequestWithContext(t.Context(), "POST", srv.URL+"/api/v1"+door, from)
-		if err != nil {
-			t.Error(err)
-			return 0, ""
-		}
-		req.Header.Set("Content-Type", "application/json")
-		req.Header.Set("Authorization", "Bearer tok")
-		req.Header.Set("X-Jetstream-User", user)
-		res, err := srv.Client().Do(req)
-		if err != nil {
-			t.Error(err)
-			return 0, ""
-		}
-		defer func() { _ = res.Body.Close() }()
-		var reply api.Reply
-		if err := json.NewDecoder(res.Body).Decode(&reply); err != nil {
-			t.Error(err)
-		}
-		return res.StatusCode, reply.Message
-	}
-	var kept sync.WaitGroup
-	keep := func(user, door string, chunked bool) {
-		kept.Go(func() {
-			if status, message := send(user, door, 1<<20, chunked); status != http.StatusOK {
-				t.Errorf("a large body of %s was answered %d %q", user, status, message)
-			}
-		})
-		<-begun
-	}
-	refused := func(user, wants string) {
-		t.Helper()
-		for _, door := range []string{"/keep", "/command"} {
-			for _, chunked := range []bool{false, true} {
-				if status, message := send(user, door, 1<<20, chunked); status != http.StatusTooManyRequests || !strings.Contains(message, wants) {
-					t.Errorf("a large body too many of %s was answered %d %q", user, status, message)
-				}
-			}
-		}
-		if status, _ := send(user, "/keep", freeBody-100, true); status != http.StatusOK {
-			t.Errorf("a small body of %s was answered %d", user, status)
-		}
-	}
-	for i := range largeBodies / 2 {
-		keep("ann", []string{"/keep", "/command"}[i%2], i%4 < 2)
-	}
-	refused("ann", "(8, 8 of them by this user)")
-	for range largeBodies / 2 {
-		keep("bob", "/keep", false)
-	}
-	refused("cy", "(16, 0 of them by this user)")
-	close(release)
-	kept.Wait()
-	for end := time.Now().Add(time.Minute); time.Now().Before(end); { // until the requests have ended, which is after their answers
-		if status, _ := send("ann", "/keep", 1<<20, false); status == http.StatusOK {
-			return
-		}
-	}
-	t.Error("when the others had ended, there was no room for a large body")
-}
-
 // Large answers that their clients do not read take a part of the memory only,
 // and half of that of one user; small ones need no room, and what was read gives
 // its room back.
@@ -194,7 +106,7 @@ func TestLargeAnswersAreFew(t *testing.T) {
 			}{strings.Repeat("x", p.Size)}, nil
 		}))
 	g := New(Options{Registry: registry, Auth: testAuth{}, Sessions: testAuth{}, Log: slog.New(slog.DiscardHandler)})
-	g.answers.all, g.answers.each = 2*(large>>10)+1, large>>10+1 // two of them, one of a user
+	g.results = newResultQuota(2*(large>>10) + 2) // two of them, one of a user
 	srv := httptest.NewServer(g)
 	t.Cleanup(srv.Close)
 	ask := func(user string, size int) *http.Response { // whose body is not read yet
@@ -220,7 +132,7 @@ func TestLargeAnswersAreFew(t *testing.T) {
 			res.Header.Get("Retry-After") != "10" || !strings.Contains(reply.Message, "give a lower limit") {
 			t.Errorf("a large answer too many of %s: %d %q (%v)", user, res.StatusCode, reply.Message, err)
 		}
-		if res := ask(user, freeAnswer-100); res.StatusCode != http.StatusOK {
+		if res := ask(user, freeResult-100); res.StatusCode != http.StatusOK {
 			t.Errorf("a small answer of %s: %d", user, res.StatusCode)
 		}
 	}
