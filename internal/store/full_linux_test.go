@@ -68,11 +68,11 @@ func TestReadsAnswerOnAFullDisk(t *testing.T) {
 			want = append(want, nil)
 		}
 	}
-	held, err := db.readers.query(t.Context(), selectRun) // so that the next has another connection
+	held, err := db.readers.pool.Conn(t.Context()) // so that the next has another connection
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer held.Close()
+	defer func() { _ = held.Close() }()
 	s := db.Runs()
 	page, _, err := s.Runs(t.Context(), triggers.Filter{Event: "on.ls", Limit: 1000})
 	if err != nil || len(page) != len(want) {

@@ -191,7 +191,7 @@ func (m *model) start() {
 	run := few[0]
 	run.Status, run.StartTime = triggers.StatusRunning, 1
 	m.step(false, func() {
-		started := false
+		var started bool
 		if ended := m.some(triggers.StatusRunning); ended != nil && m.rand.IntN(2) == 0 {
 			ended.Status, ended.EndTime = triggers.StatusSuccess, 2
 			started, err = m.db.Runs().EndAndStart(m.t.Context(), ended, run)
