@@ -26,7 +26,7 @@ const (
 	CodeTimeout         Code = "timeout"         // it took too long
 )
 
-var httpStatuses = map[Code]int{
+var httpStatuses = map[Code]int{ //nolint:gochecknoglobals // a table that is never written
 	CodeSuccess:         200,
 	CodeInvalid:         400,
 	CodeUnauthorized:    401,

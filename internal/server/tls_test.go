@@ -34,21 +34,21 @@ func TestRenewedCertificateIsTakenUp(t *testing.T) {
 		serves("one.example")
 		servertest.WriteCertificate(t, certFile, keyFile, "renewed.example") // its length tells it apart even within a tick
 		serves("one.example")                                                // not looked at yet
-		time.Sleep(certificateLook)
+		time.Sleep(certificateLook)                                          //nolint:forbidigo // the bubble's clock
 		serves("renewed.example")
 
 		if err := os.WriteFile(certFile, []byte("half"), 0o600); err != nil {
 			t.Fatal(err)
 		}
 		for range 3 {
-			time.Sleep(certificateLook)
+			time.Sleep(certificateLook) //nolint:forbidigo // the bubble's clock
 			serves("renewed.example")
 		}
 		if n := strings.Count(log.String(), "cannot be used"); n != 1 {
 			t.Errorf("the log complains %d times, want once:\n%s", n, log.String())
 		}
 		servertest.WriteCertificate(t, certFile, keyFile, "third-name.example")
-		time.Sleep(certificateLook)
+		time.Sleep(certificateLook) //nolint:forbidigo // the bubble's clock
 		serves("third-name.example")
 	})
 	if _, err := openCertificate(certFile, filepath.Join(dir, "none"), slog.New(slog.DiscardHandler)); err == nil || !strings.Contains(err.Error(), "TLSKey") {

@@ -1,4 +1,4 @@
-package transfer
+package account
 
 import (
 	"fmt"
@@ -32,7 +32,7 @@ func TestNamesAfterReadsLargeDirectoriesInBatches(t *testing.T) {
 		rand.Shuffle(size, func(i, j int) { all[i], all[j] = all[j], all[i] })
 		var got []string
 		for more, after := true, ""; more; {
-			names, again, err := namesAfter(&listed{slices.Clone(all)}, after, 10)
+			names, again, err := NamesAfter(t.Context(), &listed{slices.Clone(all)}, after, 10)
 			if err != nil || len(names) > 10 || again && len(names) < 10 {
 				t.Fatalf("of %d names after %q: %q, more %v, %v", size, after, names, again, err)
 			}
@@ -59,23 +59,8 @@ func TestNamesAfterOfADirectory(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer f.Close()
-	names, more, err := namesAfter(f, "a", 1)
+	names, more, err := NamesAfter(t.Context(), f, "a", 1)
 	if err != nil || !more || !slices.Equal(names, []string{"b"}) {
 		t.Errorf("%q, more %v, %v", names, more, err)
 	}
-}
-
-func FuzzCleanName(f *testing.F) {
-	for _, s := range []string{"", "/", "a//b/", "./a", "a/../b", "..", "a\x00", "/..."} {
-		f.Add(s)
-	}
-	f.Fuzz(func(t *testing.T, s string) {
-		clean, err := cleanName(s)
-		if err != nil {
-			return
-		}
-		if again, err := cleanName(clean); err != nil || again != clean || clean[0] != '/' || !filepath.IsLocal("."+clean) {
-			t.Errorf("%q became %q, which becomes %q (%v)", s, clean, again, err)
-		}
-	})
 }

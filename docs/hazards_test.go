@@ -1,4 +1,4 @@
-package house
+package docs
 
 import (
 	"encoding/json"
@@ -7,14 +7,13 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"slices"
 	"strings"
 	"testing"
 )
 
 // hazard is a section of docs/hazards.md.
 type hazard struct {
-	name      string
+	name, id  string
 	dir, test string // the test that holds the protection
 	mutation  mutation
 	output    []string // what the test says when the protection is gone
@@ -26,16 +25,21 @@ type mutation struct {
 	old, new string
 }
 
-// parseHazards reads the sections: a heading "## HAZARD", a line "- Held by
-// `directory` TestName", and, if the protection can be taken out by a few
-// lines, a block of those ("diff") and a block of the test's output.
+// parseHazards reads the sections: a heading "## HAZARD" with the id of its
+// sentence in triggers.md, a line "- Held by `directory` TestName", and, if the
+// protection can be taken out by a few lines, a block of those ("diff") and a
+// block of the test's output.
 func parseHazards(text string) ([]hazard, error) {
 	var all []hazard
 	block := ""
 	for i, line := range strings.Split(text, "\n") {
 		fault := func(what string) error { return fmt.Errorf("docs/hazards.md:%d: %s", i+1, what) }
 		if name, ok := strings.CutPrefix(line, "## "); ok && block == "" {
-			all = append(all, hazard{name: name})
+			m := sentenceID.FindStringSubmatch(name)
+			if m == nil {
+				return nil, fault("the heading has no id: end it with that of the hazard's sentence in triggers.md")
+			}
+			all = append(all, hazard{name: strings.TrimSpace(strings.TrimSuffix(name, m[0])), id: m[1]})
 			continue
 		}
 		if len(all) == 0 {
@@ -80,60 +84,48 @@ func (m *mutation) add(line string) error {
 	return nil
 }
 
-// listed are the hazards that the contract names.
-func listed(contract string) []string {
-	for line := range strings.Lines(contract) {
-		if _, list, ok := strings.Cut(line, "Hazards, each with a test by the real mechanism, not a mock:"); ok {
-			names := strings.Split(strings.TrimSuffix(strings.TrimSpace(list), "."), ";")
-			for i, name := range names {
-				names[i] = strings.TrimSpace(name)
-			}
-			return names
-		}
-	}
-	return nil
-}
-
 func readHazards(t *testing.T) []hazard {
 	t.Helper()
-	text, err := os.ReadFile("../../docs/hazards.md")
-	if err != nil {
-		t.Fatal(err)
-	}
-	all, err := parseHazards(string(text))
+	all, err := parseHazards(read(t, "hazards.md"))
 	if err != nil {
 		t.Fatal(err)
 	}
 	return all
 }
 
-// TestHazardsAreListed: the page has every hazard of the contract, and what it
-// takes out is there to be taken out.
-func TestHazardsAreListed(t *testing.T) {
-	contract, err := os.ReadFile("../../docs/triggers.md")
-	if err != nil {
-		t.Fatal(err)
-	}
-	var names []string
+// TestEveryHazardIsOnThePage: hazards.md has the hazards of triggers.md and no
+// other, each with a test that exists and with lines that can be taken out.
+func TestEveryHazardIsOnThePage(t *testing.T) {
+	ids, _ := sentenceIDs("triggers.md", read(t, "triggers.md"))
+	tests := testNames(t, "..")
 	for _, h := range readHazards(t) {
-		names = append(names, h.name)
-		if h.test == "" {
-			t.Errorf("%s: no test is named", h.name)
+		if ids[h.id] == 0 {
+			t.Errorf("docs/hazards.md: triggers.md has no sentence %s: give the section %q the id of its hazard there", h.id, h.name)
+		}
+		delete(ids, h.id)
+		if !tests[h.dir+" "+h.test] {
+			t.Errorf("docs/hazards.md: %s: there is no test %s %s: name the one that holds it now", h.name, h.dir, h.test)
 		}
 		if m := h.mutation; m.file != "" {
-			if _, err := m.apply(); err != nil || len(h.output) == 0 {
-				t.Errorf("%s: %v; its output has %d lines", h.name, err, len(h.output))
+			if _, err := m.apply(); err != nil {
+				t.Errorf("docs/hazards.md: %s: %v: write the protection as it is now into the diff", h.name, err)
+			}
+			if len(h.output) == 0 {
+				t.Errorf("docs/hazards.md: %s: say in a second block what the test says without the protection", h.name)
 			}
 		}
 	}
-	if want := listed(string(contract)); len(want) == 0 || !slices.Equal(names, want) {
-		t.Errorf("docs/hazards.md has\n%q, docs/triggers.md\n%q", names, want)
+	for id, line := range ids {
+		if strings.HasPrefix(id, "hazard-") {
+			t.Errorf("docs/triggers.md:%d: docs/hazards.md has no section for %s: "+
+				"add one with its protection, its test, and what the test says without the protection", line, id)
+		}
 	}
 }
 
 // apply returns the file without the protection.
 func (m *mutation) apply() ([]byte, error) {
-	b, err := os.ReadFile(filepath.Join("../..", filepath.FromSlash(m.file)))
+	b, err := os.ReadFile(filepath.Join("..", filepath.FromSlash(m.file)))
 	if err != nil {
 		return nil, err
 	}
@@ -154,7 +146,7 @@ func TestHazards(t *testing.T) {
 	if !*takingOut {
 		t.Skip("takes minutes; make hazards runs it")
 	}
-	root, err := filepath.Abs("../..")
+	root, err := filepath.Abs("..")
 	if err != nil {
 		t.Fatal(err)
 	}
