@@ -118,6 +118,9 @@ func (r remoteUsers) User(ctx context.Context, name string) (account.User, error
 
 // Create implements users.
 func (r remoteUsers) Create(ctx context.Context, n account.NewUser) (account.User, error) {
+	if err := n.Check(); err != nil { // in the words of the directory's own users
+		return account.User{}, err
+	}
 	params := map[string]any{"name": n.Name, "password": n.Password, "superuser": n.Superuser}
 	if n.Sandbox != "" {
 		params["sandbox"] = n.Sandbox
@@ -127,6 +130,9 @@ func (r remoteUsers) Create(ctx context.Context, n account.NewUser) (account.Use
 
 // SetPassword implements users.
 func (r remoteUsers) SetPassword(ctx context.Context, name, password string) error {
+	if err := account.CheckPassword(password); err != nil {
+		return err
+	}
 	_, err := r.conn.Call(ctx, "updateUser", map[string]any{"name": name, "password": password})
 	return err
 }

@@ -1,6 +1,7 @@
 package server
 
 import (
+	"cmp"
 	"fmt"
 	"io"
 	"log/slog"
@@ -93,7 +94,7 @@ type Options struct {
 	// is written to the file initial-password in StateDir, mode 0600.
 	FirstPassword func(password string) error
 	// Version and Revision are those of the program, for getServerInfo and the
-	// API document.
+	// API document. Empty: unknown.
 	Version, Revision string
 }
 
@@ -152,9 +153,8 @@ func (o *Options) setDefaults() {
 	if o.SandboxDir == "" && o.StateDir != "" {
 		o.SandboxDir = DefaultSandboxDir(o.StateDir)
 	}
-	if o.APIHost == "" {
-		o.APIHost = "127.0.0.1"
-	}
+	o.APIHost = cmp.Or(o.APIHost, "127.0.0.1")
+	o.Version, o.Revision = cmp.Or(o.Version, "unknown"), cmp.Or(o.Revision, "unknown")
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}

@@ -117,17 +117,22 @@ func (s *Server) openState(ctx context.Context) error {
 	if err := store.PrepareDir(dir); err != nil {
 		return err
 	}
-	var err error
-	// jetstream user has the directory for a moment.
-	for begin := time.Now(); ; {
-		if s.db, err = store.Open(ctx, dir); !errors.Is(err, store.ErrLocked) || time.Since(begin) > lockWait || ctx.Err() != nil {
-			break
-		}
+	begin := time.Now()
+	db, err := store.Open(ctx, dir)
+	if errors.Is(err, store.ErrLocked) {
+		s.log.InfoContext(ctx, "the state directory is in use by another process; waiting for its end", "stateDir", dir, "atMost", lockWait)
+	}
+	for errors.Is(err, store.ErrLocked) && time.Since(begin) < lockWait && ctx.Err() == nil {
+		db, err = store.Open(ctx, dir) // which waits a moment itself
+	}
+	if err != nil && ctx.Err() != nil {
+		return ctx.Err()
 	}
 	if err != nil {
 		return err
 	}
-	s.onClose(s.db.Close)
+	s.db = db
+	s.onClose(db.Close)
 	// Of a server that was killed; it would say that this one listens.
 	if err := os.Remove(filepath.Join(dir, EndpointFile)); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
