@@ -12,18 +12,10 @@ import (
 // socketTimeout bounds the wait for a control socket to accept a connection.
 const socketTimeout = 2 * time.Second
 
-// findSocket finds the control socket of a server that runs on this machine: in
-// dir, or where dir is empty in the default state directory of this user and
-// that of the system. It is "" where none answers that this user may use.
+// findSocket finds the control socket of a server that runs on this machine, by
+// socketDirs. It is "" where none answers that this user may use.
 func (p *program) findSocket(ctx context.Context, dir string) string {
-	dirs := []string{dir}
-	if dir == "" {
-		dirs = []string{systemStateDir}
-		if own, err := defaultStateDir(p.Getenv); err == nil {
-			dirs = []string{own, systemStateDir}
-		}
-	}
-	for _, dir := range dirs {
+	for _, dir := range p.socketDirs(dir) {
 		path := filepath.Join(dir, server.SocketFile)
 		conn, err := (&net.Dialer{Timeout: socketTimeout}).DialContext(ctx, "unix", path)
 		if err == nil {
@@ -32,4 +24,18 @@ func (p *program) findSocket(ctx context.Context, dir string) string {
 		}
 	}
 	return ""
+}
+
+// socketDirs are the state directories in which a control socket is looked for:
+// the given one or, where that is empty, the default of this user and that of
+// the system.
+func (p *program) socketDirs(given string) []string {
+	if given != "" {
+		return []string{given}
+	}
+	own, err := defaultStateDir(p.Getenv)
+	if err != nil || own == systemStateDir {
+		return []string{systemStateDir}
+	}
+	return []string{own, systemStateDir}
 }

@@ -8,6 +8,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -125,6 +126,21 @@ func TestDeadControlSocketCountsAsAbsent(t *testing.T) {
 	l.start() // removes it
 	if got := l.here(nil, "api", "getUsers"); got.code != 0 {
 		t.Errorf("after a start: %+v", got)
+	}
+}
+
+// As root the user's default and the system's are one.
+func TestWhereTheControlSocketIsLookedFor(t *testing.T) {
+	p := &program{Getenv: func(name string) string { return map[string]string{"XDG_STATE_HOME": "/own"}[name] }}
+	want := []string{"/own/jetstream/state", "/var/lib/jetstream/state"}
+	if os.Geteuid() == 0 {
+		want = want[1:]
+	}
+	if got := p.socketDirs(""); !slices.Equal(got, want) {
+		t.Errorf("by default: %q, want %q", got, want)
+	}
+	if got := p.socketDirs("/given"); !slices.Equal(got, []string{"/given"}) {
+		t.Errorf("in one that is given: %q", got)
 	}
 }
 
