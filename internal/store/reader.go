@@ -70,13 +70,17 @@ func (r *readers) query(ctx context.Context, query string, args ...any) (*sql.Ro
 	return s.QueryContext(ctx, args...)
 }
 
-// queryRow finds one row.
+// queryRow finds one row. The end of ctx does not interrupt it: to watch for
+// that costs more than most rows take to be found.
 func (r *readers) queryRow(ctx context.Context, query string, args ...any) scanner {
 	s, err := r.prepare(query)
+	if err == nil {
+		err = ctx.Err()
+	}
 	if err != nil {
 		return failedRow{err}
 	}
-	return s.QueryRowContext(ctx, args...)
+	return s.QueryRowContext(context.WithoutCancel(ctx), args...)
 }
 
 // scanner is a row that can be read.

@@ -46,8 +46,12 @@ type update struct {
 	wake  chan struct{} // gets a value when the update is done, or is to lead
 }
 
+// writerPragmas set the connection up. Savepoints are kept in memory: for each
+// batch SQLite would make a file for them.
+const writerPragmas = "&_pragma=journal_mode(WAL)&_pragma=synchronous(FULL)&_pragma=foreign_keys(1)&_pragma=temp_store(MEMORY)"
+
 func openWriter(ctx context.Context, uri string, disk *disk) (*writer, error) {
-	pool, err := sql.Open("sqlite", uri+"&_pragma=journal_mode(WAL)&_pragma=foreign_keys(1)&_pragma=synchronous(FULL)")
+	pool, err := sql.Open("sqlite", uri+writerPragmas)
 	if err != nil {
 		return nil, err
 	}
