@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"golang.org/x/sync/errgroup"
+
+	"jetstream/middleware"
 )
 
 const (
@@ -24,15 +26,28 @@ const (
 // Serve answers requests from ln until ctx ends, lets those under way finish,
 // and returns when all are done. It closes ln.
 func (g *Gateway) Serve(ctx context.Context, ln net.Listener) error {
+	return g.serve(ctx, ln, g.conns, g.conns.connContext)
+}
+
+// ServeSocket is Serve for the control socket: whoever connects to ln needs no
+// login. The remote addresses of its connections tell the users of their peers.
+func (g *Gateway) ServeSocket(ctx context.Context, ln net.Listener) error {
+	conns := newConnLimiter(maxSocketConnections, "control socket", g.log)
+	return g.serve(ctx, ln, conns, func(ctx context.Context, conn net.Conn) context.Context {
+		return middleware.WithPeer(conns.connContext(ctx, conn), conn.RemoteAddr().String())
+	})
+}
+
+func (g *Gateway) serve(ctx context.Context, ln net.Listener, conns connLimiter, connContext func(context.Context, net.Conn) context.Context) error {
 	base, interrupt := context.WithCancel(context.WithoutCancel(ctx))
 	defer interrupt()
 	srv := &http.Server{
-		Handler:           impatient(g),
+		Handler:           withDeadlines(g),
 		ReadHeaderTimeout: readHeaderTimeout,
 		IdleTimeout:       idleTimeout,
 		MaxHeaderBytes:    64 << 10,
-		ConnState:         g.crowd.changed,
-		ConnContext:       g.crowd.enter,
+		ConnState:         conns.connState,
+		ConnContext:       connContext,
 		BaseContext:       func(net.Listener) context.Context { return base },
 		ErrorLog:          slog.NewLogLogger(g.log.Handler(), slog.LevelDebug),
 	}

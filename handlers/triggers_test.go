@@ -15,7 +15,7 @@ import (
 )
 
 func TestTriggerRunsListedInPages(t *testing.T) {
-	db, err := store.OpenServer(t.Context(), t.TempDir())
+	db, err := store.Open(t.Context(), t.TempDir())
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -11,9 +11,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"go.uber.org/goleak"
 
-	"jetstream/gateway"
 	"jetstream/internal/api"
-	"jetstream/middleware"
 	"jetstream/openapi"
 	"jetstream/triggers"
 )
@@ -283,10 +281,7 @@ func TestOperations(t *testing.T) {
 	for _, beside := range []string{"/session post", "/session delete", "/healthz get", "/openapi.json get"} {
 		want(t, raw, "paths "+beside+" security", `[{}]`)
 	}
-	want(t, raw, "components securitySchemes cookie name", `"`+middleware.SessionCookie+`"`)
-	if openapi.Prefix != gateway.Prefix {
-		t.Errorf("the document says %s, the gateway %s", openapi.Prefix, gateway.Prefix)
-	}
+	want(t, raw, "components securitySchemes cookie name", `"`+api.SessionCookie+`"`)
 }
 
 // A noun without a chapter of its own gets one that is named after its routes.

@@ -47,7 +47,7 @@ func newBench(b *testing.B) *bench {
 	e := &bench{b: b, dir: b.TempDir(), ended: make(chan triggers.Status, 1024), pruned: make(chan struct{}, 1024)}
 	state := b.TempDir()
 	var err error
-	if e.db, err = store.OpenServer(b.Context(), state); err != nil {
+	if e.db, err = store.Open(b.Context(), state); err != nil {
 		b.Fatal(err)
 	}
 	b.Cleanup(func() { _ = e.db.Close() })
@@ -55,7 +55,7 @@ func newBench(b *testing.B) *bench {
 	if err != nil {
 		b.Fatal(err)
 	}
-	e.db.NoteRuns(triggers.NoteRun(log))
+	e.db.OnRunChange(triggers.NoteRun(log))
 	e.Engine, err = triggers.New(triggers.Options{
 		Dir: e.dir, StateDir: state, Store: pruning{e.db.Runs(), e.pruned}, Stream: log, QueueMax: 1 << 30,
 		Environ: []string{"PATH=" + os.Getenv("PATH")},

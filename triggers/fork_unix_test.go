@@ -53,7 +53,7 @@ func TestNoProcessesLeft(t *testing.T) {
 
 // crowded has no process left for the first script, and one for the second.
 func crowded(dir, state string) error {
-	db, err := store.OpenServer(context.Background(), state)
+	db, err := store.Open(context.Background(), state)
 	if err != nil {
 		return err
 	}

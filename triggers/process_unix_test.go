@@ -254,7 +254,7 @@ func child(role string) int {
 }
 
 func childEngine(dir, state string) (*store.DB, *triggers.Engine, error) {
-	db, err := store.OpenServer(context.Background(), state)
+	db, err := store.Open(context.Background(), state)
 	if err != nil {
 		return nil, nil, err
 	}

@@ -54,7 +54,9 @@ func TestQueueProperty(t *testing.T) {
 			p := &property{rig: newRig(t, nil), order: order, random: rand.New(rand.NewPCG(seed, uint64(i)))}
 			p.script("send.destinationCreated", propertyScript)
 			p.fifo("gate")
+			p.close() // the servers have the state directory from here on
 			p.live(steps)
+			p.rig = rigIn(t, p.dir, p.state, nil)
 			p.check()
 		})
 	}
@@ -217,7 +219,7 @@ func (p *property) cancel() {
 func propertyServer(dir, state string) int {
 	ctx, stop := context.WithCancel(context.Background())
 	defer stop()
-	db, err := store.OpenServer(ctx, state)
+	db, err := store.Open(ctx, state)
 	if err != nil {
 		fmt.Println("error", err)
 		return 1

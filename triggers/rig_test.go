@@ -157,7 +157,7 @@ func newRig(t *testing.T, change func(*triggers.Options)) *rig {
 
 func rigIn(t *testing.T, dir, state string, change func(*triggers.Options)) *rig {
 	t.Helper()
-	db, err := store.OpenServer(t.Context(), state)
+	db, err := store.Open(t.Context(), state)
 	if err != nil {
 		t.Fatal(err)
 	}

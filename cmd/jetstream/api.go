@@ -58,7 +58,7 @@ func apiOptions(grammar *apiGrammar, registry *api.Registry) []kong.Option {
 }
 
 type apiGrammar struct {
-	loginFlags     `group:"Login:"`
+	callFlags      `group:"Login:"`
 	IdempotencyKey string `name:"idempotency-key" placeholder:"KEY" group:"Login:" help:"Names a creation: with the same key it can be repeated for 24 hours and gives the first answer."`
 	Output         string `name:"output" enum:"json,table" default:"json" placeholder:"FORM" help:"Print the result as json or as a table; may stand after COMMAND as well."`
 }
@@ -167,7 +167,7 @@ func (c *commandCmd) explain(err error) error {
 }
 
 func loginFlagNames() []string {
-	return []string{"host", "api-control-port", "user", "tls", "ca", "idempotency-key"}
+	return []string{"host", "api-control-port", "user", "tls", "ca", "persistent-state-dir", "idempotency-key"}
 }
 
 // readSecrets replaces every @FILE by what it holds and asks for a required

@@ -15,7 +15,6 @@ import (
 	"jetstream/handlers"
 	"jetstream/internal/api"
 	"jetstream/internal/server/servertest"
-	"jetstream/middleware"
 )
 
 // answered is a status with the code of the reply, "" for what is no reply.
@@ -55,7 +54,7 @@ func TestForeignPages(t *testing.T) {
 	l.start()
 	cookie := "Cookie: " + l.signIn("root")
 	_, session, _ := strings.Cut(cookie, "=")
-	cookie += "; " + middleware.SessionCookie + "=" + session // its name at a Host without a port, as most here
+	cookie += "; " + api.SessionCookie + "=" + session // its name at a Host without a port, as most here
 	log := newAttackLog(t, "foreign pages", "tried, with the cookie of a superuser who is signed in", "answered")
 	const write, read = "POST /api/v1/server/garbage-collection/run", "GET /api/v1/users"
 	const form = "Content-Type: application/x-www-form-urlencoded"

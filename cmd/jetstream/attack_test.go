@@ -68,8 +68,8 @@ func (l *live) token(user, path string, permissions ...string) string {
 	return l.callAs(user, "createAPIToken", map[string]any{"permissions": permissions, "path": path})["token"].(string)
 }
 
-// oldToken puts a token of user that ended at expiry into the database, as if
-// it had been made before.
+// oldToken puts a token of user that ended at expiry into the database of a
+// server that does not run, as if it had been made before.
 func (l *live) oldToken(user string, expiry time.Time) string {
 	l.t.Helper()
 	db, err := store.Open(l.t.Context(), l.state)
@@ -102,7 +102,7 @@ func (l login) may(need api.Permission) bool {
 
 // everyLogin makes one of each kind: none, forged, ended, by password, by cookie
 // of the page, by tokens of every scope.
-func (l *live) everyLogin() []login {
+func (l *live) everyLogin(expired string) []login {
 	l.t.Helper()
 	const read, write, admin = api.PermissionRead, api.PermissionWrite, api.PermissionAdmin
 	token := func(user, path string, permissions ...api.Permission) string {
@@ -121,7 +121,7 @@ func (l *live) everyLogin() []login {
 	logins := []login{
 		{name: "nobody"},
 		{name: "a forged token", authorization: "Bearer jst.cm9vdA.AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"},
-		{name: "an expired token", authorization: "Bearer " + l.oldToken("root", time.Now().Add(-time.Minute))},
+		{name: "an expired token", authorization: "Bearer " + expired},
 		{name: "a deleted token", authorization: "Bearer " + deleted["token"].(string)},
 		{name: "a disabled superuser's token", authorization: token("mallory", "/", read, write, admin)},
 		{name: "a session that was left", cookie: left},
@@ -161,11 +161,12 @@ func needOf(c *api.Command) api.Permission {
 func TestEveryRouteAndMethodIsGuarded(t *testing.T) {
 	l := newLive(t)
 	l.addUser("mallory", true)
+	expired := l.oldToken("root", time.Now().Add(-time.Minute))
 	l.start()
 	log := newAttackLog(t, "routes", "login", "commands that look", "commands that change", "commands for superusers", "the event stream",
 		"`/metrics`, `/healthz?verbose`", "any other method of any route")
 	commands := handlers.Commands(handlers.Deps{}).All()
-	for _, login := range l.everyLogin() {
+	for _, login := range l.everyLogin(expired) {
 		var headers []string
 		if login.cookie != "" {
 			headers = []string{"Cookie", login.cookie}

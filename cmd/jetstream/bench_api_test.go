@@ -50,10 +50,7 @@ const benchDestination = `{"destinationAddress":"10.` + benchAddress + `","desti
 // record=yes there is a script for on.<command>: its run is on disk before the
 // reply; beside it there is a third, which saves such a run and does nothing
 // else (ratio-durable). The queue is paused, so that no script runs beside what
-// is measured. What a round has put into the journal is taken into the tables
-// before the next, whose rounds shall not pay for it; how long that takes is
-// told as well (import-us), and the ratio as it would be with it
-// (ratio-imported).
+// is measured.
 func BenchmarkAPI(b *testing.B) {
 	client := startAPIClient(b)
 	for _, c := range []apiBench{
@@ -108,7 +105,7 @@ func (c apiBench) run(b *testing.B, client *apiClient, record bool) {
 		return head
 	}
 	reply := fetchReply(b, method, l.baseURL+route, "Bearer "+token, c.body)
-	bare, settleBare := bareServer(b, reply, c.params, c.result)
+	bare := bareServer(b, reply, c.params, c.result)
 	server := net.JoinHostPort(l.host, strconv.Itoa(l.apiPort))
 	first := 1
 	round := func(address, request string, m *measured) {
@@ -127,15 +124,9 @@ func (c apiBench) run(b *testing.B, client *apiClient, record bool) {
 	for b.Loop() {
 		round(bare, request("GET", "/ready"), &ready)
 		round(server, request(method, route), &whole)
-		if record {
-			began := time.Now()
-			l.callAs("root", "getTriggerRuns", map[string]any{"limit": 1}) // finds all of them
-			whole.later = append(whole.later, time.Since(began))
-		}
 		round(bare, request(method, "/coded"), &encoded)
 		if record {
 			round(bare, request("GET", "/durable"), &durable)
-			settleBare()
 		}
 		l.console.forget()
 	}
@@ -151,9 +142,6 @@ func (c apiBench) run(b *testing.B, client *apiClient, record bool) {
 	if record {
 		b.ReportMetric(durable.rate(), "durable/s")
 		b.ReportMetric(whole.ratio(&durable), "ratio-durable")
-		later := whole.withLater(c.requests)
-		b.ReportMetric(later.ratio(&ready), "ratio-imported")
-		b.ReportMetric(whole.perLater(c.requests), "import-us")
 	}
 }
 

@@ -93,23 +93,6 @@ type measured struct {
 	each  []time.Duration // how long each request took
 	// processor is what this process used of it for all of them.
 	processor time.Duration
-	later     []time.Duration // what each round left to be done, if any
-}
-
-// withLater is m as it would be if each round of n requests had done what it
-// left.
-func (m *measured) withLater(n int) *measured {
-	whole := &measured{}
-	for i, rate := range m.rates {
-		whole.rates = append(whole.rates, float64(n)/(float64(n)/rate+m.later[i].Seconds()))
-	}
-	return whole
-}
-
-// perLater is what a request of rounds of n leaves to be done, in microseconds.
-func (m *measured) perLater(n int) float64 {
-	sorted := slices.Sorted(slices.Values(m.later))
-	return float64(sorted[len(sorted)/2]) / 1e3 / float64(n)
 }
 
 func (m *measured) rate() float64 {
@@ -149,9 +132,8 @@ func (m *measured) ratio(bare *measured) float64 {
 // bareServer serves three routes of chi without anything around them: /ready
 // writes reply as it is; /coded decodes a body into a value of params' type
 // and encodes reply anew from a value of result's type; /durable writes reply
-// as it is once a run of that size is on disk, in a database of its own. settle
-// has what that database only has in its journal taken into its tables.
-func bareServer(b *testing.B, reply []byte, params, result any) (address string, settle func()) {
+// as it is once a run of that size is on disk, in a database of its own.
+func bareServer(b *testing.B, reply []byte, params, result any) (address string) {
 	b.Helper()
 	var whole struct {
 		Status  api.Code `json:"status"`
@@ -169,7 +151,7 @@ func bareServer(b *testing.B, reply []byte, params, result any) (address string,
 	}
 	r := chi.NewRouter()
 	r.Get("/ready", func(w http.ResponseWriter, _ *http.Request) { write(w, reply) })
-	db, err := store.OpenServer(b.Context(), b.TempDir())
+	db, err := store.Open(b.Context(), b.TempDir())
 	if err != nil {
 		b.Fatal(err)
 	}
@@ -212,11 +194,7 @@ func bareServer(b *testing.B, reply []byte, params, result any) (address string,
 		_ = srv.Close()
 		<-served
 	})
-	return ln.Addr().String(), func() {
-		if _, _, err := db.Runs().Runs(b.Context(), triggers.Filter{Limit: 1}); err != nil {
-			b.Error(err)
-		}
-	}
+	return ln.Addr().String()
 }
 
 // keepSent puts sent transfers into a database, which belong to the owners in

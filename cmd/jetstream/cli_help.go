@@ -14,6 +14,13 @@ The first start without users makes the user admin; its password is shown once.`
 }
 
 // Help implements kong.HelpProvider.
+func (*userCmd) Help() string {
+	return `Changes the users of the server that runs on this machine, by its control
+socket, or those of the state directory where none runs. Root and the server's
+user may do so.`
+}
+
+// Help implements kong.HelpProvider.
 func (*loginCmd) Help() string {
 	return `Examples:
 

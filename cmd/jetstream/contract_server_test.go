@@ -21,10 +21,10 @@ import (
 	"testing"
 	"time"
 
+	"jetstream/internal/api"
 	"jetstream/internal/client"
 	"jetstream/internal/server"
 	"jetstream/internal/server/servertest"
-	"jetstream/middleware"
 )
 
 // basic is the Authorization header of a user and a password.
@@ -137,8 +137,8 @@ func TestRequestIDIsEverywhere(t *testing.T) {
 	events := l.follow("root", client.EventOptions{})
 	const id = "follow-me-7"
 	res, body := l.send("POST", "/api/v1/send/destinations", basic("alice", l.password), map[string]any{"destinationAddress": "127.0.0.1"},
-		middleware.RequestIDHeader, id)
-	if res.StatusCode != 201 || res.Header.Get(middleware.RequestIDHeader) != id {
+		api.RequestIDHeader, id)
+	if res.StatusCode != 201 || res.Header.Get(api.RequestIDHeader) != id {
 		t.Fatalf("%d %s %v", res.StatusCode, body, res.Header)
 	}
 	seen := map[string]string{}

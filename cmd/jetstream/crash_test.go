@@ -17,8 +17,8 @@ import (
 	"testing"
 	"time"
 
+	"jetstream/internal/api"
 	"jetstream/internal/server"
-	"jetstream/middleware"
 )
 
 // startProcess runs the server as a process of its own, so that it can be
@@ -143,7 +143,7 @@ func TestKilledServerKeepsWhatItAnswered(t *testing.T) {
 					return
 				}
 				req.SetBasicAuth("alice", testPassword)
-				req.Header.Set(middleware.RequestIDHeader, id)
+				req.Header.Set(api.RequestIDHeader, id)
 				resp, err := http.DefaultClient.Do(req)
 				if err != nil {
 					return // the server is gone

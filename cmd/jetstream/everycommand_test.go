@@ -16,10 +16,8 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"jetstream/gateway"
 	"jetstream/handlers"
 	"jetstream/internal/api"
-	"jetstream/middleware"
 )
 
 // fixture makes one command succeed on a live pair of servers.
@@ -399,7 +397,7 @@ func checkRefusals(t *testing.T, at *live, c *api.Command, f fixture) {
 
 // restPath fills path parameters in and writes the query of GET and DELETE.
 func restPath(c *api.Command, params map[string]any) string {
-	path, query := gateway.Prefix+c.Path, url.Values{}
+	path, query := api.Prefix+c.Path, url.Values{}
 	for _, f := range c.Params {
 		v, given := params[f.Name]
 		switch {
@@ -550,7 +548,7 @@ func (f *fifo) drain() {
 	f.l.t.Helper()
 	f.marks++
 	mark := fmt.Sprintf("mark-%d", f.marks)
-	f.l.rest("alice", "GET", "/api/v1/server", nil, middleware.RequestIDHeader, mark)
+	f.l.rest("alice", "GET", "/api/v1/server", nil, api.RequestIDHeader, mark)
 	for {
 		if _, id, _ := f.read(); id == mark {
 			return

@@ -138,7 +138,8 @@ func (c *logoutCmd) Run(ctx context.Context, p *program) error {
 	}
 	k, ok, err := p.kept(&c.loginFlags)
 	if err == nil && !ok {
-		return fmt.Errorf("there is no login to end for port %d of %s", c.Port, c.Host)
+		host, port := c.server()
+		return fmt.Errorf("there is no login to end for port %d of %s", port, host)
 	}
 	if err != nil && os.Chmod(path, 0o600) == nil { // read by others: all the more reason to end it
 		k, _, err = p.kept(&c.loginFlags)

@@ -16,25 +16,52 @@ const (
 	depthVariable    = "JETSTREAM_DEPTH"
 )
 
-// loginFlags say which server to call and as whom; every command that calls
-// one embeds them.
+// loginFlags say which server to call and as whom.
 type loginFlags struct {
-	Host string `default:"localhost" from:"JETSTREAM_API_HOST" placeholder:"HOST" help:"Host of the server's control API (${default})."`
-	Port int    `name:"api-control-port" default:"8886" from:"JETSTREAM_API_PORT" placeholder:"PORT" help:"Port of the server's control API (${default})."`
-	User string `from:"JETSTREAM_API_USER" placeholder:"USER" help:"Log in as this user; the password comes from JETSTREAM_API_PASSWORD or is asked for. Not needed with a token in JETSTREAM_API_TOKEN or after jetstream login; with a launch script's token: the user to act as."`
+	Host string `from:"JETSTREAM_API_HOST" placeholder:"HOST" help:"Host of the server's control API (localhost)."`
+	Port *int   `name:"api-control-port" from:"JETSTREAM_API_PORT" placeholder:"PORT" help:"Port of the server's control API (8886)."`
+	User string `from:"JETSTREAM_API_USER" placeholder:"USER" help:"Log in as this user; the password comes from JETSTREAM_API_PASSWORD or is asked for. Not needed with a token in JETSTREAM_API_TOKEN or after jetstream login; with a launch script's token, and on the server's own machine for root and the server's user: the user to act as, without a password."`
 	TLS  bool   `name:"tls" help:"Speak TLS with the server."`
 	CA   string `name:"ca" from:"JETSTREAM_API_CA" placeholder:"FILE" help:"PEM file of the certificates to trust instead of the system's; implies --tls."`
 }
 
-// connect makes the client that l and the environment describe, and tells the
-// user that it acts as ("" without login, or when only the server knows). It
-// asks for the password when one is needed and a person is there.
-func (l *loginFlags) connect(ctx context.Context, p *program) (c *client.Client, user string, err error) {
+// server is the host and the port that are called.
+func (l *loginFlags) server() (host string, port int) {
+	host, port = "localhost", api.ControlPort
+	if l.Host != "" {
+		host = l.Host
+	}
+	if l.Port != nil {
+		port = *l.Port
+	}
+	return host, port
+}
+
+// callFlags are what every command has that calls a server: a login, or a
+// server of this machine that needs none.
+type callFlags struct {
+	loginFlags
+	PersistentStateDir string `name:"persistent-state-dir" type:"path" placeholder:"DIR" from:"JETSTREAM_SERVER_PERSISTENT_STATE_DIR" help:"State directory of a server on this machine, whose control socket is called when neither host, port, TLS, token, password nor a kept login is given; else those of this user and of the system are looked at."`
+}
+
+// connect makes the client that the flags and the environment describe, and
+// tells the user that it acts as ("" without login, or when only the server
+// knows). It asks for the password when one is needed and a person is there.
+func (l *callFlags) connect(ctx context.Context, p *program) (c *client.Client, user string, err error) {
 	o, err := l.options(p)
 	if err != nil {
 		return nil, "", err
 	}
-	if user, err = l.credentials(ctx, p, &o); err != nil {
+	given, err := l.loginGiven(p)
+	if err != nil {
+		return nil, "", err
+	}
+	if !given {
+		o.Socket = p.findSocket(ctx, l.PersistentStateDir)
+	}
+	if o.Socket != "" {
+		o.ActAs, user = l.User, l.User
+	} else if user, err = l.credentials(ctx, p, &o); err != nil {
 		return nil, "", err
 	}
 	if c, err = client.New(o); err != nil {
@@ -43,20 +70,45 @@ func (l *loginFlags) connect(ctx context.Context, p *program) (c *client.Client,
 	return c, user, nil
 }
 
+// loginGiven tells whether anything says which server to call or how to log in
+// there: then the control socket is not used.
+func (l *loginFlags) loginGiven(p *program) (bool, error) {
+	if l.Host != "" || l.Port != nil || l.TLS || l.CA != "" || p.Getenv(tokenVariable) != "" || p.Getenv(passwordVariable) != "" {
+		return true, nil
+	}
+	_, ok, err := l.keptFor(p)
+	return ok, err
+}
+
+// keptFor reads the login that was kept for the server, if it is that of the
+// user named.
+func (l *loginFlags) keptFor(p *program) (k keptLogin, ok bool, err error) {
+	k, ok, err = p.kept(l)
+	return k, ok && (l.User == "" || strings.EqualFold(l.User, k.User)), err
+}
+
 // options say which server, without a login.
 func (l *loginFlags) options(p *program) (o client.Options, err error) {
-	o = client.Options{Host: l.Host, Port: l.Port, TLS: l.TLS, CAFile: l.CA}
+	o = client.Options{TLS: l.TLS, CAFile: l.CA}
+	o.Host, o.Port = l.server()
 	if o.Port < 1 || o.Port > 65535 {
 		return o, usagef("--api-control-port: %d is no port: ports are 1 to 65535", o.Port)
 	}
-	if depth := p.Getenv(depthVariable); depth != "" {
-		n, err := strconv.Atoi(depth)
-		if err != nil || n < 0 {
-			return o, usagef("%s is %q; it must be the number that the trigger script was given", depthVariable, depth)
-		}
-		o.Depth = n
+	o.Depth, err = p.depth()
+	return o, err
+}
+
+// depth is the number of trigger runs that led to this command.
+func (p *program) depth() (int, error) {
+	text := p.Getenv(depthVariable)
+	if text == "" {
+		return 0, nil
 	}
-	return o, nil
+	n, err := strconv.Atoi(text)
+	if err != nil || n < 0 {
+		return 0, usagef("%s is %q; it must be the number that the trigger script was given", depthVariable, text)
+	}
+	return n, nil
 }
 
 // logIn makes o use the login that was kept.
@@ -89,11 +141,11 @@ func (l *loginFlags) credentials(ctx context.Context, p *program, o *client.Opti
 		}
 	}
 	if password == "" {
-		k, ok, err := p.kept(l)
+		k, ok, err := l.keptFor(p)
 		if err != nil {
 			return "", err
 		}
-		if ok && (l.User == "" || strings.EqualFold(l.User, k.User)) {
+		if ok {
 			k.logIn(o)
 			return k.User, nil
 		}

@@ -54,7 +54,8 @@ func (p *program) keptFile(l *loginFlags) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	server := net.JoinHostPort(strings.ToLower(strings.Trim(l.Host, "[]")), strconv.Itoa(l.Port))
+	host, port := l.server()
+	server := net.JoinHostPort(strings.ToLower(strings.Trim(host, "[]")), strconv.Itoa(port))
 	return filepath.Join(dir, "logins", api.PathEscape(server)+".json"), nil
 }
 

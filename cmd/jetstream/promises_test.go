@@ -154,7 +154,7 @@ func TestStartFaults(t *testing.T) {
 	}{
 		{"API port taken", func(*live) []string { return []string{fmt.Sprintf("--api-port=%d", taken.apiPort)} }, "is taken by another program", 1},
 		{"receive port taken", func(*live) []string { return []string{fmt.Sprintf("--recv-port=%d", taken.recvPort)} }, "--recv-port", 1},
-		{"state locked", func(*live) []string { return []string{"--persistent-state-dir=" + taken.state} }, "by another JetStream server", 1},
+		{"state locked", func(*live) []string { return []string{"--persistent-state-dir=" + taken.state} }, fmt.Sprintf("by another JetStream process (pid %d)", os.Getpid()), 1},
 		{"trigger directory missing", func(l *live) []string { return []string{"--trigger-dir=" + l.triggers + "/none"} }, "does not exist", 1},
 		{"trigger directory open", func(l *live) []string {
 			if err := os.Chmod(l.triggers, 0o777); err != nil {

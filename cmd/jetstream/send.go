@@ -6,9 +6,11 @@ import (
 	"fmt"
 	"path/filepath"
 	"slices"
+	"strings"
 
 	"jetstream/cmd/jetstream/watch"
 	"jetstream/handlers"
+	"jetstream/internal/account"
 	"jetstream/internal/api"
 	"jetstream/internal/client"
 	"jetstream/internal/transfer"
@@ -17,7 +19,7 @@ import (
 // sendCmd is jetstream send: destination, manifest and transfer through the
 // local server, watched to the end.
 type sendCmd struct {
-	loginFlags         `group:"Login to the local server:"`
+	callFlags          `group:"Login to the local server:"`
 	RemotePasswordFile string   `name:"remote-password-file" placeholder:"FILE" help:"File with the password of USER at the receiver; else it comes from JETSTREAM_REMOTE_PASSWORD or is asked for."`
 	Paths              []string `arg:"" name:"source" help:"Files and directories of this machine, inside your sandbox; last of all [USER@]HOST[:PORT]:/PATH. PORT is the receive port (8887)."`
 }
@@ -46,6 +48,12 @@ func (c *sendCmd) Run(ctx context.Context, p *program) error {
 		return err
 	}
 	defer conn.Close()
+	if user == "" && conn.BySocket() {
+		if user, err = onlyUser(ctx, conn); err != nil {
+			return err
+		}
+		conn = conn.ActAs(user)
+	}
 	if to.User = cmp.Or(to.User, user); to.User == "" {
 		return usagef("name the receiver's user: USER@%s", c.Paths[last])
 	}
@@ -67,6 +75,30 @@ func (c *sendCmd) Run(ctx context.Context, p *program) error {
 	}
 	w := &watch.Watcher{Conn: conn, Stdout: p.Stdout, Stderr: p.Stderr, Label: label(c.Paths[:last])}
 	return transmit(ctx, conn, w, mappings, to, password)
+}
+
+// onlyUser is the server's user where there is no other who could be meant.
+func onlyUser(ctx context.Context, conn *client.Client) (string, error) {
+	const most = 5 // that are named
+	list, err := client.As[struct {
+		Users []account.User `json:"users"`
+	}](conn.Call(ctx, "getUsers", map[string]any{"limit": most + 1}))
+	if err != nil {
+		return "", err
+	}
+	var names []string
+	for _, u := range list.Users {
+		names = append(names, u.Name)
+	}
+	switch n := len(names); {
+	case n == 1:
+		return names[0], nil
+	case n == 0:
+		return "", usagef("the server has no users: make one with `jetstream user add NAME`")
+	case n > most:
+		names = append(names[:most], "...")
+	}
+	return "", usagef("whose files are they? The server has several users: give --user NAME (%s)", strings.Join(names, ", "))
 }
 
 // label names what is sent; "." has a name too.

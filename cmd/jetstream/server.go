@@ -25,6 +25,8 @@ type serverCmd struct {
 	RecvPort        uint16   `name:"recv-port" default:"8887" help:"Port that transfers are received on; 0 picks a free one."`
 	ExternalAddress string   `name:"external-address" help:"Host name or address that others reach this server by."`
 
+	NoControlSocket bool `name:"no-control-socket" help:"Leave out the control socket in the state directory, by which root and this user need no login."`
+
 	TLSCert        string `name:"tls-cert" type:"path" help:"Certificate chain of the control API, PEM."`
 	TLSKey         string `name:"tls-key" type:"path" help:"Key of --tls-cert, PEM."`
 	AllowPlaintext bool   `name:"allow-plaintext" help:"Offer the control API beyond loopback without TLS: passwords cross the network readable."`
@@ -105,7 +107,7 @@ func (c *serverCmd) options(p *program) (o server.Options, err error) {
 		StateDir: c.StateDir, SandboxDir: c.SandboxDir,
 		APIHost: c.APIHost, APIPort: c.APIPort, APIAllowedHosts: c.APIAllowedHosts,
 		RecvHost: c.RecvHost, RecvPort: c.RecvPort, ExternalAddress: c.ExternalAddress,
-		TLSCert: c.TLSCert, TLSKey: c.TLSKey, AllowPlaintext: c.AllowPlaintext,
+		NoControlSocket: c.NoControlSocket, TLSCert: c.TLSCert, TLSKey: c.TLSKey, AllowPlaintext: c.AllowPlaintext,
 		TriggerDir: c.TriggerDir, TriggerOnAPI: c.TriggerOnAPI, TriggerLog: c.TriggerLog,
 		TriggerTimeout: c.TriggerTimeout, TriggerGrace: orNone(c.TriggerGrace), ShutdownGrace: orNone(c.ShutdownGrace),
 		TriggerKeep: c.TriggerKeep, TriggerOrder: triggers.Order(c.TriggerOrder), TriggerConcurrency: c.TriggerConcurrency,
@@ -143,11 +145,15 @@ func orNone(d time.Duration) time.Duration {
 	return d
 }
 
-// defaultStateDir is /var/lib/jetstream/state for root, else a directory in
+// systemStateDir is the state directory of a server that root runs, or an
+// account of its own.
+const systemStateDir = "/var/lib/jetstream/state"
+
+// defaultStateDir is systemStateDir for root, else a directory in
 // the user's own state directory.
 func defaultStateDir(getenv func(string) string) (string, error) {
 	if runtime.GOOS != "windows" && os.Geteuid() == 0 {
-		return "/var/lib/jetstream/state", nil
+		return systemStateDir, nil
 	}
 	base := getenv("XDG_STATE_HOME")
 	if runtime.GOOS == "windows" {

@@ -34,8 +34,8 @@ type triggerCmd struct {
 
 // triggerServer is what every command has that asks the server.
 type triggerServer struct {
-	loginFlags `group:"Login:"`
-	JSON       bool `name:"json" help:"Print the server's answer as JSON."`
+	callFlags `group:"Login:"`
+	JSON      bool `name:"json" help:"Print the server's answer as JSON."`
 }
 
 // ask carries out a command of the API; with --json it prints the answer and

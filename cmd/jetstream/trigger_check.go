@@ -14,7 +14,6 @@ import (
 	"jetstream/internal/account"
 	"jetstream/internal/api"
 	"jetstream/internal/server"
-	"jetstream/internal/store"
 	"jetstream/triggers"
 )
 
@@ -53,7 +52,7 @@ func (c *triggerCheckCmd) Run(ctx context.Context, p *program) error {
 	}
 	findings := triggers.InspectFor(ownerOf(state), dir, server.EventNames(), p.Getenv("PATH"))
 	if fi, err := os.Stat(dir); err == nil && fi.IsDir() {
-		findings = append(findings, c.overlaps(ctx, dir, state)...)
+		findings = append(findings, c.overlaps(ctx, p, dir, state)...)
 	}
 	if c.JSON {
 		b, err := api.Marshal(struct {
@@ -99,7 +98,7 @@ func printFindings(w io.Writer, findings []triggers.Finding) error {
 
 // overlaps looks for sandboxes by way of which received data could become a
 // script, or that cannot be written to for fear of it.
-func (c *triggerCheckCmd) overlaps(ctx context.Context, dir, state string) []triggers.Finding {
+func (c *triggerCheckCmd) overlaps(ctx context.Context, p *program, dir, state string) []triggers.Finding {
 	place := []account.Protected{{What: "trigger directory", Path: dir, Scripts: true}}
 	var findings []triggers.Finding
 	look := func(whose, sandbox string) {
@@ -119,44 +118,16 @@ func (c *triggerCheckCmd) overlaps(ctx context.Context, dir, state string) []tri
 	if state == "" {
 		return findings
 	}
-	if _, err := os.Stat(filepath.Join(state, store.File)); err != nil {
-		if c.PersistentStateDir != "" {
-			findings = append(findings, triggers.Finding{Level: triggers.LevelWarning,
-				Message: "the users' sandboxes were not looked at: " + state + " holds no readable database of a server"})
-		}
-		return findings
-	}
-	err := eachUser(ctx, state, template, func(u account.User, sandbox string) {
-		if u.Sandbox != "" {
-			look("user "+u.Name, sandbox)
-		}
+	err := p.openUsers(ctx, c.PersistentStateDir, false, 0, func(users users) error {
+		return users.Each(ctx, func(u account.User) {
+			if u.Sandbox != "" {
+				look("user "+u.Name, u.Sandbox)
+			}
+		})
 	})
-	if err != nil {
+	if err != nil && (c.PersistentStateDir != "" || !errors.Is(err, errNoState)) {
 		findings = append(findings, triggers.Finding{Level: triggers.LevelWarning,
-			Message: fmt.Sprintf("the users' sandboxes were not looked at: %v; run this as the server's user", err)})
+			Message: fmt.Sprintf("the users' sandboxes were not checked: %v", err)})
 	}
 	return findings
-}
-
-// eachUser calls fn for every user of a server's state directory.
-func eachUser(ctx context.Context, state, template string, fn func(u account.User, sandbox string)) (err error) {
-	db, err := store.Open(ctx, state)
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, db.Close()) }()
-	accounts := account.New(db.Accounts(), account.Options{SandboxDir: template})
-	for after := ""; ; {
-		users, err := accounts.Users(ctx, after, usersPerPage)
-		if err != nil {
-			return err
-		}
-		for _, u := range users {
-			fn(u, accounts.SandboxDir(u))
-			after = u.Name
-		}
-		if len(users) < usersPerPage {
-			return nil
-		}
-	}
 }

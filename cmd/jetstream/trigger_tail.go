@@ -20,7 +20,7 @@ import (
 
 // triggerTailCmd follows the event stream of a running server.
 type triggerTailCmd struct {
-	loginFlags
+	callFlags
 	JSON   bool     `name:"json" help:"Print each as a line of JSON: id (0 for output), type, data."`
 	Events []string `arg:"" optional:"" name:"event" complete:"events" help:"Events to watch, such as recv.transferComplete; all without."`
 }

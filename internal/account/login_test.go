@@ -95,11 +95,11 @@ func TestProofSparesTheHashUntilItEnds(t *testing.T) {
 	}
 }
 
-// The changes are made by another process on the same database.
+// The changes are made by another service on the same database.
 func TestProofEndsWithWhatItProved(t *testing.T) {
-	dir := t.TempDir()
-	server := account.New(openStore(t, dir), account.Options{})
-	cli := account.New(openStore(t, dir), account.Options{})
+	accounts := openStore(t, t.TempDir())
+	server := account.New(accounts, account.Options{})
+	cli := account.New(accounts, account.Options{})
 	mustCreate(t, cli, account.NewUser{Name: "bob", Password: "old"})
 	login := func(password string) error {
 		_, err := server.Login(t.Context(), "bob", password, home)

@@ -75,32 +75,55 @@ func (s *Service) ByToken(ctx context.Context, token, actAs string) (Grant, erro
 	if !ok {
 		return s.byAPIToken(ctx, sum, actAs)
 	}
-	name := t.user
 	if t.launch {
-		if name = actAs; name == "" {
-			return Grant{Superuser: true, Depth: t.depth}, nil
-		}
+		g, err := s.ActAs(ctx, actAs)
+		g.Depth = t.depth
+		return g, err
 	}
-	if name == "" {
+	if t.user == "" {
 		return Grant{}, api.Errorf(api.CodeUnauthorized, "the event of this token was caused by no user; log in with a user and a password")
 	}
-	if actAs != "" && !strings.EqualFold(actAs, name) {
-		return Grant{}, otherUser(name, actAs)
+	if actAs != "" && !strings.EqualFold(actAs, t.user) {
+		return Grant{}, otherUser(t.user, actAs)
 	}
-	u, err := s.User(ctx, name)
-	if errors.Is(err, &api.Error{Code: api.CodeNotFound}) {
-		return Grant{}, api.Wrap(err, api.CodeUnauthorized, "there is no user %q for this token to act as", name)
-	}
+	u, err := s.actor(ctx, t.user)
 	if err != nil {
 		return Grant{}, err
 	}
-	if !t.launch && u.CreateTime != t.of {
+	if u.CreateTime != t.of {
 		return Grant{}, api.Errorf(api.CodeUnauthorized, "user %s, whom this token acted as, was removed; the present one is another", u.Name)
 	}
-	if u.Disabled {
-		return Grant{}, errDisabled(u.Name)
+	return grantOf(u, t.depth), nil
+}
+
+// ActAs tells what one is entitled to who may act as everybody: a launch
+// script, or who is known by the control socket. name is the user to act as;
+// empty: a superuser who is nobody. Codes: unauthorized.
+func (s *Service) ActAs(ctx context.Context, name string) (Grant, error) {
+	if name == "" {
+		return Grant{Superuser: true}, nil
 	}
-	return Grant{User: u.Name, Superuser: u.Superuser, Sandbox: u.Sandbox, Since: u.CreateTime, Depth: t.depth}, nil
+	u, err := s.actor(ctx, name)
+	if err != nil {
+		return Grant{}, err
+	}
+	return grantOf(u, 0), nil
+}
+
+// actor finds the user to act as.
+func (s *Service) actor(ctx context.Context, name string) (User, error) {
+	u, err := s.User(ctx, name)
+	if errors.Is(err, &api.Error{Code: api.CodeNotFound}) {
+		return u, api.Wrap(err, api.CodeUnauthorized, "there is no user %q to act as", name)
+	}
+	if err == nil && u.Disabled {
+		err = errDisabled(u.Name)
+	}
+	return u, err
+}
+
+func grantOf(u User, depth int) Grant {
+	return Grant{User: u.Name, Superuser: u.Superuser, Sandbox: u.Sandbox, Since: u.CreateTime, Depth: depth}
 }
 
 func otherUser(name, actAs string) error {

@@ -19,6 +19,14 @@ type NewUser struct {
 	Disabled bool
 }
 
+// Check tells whether name and password may be a user's. Codes: invalid.
+func (n NewUser) Check() error {
+	if err := checkName(n.Name); err != nil {
+		return err
+	}
+	return CheckPassword(n.Password)
+}
+
 // Change is what Update changes; nil leaves as is.
 type Change struct {
 	Superuser *bool
@@ -64,7 +72,8 @@ func checkName(name string) error {
 		"name must be 1 to 64 letters, digits or ._@- and begin with a letter, a digit or _")
 }
 
-func checkPassword(password string) error {
+// CheckPassword tells whether password may be a user's. Codes: invalid.
+func CheckPassword(password string) error {
 	if len(password) >= 1 && len(password) <= maxPasswordBytes {
 		return nil
 	}
@@ -92,10 +101,7 @@ func (s *Service) checkSandbox(dir string) error {
 
 // Create makes a user. Codes: invalid, conflict when the name is taken.
 func (s *Service) Create(ctx context.Context, n NewUser) (User, error) {
-	if err := checkName(n.Name); err != nil {
-		return User{}, err
-	}
-	if err := checkPassword(n.Password); err != nil {
+	if err := n.Check(); err != nil {
 		return User{}, err
 	}
 	if err := s.checkSandbox(n.Sandbox); err != nil {
@@ -141,7 +147,7 @@ func (s *Service) Update(ctx context.Context, name string, c Change) (User, erro
 	}
 	hash := ""
 	if c.Password != nil {
-		if err := checkPassword(*c.Password); err != nil {
+		if err := CheckPassword(*c.Password); err != nil {
 			return User{}, err
 		}
 		if _, err := s.User(ctx, name); err != nil { // nobody is worth no hash

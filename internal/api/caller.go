@@ -5,8 +5,9 @@ import "context"
 // Caller says on whose behalf a command runs. It is put into the context by
 // the authenticate middleware and read by handlers.
 type Caller struct {
-	// User is the account's name; empty for a launch script's token that
-	// named nobody (such a caller may look at everything and own nothing).
+	// User is the account's name; empty for a launch script's token or a call by
+	// the control socket that named nobody (such a caller may look at everything
+	// and own nothing).
 	User string
 	// Superuser may see and change everybody's objects.
 	Superuser bool
@@ -19,6 +20,9 @@ type Caller struct {
 	// Scope narrows the login of an API token; nil for every other login.
 	// Superuser is false already where it takes that right away.
 	Scope *Scope
+	// Peer is the user id of the process that called by the control socket and
+	// was known by that alone; empty for every other login.
+	Peer string
 	// RequestID is the X-Request-Id of the call.
 	RequestID string
 	// Depth counts the trigger runs in the chain that led to this call: 0 for
@@ -32,11 +36,11 @@ func (c Caller) MayAct(owner string) bool {
 	return c.Superuser || (c.User != "" && c.User == owner)
 }
 
-// Owner returns the name that owns what this caller makes. A launch token
-// that named nobody gets an invalid error.
+// Owner returns the name that owns what this caller makes. One who has no name
+// gets an invalid error.
 func (c Caller) Owner() (string, error) {
 	if c.User == "" {
-		return "", Errorf(CodeInvalid, "this token belongs to no user: name the one who shall own it with --user NAME")
+		return "", Errorf(CodeInvalid, "this login is no user's: name the user who shall own it with --user NAME")
 	}
 	return c.User, nil
 }

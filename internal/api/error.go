@@ -67,6 +67,12 @@ type Error struct {
 	Err        error
 }
 
+// InvalidField makes the Error of one parameter that breaks a rule.
+func InvalidField(field, rule, message string) *Error {
+	field = fmt.Sprintf("%.100s", field) // callers may have made it up
+	return &Error{Code: CodeInvalid, Message: message, Fields: []FieldError{{Field: field, Rule: rule, Message: message}}}
+}
+
 // Errorf makes an Error without a cause.
 func Errorf(code Code, format string, args ...any) *Error {
 	return &Error{Code: code, Message: fmt.Sprintf(format, args...)}

@@ -1,8 +1,10 @@
 package api
 
 import (
+	"encoding/json"
 	"fmt"
 	"reflect"
+	"strconv"
 	"strings"
 )
 
@@ -116,6 +118,27 @@ func kindOf(t reflect.Type) Kind {
 	default:
 		return KindString
 	}
+}
+
+// FromText turns the text of a path, a query or a default into JSON of the
+// field's kind. Text that does not fit becomes a JSON string, which is then
+// refused as any other value of a wrong type.
+func (f Field) FromText(text string) json.RawMessage {
+	switch f.Kind {
+	case KindInteger, KindNumber:
+		if _, err := strconv.ParseFloat(text, 64); err == nil && json.Valid([]byte(text)) {
+			return json.RawMessage(text)
+		}
+	case KindBool:
+		if text == "true" || text == "false" {
+			return json.RawMessage(text)
+		}
+	case KindMap, KindList:
+		if text = strings.TrimSpace(text); json.Valid([]byte(text)) {
+			return json.RawMessage(text)
+		}
+	}
+	return AppendString(nil, text)
 }
 
 // ListParams are the parameters of every list command; embed it. The longest

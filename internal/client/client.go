@@ -20,22 +20,19 @@ import (
 )
 
 const (
-	// base is where the API's routes begin, commandPath the envelope's door.
-	base        = "/api/v1"
-	commandPath = "/command"
 	// maxReply bounds what one answer may hold: 1000 entries of a list with
 	// generous user data.
 	maxReply = 64 << 20
 	// maxDrain bounds what is read of a body only to keep the connection.
 	maxDrain = 64 << 10
-
-	depthHeader = "X-JetStream-Depth"
-	userHeader  = "X-JetStream-User"
-	keyHeader   = "Idempotency-Key"
 )
 
 // Options say which server to call and as whom.
 type Options struct {
+	// Socket is the path of the server's control socket, which is called instead
+	// of Host and Port: the kernel tells the server who calls, and ActAs names
+	// the user to act as. Empty: none.
+	Socket string
 	// Host is the server's name or IP; default localhost.
 	Host string
 	// Port is its control port; default 8886.
@@ -53,8 +50,8 @@ type Options struct {
 	// Kept tells that Token was kept from an earlier login: a refusal then says
 	// so, and how to get another.
 	Kept bool
-	// ActAs names the user that a launch script's token acts as; empty for
-	// every other login.
+	// ActAs names the user that a launch script's token, or a call by Socket
+	// without a login, acts as; empty for every other login.
 	ActAs string
 	// User and Password log in by HTTP Basic.
 	User, Password string
@@ -71,7 +68,7 @@ type Options struct {
 // Client calls one server. It is safe for concurrent use.
 type Client struct {
 	o       Options
-	address string // host:port, for people
+	address string // host:port or the socket, for people
 	url     string
 	http    *http.Client
 }
@@ -115,8 +112,14 @@ func New(o Options) (*Client, error) {
 		transport.TLSClientConfig = config
 	}
 	address := net.JoinHostPort(o.Host, strconv.Itoa(o.Port))
+	if o.Socket != "" {
+		scheme, address = "http", "localhost"
+		transport.DialContext = func(ctx context.Context, _, _ string) (net.Conn, error) {
+			return (&net.Dialer{}).DialContext(ctx, "unix", o.Socket)
+		}
+	}
 	return &Client{
-		o: o, address: address, url: scheme + "://" + address + base,
+		o: o, address: cmp.Or(o.Socket, address), url: scheme + "://" + address + api.Prefix,
 		http: &http.Client{
 			Transport: transport,
 			// A redirect would carry the login to whoever it names.
@@ -125,7 +128,7 @@ func New(o Options) (*Client, error) {
 	}, nil
 }
 
-// Address is the server's host:port.
+// Address is the server's host:port, or the path of its socket.
 func (c *Client) Address() string { return c.address }
 
 // Close lets go of idle connections. Calls in progress go on.
@@ -149,7 +152,7 @@ func (c *Client) CallOnce(ctx context.Context, key, command string, params any) 
 	if err != nil {
 		return api.Reply{}, api.Wrap(err, api.CodeInvalid, "the parameters of %s cannot be written as JSON", command)
 	}
-	return c.do(ctx, http.MethodPost, commandPath, key, text, c.timeout(body.Parameters))
+	return c.do(ctx, http.MethodPost, api.EnvelopePath, key, text, c.timeout(body.Parameters))
 }
 
 // Get reads a route without parameters, such as /server: what is open to
@@ -158,8 +161,18 @@ func (c *Client) Get(ctx context.Context, path string) (api.Reply, error) {
 	return c.do(ctx, http.MethodGet, path, "", nil, c.o.Timeout)
 }
 
-// LoggedIn tells whether calls carry a login, right or wrong.
-func (c *Client) LoggedIn() bool { return c.o.Token != "" || c.o.User != "" }
+// LoggedIn tells whether calls carry a login, right or wrong, or need none.
+func (c *Client) LoggedIn() bool { return c.o.Token != "" || c.o.User != "" || c.o.Socket != "" }
+
+// BySocket tells whether calls go to a control socket.
+func (c *Client) BySocket() bool { return c.o.Socket != "" }
+
+// ActAs returns c with another Options.ActAs; both use the same connections.
+func (c *Client) ActAs(user string) *Client {
+	other := *c
+	other.o.ActAs = user
+	return &other
+}
 
 func (c *Client) do(ctx context.Context, method, path, key string, body []byte, timeout time.Duration) (api.Reply, error) {
 	ctx, cancel := context.WithTimeout(ctx, timeout)
@@ -170,7 +183,7 @@ func (c *Client) do(ctx context.Context, method, path, key string, body []byte, 
 	}
 	c.authorize(req)
 	if key != "" {
-		req.Header.Set(keyHeader, key)
+		req.Header.Set(api.IdempotencyHeader, key)
 	}
 	resp, err := c.http.Do(req)
 	if err != nil {
@@ -234,16 +247,18 @@ func (c *Client) authorize(req *http.Request) {
 	}
 	req.Header.Set("Accept", "application/json")
 	if c.o.Depth > 0 {
-		req.Header.Set(depthHeader, strconv.Itoa(c.o.Depth))
+		req.Header.Set(api.DepthHeader, strconv.Itoa(c.o.Depth))
 	}
 	switch {
 	case c.o.Token != "":
 		req.Header.Set("Authorization", "Bearer "+c.o.Token)
 		if c.o.ActAs != "" {
-			req.Header.Set(userHeader, c.o.ActAs)
+			req.Header.Set(api.UserHeader, c.o.ActAs)
 		}
 	case c.o.User != "":
 		req.SetBasicAuth(c.o.User, c.o.Password)
+	case c.o.ActAs != "":
+		req.Header.Set(api.UserHeader, c.o.ActAs)
 	}
 }
 

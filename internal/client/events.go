@@ -18,7 +18,6 @@ import (
 )
 
 const (
-	eventsPath = "/events"
 	// maxEventLine bounds one line of the stream.
 	maxEventLine = 16 << 20
 	// The waits between attempts to connect double from the first to the last.
@@ -127,7 +126,7 @@ func (f *following) once(parent context.Context) (progressed bool, err error) {
 	defer cancel(nil)
 	silence := time.AfterFunc(f.o.Silence, func() { cancel(context.DeadlineExceeded) })
 	defer silence.Stop()
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, f.c.url+eventsPath, http.NoBody)
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, f.c.url+api.EventsPath, http.NoBody)
 	if err != nil {
 		return false, api.Wrap(err, api.CodeInvalid, "%q is no address of a server", f.c.address)
 	}

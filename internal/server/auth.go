@@ -4,10 +4,10 @@ import (
 	"context"
 	"time"
 
-	"jetstream/gateway"
 	"jetstream/internal/account"
 	"jetstream/internal/api"
 	"jetstream/internal/store"
+	"jetstream/middleware"
 )
 
 // authenticator answers the gateway's questions from the accounts.
@@ -24,7 +24,16 @@ func callerOf(u account.User) api.Caller {
 
 func (a authenticator) Token(ctx context.Context, token, actAs string) (api.Caller, error) {
 	g, err := a.accounts.ByToken(ctx, token, actAs)
-	return api.Caller{User: g.User, Superuser: g.Superuser, Sandbox: g.Sandbox, Since: g.Since, Scope: g.Scope, Depth: g.Depth}, err
+	return grantee(g), err
+}
+
+func (a authenticator) ActAs(ctx context.Context, name string) (api.Caller, error) {
+	g, err := a.accounts.ActAs(ctx, name)
+	return grantee(g), err
+}
+
+func grantee(g account.Grant) api.Caller {
+	return api.Caller{User: g.User, Superuser: g.Superuser, Sandbox: g.Sandbox, Since: g.Since, Scope: g.Scope, Depth: g.Depth}
 }
 
 func (a authenticator) Session(ctx context.Context, id string) (api.Caller, error) {
@@ -43,12 +52,12 @@ func (a authenticator) Open(ctx context.Context, name, password, remote string) 
 
 func (a authenticator) Close(id string) { a.accounts.CloseSession(id) }
 
-// keptReplies is the store's replays as the gateway wants them.
+// keptReplies is the store's replays as middleware.Idempotency wants them.
 type keptReplies struct{ *store.Replays }
 
-func (k keptReplies) Begin(ctx context.Context, owner, key, command string, body []byte) (context.Context, gateway.Replay, *api.Outcome, error) {
+func (k keptReplies) Begin(ctx context.Context, owner, key, command string, body []byte) (context.Context, middleware.Replay, *api.Outcome, error) {
 	ctx, call, earlier, err := k.Replays.Begin(ctx, owner, key, command, body)
-	if call == nil { // a nil *store.Replay would be no nil gateway.Replay
+	if call == nil { // a nil *store.Replay would be no nil middleware.Replay
 		return ctx, nil, earlier, err
 	}
 	return ctx, call, nil, nil

@@ -1,6 +1,7 @@
 package server
 
 import (
+	"cmp"
 	"fmt"
 	"io"
 	"log/slog"
@@ -40,6 +41,10 @@ type Options struct {
 	// ExternalAddress is the host name or address that others reach this server
 	// by. Empty: unknown.
 	ExternalAddress string
+
+	// NoControlSocket leaves out the control socket, the file control.sock in
+	// StateDir. Windows has none.
+	NoControlSocket bool
 
 	// TLSCert and TLSKey are PEM files of the control API's certificate chain
 	// and its key; they are read again when they have changed. Empty: no TLS.
@@ -89,7 +94,7 @@ type Options struct {
 	// is written to the file initial-password in StateDir, mode 0600.
 	FirstPassword func(password string) error
 	// Version and Revision are those of the program, for getServerInfo and the
-	// API document.
+	// API document. Empty: unknown.
 	Version, Revision string
 }
 
@@ -136,19 +141,20 @@ func (o Options) Check() error {
 	if !filepath.IsAbs(o.StateDir) {
 		return optionErrorf("%s %q is no absolute path", option("StateDir"), o.StateDir)
 	}
-	if err := o.checkAddresses(); err != nil {
-		return err
+	for _, check := range []func() error{o.checkSocket, o.checkAddresses, o.checkTriggers} {
+		if err := check(); err != nil {
+			return err
+		}
 	}
-	return o.checkTriggers()
+	return nil
 }
 
 func (o *Options) setDefaults() {
 	if o.SandboxDir == "" && o.StateDir != "" {
 		o.SandboxDir = DefaultSandboxDir(o.StateDir)
 	}
-	if o.APIHost == "" {
-		o.APIHost = "127.0.0.1"
-	}
+	o.APIHost = cmp.Or(o.APIHost, "127.0.0.1")
+	o.Version, o.Revision = cmp.Or(o.Version, "unknown"), cmp.Or(o.Revision, "unknown")
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}

@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
 	"net"
 	"os"
@@ -33,6 +34,10 @@ import (
 	"jetstream/web"
 )
 
+// lockWait bounds the wait for another process that works on the state
+// directory.
+const lockWait = 10 * time.Second
+
 // Server is one server with everything that it is made of. What must be closed
 // is in closers, in the order in which it was opened.
 type Server struct {
@@ -58,6 +63,7 @@ type Server struct {
 	stop      context.CancelFunc // ends the context of Serve
 
 	apiListener, recvListener net.Listener
+	socket                    net.Listener // nil without a control socket
 	certificate               *certificate // nil without TLS
 
 	closers []func() error
@@ -73,7 +79,7 @@ func New(ctx context.Context, o Options) (*Server, error) {
 	o.setDefaults()
 	s := &Server{o: o, log: o.Log, serverID: api.NewID(), hostName: hostName(), startTime: api.Now(), metrics: newMetrics()}
 	for _, build := range []func(context.Context) error{
-		s.openState, s.openListeners, s.openStream, s.openAccounts, s.openTriggers, s.openTransfers, s.openUpkeep, s.openGateway, s.firstUser,
+		s.openState, s.openListeners, s.openSocket, s.openStream, s.openAccounts, s.openTriggers, s.openTransfers, s.openUpkeep, s.openGateway, s.firstUser,
 	} {
 		if err := build(ctx); err != nil {
 			return nil, errors.Join(err, s.Close())
@@ -111,15 +117,26 @@ func (s *Server) openState(ctx context.Context) error {
 	if err := store.PrepareDir(dir); err != nil {
 		return err
 	}
-	unlock, err := store.Lock(dir)
+	begin := time.Now()
+	db, err := store.Open(ctx, dir)
+	if errors.Is(err, store.ErrLocked) {
+		s.log.InfoContext(ctx, "the state directory is in use by another process; waiting for its end", "stateDir", dir, "atMost", lockWait)
+	}
+	for errors.Is(err, store.ErrLocked) && time.Since(begin) < lockWait && ctx.Err() == nil {
+		db, err = store.Open(ctx, dir) // which waits a moment itself
+	}
+	if err != nil && ctx.Err() != nil {
+		return ctx.Err()
+	}
 	if err != nil {
 		return err
 	}
-	s.onClose(unlock)
-	if s.db, err = store.OpenServer(ctx, dir); err != nil {
+	s.db = db
+	s.onClose(db.Close)
+	// Of a server that was killed; it would say that this one listens.
+	if err := os.Remove(filepath.Join(dir, EndpointFile)); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
-	s.onClose(s.db.Close)
 	if s.serverUID, err = s.db.Meta(ctx, "serverUid"); err != nil {
 		return err
 	}
@@ -212,7 +229,7 @@ func (s *Server) openGateway(context.Context) error {
 	}
 	auth := authenticator{s.accounts}
 	s.gateway = gateway.New(gateway.Options{
-		Registry: registry, Auth: auth, Sessions: auth, Log: s.log, Hosts: s.hostNames(), Observers: s.observers(registry),
+		Registry: registry, Auth: auth, Sessions: auth, Log: s.log, Hosts: s.hostNames(), Capture: middleware.Capture(s.observers(registry)...),
 		Events: s.follow, Standing: s.standing,
 		Healthy: s.healthy, Facts: s.facts, Metrics: s.metrics.handler(s), Replays: keptReplies{s.db.Replays(s.identity.SealKey())}, Secure: s.certificate != nil,
 		OpenAPI: document, Docs: openapi.Docs(), Web: web.Handler(),
@@ -220,7 +237,7 @@ func (s *Server) openGateway(context.Context) error {
 	return nil
 }
 
-// observers are told of every command that was processed.
+// observers get the record of every processed command.
 func (s *Server) observers(registry *api.Registry) []middleware.Observer {
 	observers := []middleware.Observer{s.logCommand, s.metrics.observe}
 	if s.o.TriggerOnAPI {
@@ -255,6 +272,9 @@ func (s *Server) run(ctx context.Context) error {
 	group.Go(func() error { return s.receiver.Serve(ctx, s.recvListener) })
 	group.Go(func() error { return s.sender.Serve(ctx) })
 	group.Go(func() error { return s.gateway.Serve(ctx, s.secured(s.apiListener)) })
+	if s.socket != nil {
+		group.Go(func() error { return s.gateway.ServeSocket(ctx, s.socket) })
+	}
 	group.Go(func() error {
 		<-ctx.Done()
 		s.log.Info("stopping: no new work is accepted")
@@ -281,7 +301,11 @@ func (s *Server) logCommand(ctx context.Context, r *middleware.Record) {
 	if r.Command.Method == "GET" {
 		level = slog.LevelDebug
 	}
-	s.log.LogAttrs(ctx, level, "command", slog.String("command", r.Command.Name), slog.String("user", r.Caller.User),
+	peer := slog.Attr{} // is left out
+	if r.Caller.Peer != "" {
+		peer = slog.String("peer", r.Caller.Peer)
+	}
+	s.log.LogAttrs(ctx, level, "command", slog.String("command", r.Command.Name), slog.String("user", r.Caller.User), peer,
 		slog.String("status", string(r.Status)), slog.String("message", r.Message), slog.String("requestId", r.Caller.RequestID),
 		slog.Duration("duration", r.Duration.Round(time.Microsecond)))
 }

@@ -62,7 +62,7 @@ func (s *Server) openStream(ctx context.Context) (err error) {
 	if s.stream, err = stream.New(ctx, stream.Options{Store: s.db.Entries(), Types: LoggedTypes(), Log: s.log}); err != nil {
 		return err
 	}
-	s.db.NoteRuns(triggers.NoteRun(s.stream))
+	s.db.OnRunChange(triggers.NoteRun(s.stream))
 	return nil
 }
 

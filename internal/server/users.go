@@ -9,17 +9,12 @@ import (
 )
 
 // WithAccounts calls fn with the accounts of a state directory on which no
-// server runs. It makes the directory where it is missing, and holds its lock
-// meanwhile.
+// server runs. It makes the directory where it is missing. One that another
+// process works on is a store.ErrLocked.
 func WithAccounts(ctx context.Context, stateDir string, fn func(*account.Service) error) (err error) {
 	if err := store.PrepareDir(stateDir); err != nil {
 		return err
 	}
-	unlock, err := store.Lock(stateDir)
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, unlock()) }()
 	db, err := store.Open(ctx, stateDir)
 	if err != nil {
 		return err

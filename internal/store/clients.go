@@ -9,20 +9,13 @@ import (
 // AddClient implements receiver.Clients.
 func (v *Received) AddClient(ctx context.Context, c *transfer.AuthorizedClient) (made bool, err error) {
 	err = v.db.update(ctx, func(t *tx) error {
-		r, err := t.exec(`INSERT INTO authorized_clients (public_key, description, create_time) VALUES (?, ?, ?)
+		n, err := t.execCount(`INSERT INTO authorized_clients (public_key, description, create_time) VALUES (?, ?, ?)
 			ON CONFLICT (public_key) DO NOTHING`, c.PublicKey, c.Description, int64(c.CreateTime))
 		if err != nil {
 			return err
 		}
-		n, err := r.RowsAffected()
-		if made = n == 1; err != nil {
-			return err
-		}
-		row, err := t.queryRow(selectClient+" WHERE public_key = ?", c.PublicKey)
-		if err != nil {
-			return err
-		}
-		*c, err = scanClient(row)
+		made = n == 1
+		*c, err = scanClient(t.queryRow(selectClient+" WHERE public_key = ?", c.PublicKey))
 		return err
 	})
 	return made, err
@@ -37,11 +30,7 @@ func scanClient(row scanner) (c transfer.AuthorizedClient, err error) {
 // RemoveClient implements receiver.Clients.
 func (v *Received) RemoveClient(ctx context.Context, publicKey string) (found bool, err error) {
 	err = v.db.update(ctx, func(t *tx) error {
-		r, err := t.exec("DELETE FROM authorized_clients WHERE public_key = ?", publicKey)
-		if err != nil {
-			return err
-		}
-		n, err := r.RowsAffected()
+		n, err := t.execCount("DELETE FROM authorized_clients WHERE public_key = ?", publicKey)
 		found = n == 1
 		return err
 	})
@@ -50,11 +39,11 @@ func (v *Received) RemoveClient(ctx context.Context, publicKey string) (found bo
 
 // Clients implements receiver.Clients.
 func (v *Received) Clients(ctx context.Context, before int64, limit int) ([]transfer.AuthorizedClient, error) {
-	rows, err := v.db.readers.QueryContext(ctx, selectClient+" WHERE ?1 = 0 OR seq < ?1 ORDER BY seq DESC LIMIT ?2", before, limit)
+	rows, err := v.db.readers.query(ctx, selectClient+" WHERE ?1 = 0 OR seq < ?1 ORDER BY seq DESC LIMIT ?2", before, limit)
 	if err != nil {
 		return nil, err
 	}
-	return collect(rows, scanClient)
+	return scanAll(rows, scanClient)
 }
 
 // onlyClientsFact is the name under which OnlyClients is kept.
@@ -77,14 +66,14 @@ func (v *Received) SetOnlyClients(ctx context.Context, only bool) error {
 
 // MaySend implements receiver.Clients.
 func (v *Received) MaySend(ctx context.Context, publicKey string) (ok bool, err error) {
-	err = v.db.readers.QueryRowContext(ctx, `SELECT NOT EXISTS (SELECT 1 FROM meta WHERE name = ? AND value = 'true')
+	err = v.db.readers.queryRow(ctx, `SELECT NOT EXISTS (SELECT 1 FROM meta WHERE name = ? AND value = 'true')
 		OR EXISTS (SELECT 1 FROM authorized_clients WHERE public_key = ?)`, onlyClientsFact, publicKey).Scan(&ok)
 	return ok, err
 }
 
 // Sources implements receiver.Clients.
 func (v *Received) Sources(ctx context.Context, username string, before int64, limit int) ([]transfer.Source, error) {
-	rows, err := v.db.readers.QueryContext(ctx, `SELECT n.seq, n.source_public_key, n.source_ip, n.source_port,
+	rows, err := v.db.readers.query(ctx, `SELECT n.seq, n.source_public_key, n.source_ip, n.source_port,
 		g.receiving, g.complete, g.failed, g.cancelled, g.bytes, g.micros, g.last_recv
 		FROM (SELECT max(seq) AS newest, sum(status = 'receiving') AS receiving, sum(status = 'complete') AS complete,
 			sum(status = 'error') AS failed, sum(status = 'cancelled') AS cancelled, sum(bytes_received) AS bytes,
@@ -95,7 +84,7 @@ func (v *Received) Sources(ctx context.Context, username string, before int64, l
 	if err != nil {
 		return nil, err
 	}
-	return collect(rows, func(row scanner) (s transfer.Source, err error) {
+	return scanAll(rows, func(row scanner) (s transfer.Source, err error) {
 		err = row.Scan(&s.Seq, &s.SourcePublicKey, &s.SourceIP, &s.SourcePort, &s.InactiveTransferCount, &s.CompleteTransferCount,
 			&s.ErrorTransferCount, &s.CancelledTransferCount, &s.Bytes, &s.Micros, &s.LastRecvTime)
 		return s, err

@@ -1,15 +1,11 @@
 // Package store keeps the server's state in one SQLite database and implements
 // the small interfaces that transfer, triggers and account declare: Transfers,
-// Runs and Accounts are views of one DB. It is the only room with SQL, and it
-// owns the transaction.
+// Runs, Accounts and the others are views of one DB. It is the only package
+// with SQL, and it owns the transaction.
 //
-// There is one writer. Those who want to write at the same time share a
-// commit, and so an fsync (group commit): the first becomes the leader, takes
-// whatever waits into one SQLite transaction, and answers everybody. Readers
-// use connections of their own and never wait for the writer (WAL).
-//
-// In the server, what only adds trigger runs and entries is committed by a
-// journal, and gets into the tables later, before anybody looks.
+// There is one writer (writer.go). Those who want to write at the same time
+// share a commit, and so an fsync (group commit). Readers use connections of
+// their own and never wait for the writer (WAL).
 package store
 
 import (
@@ -23,10 +19,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
-	"sync"
-	"sync/atomic"
 
-	"jetstream/internal/store/lite"
 	"jetstream/internal/stream"
 	"jetstream/triggers"
 
@@ -36,73 +29,70 @@ import (
 // File is the database's name inside the state directory.
 const File = "jetstream.db"
 
-// maxReaders are the connections that read.
-const maxReaders = 8
-
 //go:embed schema/*.sql
 var schema embed.FS
 
-// DB is the server's database. It is safe for concurrent use, also beside
-// other processes that have it open (jetstream user).
+// DB is the server's database. It is safe for concurrent use.
 type DB struct {
-	readers *readers
-	current *current
-
-	// The writer connection belongs to who has locked tables.
-	tables    sync.Mutex
-	writers   *sql.DB
-	writer    *sql.Conn
-	writes    writes
-	runNote   func(stream.Tx, *triggers.Run) error // see NoteRuns
+	dir       string
+	unlock    func() error
+	writer    *writer
+	readers   *readers
+	accounts  *accountCache
 	processes *processes
-	lax       bool // the writer's present synchronous setting is NORMAL
+	disk      *disk
 
-	// The journal belongs to the leader of a group commit; see OpenServer.
-	journal            *journal // nil: none
-	lastRun, lastEntry int64    // the highest numbers that were given
-	relieving          atomic.Bool
-	background         sync.WaitGroup // of relieve
-
-	mu      sync.Mutex
-	pending []*request
-	leading bool
-	closed  bool
-
-	writable writable
+	onRunChange func(stream.Tx, *triggers.Run) error // nil: nothing to be called
 }
 
 // Open opens or makes the database in state directory dir, which must exist,
-// and brings its schema up to date. Close it last of all.
-func Open(ctx context.Context, dir string) (*DB, error) {
-	path := filepath.Join(dir, File)
-	if f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600); errors.Is(err, fs.ErrPermission) {
-		return nil, fmt.Errorf("state directory %s cannot be used (%w); run as its owner or root, or choose another with --persistent-state-dir", dir, bare(err))
-	} else if err != nil {
-		return nil, fmt.Errorf("open database: %w", err)
-	} else if err := errors.Join(giveToOwner(f, dir), f.Close()); err != nil {
-		return nil, fmt.Errorf("open database: %w", err)
-	}
-	dsn := databaseURI(filepath.ToSlash(path)) +
-		"?_pragma=busy_timeout(10000)&_pragma=journal_mode(WAL)&_pragma=foreign_keys(1)"
-	db := &DB{writes: newWrites(), processes: newProcesses(dir)}
-	var err error
-	if db.writers, err = sql.Open("sqlite", dsn+"&_pragma=synchronous(FULL)&_txlock=immediate"); err != nil {
+// and brings its schema up to date. The directory belongs to this process until
+// Close; one that another process has is an ErrLocked.
+func Open(ctx context.Context, dir string) (_ *DB, err error) {
+	unlock, err := lock(ctx, dir)
+	if err != nil {
 		return nil, err
 	}
-	db.writers.SetMaxOpenConns(1)
-	if db.writer, err = db.writers.Conn(ctx); err != nil {
-		_ = db.writers.Close()
+	db := &DB{dir: dir, unlock: unlock, accounts: newAccountCache(), processes: newProcesses(dir), disk: &disk{dir: dir}}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, db.close())
+		}
+	}()
+	path := filepath.Join(dir, File)
+	if err := makeFile(dir, path); err != nil {
+		return nil, err
+	}
+	if err := removeFormerFiles(dir); err != nil {
+		return nil, err
+	}
+	uri := databaseURI(filepath.ToSlash(path)) + "?_pragma=busy_timeout(10000)"
+	if db.writer, err = openWriter(ctx, uri, db.disk); err != nil {
 		return nil, fmt.Errorf("open database %s: %w", path, err)
 	}
-	db.writable.dir = dir
-	if err = db.migrate(ctx); err != nil {
-		_ = db.writer.Close()
-		_ = db.writers.Close()
+	if err := migrate(ctx, db.writer.conn); err != nil {
 		return nil, fmt.Errorf("open database %s: %w", path, err)
 	}
-	db.readers = &readers{lite.New(path, maxReaders)}
-	db.current = openCurrent(dir)
+	if db.readers, err = openReaders(uri); err != nil {
+		return nil, fmt.Errorf("open database %s: %w", path, err)
+	}
 	return db, nil
+}
+
+// makeFile makes the database's file, unless it is there, for the owner of the
+// directory alone.
+func makeFile(dir, path string) error {
+	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
+	if errors.Is(err, fs.ErrPermission) {
+		return noPermission(dir, err)
+	}
+	if err == nil {
+		err = errors.Join(giveToOwner(f, dir), f.Close())
+	}
+	if err != nil {
+		return fmt.Errorf("open database: %w", err)
+	}
+	return nil
 }
 
 // databaseURI is how SQLite wants an absolute path with slashes. One that
@@ -117,13 +107,13 @@ func databaseURI(path string) string {
 
 // migrate applies the schema files that the database has not seen, in the
 // order of their names, each in its own transaction. user_version counts them.
-func (db *DB) migrate(ctx context.Context) error {
+func migrate(ctx context.Context, conn *sql.Conn) error {
 	files, err := fs.Glob(schema, "schema/*.sql")
 	if err != nil {
 		return err
 	}
 	var version int
-	if err := db.writer.QueryRowContext(ctx, "PRAGMA user_version").Scan(&version); err != nil {
+	if err := conn.QueryRowContext(ctx, "PRAGMA user_version").Scan(&version); err != nil {
 		return err
 	}
 	if version > len(files) {
@@ -135,33 +125,51 @@ func (db *DB) migrate(ctx context.Context) error {
 			return err
 		}
 		script := fmt.Sprintf("BEGIN IMMEDIATE;\n%s\nPRAGMA user_version = %d;\nCOMMIT;", text, i+1)
-		if _, err := db.writer.ExecContext(ctx, script); err != nil {
-			_, _ = db.writer.ExecContext(ctx, "ROLLBACK")
+		if _, err := conn.ExecContext(ctx, script); err != nil {
+			_, _ = conn.ExecContext(ctx, "ROLLBACK")
 			return fmt.Errorf("%s: %w", files[i], err)
 		}
 	}
 	return nil
 }
 
-// Close waits for the commit in progress and closes the database; later
-// updates fail. A second Close does nothing.
+// update runs fn in a transaction that is on disk when update returns nil. fn
+// may share the transaction with others; if it fails, its own changes alone are
+// undone. An update that ctx does not stop before it is queued is carried
+// through.
+func (db *DB) update(ctx context.Context, fn func(*tx) error) error {
+	return db.submit(ctx, &update{fn: marksKey(ctx, fn)})
+}
+
+// updateNoSync is update for what must survive kill -9 but not a power cut: it
+// waits for no fsync. The next update that does makes it durable as well.
+func (db *DB) updateNoSync(ctx context.Context, fn func(*tx) error) error {
+	return db.submit(ctx, &update{fn: fn, noSync: true})
+}
+
+func (db *DB) submit(ctx context.Context, u *update) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	u.tx.db = db
+	return db.writer.run(u)
+}
+
+// Close waits for the updates that were accepted and closes the database; later
+// ones fail. A second Close does nothing.
 func (db *DB) Close() error {
-	db.mu.Lock()
-	if db.closed {
-		db.mu.Unlock()
+	if !db.writer.stop() {
 		return nil
 	}
-	db.closed = true
-	db.mu.Unlock()
-	// An update that was accepted before is carried out first: the leader
-	// returns only when nobody waits.
-	idle := &request{fn: (*tx).begin, done: make(chan error, 1)}
-	err := db.submit(context.Background(), idle, true)
-	db.background.Wait()
-	if db.journal != nil {
-		err = errors.Join(err, db.journal.close(err == nil))
+	return db.close()
+}
+
+func (db *DB) close() (err error) {
+	if db.readers != nil {
+		err = db.readers.close()
 	}
-	db.tables.Lock() // from who settles what could not be saved
-	defer db.tables.Unlock()
-	return errors.Join(err, db.closeStatements(), db.writer.Close(), db.writers.Close(), db.current.close(), db.readers.Close(), db.processes.close())
+	if db.writer != nil { // the last connection, which takes the WAL into the database
+		err = errors.Join(err, db.writer.close())
+	}
+	return errors.Join(err, db.processes.close(), db.unlock())
 }

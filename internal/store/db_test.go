@@ -11,11 +11,11 @@ import (
 	"go.uber.org/goleak"
 )
 
-// TestMain makes this test binary another program at the state directory as
-// well (see killedAt).
+// TestMain makes this test binary a server that is killed as well (see
+// startWriter).
 func TestMain(m *testing.M) {
-	if len(os.Args) == 3 && os.Args[1] == changerArg {
-		if err := changeUntilKilled(os.Args[2]); err != nil {
+	if len(os.Args) == 3 && os.Args[1] == writerArg {
+		if err := writeUntilKilled(os.Args[2]); err != nil {
 			fmt.Fprintln(os.Stderr, err)
 			os.Exit(1)
 		}
@@ -24,15 +24,15 @@ func TestMain(m *testing.M) {
 	goleak.VerifyTestMain(m)
 }
 
-func openTest(t *testing.T) *DB {
+func openTest(t testing.TB) *DB {
 	t.Helper()
-	return opened(t, t.TempDir(), Open)
+	return openDir(t, t.TempDir())
 }
 
-// opened opens a database and closes it with the test.
-func opened(t testing.TB, dir string, open func(context.Context, string) (*DB, error)) *DB {
+// openDir opens a database and closes it with the test.
+func openDir(t testing.TB, dir string) *DB {
 	t.Helper()
-	db, err := open(context.Background(), dir)
+	db, err := Open(context.Background(), dir)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -86,7 +86,7 @@ func TestGroupCommitKeepsOthersWhenOneFails(t *testing.T) {
 	}
 	wg.Wait()
 	var n int
-	if err := db.readers.QueryRowContext(t.Context(), "SELECT count(*) FROM meta").Scan(&n); err != nil || n != 160 {
+	if err := db.readers.queryRow(t.Context(), "SELECT count(*) FROM meta").Scan(&n); err != nil || n != 160 {
 		t.Fatalf("%d rows are there, want the 160 of the updates that did not fail (%v)", n, err)
 	}
 }

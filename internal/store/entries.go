@@ -3,7 +3,6 @@ package store
 import (
 	"context"
 	"database/sql"
-	"encoding/json"
 	"errors"
 
 	"jetstream/internal/api"
@@ -19,40 +18,16 @@ func (db *DB) Entries() *Entries { return &Entries{db} }
 
 var _ stream.Store = (*Entries)(nil)
 
-// AppendEntry implements stream.Tx.
-func (t *tx) AppendEntry(e *stream.Entry) error {
-	t.entries = append(t.entries, e)
-	return nil
-}
-
 const (
-	entryValues = "(?,?,?,?,?)"
-	insertEntry = "INSERT INTO entries (id, type, time, user, data) VALUES " + entryValues
-	insertLoose = insertEntry + " ON CONFLICT (id) DO NOTHING"
+	entryRow     = "entries (type, time, user, data)"
+	entryColumns = 4
 )
 
-// entryColumns is how many values entryFields tells, and id.
-const entryColumns = 5
-
-func entryFields(f fields, e *stream.Entry) {
-	f.text(e.Type)
-	f.number(int64(e.Time))
-	f.text(e.User)
-	f.bytes(e.Data)
-}
-
-// saveEntries writes the entries of a batch of updates before it is committed.
-func (b *batch) saveEntries(entries []*stream.Entry) error {
-	if len(entries) == 0 {
-		return nil
-	}
-	rows := make([][]any, len(entries))
-	for i, e := range entries {
-		row := append(make(valueList, 0, entryColumns), b.number(&b.lastEntry))
-		entryFields(&row, e)
-		rows[i] = row
-	}
-	last, err := b.db.insert(entriesTable, rows)
+// insertEntries writes entries in their order and sets their IDs.
+func (w *writer) insertEntries(entries []*stream.Entry) error {
+	last, err := insertMany(w, &w.entryInserts, entries, func(row []any, e *stream.Entry) []any {
+		return append(row, e.Type, int64(e.Time), e.User, string(e.Data))
+	})
 	if err != nil {
 		return err
 	}
@@ -62,41 +37,58 @@ func (b *batch) saveEntries(entries []*stream.Entry) error {
 	return nil
 }
 
+const selectEntry = "SELECT id, type, time, user, data FROM entries "
+
+func scanEntry(row scanner) (*stream.Entry, error) {
+	e := &stream.Entry{}
+	return e, row.Scan(&e.ID, &e.Type, &e.Time, &e.User, (*[]byte)(&e.Data))
+}
+
 // Update implements stream.Store.
 func (s *Entries) Update(ctx context.Context, fn func(stream.Tx) error) error {
 	return s.db.update(ctx, func(t *tx) error { return fn(t) })
 }
 
 // Entries implements stream.Store.
-func (s *Entries) Entries(ctx context.Context, after int64, limit int) (page []*stream.Entry, err error) {
-	// What is marked later may be in the tables before what only the journal has.
-	newest, err := s.Newest(ctx)
+func (s *Entries) Entries(ctx context.Context, after int64, limit int) ([]*stream.Entry, error) {
+	rows, err := s.db.readers.query(ctx, selectEntry+"WHERE id > ? ORDER BY id LIMIT ?", after, limit)
 	if err != nil {
 		return nil, err
 	}
-	rows, err := s.db.settled().QueryContext(ctx, "SELECT id, type, time, user, data FROM entries WHERE id > ? AND id <= ? ORDER BY id LIMIT ?", after, newest, limit)
-	if err != nil {
-		return nil, err
-	}
-	defer func() { err = errors.Join(err, rows.Close()) }()
-	for rows.Next() {
-		e, data := &stream.Entry{}, ""
-		if err := rows.Scan(&e.ID, &e.Type, &e.Time, &e.User, &data); err != nil {
-			return nil, err
-		}
-		e.Data = json.RawMessage(data)
-		page = append(page, e)
-	}
-	return page, rows.Err()
+	return scanAll(rows, scanEntry)
 }
 
 // Newest implements stream.Store.
 func (s *Entries) Newest(ctx context.Context) (id int64, err error) {
-	err = s.db.settled().QueryRowContext(ctx, "SELECT seq FROM sqlite_sequence WHERE name = 'entries'").Scan(&id)
+	err = s.db.readers.queryRow(ctx, "SELECT seq FROM sqlite_sequence WHERE name = 'entries'").Scan(&id)
 	if errors.Is(err, sql.ErrNoRows) {
 		return 0, nil
 	}
 	return id, err
+}
+
+// EntryPage implements stream.Pager.
+func (s *Entries) EntryPage(ctx context.Context, q stream.PageQuery, from, before int64) ([]*stream.Entry, error) {
+	types, err := idList(q.Types)
+	if err != nil {
+		return nil, err
+	}
+	rows, err := s.db.readers.query(ctx, selectEntry+`WHERE id >= ? AND id < ? AND time >= ? AND (? OR user = ? AND user <> '')
+		AND (? OR type IN (SELECT value FROM json_each(?))) ORDER BY id DESC LIMIT ?`,
+		from, before, int64(q.Since), q.All, q.User, len(q.Types) == 0, types, q.Limit)
+	if err != nil {
+		return nil, err
+	}
+	return scanAll(rows, scanEntry)
+}
+
+// Oldest implements stream.Pager.
+func (s *Entries) Oldest(ctx context.Context, from int64) (id int64, written api.Time, err error) {
+	err = s.db.readers.queryRow(ctx, "SELECT id, time FROM entries WHERE id >= ? ORDER BY id LIMIT 1", from).Scan(&id, &written)
+	if errors.Is(err, sql.ErrNoRows) {
+		return 0, 0, nil
+	}
+	return id, written, err
 }
 
 // Prune implements stream.Store.
@@ -108,10 +100,10 @@ func (s *Entries) Prune(ctx context.Context, before api.Time, keep int64, limit 
 	if err != nil {
 		return false, err
 	}
-	if err := s.db.settled().QueryRowContext(ctx, "SELECT min(id) FROM entries").Scan(&oldest); err != nil || !oldest.Valid {
+	if err := s.db.readers.queryRow(ctx, "SELECT min(id) FROM entries").Scan(&oldest); err != nil || !oldest.Valid {
 		return false, err
 	}
-	err = s.db.settled().QueryRowContext(ctx, `SELECT id FROM entries WHERE id > ? AND (time >= ? OR id >= ?) ORDER BY id LIMIT 1`,
+	err = s.db.readers.queryRow(ctx, `SELECT id FROM entries WHERE id > ? AND (time >= ? OR id >= ?) ORDER BY id LIMIT 1`,
 		newest-keep, int64(before), oldest.Int64+int64(limit)).Scan(&stays)
 	first := newest + 1
 	if err == nil {
@@ -123,7 +115,7 @@ func (s *Entries) Prune(ctx context.Context, before api.Time, keep int64, limit 
 	if last < oldest.Int64 {
 		return false, nil
 	}
-	err = s.db.updateLax(ctx, func(t *tx) error {
+	err = s.db.updateNoSync(ctx, func(t *tx) error {
 		_, err := t.exec("DELETE FROM entries WHERE id <= ?", last)
 		return err
 	})

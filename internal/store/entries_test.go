@@ -12,14 +12,14 @@ import (
 	"jetstream/triggers"
 )
 
-// TestEntriesOfABatch carries out updates in one commit: the entries of those
-// that succeed are saved in their order, each under the number that it is told,
-// and those of one that fails are not there.
-func TestEntriesOfABatch(t *testing.T) {
+// TestEntriesOfABatchAreNumberedInOrder: the entries of updates that succeed are
+// saved in the order of the updates, each under the number that it got, and
+// those of one that fails are not there.
+func TestEntriesOfABatchAreNumberedInOrder(t *testing.T) {
 	db := openTest(t)
 	var want []*stream.Entry
-	update := func(entries int, failure error) *request {
-		return &request{done: make(chan error, 1), fn: func(tx *tx) error {
+	appending := func(entries int, failure error) func(*tx) error {
+		return func(tx *tx) error {
 			for range entries {
 				e := &stream.Entry{Type: "launch", Time: 1, User: "alice", Data: json.RawMessage(strconv.Itoa(len(want)))}
 				if failure == nil {
@@ -30,18 +30,17 @@ func TestEntriesOfABatch(t *testing.T) {
 				}
 			}
 			return failure
-		}}
+		}
 	}
 	failed := errors.New("no")
-	for _, batch := range [][]*request{
-		{update(15, nil)}, // 8, 4, 2 and 1 at a time
-		{update(1, nil), update(9, failed), update(2, nil), update(8, nil)},
-		{update(3, failed)},
-		{update(1, nil)},
+	for _, batch := range [][]func(*tx) error{
+		{appending(47, nil)}, // 32, 8, 4, 2 and 1 at a time
+		{appending(1, nil), appending(9, failed), appending(2, nil), appending(8, nil)},
+		{appending(3, failed)},
+		{appending(1, nil)},
 	} {
-		db.commit(batch)
-		for _, r := range batch {
-			if err := <-r.done; err != nil && !errors.Is(err, failed) {
+		for _, err := range commit(db, batch...) {
+			if err != nil && !errors.Is(err, failed) {
 				t.Fatal(err)
 			}
 		}
@@ -52,40 +51,37 @@ func TestEntriesOfABatch(t *testing.T) {
 	}
 	for i, e := range got {
 		if e.ID != int64(i+1) || want[i].ID != e.ID || string(e.Data) != string(want[i].Data) {
-			t.Errorf("entry %d is number %d, was told %d: %s, want %s", i, e.ID, want[i].ID, e.Data, want[i].Data)
+			t.Errorf("entry %d has number %d, and got %d: %s, want %s", i, e.ID, want[i].ID, e.Data, want[i].Data)
 		}
 	}
 }
 
-// noted is openServer with entries about runs, as the server has them.
-func noted(t testing.TB, dir string) *DB {
+// openWithRunEntries is openDir with entries about runs, as the server has them.
+func openWithRunEntries(t testing.TB, dir string) *DB {
 	t.Helper()
-	db := openServer(t, dir)
-	db.NoteRuns(func(tx stream.Tx, r *triggers.Run) error {
+	db := openDir(t, dir)
+	db.OnRunChange(func(tx stream.Tx, r *triggers.Run) error {
 		return tx.AppendEntry(&stream.Entry{Type: "trigger." + string(r.Status), Time: api.Now(), Data: []byte(`{"runId":"` + r.RunID + `"}`)})
 	})
 	return db
 }
 
-// TestEntriesHaveNoHoles: who reads entries while some are marked beside the
-// journal passes by none.
+// TestEntriesHaveNoHoles: whoever reads entries while others write them passes
+// by none.
 func TestEntriesHaveNoHoles(t *testing.T) {
-	db := noted(t, t.TempDir())
+	db := openWithRunEntries(t, t.TempDir())
 	run := addRuns(t, db, 1)[0]
-	if err := db.settle(t.Context()); err != nil {
-		t.Fatal(err)
-	}
 	var writing, reading sync.WaitGroup
 	for range 2 {
 		writing.Go(func() {
-			for range 200 {
+			for range 60 {
 				addRun(t, db)
 			}
 		})
 	}
 	writing.Go(func() {
 		mark := *run
-		for range 200 {
+		for range 60 {
 			if err := db.Runs().Mark(t.Context(), &mark); err != nil {
 				t.Error(err)
 			}

@@ -1,7 +1,5 @@
 package store
 
-import "errors"
-
 // former follows the name of a user who was removed, in what was theirs, once
 // another has got the name. With it, it is nobody's name.
 const former = " (removed)"
@@ -12,7 +10,6 @@ const former = " (removed)"
 // and until then everything tells whose it was. A destination that the former
 // users of a name had in common becomes one.
 func (t *tx) disown(name string) error {
-	var all error
 	for _, query := range []string{
 		"UPDATE OR REPLACE destinations SET owner = owner || ? WHERE owner = ? COLLATE NOCASE",
 		"UPDATE manifests SET owner = owner || ? WHERE owner = ? COLLATE NOCASE",
@@ -20,9 +17,10 @@ func (t *tx) disown(name string) error {
 		"UPDATE recv_transfers SET username = username || ? WHERE username = ? COLLATE NOCASE",
 		"UPDATE runs SET user = user || ? WHERE user = ? COLLATE NOCASE",
 	} {
-		_, err := t.exec(query, former, name)
-		all = errors.Join(all, err)
+		if _, err := t.exec(query, former, name); err != nil {
+			return err
+		}
 	}
 	_, err := t.exec("DELETE FROM replays WHERE owner = ?", name)
-	return errors.Join(all, err)
+	return err
 }

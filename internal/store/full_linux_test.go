@@ -1,7 +1,6 @@
 package store
 
 import (
-	"context"
 	"errors"
 	"os"
 	"path/filepath"
@@ -14,40 +13,42 @@ import (
 	"jetstream/triggers"
 )
 
-// mountSmall puts a disk of 16 MiB in dir's place.
-func mountSmall(t *testing.T, dir string) {
+// openSmall opens a database on a disk of 16 MiB.
+func openSmall(t *testing.T) *DB {
 	t.Helper()
+	dir := t.TempDir()
 	if err := syscall.Mount("tmpfs", dir, "tmpfs", 0, "size=16m"); err != nil {
 		t.Skipf("a small file system cannot be mounted here: %v", err)
 	}
 	t.Cleanup(func() { _ = syscall.Unmount(dir, 0) })
+	return openDir(t, dir)
 }
 
-// A full disk is told as such, and what is saved once there is room is saved.
-func TestFullDisk(t *testing.T) {
-	dir := t.TempDir()
-	mountSmall(t, dir)
-	db, err := Open(context.Background(), dir)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := db.Close(); err != nil {
-			t.Error(err)
-		}
-	})
-	fill := filepath.Join(dir, "fill")
-	if err := os.WriteFile(fill, make([]byte, 17<<20), 0o600); !errors.Is(err, syscall.ENOSPC) {
+// fillDisk leaves no room on the database's disk until free is called.
+func fillDisk(t *testing.T, db *DB) (free func()) {
+	t.Helper()
+	path := filepath.Join(db.dir, "fill")
+	if err := os.WriteFile(path, make([]byte, 17<<20), 0o600); !errors.Is(err, syscall.ENOSPC) {
 		t.Fatalf("the disk could not be filled: %v", err)
 	}
+	return func() {
+		if err := os.Remove(path); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// TestAFullDiskFailsTheChange, says why, and what is saved once there is room is
+// saved.
+func TestAFullDiskFailsTheChange(t *testing.T) {
+	db := openSmall(t)
+	free := fillDisk(t, db)
 	long := strings.Repeat("x", 1<<20)
 	e, ok := errors.AsType[*api.Error](db.SetMeta(t.Context(), "a", long))
 	if !ok || e.Code != api.CodeUnavailable || !strings.Contains(e.Message, "disk is full") || e.Err == nil {
 		t.Errorf("got %v, want unavailable for a full disk, with its cause", e)
 	}
-	if err := os.Remove(fill); err != nil {
-		t.Fatal(err)
-	}
+	free()
 	if err := db.SetMeta(t.Context(), "a", long); err != nil {
 		t.Errorf("with room again: %v", err)
 	}
@@ -56,27 +57,49 @@ func TestFullDisk(t *testing.T) {
 	}
 }
 
-// TestBatchOnAFullDisk: who is told that a run is saved finds it, also where
-// what another wants is more than the disk holds; who is told that it is not
-// does not find it.
-func TestBatchOnAFullDisk(t *testing.T) {
-	dir := t.TempDir()
-	mountSmall(t, dir)
-	db, err := Open(t.Context(), dir)
+// TestReadsAnswerOnAFullDisk, those of connections that are new as well.
+func TestReadsAnswerOnAFullDisk(t *testing.T) {
+	db := openSmall(t)
+	want := addRuns(t, db, 5)
+	fillDisk(t, db)
+	for err := error(nil); err == nil; { // until not even the log has a place left
+		err = db.update(t.Context(), inserting(nil, newRun(`"`+strings.Repeat("x", 10_000)+`"`)))
+		if err == nil {
+			want = append(want, nil)
+		}
+	}
+	held, err := db.readers.pool.Conn(t.Context()) // so that the next has another connection
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() {
-		if err := db.Close(); err != nil {
-			t.Error(err)
-		}
-	})
-	if err := os.WriteFile(filepath.Join(dir, "fill"), make([]byte, 8<<20), 0o600); err != nil {
+	defer func() { _ = held.Close() }()
+	s := db.Runs()
+	page, _, err := s.Runs(t.Context(), triggers.Filter{Event: "on.ls", Limit: 1000})
+	if err != nil || len(page) != len(want) {
+		t.Errorf("%d runs of %d are listed (%v)", len(page), len(want), err)
+	}
+	if r, err := s.Next(t.Context()); err != nil || r == nil || r.RunID != want[0].RunID {
+		t.Errorf("next is %v (%v)", r, err)
+	}
+	if n, err := s.Waiting(t.Context()); err != nil || n != len(want) {
+		t.Errorf("%d runs of %d wait (%v)", n, len(want), err)
+	}
+	if entries, err := db.Entries().Entries(t.Context(), 0, 100); err != nil || len(entries) != 5 {
+		t.Errorf("%d entries of 5 are listed (%v)", len(entries), err)
+	}
+}
+
+// TestABatchOnAFullDisk: who is told that a run is saved finds it, also where
+// what another wants is more than the disk holds; who is told that it is not
+// does not find it.
+func TestABatchOnAFullDisk(t *testing.T) {
+	db := openSmall(t)
+	if err := os.WriteFile(filepath.Join(db.dir, "fill"), make([]byte, 8<<20), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	var want []string
 	for round := range 20 {
-		var batch []*request
+		var batch []func(*tx) error
 		var runs []*triggers.Run
 		for i := range 8 {
 			parameters := "{}"
@@ -86,7 +109,7 @@ func TestBatchOnAFullDisk(t *testing.T) {
 			runs = append(runs, newRun(parameters))
 			batch = append(batch, inserting(nil, runs[i]))
 		}
-		for i, err := range outcomes(db, batch...) {
+		for i, err := range commit(db, batch...) {
 			if err == nil {
 				want = append(want, runs[i].RunID)
 			}
@@ -96,55 +119,50 @@ func TestBatchOnAFullDisk(t *testing.T) {
 		t.Fatal("the disk was never full")
 	}
 	if got := queue(t, db); !slices.Equal(got, want) {
-		t.Errorf("%d runs wait, %d were told to be saved", len(got), len(want))
+		t.Errorf("%d runs wait, %d were said to be saved", len(got), len(want))
 	}
 }
 
-// TestFullDiskIsNoticed where all updates of a commit that fails had failed by
-// themselves: the journal takes nothing until the tables do again.
-func TestFullDiskIsNoticed(t *testing.T) {
-	dir := t.TempDir()
-	mountSmall(t, dir)
-	db := openServer(t, dir)
-	for range 10 {
-		r := newRun(`"` + strings.Repeat("x", 50_000) + `"`)
-		if err := db.Runs().Update(t.Context(), func(tx triggers.Tx) error { return tx.InsertRun(r) }); err != nil {
-			t.Fatal(err)
-		}
-	}
-	fill := filepath.Join(dir, "fill")
-	if err := os.WriteFile(fill, make([]byte, 17<<20), 0o600); !errors.Is(err, syscall.ENOSPC) {
-		t.Fatalf("the disk could not be filled: %v", err)
-	}
+// TestAFullDiskIsNoticed also where each update of the commit that failed had
+// failed by itself, and until there is room again.
+func TestAFullDiskIsNoticed(t *testing.T) {
+	db := openSmall(t)
+	free := fillDisk(t, db)
 	no := errors.New("no")
-	failing := func() *request {
-		return &request{done: make(chan error, 1), fn: func(tx *tx) error { return errors.Join(tx.begin(), no) }}
+	failing := func(tx *tx) error {
+		_, err := tx.exec(setMeta, "a", strings.Repeat("x", 1<<20))
+		return errors.Join(err, no)
 	}
-	for _, err := range outcomes(db, failing(), failing()) {
-		if !errors.Is(err, no) {
-			t.Errorf("an update that failed: %v", err)
+	if _, err := db.Writable(t.Context()); err != nil {
+		t.Errorf("before any change: %v", err)
+	}
+	for _, err := range commit(db, failing, failing) {
+		if err == nil {
+			t.Error("an update on a full disk was saved")
 		}
 	}
-	if !db.journal.behind() {
-		t.Fatal("the journal was taken up; this test shows nothing")
-	}
-	if db.writable.ok() {
+	if recovered, err := db.Writable(t.Context()); err == nil || recovered {
 		t.Error("nobody knows that the disk is full")
 	}
-	if err := os.Remove(fill); err != nil {
-		t.Fatal(err)
+	free()
+	db.disk.probed = db.disk.probed.Add(-2 * probeEvery)
+	if recovered, err := db.Writable(t.Context()); err != nil || !recovered {
+		t.Errorf("with room again: recovered %v, %v", recovered, err)
+	}
+	if recovered, err := db.Writable(t.Context()); err != nil || recovered {
+		t.Errorf("then: recovered %v, %v", recovered, err)
 	}
 }
 
-// TestProbeLeavesNothing, also where a server was killed in the midst of one.
-func TestProbeLeavesNothing(t *testing.T) {
+// TestAProbeLeavesNothing, also where a server was killed in the midst of one.
+func TestAProbeLeavesNothing(t *testing.T) {
 	dir := t.TempDir()
-	w := writable{dir: dir}
-	if err := os.WriteFile(filepath.Join(dir, probeFile), make([]byte, 2*probeRoom), 0o600); err != nil {
+	d := disk{dir: dir}
+	if err := os.WriteFile(filepath.Join(dir, probeFile), make([]byte, 2*probeSize), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	for range 2 {
-		if err := w.probe(); err != nil {
+		if err := d.probe(); err != nil {
 			t.Fatal(err)
 		}
 	}

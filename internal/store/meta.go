@@ -9,7 +9,7 @@ import (
 // Meta reads a fact about this server, "" when it is not there.
 func (db *DB) Meta(ctx context.Context, name string) (string, error) {
 	var v string
-	err := db.readers.QueryRowContext(ctx, "SELECT value FROM meta WHERE name = ?", name).Scan(&v)
+	err := db.readers.queryRow(ctx, "SELECT value FROM meta WHERE name = ?", name).Scan(&v)
 	if errors.Is(err, sql.ErrNoRows) {
 		return "", nil
 	}

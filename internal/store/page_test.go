@@ -29,11 +29,11 @@ func TestListsGoByAnIndex(t *testing.T) {
 						continue
 					}
 					query, args := onePage(list.query, list.owner, transfer.Page{Owner: owner, Status: status, Before: before, Limit: 101}, list.where...)
-					rows, err := db.readers.QueryContext(t.Context(), "EXPLAIN QUERY PLAN "+query, args...)
+					rows, err := db.readers.query(t.Context(), "EXPLAIN QUERY PLAN "+query, args...)
 					if err != nil {
 						t.Fatal(err)
 					}
-					steps, err := collect(rows, func(row scanner) (string, error) {
+					steps, err := scanAll(rows, func(row scanner) (string, error) {
 						var a, b, c int
 						var text string
 						return text, row.Scan(&a, &b, &c, &text)

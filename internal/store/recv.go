@@ -34,7 +34,7 @@ func (t *tx) SaveRecvTransfer(r *transfer.RecvTransfer) error {
 	const columns = `source_public_key, transfer_id, username, destination_path, status, error_message,
 		total_files, total_size, files_received, bytes_received, source_ip, source_port, start_time,
 		last_recv_time, last_error_time, end_time, ticket_hash, conflict, on_error, root, staging, finishing`
-	row, err := t.queryRow(`INSERT INTO recv_transfers (`+columns+`)
+	return t.queryRow(`INSERT INTO recv_transfers (`+columns+`)
 		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 		ON CONFLICT (transfer_id, source_public_key) DO UPDATE SET
 		username = excluded.username, destination_path = excluded.destination_path, status = excluded.status,
@@ -48,11 +48,7 @@ func (t *tx) SaveRecvTransfer(r *transfer.RecvTransfer) error {
 		r.SourcePublicKey, r.TransferID, r.Username, []byte(r.DestinationPath), r.Status, r.ErrorMessage,
 		r.TotalFiles, r.TotalSize, r.FilesReceived, r.BytesReceived, r.SourceIP, r.SourcePort, r.StartTime,
 		r.LastRecvTime, r.LastErrorTime, r.EndTime, orNoBytes(r.TicketHash), r.Conflict, r.OnError,
-		[]byte(r.Root), []byte(r.Staging), r.Finishing)
-	if err != nil {
-		return err
-	}
-	return row.Scan(&r.Seq)
+		[]byte(r.Root), []byte(r.Staging), r.Finishing).Scan(&r.Seq)
 }
 
 // orNoBytes keeps a nil slice from becoming NULL.
@@ -65,12 +61,8 @@ func orNoBytes(b []byte) []byte {
 
 // RecvTransfer implements transfer.RecvTx.
 func (t *tx) RecvTransfer(sourcePublicKey, transferID string) (*transfer.RecvTransfer, error) {
-	row, err := t.queryRow(`SELECT `+recvColumns+` FROM recv_transfers WHERE transfer_id = ? AND source_public_key = ?`,
-		transferID, sourcePublicKey)
-	if err != nil {
-		return nil, err
-	}
-	r, err := scanRecv(row)
+	r, err := scanRecv(t.queryRow(`SELECT `+recvColumns+` FROM recv_transfers WHERE transfer_id = ? AND source_public_key = ?`,
+		transferID, sourcePublicKey))
 	if errors.Is(err, sql.ErrNoRows) {
 		return nil, nil
 	}
@@ -87,7 +79,7 @@ func (v *Received) Update(ctx context.Context, fn func(transfer.RecvTx) error) e
 
 // SaveRecvProgress implements transfer.RecvStore.
 func (v *Received) SaveRecvProgress(ctx context.Context, r *transfer.RecvTransfer) error {
-	return v.db.updateLax(ctx, func(t *tx) error {
+	return v.db.updateNoSync(ctx, func(t *tx) error {
 		_, err := t.exec(`UPDATE recv_transfers SET source_ip = ?, source_port = ?, last_recv_time = max(last_recv_time, ?),
 			last_error_time = max(last_error_time, ?) WHERE transfer_id = ? AND source_public_key = ?`,
 			r.SourceIP, r.SourcePort, r.LastRecvTime, r.LastErrorTime, r.TransferID, r.SourcePublicKey)
@@ -107,11 +99,11 @@ func (v *Received) Receiving(ctx context.Context) ([]transfer.RecvTransfer, erro
 }
 
 func (v *Received) list(ctx context.Context, query string, args ...any) ([]transfer.RecvTransfer, error) {
-	rows, err := v.db.readers.QueryContext(ctx, query, args...)
+	rows, err := v.db.readers.query(ctx, query, args...)
 	if err != nil {
 		return nil, err
 	}
-	return collect(rows, scanRecv)
+	return scanAll(rows, scanRecv)
 }
 
 // RecvTransfer implements transfer.RecvStore.
@@ -120,7 +112,7 @@ func (v *Received) RecvTransfer(ctx context.Context, transferID, username string
 	if username != "" {
 		query, args = query+` AND username = ?`, append(args, username)
 	}
-	r, err := scanRecv(v.db.readers.QueryRowContext(ctx, query+` ORDER BY seq DESC LIMIT 1`, args...))
+	r, err := scanRecv(v.db.readers.queryRow(ctx, query+` ORDER BY seq DESC LIMIT 1`, args...))
 	if errors.Is(err, sql.ErrNoRows) {
 		return r, api.Errorf(api.CodeNotFound, "no received transfer has the id %q; list them with recv.getTransfers", transferID)
 	}
@@ -129,7 +121,7 @@ func (v *Received) RecvTransfer(ctx context.Context, transferID, username string
 
 // seqOf finds the number under which a transfer's entries are kept.
 func (v *Received) seqOf(ctx context.Context, sourcePublicKey, transferID string) (seq int64, err error) {
-	err = v.db.readers.QueryRowContext(ctx, `SELECT seq FROM recv_transfers WHERE transfer_id = ? AND source_public_key = ?`,
+	err = v.db.readers.queryRow(ctx, `SELECT seq FROM recv_transfers WHERE transfer_id = ? AND source_public_key = ?`,
 		transferID, sourcePublicKey).Scan(&seq)
 	if errors.Is(err, sql.ErrNoRows) {
 		return 0, fmt.Errorf("received transfer %s of %s is not in the database", transferID, sourcePublicKey)

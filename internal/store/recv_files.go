@@ -17,13 +17,9 @@ const recvPage = 1000
 
 // SaveRecvFiles implements transfer.RecvTx.
 func (t *tx) SaveRecvFiles(sourcePublicKey, transferID string, files []transfer.RecvFile) error {
-	row, err := t.queryRow(`SELECT seq FROM recv_transfers WHERE transfer_id = ? AND source_public_key = ?`,
-		transferID, sourcePublicKey)
-	if err != nil {
-		return err
-	}
 	var seq int64
-	if err := row.Scan(&seq); err != nil {
+	err := t.queryRow(`SELECT seq FROM recv_transfers WHERE transfer_id = ? AND source_public_key = ?`, transferID, sourcePublicKey).Scan(&seq)
+	if err != nil {
 		return fmt.Errorf("save entries of received transfer %s: %w", transferID, err)
 	}
 	for i := range files {
@@ -67,7 +63,7 @@ func (v *Received) RecvFiles(ctx context.Context, sourcePublicKey, transferID st
 }
 
 func (v *Received) filePage(ctx context.Context, seq, from int64) ([]transfer.RecvFile, error) {
-	rows, err := v.db.readers.QueryContext(ctx, `SELECT idx, name, size, mode, mod_time, empty_dir, skipped, error, final, real, placed
+	rows, err := v.db.readers.query(ctx, `SELECT idx, name, size, mode, mod_time, empty_dir, skipped, error, final, real, placed
 		FROM recv_files WHERE transfer = ? AND idx >= ? ORDER BY idx LIMIT ?`, seq, from, recvPage)
 	if err != nil {
 		return nil, err
@@ -76,7 +72,7 @@ func (v *Received) filePage(ctx context.Context, seq, from int64) ([]transfer.Re
 	into := []any{
 		&f.Index, &f.Name, &f.Size, &f.Mode, &f.ModTime, &f.EmptyDir, &f.Skipped, &f.Error, &f.Final, &f.Real, &f.Placed,
 	}
-	return collect(rows, func(row scanner) (transfer.RecvFile, error) {
+	return scanAll(rows, func(row scanner) (transfer.RecvFile, error) {
 		err := row.Scan(into...)
 		return f, err
 	})
@@ -88,7 +84,7 @@ func (v *Received) RecvCount(ctx context.Context, sourcePublicKey, transferID st
 	if err != nil {
 		return 0, 0, 0, err
 	}
-	err = v.db.readers.QueryRowContext(ctx, `SELECT coalesce(max(idx) + 1, 0), coalesce(sum(NOT empty_dir), 0), coalesce(sum(size), 0)
+	err = v.db.readers.queryRow(ctx, `SELECT coalesce(max(idx) + 1, 0), coalesce(sum(NOT empty_dir), 0), coalesce(sum(size), 0)
 		FROM recv_files WHERE transfer = ?`, seq).Scan(&entries, &files, &bytes)
 	return entries, files, bytes, err
 }
@@ -107,7 +103,7 @@ func (v *Received) List(ctx context.Context, subject string) iter.Seq2[triggers.
 			return
 		}
 		var root string
-		if err := v.db.readers.QueryRowContext(ctx, `SELECT root FROM recv_transfers WHERE seq = ?`, seq).Scan(&root); err != nil {
+		if err := v.db.readers.queryRow(ctx, `SELECT root FROM recv_transfers WHERE seq = ?`, seq).Scan(&root); err != nil {
 			yield(triggers.ListedFile{}, err)
 			return
 		}

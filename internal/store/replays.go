@@ -111,11 +111,8 @@ func (c *Replay) claim(ctx context.Context) (earlier *api.Outcome, err error) {
 	now := c.r.now()
 	oldest := int64(api.TimeOf(now.Add(-replayLife)))
 	err = c.r.db.update(ctx, func(t *tx) error {
-		row, err := t.queryRow("SELECT command, body, state, http_status, message, result, location FROM replays WHERE owner = ? AND key = ? AND create_time > ?",
+		row := t.queryRow("SELECT command, body, state, http_status, message, result, location FROM replays WHERE owner = ? AND key = ? AND create_time > ?",
 			c.id.owner, c.id.key, oldest)
-		if err != nil {
-			return err
-		}
 		var command string
 		var body, result []byte
 		var state int
@@ -144,12 +141,8 @@ func (c *Replay) insert(t *tx, now time.Time, oldest int64) error {
 		oldest, replaySweep); err != nil {
 		return err
 	}
-	row, err := t.queryRow("SELECT count(*) FROM replays WHERE owner = ? AND create_time > ?", c.id.owner, oldest)
-	if err != nil {
-		return err
-	}
 	var have int
-	if err := row.Scan(&have); err != nil {
+	if err := t.queryRow("SELECT count(*) FROM replays WHERE owner = ? AND create_time > ?", c.id.owner, oldest).Scan(&have); err != nil {
 		return err
 	}
 	if have >= maxReplays {
@@ -157,14 +150,14 @@ func (c *Replay) insert(t *tx, now time.Time, oldest int64) error {
 			Message: "too many Idempotency-Keys in 24 hours; use them only for calls that you may have to repeat"}
 	}
 	// An old one of the same key may still be there.
-	_, err = t.exec("INSERT OR REPLACE INTO replays (owner, key, command, body, state, create_time) VALUES (?, ?, ?, ?, ?, ?)",
+	_, err := t.exec("INSERT OR REPLACE INTO replays (owner, key, command, body, state, create_time) VALUES (?, ?, ?, ?, ?, ?)",
 		c.id.owner, c.id.key, c.command, c.body, replayBegun, int64(api.TimeOf(now)))
 	return err
 }
 
-// marked makes an update on behalf of a call with a key mark that key, in the
+// marksKey makes an update on behalf of a call with a key mark that key, in the
 // same transaction, when it changes anything.
-func marked(ctx context.Context, fn func(*tx) error) func(*tx) error {
+func marksKey(ctx context.Context, fn func(*tx) error) func(*tx) error {
 	c, ok := ctx.Value(replayContext{}).(*Replay)
 	if !ok {
 		return fn
@@ -186,24 +179,20 @@ func marked(ctx context.Context, fn func(*tx) error) func(*tx) error {
 	}
 }
 
-// unmarked is a context whose updates mark no key, and which nobody cancels.
-func unmarked(ctx context.Context) context.Context {
+// withoutKey is a context whose updates mark no key, and which nobody cancels.
+func withoutKey(ctx context.Context) context.Context {
 	return context.WithValue(context.WithoutCancel(ctx), replayContext{}, nil)
 }
 
 // changes counts the rows that the writer has changed so far.
 func (t *tx) changes() (n int64, err error) {
-	row, err := t.queryRow("SELECT total_changes()")
-	if err != nil {
-		return 0, err
-	}
-	return n, row.Scan(&n)
+	return n, t.queryRow("SELECT total_changes()").Scan(&n)
 }
 
 // Finish keeps the answer. Call it once the command was reported, before the
 // answer goes out.
 func (c *Replay) Finish(ctx context.Context, out api.Outcome) error {
-	err := c.r.db.update(unmarked(ctx), func(t *tx) error {
+	err := c.r.db.update(withoutKey(ctx), func(t *tx) error {
 		_, err := t.exec("UPDATE replays SET state = ?, http_status = ?, message = ?, result = ?, location = ? WHERE owner = ? AND key = ?",
 			replayDone, out.Status, out.Message, []byte(out.Result), out.Location, c.id.owner, c.id.key)
 		return err
@@ -223,7 +212,7 @@ func (c *Replay) End(ctx context.Context) error {
 	if c.kept {
 		return nil
 	}
-	return c.r.db.update(unmarked(ctx), func(t *tx) error {
+	return c.r.db.update(withoutKey(ctx), func(t *tx) error {
 		_, err := t.exec("DELETE FROM replays WHERE owner = ? AND key = ? AND state = ?", c.id.owner, c.id.key, replayBegun)
 		return err
 	})

@@ -104,7 +104,7 @@ func TestReplayLivesADay(t *testing.T) {
 		t.Fatal(err)
 	}
 	var left int
-	if err := db.readers.QueryRowContext(t.Context(), "SELECT count(*) FROM replays").Scan(&left); err != nil || left != 0 {
+	if err := db.readers.queryRow(t.Context(), "SELECT count(*) FROM replays").Scan(&left); err != nil || left != 0 {
 		t.Errorf("%d rows are left (%v)", left, err)
 	}
 }
@@ -177,7 +177,7 @@ func TestKeysOfOneUserAreBounded(t *testing.T) {
 		t.Fatal(err)
 	}
 	var left int
-	if err := db.readers.QueryRowContext(t.Context(), "SELECT count(*) FROM replays").Scan(&left); err != nil || left > maxReplays-3*replaySweep+1 {
+	if err := db.readers.queryRow(t.Context(), "SELECT count(*) FROM replays").Scan(&left); err != nil || left > maxReplays-3*replaySweep+1 {
 		t.Errorf("%d rows are left (%v)", left, err)
 	}
 }

@@ -3,20 +3,21 @@ package store
 import (
 	"context"
 	"database/sql"
-	"encoding/json"
 	"errors"
 	"strings"
 
 	"jetstream/internal/api"
-	"jetstream/internal/stream"
 	"jetstream/triggers"
 )
 
-// Runs is the view of the database that the trigger engine works on.
+// Runs is the database as the trigger engine sees it: the queue and the records
+// of runs. It implements triggers.Store.
 type Runs struct{ db *DB }
 
-// Runs returns the trigger runs of the database.
+// Runs returns the view of trigger runs.
 func (db *DB) Runs() *Runs { return &Runs{db} }
+
+var _ triggers.Store = (*Runs)(nil)
 
 // runFixed is what a run's row weighs beside its texts, in bytes.
 const runFixed = 512
@@ -25,52 +26,18 @@ const runFixed = 512
 // rather than hold a thousand large runs in memory.
 const maxPageBytes = 8 << 20
 
+// A queued run has values in these columns; the others have defaults.
 const (
-	runValues = "(?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)"
-	insertRun = "INSERT INTO runs (seq, run_id, status, urgent, event, event_id, attempt, event_time, queue_time, " +
-		"depth, request_id, user, transfer_id, subject, lane, process, parameters) VALUES " + runValues
+	queuedRun        = "runs (run_id, status, urgent, event, event_id, attempt, event_time, queue_time, depth, request_id, user, transfer_id, subject, lane, process, parameters)"
+	queuedRunColumns = 16
 )
 
-// InsertRun implements triggers.Tx.
-func (t *tx) InsertRun(r *triggers.Run) error {
-	t.runs = append(t.runs, r)
-	return t.noteRun(r)
-}
-
-// runColumns is how many values runFields tells, and seq.
-const runColumns = 17
-
-func runFields(f fields, r *triggers.Run) {
-	f.text(r.RunID)
-	f.text(string(r.Status))
-	f.number(r.Urgent)
-	f.text(r.Event)
-	f.text(r.EventID)
-	f.number(int64(r.Attempt))
-	f.number(int64(r.EventTime))
-	f.number(int64(r.QueueTime))
-	f.number(int64(r.Depth))
-	f.text(r.RequestID)
-	f.text(r.User)
-	f.text(r.TransferID)
-	f.text(r.Subject)
-	f.text(r.Key)
-	f.text(r.Process)
-	f.bytes(r.Parameters)
-}
-
-// saveRuns inserts runs in their order and sets their Seq.
-func (b *batch) saveRuns(runs []*triggers.Run) error {
-	if len(runs) == 0 {
-		return nil
-	}
-	rows := make([][]any, len(runs))
-	for i, r := range runs {
-		row := append(make(valueList, 0, runColumns), b.number(&b.lastRun))
-		runFields(&row, r)
-		rows[i] = row
-	}
-	last, err := b.db.insert(runsTable, rows)
+// insertRuns writes runs in their order and sets their Seq.
+func (w *writer) insertRuns(runs []*triggers.Run) error {
+	last, err := insertMany(w, &w.runInserts, runs, func(row []any, r *triggers.Run) []any {
+		return append(row, r.RunID, string(r.Status), r.Urgent, r.Event, r.EventID, r.Attempt, int64(r.EventTime), int64(r.QueueTime),
+			r.Depth, r.RequestID, r.User, r.TransferID, r.Subject, r.Key, r.Process, string(r.Parameters))
+	})
 	if err != nil {
 		return err
 	}
@@ -80,43 +47,17 @@ func (b *batch) saveRuns(runs []*triggers.Run) error {
 	return nil
 }
 
-// number is the next number, as the value of a row. Where there is a journal
-// the tables have not all numbers that were given; else SQLite gives it for nil.
-func (b *batch) number(last *int64) any {
-	if b.db.journal == nil {
-		return nil
-	}
-	*last++
-	return *last
-}
-
-// NoteRuns has note called for every run that is saved, in the transaction that
-// saves it; an error of note fails that. Call it before the runs are used.
-func (db *DB) NoteRuns(note func(stream.Tx, *triggers.Run) error) { db.runNote = note }
-
-func (t *tx) noteRun(r *triggers.Run) error {
-	if t.db.runNote == nil {
-		return nil
-	}
-	return t.db.runNote(t, r)
-}
-
 const markRun = `UPDATE runs SET status = ?, bytes = ?, start_time = ?, end_time = ?, exit_code = ?, signal = ?,
 	message = ?, stdout = ?, stdout_dropped = ?, stderr = ?, stderr_dropped = ? WHERE seq = ?`
 
 func (t *tx) markRun(r *triggers.Run) error {
 	bytes := runFixed + len(r.Parameters) + len(r.ErrorMessage) + len(r.Stdout.Text) + len(r.Stderr.Text)
-	var exit sql.NullInt64
-	if r.ExitCode != nil {
-		exit = sql.NullInt64{Int64: int64(*r.ExitCode), Valid: true}
-	}
-	_, err := t.exec(markRun, string(r.Status), bytes, int64(r.StartTime), int64(r.EndTime), exit, r.Signal,
-		r.ErrorMessage, r.Stdout.Text, r.Stdout.DroppedBytes,
-		r.Stderr.Text, r.Stderr.DroppedBytes, r.Seq)
+	_, err := t.exec(markRun, string(r.Status), bytes, int64(r.StartTime), int64(r.EndTime), r.ExitCode, r.Signal,
+		r.ErrorMessage, r.Stdout.Text, r.Stdout.DroppedBytes, r.Stderr.Text, r.Stderr.DroppedBytes, r.Seq)
 	if err != nil {
 		return err
 	}
-	return t.noteRun(r)
+	return t.runChanged(r)
 }
 
 // Update implements triggers.Store.
@@ -126,7 +67,7 @@ func (s *Runs) Update(ctx context.Context, fn func(triggers.Tx) error) error {
 
 // Mark implements triggers.Store.
 func (s *Runs) Mark(ctx context.Context, r *triggers.Run) error {
-	err := s.db.mark(ctx, func(t *tx) error { return t.markRun(r) })
+	err := s.db.updateNoSync(ctx, func(t *tx) error { return t.markRun(r) })
 	if err == nil && r.EndTime != 0 {
 		s.db.processes.forget(r.RunID)
 	}
@@ -155,7 +96,7 @@ func (s *Runs) DropLaunches(ctx context.Context, process, message string) (int, 
 		if err != nil {
 			return err
 		}
-		dropped, err := scanRuns(rows)
+		dropped, err := scanAll(rows, scanRun)
 		for _, r := range dropped {
 			r.Status, r.EndTime, r.ErrorMessage = triggers.StatusCancelled, api.Now(), message
 			err = errors.Join(err, t.markRun(r))
@@ -166,25 +107,12 @@ func (s *Runs) DropLaunches(ctx context.Context, process, message string) (int, 
 	return n, err
 }
 
-// scanRuns reads what is left of rows and closes them.
-func scanRuns(rows rows) (runs []*triggers.Run, err error) {
-	defer func() { err = errors.Join(err, rows.Close()) }()
-	for rows.Next() {
-		r, err := scanRun(rows)
-		if err != nil {
-			return nil, err
-		}
-		runs = append(runs, r)
-	}
-	return runs, rows.Err()
-}
-
 // Prune implements triggers.Store.
 func (s *Runs) Prune(ctx context.Context, keep int, maxBytes int64) error {
 	// The newest ended runs are walked until one of the bounds is passed; the
 	// walk reads the small index only, and nothing is written when all may stay.
-	var last sql.NullInt64
-	err := s.db.settled().QueryRowContext(ctx, `SELECT seq FROM (
+	var last int64
+	err := s.db.readers.queryRow(ctx, `SELECT seq FROM (
 		SELECT seq, row_number() OVER win AS n, sum(bytes) OVER win AS total FROM runs
 		WHERE end_time > 0 WINDOW win AS (ORDER BY seq DESC ROWS UNBOUNDED PRECEDING))
 		WHERE n > ? OR total > ? ORDER BY seq DESC LIMIT 1`, keep, maxBytes).Scan(&last)
@@ -194,8 +122,8 @@ func (s *Runs) Prune(ctx context.Context, keep int, maxBytes int64) error {
 	if err != nil {
 		return err
 	}
-	return s.db.updateLax(ctx, func(t *tx) error {
-		_, err := t.exec("DELETE FROM runs WHERE end_time > 0 AND seq <= ?", last.Int64)
+	return s.db.updateNoSync(ctx, func(t *tx) error {
+		_, err := t.exec("DELETE FROM runs WHERE end_time > 0 AND seq <= ?", last)
 		return err
 	})
 }
@@ -204,34 +132,26 @@ const selectRun = `SELECT seq, urgent, run_id, status, event, event_id, attempt,
 	exit_code, signal, depth, request_id, user, transfer_id, subject, lane, process, message,
 	parameters, stdout, stdout_dropped, stderr, stderr_dropped FROM runs `
 
-func scanRun(row interface{ Scan(...any) error }) (*triggers.Run, error) {
-	var (
-		r          triggers.Run
-		exit       sql.NullInt64
-		parameters string
-	)
+func scanRun(row scanner) (*triggers.Run, error) {
+	var r triggers.Run
 	err := row.Scan(&r.Seq, &r.Urgent, &r.RunID, &r.Status, &r.Event, &r.EventID, &r.Attempt, &r.EventTime, &r.QueueTime,
-		&r.StartTime, &r.EndTime, &exit, &r.Signal, &r.Depth, &r.RequestID, &r.User,
-		&r.TransferID, &r.Subject, &r.Key, &r.Process, &r.ErrorMessage, &parameters,
+		&r.StartTime, &r.EndTime, &r.ExitCode, &r.Signal, &r.Depth, &r.RequestID, &r.User,
+		&r.TransferID, &r.Subject, &r.Key, &r.Process, &r.ErrorMessage, (*[]byte)(&r.Parameters),
 		&r.Stdout.Text, &r.Stdout.DroppedBytes, &r.Stderr.Text, &r.Stderr.DroppedBytes)
 	if err != nil {
 		return nil, err
 	}
-	if exit.Valid {
-		code := int(exit.Int64)
-		r.ExitCode = &code
-	}
-	r.Parameters = json.RawMessage(parameters)
 	return &r, nil
 }
 
 // Running implements triggers.Store.
-func (s *Runs) Running(ctx context.Context) (running []*triggers.Run, err error) {
-	rows, err := s.db.settled().QueryContext(ctx, selectRun+"WHERE end_time = 0 AND status = 'running' ORDER BY seq")
+func (s *Runs) Running(ctx context.Context) ([]*triggers.Run, error) {
+	rows, err := s.db.readers.query(ctx, selectRun+"WHERE end_time = 0 AND status = 'running' ORDER BY seq")
 	if err != nil {
 		return nil, err
 	}
-	if running, err = scanRuns(rows); err != nil {
+	running, err := scanAll(rows, scanRun)
+	if err != nil {
 		return nil, err
 	}
 	return running, s.db.processes.fill(running)
@@ -239,7 +159,7 @@ func (s *Runs) Running(ctx context.Context) (running []*triggers.Run, err error)
 
 // Run implements triggers.Store.
 func (s *Runs) Run(ctx context.Context, runID string) (triggers.Run, error) {
-	r, err := scanRun(s.db.settled().QueryRowContext(ctx, selectRun+"WHERE run_id = ?", runID))
+	r, err := scanRun(s.db.readers.queryRow(ctx, selectRun+"WHERE run_id = ?", runID))
 	if errors.Is(err, sql.ErrNoRows) {
 		return triggers.Run{}, noRun(runID)
 	}
@@ -251,31 +171,31 @@ func (s *Runs) Run(ctx context.Context, runID string) (triggers.Run, error) {
 
 // Runs implements triggers.Store.
 func (s *Runs) Runs(ctx context.Context, f triggers.Filter) (page []triggers.Run, more bool, err error) {
-	query, args := &strings.Builder{}, []any{}
-	query.WriteString(selectRun)
-	glue := "WHERE "
-	where := func(condition string, arg any) {
-		query.WriteString(glue + condition)
-		args = append(args, arg)
-		glue = " AND "
+	var where []string
+	var args []any
+	only := func(condition string, arg any) {
+		where, args = append(where, condition), append(args, arg)
 	}
 	if f.Before > 0 {
-		where("seq < ?", f.Before)
+		only("seq < ?", f.Before)
 	}
 	if f.Event != "" {
-		where("event = ?", f.Event)
+		only("event = ?", f.Event)
 	}
 	if f.Status != "" {
-		where("status = ?", string(f.Status))
+		only("status = ?", string(f.Status))
 	}
 	if f.User != "" {
-		where("user = ?", f.User)
+		only("user = ?", f.User)
 	}
 	if f.Since != 0 {
-		where("queue_time >= ?", int64(f.Since))
+		only("queue_time >= ?", int64(f.Since))
 	}
-	query.WriteString(" ORDER BY seq DESC LIMIT ?")
-	rows, err := s.db.settled().QueryContext(ctx, query.String(), append(args, f.Limit+1)...)
+	query := selectRun
+	if len(where) > 0 {
+		query += "WHERE " + strings.Join(where, " AND ")
+	}
+	rows, err := s.db.readers.query(ctx, query+" ORDER BY seq DESC LIMIT ?", append(args, f.Limit+1)...)
 	if err != nil {
 		return nil, false, err
 	}

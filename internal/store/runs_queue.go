@@ -20,31 +20,8 @@ func (s *Runs) Next(ctx context.Context) (*triggers.Run, error) {
 }
 
 // NextFew implements triggers.Store.
-func (s *Runs) NextFew(ctx context.Context, limit int) ([]*triggers.Run, error) {
-	return front(s.db, func() ([]*triggers.Run, bool, error) {
-		few, err := s.nextFew(ctx, limit)
-		return few, len(few) > 0, err
-	})
-}
-
-// front asks the tables for what is at the front of the queue, and lets them
-// take more out of the journal for as long as they have nothing there: what only
-// the journal has was queued after all that they have.
-func front[T any](db *DB, ask func() (found T, there bool, err error)) (T, error) {
-	for {
-		behind := db.journal.behind()
-		found, there, err := ask()
-		if err != nil || there || !behind {
-			return found, err
-		}
-		if err := db.settleSome(); err != nil {
-			return found, err
-		}
-	}
-}
-
-func (s *Runs) nextFew(ctx context.Context, limit int) (few []*triggers.Run, err error) {
-	rows, err := s.db.readers.QueryContext(ctx, selectRun+"WHERE end_time = 0 AND status = 'queued' ORDER BY urgent DESC, seq LIMIT ?", limit)
+func (s *Runs) NextFew(ctx context.Context, limit int) (few []*triggers.Run, err error) {
+	rows, err := s.db.readers.query(ctx, selectRun+"WHERE end_time = 0 AND status = 'queued' ORDER BY urgent DESC, seq LIMIT ?", limit)
 	if err != nil {
 		return nil, err
 	}
@@ -82,7 +59,7 @@ func (s *Runs) UseLanes(ctx context.Context, use bool) error {
 
 // queued reads the one run of a query, nil for none.
 func (s *Runs) queued(ctx context.Context, query string, args ...any) (*triggers.Run, error) {
-	r, err := scanRun(s.db.settled().QueryRowContext(ctx, query, args...))
+	r, err := scanRun(s.db.readers.queryRow(ctx, query, args...))
 	if errors.Is(err, sql.ErrNoRows) {
 		return nil, nil
 	}
@@ -102,7 +79,7 @@ func (s *Runs) NextBehind(ctx context.Context, place triggers.Place, busy []stri
 	}
 	// Whatever is queued from here on gets a higher number.
 	var last int64
-	if err := s.db.settled().QueryRowContext(ctx, "SELECT coalesce(max(seq), 0) FROM runs").Scan(&last); err != nil {
+	if err := s.db.readers.queryRow(ctx, "SELECT coalesce(max(seq), 0) FROM runs").Scan(&last); err != nil {
 		return nil, place, err
 	}
 	for at := place; ; {
@@ -114,7 +91,7 @@ func (s *Runs) NextBehind(ctx context.Context, place triggers.Place, busy []stri
 			return r, r.Place(), nil
 		}
 		var lower sql.NullInt64
-		err = s.db.settled().QueryRowContext(ctx, "SELECT max(urgent) FROM runs WHERE end_time = 0 AND status = 'queued' AND urgent < ?", at.Urgent).Scan(&lower)
+		err = s.db.readers.queryRow(ctx, "SELECT max(urgent) FROM runs WHERE end_time = 0 AND status = 'queued' AND urgent < ?", at.Urgent).Scan(&lower)
 		if err != nil {
 			return nil, place, err
 		}
@@ -131,25 +108,23 @@ func (s *Runs) NextBehind(ctx context.Context, place triggers.Place, busy []stri
 
 // Waiting implements triggers.Store.
 func (s *Runs) Waiting(ctx context.Context) (n int, err error) {
-	err = s.db.settled().QueryRowContext(ctx, "SELECT count(*) FROM runs WHERE end_time = 0 AND status = 'queued'").Scan(&n)
+	err = s.db.readers.queryRow(ctx, "SELECT count(*) FROM runs WHERE end_time = 0 AND status = 'queued'").Scan(&n)
 	return n, err
 }
 
 // Oldest implements triggers.Store. What goes first was not always queued
 // first: an interrupted event's next attempt is new.
-func (s *Runs) Oldest(ctx context.Context) (api.Time, error) {
-	return front(s.db, func() (t api.Time, there bool, err error) {
-		err = s.db.readers.QueryRowContext(ctx, `SELECT coalesce(min(queue_time), 0) FROM (
-			SELECT * FROM (SELECT queue_time FROM runs WHERE end_time = 0 AND status = 'queued' ORDER BY urgent DESC, seq LIMIT 1)
-			UNION ALL
-			SELECT * FROM (SELECT queue_time FROM runs WHERE end_time = 0 AND status = 'queued' AND urgent = 0 ORDER BY seq LIMIT 1))`).Scan(&t)
-		return t, t != 0, err
-	})
+func (s *Runs) Oldest(ctx context.Context) (t api.Time, err error) {
+	err = s.db.readers.queryRow(ctx, `SELECT coalesce(min(queue_time), 0) FROM (
+		SELECT * FROM (SELECT queue_time FROM runs WHERE end_time = 0 AND status = 'queued' ORDER BY urgent DESC, seq LIMIT 1)
+		UNION ALL
+		SELECT * FROM (SELECT queue_time FROM runs WHERE end_time = 0 AND status = 'queued' AND urgent = 0 ORDER BY seq LIMIT 1))`).Scan(&t)
+	return t, err
 }
 
 // Start implements triggers.Store.
 func (s *Runs) Start(ctx context.Context, r *triggers.Run) (started bool, err error) {
-	err = s.db.mark(ctx, func(t *tx) error {
+	err = s.db.updateNoSync(ctx, func(t *tx) error {
 		started, err = t.startRun(r)
 		return err
 	})
@@ -158,7 +133,7 @@ func (s *Runs) Start(ctx context.Context, r *triggers.Run) (started bool, err er
 
 // EndAndStart implements triggers.Store.
 func (s *Runs) EndAndStart(ctx context.Context, ended, next *triggers.Run) (started bool, err error) {
-	err = s.db.mark(ctx, func(t *tx) error {
+	err = s.db.updateNoSync(ctx, func(t *tx) error {
 		if err := t.markRun(ended); err != nil {
 			return err
 		}
@@ -176,14 +151,11 @@ const startRun = "UPDATE runs SET status = ?, start_time = ? WHERE seq = ? AND s
 
 // startRun marks a run that is still queued; false when it is not.
 func (t *tx) startRun(r *triggers.Run) (started bool, err error) {
-	res, err := t.exec(startRun, string(r.Status), int64(r.StartTime), r.Seq)
-	if err != nil {
+	n, err := t.execCount(startRun, string(r.Status), int64(r.StartTime), r.Seq)
+	if err != nil || n == 0 {
 		return false, err
 	}
-	if n, err := res.RowsAffected(); err != nil || n == 0 {
-		return false, err
-	}
-	return true, t.noteRun(r)
+	return true, t.runChanged(r)
 }
 
 // MarkProcess implements triggers.Store.
@@ -192,11 +164,7 @@ func (s *Runs) MarkProcess(r *triggers.Run) error { return s.db.processes.save(r
 // Cancel implements triggers.Store.
 func (s *Runs) Cancel(ctx context.Context, runID, message string) (cancelled bool, err error) {
 	err = s.db.update(ctx, func(t *tx) error {
-		row, err := t.queryRow(selectRun+"WHERE run_id = ? AND status = 'queued'", runID)
-		if err != nil {
-			return err
-		}
-		r, err := scanRun(row)
+		r, err := scanRun(t.queryRow(selectRun+"WHERE run_id = ? AND status = 'queued'", runID))
 		if errors.Is(err, sql.ErrNoRows) {
 			return nil
 		}
@@ -214,11 +182,7 @@ func (s *Runs) Cancel(ctx context.Context, runID, message string) (cancelled boo
 func (s *Runs) Retry(ctx context.Context, runID string, again func(triggers.Run) *triggers.Run) (triggers.Run, error) {
 	var made *triggers.Run
 	err := s.db.update(ctx, func(t *tx) error {
-		row, err := t.queryRow(selectRun+"WHERE run_id = ?", runID)
-		if err != nil {
-			return err
-		}
-		r, err := scanRun(row)
+		r, err := scanRun(t.queryRow(selectRun+"WHERE run_id = ?", runID))
 		if errors.Is(err, sql.ErrNoRows) {
 			return noRun(runID)
 		}
@@ -228,10 +192,8 @@ func (s *Runs) Retry(ctx context.Context, runID string, again func(triggers.Run)
 		// Attempts are made one after the other, so that an open one is the
 		// last: this one, or one that was made from it.
 		last, status := r.Attempt, string(r.Status)
-		if row, err = t.queryRow("SELECT attempt, status FROM runs WHERE event_id = ? AND attempt > 1 ORDER BY attempt DESC LIMIT 1", r.EventID); err != nil {
-			return err
-		}
-		if err := row.Scan(&last, &status); err != nil && !errors.Is(err, sql.ErrNoRows) {
+		err = t.queryRow("SELECT attempt, status FROM runs WHERE event_id = ? AND attempt > 1 ORDER BY attempt DESC LIMIT 1", r.EventID).Scan(&last, &status)
+		if err != nil && !errors.Is(err, sql.ErrNoRows) {
 			return err
 		}
 		if status == string(triggers.StatusQueued) || status == string(triggers.StatusRunning) {
@@ -270,18 +232,12 @@ func (s *Runs) SetPaused(ctx context.Context, paused bool) error {
 }
 
 // Outcomes implements triggers.Store.
-func (s *Runs) Outcomes(ctx context.Context) (all []triggers.Outcome, err error) {
-	rows, err := s.db.settled().QueryContext(ctx, "SELECT event, status, count(*), max(seq) FROM runs WHERE end_time > 0 GROUP BY event, status")
+func (s *Runs) Outcomes(ctx context.Context) ([]triggers.Outcome, error) {
+	rows, err := s.db.readers.query(ctx, "SELECT event, status, count(*), max(seq) FROM runs WHERE end_time > 0 GROUP BY event, status")
 	if err != nil {
 		return nil, err
 	}
-	defer func() { err = errors.Join(err, rows.Close()) }()
-	for rows.Next() {
-		var o triggers.Outcome
-		if err := rows.Scan(&o.Event, &o.Status, &o.Count, &o.LastSeq); err != nil {
-			return nil, err
-		}
-		all = append(all, o)
-	}
-	return all, rows.Err()
+	return scanAll(rows, func(row scanner) (o triggers.Outcome, err error) {
+		return o, row.Scan(&o.Event, &o.Status, &o.Count, &o.LastSeq)
+	})
 }

@@ -11,27 +11,6 @@ import (
 	"testing"
 )
 
-func TestLockHoldsOthersOut(t *testing.T) {
-	dir := t.TempDir()
-	unlock, err := Lock(dir)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if _, err := Lock(dir); !errors.Is(err, ErrLocked) || !strings.Contains(err.Error(), "--persistent-state-dir") {
-		t.Fatalf("second lock: %v", err)
-	}
-	if err := unlock(); err != nil {
-		t.Fatal(err)
-	}
-	again, err := Lock(dir)
-	if err != nil {
-		t.Fatalf("after unlock: %v", err)
-	}
-	if err := again(); err != nil {
-		t.Fatal(err)
-	}
-}
-
 func TestOpenWithoutPermission(t *testing.T) {
 	if os.Geteuid() == 0 {
 		t.Skip("skipped: root may use every directory; run the tests as another user to see this one")
@@ -92,7 +71,7 @@ func TestPrepareDir(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer func() { _ = db.Close() }()
-	for _, name := range []string{File, File + "-wal", File + "-shm", generationFile} {
+	for _, name := range []string{File, File + "-wal", File + "-shm", "lock"} {
 		info, err := os.Stat(filepath.Join(foreign, name))
 		if err != nil || info.Sys().(*syscall.Stat_t).Uid != 12345 {
 			t.Errorf("%s was not given to the owner of the directory (%v)", name, err)

@@ -41,11 +41,8 @@ func (a *Accounts) InsertToken(ctx context.Context, k *account.APIToken, most in
 		return err
 	}
 	return a.db.update(ctx, func(t *tx) error {
-		row, err := t.queryRow(`SELECT (SELECT count(*) FROM api_tokens WHERE owner = ?1), EXISTS (SELECT 1 FROM users WHERE name = ?1),
+		row := t.queryRow(`SELECT (SELECT count(*) FROM api_tokens WHERE owner = ?1), EXISTS (SELECT 1 FROM users WHERE name = ?1),
 			?2 = '' OR EXISTS (SELECT 1 FROM api_tokens WHERE token_id = ?2)`, k.Owner, k.Parent)
-		if err != nil {
-			return err
-		}
 		var have int
 		var owner, parent bool
 		if err := row.Scan(&have, &owner, &parent); err != nil {
@@ -68,9 +65,9 @@ func (a *Accounts) InsertToken(ctx context.Context, k *account.APIToken, most in
 
 // TokenByHash implements account.TokenStore.
 func (a *Accounts) TokenByHash(ctx context.Context, hash [sha256.Size]byte) (account.APIToken, account.User, error) {
-	k, err := lookUp(a.db.current, a.db.current.byToken, hash, func() (k tokenAndOwner, err error) {
+	k, err := cached(a.db.accounts, a.db.accounts.tokens, hash, func() (k tokenAndOwner, err error) {
 		u := &k.owner
-		k.token, err = scanToken(a.db.readers.QueryRowContext(ctx, "SELECT "+tokenColumns+`, u.name, u.superuser, u.sandbox, u.disabled, u.hash, u.create_time
+		k.token, err = scanToken(a.db.readers.queryRow(ctx, "SELECT "+tokenColumns+`, u.name, u.superuser, u.sandbox, u.disabled, u.hash, u.create_time
 			FROM api_tokens t JOIN users u ON u.name = t.owner WHERE t.hash = ?`, hash[:]), "",
 			&u.Name, &u.Superuser, &u.Sandbox, &u.Disabled, &u.Hash, &u.CreateTime)
 		return k, err
@@ -81,27 +78,24 @@ func (a *Accounts) TokenByHash(ctx context.Context, hash [sha256.Size]byte) (acc
 
 // Token implements account.TokenStore.
 func (a *Accounts) Token(ctx context.Context, tokenID string) (account.APIToken, error) {
-	return scanToken(a.db.readers.QueryRowContext(ctx, selectToken+" WHERE t.token_id = ?", tokenID), tokenID)
+	return scanToken(a.db.readers.queryRow(ctx, selectToken+" WHERE t.token_id = ?", tokenID), tokenID)
 }
 
 // Tokens implements account.TokenStore.
 func (a *Accounts) Tokens(ctx context.Context, owner string, before int64, limit int) ([]account.APIToken, error) {
 	query, args := onePage(selectToken, "t.owner", transfer.Page{Owner: owner, Before: before, Limit: limit})
-	rows, err := a.db.readers.QueryContext(ctx, query, args...)
+	rows, err := a.db.readers.query(ctx, query, args...)
 	if err != nil {
 		return nil, err
 	}
-	return collect(rows, func(row scanner) (account.APIToken, error) { return scanToken(row, "") })
+	return scanAll(rows, func(row scanner) (account.APIToken, error) { return scanToken(row, "") })
 }
 
 // DeleteToken implements account.TokenStore.
 func (a *Accounts) DeleteToken(ctx context.Context, tokenID string) error {
 	return a.db.updateAccounts(ctx, func(t *tx) error {
-		r, err := t.exec("DELETE FROM api_tokens WHERE token_id = ?", tokenID)
-		if err != nil {
-			return err
-		}
-		if n, err := r.RowsAffected(); err != nil || n == 1 {
+		n, err := t.execCount("DELETE FROM api_tokens WHERE token_id = ?", tokenID)
+		if err != nil || n == 1 {
 			return err
 		}
 		return noRow(sql.ErrNoRows, "token", tokenID)
@@ -112,7 +106,7 @@ func (a *Accounts) DeleteToken(ctx context.Context, tokenID string) error {
 func (a *Accounts) DeleteExpiredTokens(ctx context.Context, now api.Time, limit int) (more bool, err error) {
 	// Read first: nothing is written when there is none.
 	var one int
-	err = a.db.readers.QueryRowContext(ctx, "SELECT 1 FROM api_tokens WHERE expiry_time <> 0 AND expiry_time <= ? LIMIT 1", int64(now)).Scan(&one)
+	err = a.db.readers.queryRow(ctx, "SELECT 1 FROM api_tokens WHERE expiry_time <> 0 AND expiry_time <= ? LIMIT 1", int64(now)).Scan(&one)
 	if errors.Is(err, sql.ErrNoRows) {
 		return false, nil
 	}
@@ -120,12 +114,8 @@ func (a *Accounts) DeleteExpiredTokens(ctx context.Context, now api.Time, limit 
 		return false, err
 	}
 	err = a.db.updateAccounts(ctx, func(t *tx) error {
-		r, err := t.exec(`DELETE FROM api_tokens WHERE seq IN
+		n, err := t.execCount(`DELETE FROM api_tokens WHERE seq IN
 			(SELECT seq FROM api_tokens WHERE expiry_time <> 0 AND expiry_time <= ? LIMIT ?)`, int64(now), limit)
-		if err != nil {
-			return err
-		}
-		n, err := r.RowsAffected()
 		more = n >= int64(limit)
 		return err
 	})
@@ -134,11 +124,7 @@ func (a *Accounts) DeleteExpiredTokens(ctx context.Context, now api.Time, limit 
 
 // superusers counts those who may log in.
 func (t *tx) superusers() (n int, err error) {
-	row, err := t.queryRow("SELECT count(*) FROM users WHERE superuser = 1 AND disabled = 0")
-	if err != nil {
-		return 0, err
-	}
-	return n, row.Scan(&n)
+	return n, t.queryRow("SELECT count(*) FROM users WHERE superuser = 1 AND disabled = 0").Scan(&n)
 }
 
 // keepSuperuser carries change out unless it takes the last superuser away.

@@ -1,9 +1,6 @@
 package store
 
-import (
-	"context"
-	"errors"
-)
+import "context"
 
 // TransferTotal counts the kept transfers of one direction and state.
 type TransferTotal struct {
@@ -13,19 +10,13 @@ type TransferTotal struct {
 }
 
 // TransferTotals counts the transfers that are kept.
-func (db *DB) TransferTotals(ctx context.Context) (all []TransferTotal, err error) {
-	rows, err := db.readers.QueryContext(ctx, `SELECT 'send', status, count(*) FROM transfers WHERE deleted = 0 GROUP BY status
+func (db *DB) TransferTotals(ctx context.Context) ([]TransferTotal, error) {
+	rows, err := db.readers.query(ctx, `SELECT 'send', status, count(*) FROM transfers WHERE deleted = 0 GROUP BY status
 		UNION ALL SELECT 'recv', status, count(*) FROM recv_transfers GROUP BY status`)
 	if err != nil {
 		return nil, err
 	}
-	defer func() { err = errors.Join(err, rows.Close()) }()
-	for rows.Next() {
-		var t TransferTotal
-		if err := rows.Scan(&t.Direction, &t.Status, &t.Count); err != nil {
-			return nil, err
-		}
-		all = append(all, t)
-	}
-	return all, rows.Err()
+	return scanAll(rows, func(row scanner) (t TransferTotal, err error) {
+		return t, row.Scan(&t.Direction, &t.Status, &t.Count)
+	})
 }

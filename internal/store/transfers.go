@@ -67,19 +67,10 @@ func (t *tx) SaveTransfer(x *transfer.Transfer) error {
 	return err
 }
 
-// insert returns the sequence number that the row got.
-func (t *tx) insert(query string, args ...any) (int64, error) {
-	r, err := t.exec(query, args...)
-	if err != nil {
-		return 0, err
-	}
-	return r.LastInsertId()
-}
-
 // transferRow is what one row after the other is read into.
 type transferRow struct {
 	transfer.Transfer
-	userData string
+	userData []byte
 	shown    []any // where shownTransfer goes
 	all      []any // where transferColumns goes
 }
@@ -103,7 +94,8 @@ func (r *transferRow) scan(row scanner, into []any) (_ transfer.Transfer, err er
 	if err := row.Scan(into...); err != nil {
 		return transfer.Transfer{}, err
 	}
-	r.UserData, err = mapOf(r.userData)
+	r.UserData = nil // of the row before
+	err = json.Unmarshal(r.userData, &r.UserData)
 	return r.Transfer, err
 }
 
@@ -133,11 +125,7 @@ func shorten(id string) string {
 
 // Transfer implements transfer.Tx.
 func (t *tx) Transfer(transferID string) (*transfer.Transfer, error) {
-	row, err := t.queryRow(selectTransfer+" WHERE transfer_id = ?", transferID)
-	if err != nil {
-		return nil, err
-	}
-	x, err := scanTransfer(row, transferID)
+	x, err := scanTransfer(t.queryRow(selectTransfer+" WHERE transfer_id = ?", transferID), transferID)
 	return &x, err
 }
 
@@ -146,6 +134,8 @@ func (t *tx) DeleteTransfer(transferID string) error {
 	_, err := t.exec("DELETE FROM transfers WHERE transfer_id = ?", transferID)
 	return err
 }
+
+func scanID(row scanner) (id string, err error) { return id, row.Scan(&id) }
 
 // OpenTransfers implements transfer.Tx.
 func (t *tx) OpenTransfers(destinationID, manifestID string) ([]string, error) {
@@ -157,7 +147,7 @@ func (t *tx) OpenTransfers(destinationID, manifestID string) ([]string, error) {
 	if err != nil {
 		return nil, err
 	}
-	return collect(rows, func(row scanner) (id string, err error) { return id, row.Scan(&id) })
+	return scanAll(rows, scanID)
 }
 
 // OpenTransfersOf implements transfer.Tx.
@@ -166,23 +156,23 @@ func (t *tx) OpenTransfersOf(owner string) ([]string, error) {
 	if err != nil {
 		return nil, err
 	}
-	return collect(rows, func(row scanner) (id string, err error) { return id, row.Scan(&id) })
+	return scanAll(rows, scanID)
 }
 
 // Transfers implements transfer.Store.
 func (s *Transfers) Transfers(ctx context.Context, p transfer.Page) ([]transfer.Transfer, error) {
 	query, args := onePage(selectShown, "owner", p, "deleted = 0")
-	rows, err := s.db.readers.QueryContext(ctx, query, args...)
+	rows, err := s.db.readers.query(ctx, query, args...)
 	if err != nil {
 		return nil, err
 	}
 	r := newTransferRow()
-	return collectMost(rows, p.Limit, func(row scanner) (transfer.Transfer, error) { return r.scan(row, r.shown) })
+	return scanAll(rows, func(row scanner) (transfer.Transfer, error) { return r.scan(row, r.shown) })
 }
 
 // Transfer implements transfer.Store.
 func (s *Transfers) Transfer(ctx context.Context, transferID string) (transfer.Transfer, error) {
-	return scanTransfer(s.db.readers.QueryRowContext(ctx, selectTransfer+" WHERE transfer_id = ? AND deleted = 0", transferID), transferID)
+	return scanTransfer(s.db.readers.queryRow(ctx, selectTransfer+" WHERE transfer_id = ? AND deleted = 0", transferID), transferID)
 }
 
 // runnable repeats the condition of index transfers_runnable word for word, for
@@ -196,12 +186,12 @@ func (s *Transfers) Runnable(ctx context.Context, except []string, limit int) ([
 	if err != nil {
 		return nil, err
 	}
-	rows, err := s.db.readers.QueryContext(ctx, selectTransfer+runnable, left, limit)
+	rows, err := s.db.readers.query(ctx, selectTransfer+runnable, left, limit)
 	if err != nil {
 		return nil, err
 	}
 	r := newTransferRow()
-	return collect(rows, func(row scanner) (transfer.Transfer, error) { return r.scan(row, r.all) })
+	return scanAll(rows, func(row scanner) (transfer.Transfer, error) { return r.scan(row, r.all) })
 }
 
 // idList writes ids for json_each.
@@ -215,7 +205,7 @@ func idList(ids []string) (string, error) {
 
 // SaveProgress implements transfer.Store.
 func (s *Transfers) SaveProgress(ctx context.Context, x *transfer.Transfer) error {
-	return s.db.updateLax(ctx, func(t *tx) error {
+	return s.db.updateNoSync(ctx, func(t *tx) error {
 		_, err := t.exec("UPDATE transfers SET files_sent = ?, bytes_sent = ? WHERE transfer_id = ? AND processing = 1",
 			x.FilesSent, x.BytesSent, x.TransferID)
 		return err

@@ -50,24 +50,19 @@ func (t *tx) DeleteDestination(destinationID string) error {
 // scanDestination reads what selectDestination selects; no row is notFound.
 func scanDestination(row scanner, destinationID string) (transfer.Destination, error) {
 	var d transfer.Destination
-	var data string
+	var data []byte
 	err := row.Scan(&d.Seq, &d.DestinationID, &d.Owner, &d.DestinationAddress, &d.DestinationPort, &d.DestinationIP,
 		&d.DestinationPublicKey, &d.SendRateMax, &d.LastErrorMessage, (*int64)(&d.LastSendTime), (*int64)(&d.CreateTime), &data,
 		&d.Destination, &d.Sender, &d.NumTransfersQueued)
 	if err != nil {
 		return d, noRow(err, "destination", destinationID)
 	}
-	d.UserData, err = mapOf(data)
-	return d, err
+	return d, json.Unmarshal(data, &d.UserData)
 }
 
 // Destination implements transfer.Tx.
 func (t *tx) Destination(destinationID string) (*transfer.Destination, error) {
-	row, err := t.queryRow(selectDestination+" WHERE destination_id = ?", destinationID)
-	if err != nil {
-		return nil, err
-	}
-	d, err := scanDestination(row, destinationID)
+	d, err := scanDestination(t.queryRow(selectDestination+" WHERE destination_id = ?", destinationID), destinationID)
 	return &d, err
 }
 
@@ -75,16 +70,12 @@ const destinationAt = selectDestination + " WHERE owner = ? AND address = ? AND 
 
 // DestinationAt implements transfer.Tx.
 func (t *tx) DestinationAt(owner, address string, port int) (*transfer.Destination, error) {
-	row, err := t.queryRow(destinationAt, owner, address, port)
-	if err != nil {
-		return nil, err
-	}
-	return perhapsDestination(row)
+	return perhapsDestination(t.queryRow(destinationAt, owner, address, port))
 }
 
 // DestinationAt implements transfer.Store.
 func (s *Transfers) DestinationAt(ctx context.Context, owner, address string, port int) (*transfer.Destination, error) {
-	return perhapsDestination(s.db.readers.QueryRowContext(ctx, destinationAt, owner, address, port))
+	return perhapsDestination(s.db.readers.queryRow(ctx, destinationAt, owner, address, port))
 }
 
 // perhapsDestination is scanDestination, but no row is nil.
@@ -101,15 +92,15 @@ func perhapsDestination(row scanner) (*transfer.Destination, error) {
 
 // Destination implements transfer.Store.
 func (s *Transfers) Destination(ctx context.Context, destinationID string) (transfer.Destination, error) {
-	return scanDestination(s.db.readers.QueryRowContext(ctx, selectDestination+" WHERE destination_id = ?", destinationID), destinationID)
+	return scanDestination(s.db.readers.queryRow(ctx, selectDestination+" WHERE destination_id = ?", destinationID), destinationID)
 }
 
 // Destinations implements transfer.Store; they have no status.
 func (s *Transfers) Destinations(ctx context.Context, p transfer.Page) ([]transfer.Destination, error) {
 	query, args := onePage(selectDestination, "owner", transfer.Page{Owner: p.Owner, Before: p.Before, Limit: p.Limit})
-	rows, err := s.db.readers.QueryContext(ctx, query, args...)
+	rows, err := s.db.readers.query(ctx, query, args...)
 	if err != nil {
 		return nil, err
 	}
-	return collectMost(rows, p.Limit, func(row scanner) (transfer.Destination, error) { return scanDestination(row, "") })
+	return scanAll(rows, func(row scanner) (transfer.Destination, error) { return scanDestination(row, "") })
 }

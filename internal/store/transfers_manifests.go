@@ -56,27 +56,20 @@ func scanManifest(row scanner, manifestID string) (transfer.Manifest, error) {
 // scanWeighedManifest also tells how many bytes its file mappings have.
 func scanWeighedManifest(row scanner, manifestID string) (transfer.Manifest, int, error) {
 	var m transfer.Manifest
-	var data, mappings string
+	var data, mappings []byte
 	err := row.Scan(&m.Seq, &m.ManifestID, (*string)(&m.Status), &m.TotalFiles, &m.TotalSize, &m.ErrorMessage, (*int64)(&m.CreateTime),
 		(*int64)(&m.EndTime), &m.Owner, &data, &m.Confined, &mappings)
 	if err != nil {
 		return m, 0, noRow(err, "manifest", manifestID)
 	}
 	m.Processing = m.Status.Processing()
-	if m.UserData, err = mapOf(data); err != nil {
-		return m, 0, err
-	}
-	m.FileMappings, err = mapOf(mappings)
+	err = errors.Join(json.Unmarshal(data, &m.UserData), json.Unmarshal(mappings, &m.FileMappings))
 	return m, len(mappings), err
 }
 
 // Manifest implements transfer.Tx.
 func (t *tx) Manifest(manifestID string) (*transfer.Manifest, error) {
-	row, err := t.queryRow(selectManifest+" WHERE manifest_id = ?", manifestID)
-	if err != nil {
-		return nil, err
-	}
-	m, err := scanManifest(row, manifestID)
+	m, err := scanManifest(t.queryRow(selectManifest+" WHERE manifest_id = ?", manifestID), manifestID)
 	return &m, err
 }
 
@@ -84,11 +77,8 @@ func (t *tx) Manifest(manifestID string) (*transfer.Manifest, error) {
 const fileSet = "SELECT set_id FROM file_sets WHERE manifest_seq = (SELECT seq FROM manifests WHERE manifest_id = ?)"
 
 func (t *tx) fileSet(manifestID string) (set int64, err error) {
-	row, err := t.queryRow(fileSet, manifestID)
-	if err != nil {
-		return 0, err
-	}
-	return set, noRow(row.Scan(&set), "manifest", manifestID)
+	err = t.queryRow(fileSet, manifestID).Scan(&set)
+	return set, noRow(err, "manifest", manifestID)
 }
 
 const insertManifestFile = `INSERT INTO manifest_files (set_id, idx, source, name, size, mode, mod_time, empty_dir)
@@ -101,21 +91,15 @@ func (t *tx) AddManifestFiles(manifestID string, files []transfer.ManifestFile) 
 		return err
 	}
 	for _, f := range files {
-		r, err := t.exec(insertManifestFile, set, f.Index, f.Source, f.Name, f.Size, f.Mode, f.ModTime, f.EmptyDir)
+		n, err := t.execCount(insertManifestFile, set, f.Index, f.Source, f.Name, f.Size, f.Mode, f.ModTime, f.EmptyDir)
 		if err != nil {
 			return err
 		}
-		if n, err := r.RowsAffected(); err != nil {
-			return err
-		} else if n == 1 {
+		if n == 1 {
 			continue
 		}
-		row, err := t.queryRow("SELECT source FROM manifest_files WHERE set_id = ? AND name = ?", set, f.Name)
-		if err != nil {
-			return err
-		}
 		var other string
-		if err := row.Scan(&other); err != nil {
+		if err := t.queryRow("SELECT source FROM manifest_files WHERE set_id = ? AND name = ?", set, f.Name).Scan(&other); err != nil {
 			return fmt.Errorf("two entries are called %q: %w", f.Name, err)
 		}
 		return api.Errorf(api.CodeConflict, "sources %s and %s would both be called %s: give them different names", other, f.Source, f.Name)
@@ -129,12 +113,9 @@ func (t *tx) ResetManifestFiles(manifestID string) error {
 	if err != nil {
 		return err
 	}
-	row, err := t.queryRow("SELECT EXISTS (SELECT 1 FROM manifest_files WHERE set_id = ?)", set)
-	if err != nil {
-		return err
-	}
 	var used bool
-	if err := row.Scan(&used); err != nil || !used {
+	err = t.queryRow("SELECT EXISTS (SELECT 1 FROM manifest_files WHERE set_id = ?)", set).Scan(&used)
+	if err != nil || !used {
 		return err
 	}
 	_, err = t.exec("UPDATE file_sets SET manifest_seq = NULL WHERE set_id = ?", set)
@@ -161,23 +142,21 @@ func (t *tx) DeleteManifest(manifestID string) error {
 
 // PurgeManifestFiles implements transfer.Tx.
 func (t *tx) PurgeManifestFiles(limit int) (more bool, err error) {
-	row, err := t.queryRow("SELECT set_id FROM file_sets WHERE manifest_seq IS NULL LIMIT 1")
+	var set int64
+	err = t.queryRow("SELECT set_id FROM file_sets WHERE manifest_seq IS NULL LIMIT 1").Scan(&set)
+	if errors.Is(err, sql.ErrNoRows) {
+		return false, nil
+	}
 	if err != nil {
 		return false, err
 	}
-	var set int64
-	if err := row.Scan(&set); errors.Is(err, sql.ErrNoRows) {
-		return false, nil
-	} else if err != nil {
-		return false, err
-	}
-	r, err := t.exec(`DELETE FROM manifest_files WHERE set_id = ?1 AND idx IN
+	n, err := t.execCount(`DELETE FROM manifest_files WHERE set_id = ?1 AND idx IN
 		(SELECT idx FROM manifest_files WHERE set_id = ?1 ORDER BY idx LIMIT ?2)`, set, limit)
 	if err != nil {
 		return false, err
 	}
-	if n, err := r.RowsAffected(); err != nil || n == int64(limit) {
-		return err == nil, err
+	if n == int64(limit) {
+		return true, nil
 	}
 	_, err = t.exec("DELETE FROM file_sets WHERE set_id = ?", set)
 	return true, err
@@ -185,13 +164,13 @@ func (t *tx) PurgeManifestFiles(limit int) (more bool, err error) {
 
 // Manifest implements transfer.Store.
 func (s *Transfers) Manifest(ctx context.Context, manifestID string) (transfer.Manifest, error) {
-	return scanManifest(s.db.readers.QueryRowContext(ctx, selectManifest+" WHERE manifest_id = ?", manifestID), manifestID)
+	return scanManifest(s.db.readers.queryRow(ctx, selectManifest+" WHERE manifest_id = ?", manifestID), manifestID)
 }
 
 // Manifests implements transfer.Store.
 func (s *Transfers) Manifests(ctx context.Context, p transfer.Page) (list []transfer.Manifest, err error) {
 	query, args := onePage(selectManifest, "owner", p)
-	rows, err := s.db.readers.QueryContext(ctx, query, args...)
+	rows, err := s.db.readers.query(ctx, query, args...)
 	if err != nil {
 		return nil, err
 	}
@@ -212,12 +191,12 @@ func (s *Transfers) PendingManifests(ctx context.Context, except []string, limit
 	if err != nil {
 		return nil, err
 	}
-	rows, err := s.db.readers.QueryContext(ctx, selectManifest+` WHERE status = 'pending'
+	rows, err := s.db.readers.query(ctx, selectManifest+` WHERE status = 'pending'
 		AND manifest_id NOT IN (SELECT value FROM json_each(?)) ORDER BY seq LIMIT ?`, left, limit)
 	if err != nil {
 		return nil, err
 	}
-	return collect(rows, func(row scanner) (transfer.Manifest, error) { return scanManifest(row, "") })
+	return scanAll(rows, func(row scanner) (transfer.Manifest, error) { return scanManifest(row, "") })
 }
 
 const selectManifestFile = "SELECT idx, source, name, size, mode, mod_time, empty_dir FROM manifest_files"
@@ -225,14 +204,14 @@ const selectManifestFile = "SELECT idx, source, name, size, mode, mod_time, empt
 // ManifestFiles implements transfer.Store.
 func (s *Transfers) ManifestFiles(ctx context.Context, manifestID string, from int64, limit int) ([]transfer.ManifestFile, error) {
 	var set int64
-	if err := s.db.readers.QueryRowContext(ctx, fileSet, manifestID).Scan(&set); err != nil {
+	if err := s.db.readers.queryRow(ctx, fileSet, manifestID).Scan(&set); err != nil {
 		return nil, noRow(err, "manifest", manifestID)
 	}
-	rows, err := s.db.readers.QueryContext(ctx, selectManifestFile+" WHERE set_id = ? AND idx >= ? ORDER BY idx LIMIT ?", set, from, limit)
+	rows, err := s.db.readers.query(ctx, selectManifestFile+" WHERE set_id = ? AND idx >= ? ORDER BY idx LIMIT ?", set, from, limit)
 	if err != nil {
 		return nil, err
 	}
-	return collect(rows, func(row scanner) (f transfer.ManifestFile, err error) {
+	return scanAll(rows, func(row scanner) (f transfer.ManifestFile, err error) {
 		return f, row.Scan(&f.Index, &f.Source, &f.Name, &f.Size, &f.Mode, &f.ModTime, &f.EmptyDir)
 	})
 }
@@ -240,7 +219,7 @@ func (s *Transfers) ManifestFiles(ctx context.Context, manifestID string, from i
 // NameClash implements transfer.Store. For each file it looks once into the
 // index of names, where everything below NAME lies between NAME/ and NAME0.
 func (s *Transfers) NameClash(ctx context.Context, manifestID string) (file, below transfer.ManifestFile, ok bool, err error) {
-	err = s.db.readers.QueryRowContext(ctx, `SELECT f.source, f.name, g.source, g.name
+	err = s.db.readers.queryRow(ctx, `SELECT f.source, f.name, g.source, g.name
 		FROM manifest_files f CROSS JOIN manifest_files g
 		ON g.set_id = f.set_id AND g.name > f.name || '/' AND g.name < f.name || '0'
 		WHERE f.set_id = (`+fileSet+`) AND f.empty_dir = 0 LIMIT 1`, manifestID).

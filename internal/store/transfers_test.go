@@ -242,7 +242,7 @@ func TestFileLists(t *testing.T) {
 		})
 	}
 	var rows, sets int
-	if err := db.readers.QueryRowContext(t.Context(), "SELECT (SELECT count(*) FROM manifest_files), (SELECT count(*) FROM file_sets)").Scan(&rows, &sets); err != nil {
+	if err := db.readers.queryRow(t.Context(), "SELECT (SELECT count(*) FROM manifest_files), (SELECT count(*) FROM file_sets)").Scan(&rows, &sets); err != nil {
 		t.Fatal(err)
 	}
 	if rows != 2 || sets != 1 || purges < 6 {
@@ -281,11 +281,11 @@ func TestPendingManifests(t *testing.T) {
 
 func TestRunnableUsesItsIndex(t *testing.T) {
 	db := openTest(t)
-	rows, err := db.readers.QueryContext(t.Context(), "EXPLAIN QUERY PLAN "+selectTransfer+runnable, "[]", 1)
+	rows, err := db.readers.query(t.Context(), "EXPLAIN QUERY PLAN "+selectTransfer+runnable, "[]", 1)
 	if err != nil {
 		t.Fatal(err)
 	}
-	plan, err := collect(rows, func(row scanner) (string, error) {
+	plan, err := scanAll(rows, func(row scanner) (string, error) {
 		var a, b, c int
 		var text string
 		return text, row.Scan(&a, &b, &c, &text)

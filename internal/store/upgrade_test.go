@@ -97,7 +97,7 @@ func TestLanesHaveAnIndexWhileTheyAreUsed(t *testing.T) {
 		}
 		var plan []string
 		// One that is open already makes a plan with the indexes that it knows.
-		conn, err := sql.Open("sqlite", databaseURI(filepath.ToSlash(filepath.Join(db.writable.dir, File))))
+		conn, err := sql.Open("sqlite", databaseURI(filepath.ToSlash(filepath.Join(db.dir, File))))
 		if err != nil {
 			t.Fatal(err)
 		}

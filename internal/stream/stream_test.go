@@ -41,7 +41,7 @@ type rig struct {
 
 func open(t *testing.T, dir string, change func(*stream.Options)) *rig {
 	t.Helper()
-	db, err := store.OpenServer(t.Context(), dir)
+	db, err := store.Open(t.Context(), dir)
 	if err != nil {
 		t.Fatal(err)
 	}

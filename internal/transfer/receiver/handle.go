@@ -48,6 +48,7 @@ func (r *Receiver) handle(ctx context.Context, nc net.Conn) {
 		r.log.Log(ctx, level, "a connection did not become a sender's", "from", from, "error", err)
 		return
 	}
+	r.limiter.Touch(nc)
 	stop := context.AfterFunc(ctx, conn.Abort)
 	defer stop()
 	var helpers sync.WaitGroup // goroutines that end when conn is closed
@@ -100,6 +101,7 @@ func (r *Receiver) converse(ctx context.Context, conn *wire.Conn, helpers *sync.
 		if err != nil {
 			return err
 		}
+		r.limiter.Touch(conn.NetConn())
 		switch h.Type {
 		case wire.TypeLogin:
 			if loggedIn {
@@ -134,6 +136,7 @@ func (r *Receiver) login(ctx context.Context, conn *wire.Conn, payload []byte) e
 	if err != nil {
 		return err
 	}
+	r.limiter.Pin(conn.NetConn())
 	ticket := make([]byte, 32)
 	_, _ = rand.Read(ticket) // never fails
 	hash := sha256.Sum256(ticket)
@@ -169,7 +172,8 @@ func address(conn *wire.Conn) (ip string, port int) {
 	return "", 0
 }
 
-// authorize finds the transfer that a ticket is for.
+// authorize finds the transfer that a ticket is for. From then on the
+// connection is not evicted.
 func (r *Receiver) authorize(ctx context.Context, conn *wire.Conn, transferID string, ticket []byte) (*transfer.RecvTransfer, error) {
 	refused := api.Errorf(api.CodeUnauthorized, "the ticket of the transfer is not valid here; create the transfer again")
 	if !api.IsID(transferID) || len(ticket) != 32 {
@@ -183,6 +187,7 @@ func (r *Receiver) authorize(ctx context.Context, conn *wire.Conn, transferID st
 	if row == nil || subtle.ConstantTimeCompare(hash[:], row.TicketHash) != 1 {
 		return nil, refused
 	}
+	r.limiter.Pin(conn.NetConn())
 	return row, nil
 }
 

@@ -46,6 +46,7 @@ func (emitter) Queue(tx triggers.Tx, e triggers.Event) error {
 type site struct {
 	t              testing.TB
 	state, sandbox string
+	maxConnections int // of the next start; 0 is the default
 	db             *store.DB
 	accounts       *account.Service
 	receiver       *receiver.Receiver
@@ -83,7 +84,8 @@ func (s *site) start(wrap func(transfer.RecvStore) transfer.RecvStore) {
 	if wrap != nil {
 		st = wrap(st)
 	}
-	s.receiver, err = receiver.New(receiver.Options{Store: st, Clients: s.db.Received(), Emitter: emitter{}, Accounts: s.accounts, Identity: id})
+	s.receiver, err = receiver.New(receiver.Options{Store: st, Clients: s.db.Received(), Emitter: emitter{}, Accounts: s.accounts, Identity: id,
+		MaxConnections: s.maxConnections})
 	if err != nil {
 		s.t.Fatal(err)
 	}

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"jetstream/internal/account"
+	"jetstream/internal/connlimit"
 	"jetstream/internal/stream"
 	"jetstream/internal/transfer"
 	"jetstream/internal/transfer/wire"
@@ -45,8 +46,9 @@ type Options struct {
 	ServerUID, Software string
 	// Log gets what the operator should know; nil is silent.
 	Log *slog.Logger
-	// MaxConnections is how many connections are served at a time; more are
-	// closed at once, and senders come again. 0 is 256.
+	// MaxConnections is how many connections are open at a time. Of more, one
+	// is closed that has shown no login or ticket yet; where all have, it is the
+	// newest, and its sender tries again. 0 is 256.
 	MaxConnections int
 	// MaxEntries is how many entries one transfer may have; 0 is 50 million.
 	MaxEntries int64
@@ -60,6 +62,7 @@ type Receiver struct {
 	observe func(step, name string)
 
 	received atomic.Int64
+	limiter  *connlimit.Limiter
 
 	mu    sync.Mutex
 	live  map[string]*incoming // by transfer.RecvSubject
@@ -83,7 +86,10 @@ func New(o Options) (*Receiver, error) {
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
-	return &Receiver{o: o, log: o.Log, observe: func(string, string) {}, live: map[string]*incoming{}, conns: map[*wire.Conn]struct{}{}}, nil
+	return &Receiver{
+		o: o, log: o.Log, observe: func(string, string) {}, limiter: connlimit.New(o.MaxConnections, o.Log.With("listener", "recv")),
+		live: map[string]*incoming{}, conns: map[*wire.Conn]struct{}{},
+	}, nil
 }
 
 // Serve goes on with what a former process left, then accepts connections from
@@ -103,7 +109,6 @@ func (r *Receiver) Serve(ctx context.Context, ln net.Listener) error {
 		}
 		return err
 	}
-	slots := make(chan struct{}, r.o.MaxConnections)
 	pause := time.Duration(0)
 	for {
 		nc, err := ln.Accept()
@@ -123,17 +128,12 @@ func (r *Receiver) Serve(ctx context.Context, ln net.Listener) error {
 			continue
 		}
 		pause = 0
-		select {
-		case slots <- struct{}{}:
-		default:
-			r.log.Warn("too many connections of senders; one was turned away", "limit", r.o.MaxConnections, "from", nc.RemoteAddr().String())
-			_ = nc.Close()
-			continue
+		if r.limiter.Track(nc) {
+			wg.Go(func() {
+				defer r.limiter.Untrack(nc)
+				r.handle(ctx, nc)
+			})
 		}
-		wg.Go(func() {
-			defer func() { <-slots }()
-			r.handle(ctx, nc)
-		})
 	}
 }
 

@@ -5,22 +5,19 @@ import (
 	"testing"
 
 	"jetstream/internal/account"
-	"jetstream/internal/store"
 	"jetstream/internal/transfer"
 )
 
-// beside changes the accounts of a running site as another program does, which
-// tells it nothing.
+// beside changes the accounts of a running site by another service than its
+// own, which tells that nothing.
 func (s *site) beside(change func(context.Context, *account.Service) error) {
 	s.t.Helper()
-	db := must[*store.DB](s.t)(store.Open(s.t.Context(), s.state))
-	defer func() { s.check(db.Close()) }()
-	if err := change(s.t.Context(), account.New(db.Accounts(), account.Options{})); err != nil {
+	if err := change(s.t.Context(), account.New(s.db.Accounts(), account.Options{})); err != nil {
 		s.t.Fatal(err)
 	}
 }
 
-// TestTransferEndsWithItsOwner: what another program does to the owner ends a
+// TestTransferEndsWithItsOwner: what is done to the owner meanwhile ends a
 // transfer in the middle, and one that waits for its receiver.
 func TestTransferEndsWithItsOwner(t *testing.T) {
 	remove := func(ctx context.Context, s *account.Service) error { return s.Delete(ctx, "bob") }

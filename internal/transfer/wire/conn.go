@@ -162,6 +162,9 @@ func (c *Conn) Version() int { return c.version }
 // RemoteAddr is the other end's address.
 func (c *Conn) RemoteAddr() net.Addr { return c.limited.RemoteAddr() }
 
+// NetConn is the connection that Server or Client was given.
+func (c *Conn) NetConn() net.Conn { return c.limited.Conn }
+
 // Limit sets a moment after which reading and writing fail whatever the
 // progress; the zero time removes it.
 func (c *Conn) Limit(t time.Time) {

@@ -1,0 +1,79 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"os"
+	"path/filepath"
+	"sync"
+	"time"
+
+	sqlite3 "modernc.org/sqlite/lib"
+)
+
+const (
+	// probeSize is how much must fit onto the disk before it counts as having
+	// room again: small changes find a place in the WAL on a full disk too.
+	probeSize = 1 << 20
+	// probeEvery is how often that is tried at most.
+	probeEvery = time.Second
+	// probeFile is what it is tried with. There is one at most, so that servers
+	// that are killed meanwhile leave no more than that.
+	probeFile = "probe"
+)
+
+// disk knows whether the disk takes the database's changes.
+type disk struct {
+	dir string
+
+	mu     sync.Mutex
+	fault  error // why it does not; nil: it does
+	probed time.Time
+}
+
+// observe takes note of how an update ended.
+func (d *disk) observe(err error) {
+	switch primaryCode(err) {
+	case sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB:
+		d.mu.Lock()
+		d.fault = userError(err)
+		d.mu.Unlock()
+	}
+}
+
+// Writable tells whether changes can be saved. After one that could not it
+// tries, once a second at most, whether there is room again: recovered tells
+// that this call found so.
+func (db *DB) Writable(ctx context.Context) (recovered bool, err error) {
+	d := db.disk
+	d.mu.Lock()
+	fault, due := d.fault, time.Since(d.probed) >= probeEvery
+	if fault != nil && due {
+		d.probed = time.Now()
+	}
+	d.mu.Unlock()
+	if fault == nil || !due {
+		return false, fault
+	}
+	err = errors.Join(d.probe(), db.SetMeta(ctx, "probed", time.Now().UTC().Format(time.RFC3339)))
+	if err != nil {
+		return false, fault
+	}
+	d.mu.Lock()
+	d.fault = nil
+	d.mu.Unlock()
+	return true, nil
+}
+
+// probe tries whether the disk has room.
+func (d *disk) probe() error {
+	f, err := os.OpenFile(filepath.Join(d.dir, probeFile), os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
+	if err != nil {
+		return err
+	}
+	_, err = f.Write(make([]byte, probeSize))
+	if err == nil {
+		err = f.Sync()
+	}
+	return errors.Join(err, f.Close(), os.Remove(f.Name()))
+}
