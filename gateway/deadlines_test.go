@@ -145,7 +145,7 @@ func TestPageThatNobodyReads(t *testing.T) {
 		conn := servePipes(t, Options{Registry: testRegistry()}).dial()
 		defer func() { _ = conn.Close() }()
 		_, _ = io.WriteString(conn, "GET / HTTP/1.1\r\nHost: localhost\r\n\r\n")
-		time.Sleep(2 * pageTimeout) // the bubble's clock
+		time.Sleep(2 * pageTimeout) //nolint:forbidigo // the bubble's clock
 		if rest, err := io.ReadAll(conn); err != nil || len(rest) >= 1<<20 {
 			t.Errorf("after %v all %d bytes are still sent, %v", 2*pageTimeout, len(rest), err)
 		}
@@ -212,7 +212,7 @@ func TestClientsThatHoldTheirConnection(t *testing.T) {
 				wg.Go(func() {
 					_, err := io.WriteString(conn, tt.first)
 					for tt.drip && err == nil {
-						time.Sleep(time.Second) // the bubble's clock
+						time.Sleep(time.Second) //nolint:forbidigo // the bubble's clock
 						_, err = io.WriteString(conn, "x")
 					}
 				})

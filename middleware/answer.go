@@ -15,7 +15,7 @@ import (
 // writeTimeout bounds how long a client may take to read an answer.
 const writeTimeout = 60 * time.Second
 
-var buffers = sync.Pool{New: func() any { return new(bytes.Buffer) }}
+var buffers = sync.Pool{New: func() any { return new(bytes.Buffer) }} //nolint:gochecknoglobals // a pool
 
 // Answer writes a reply: the one place where replies become bytes. Status is
 // the HTTP status. Errors of writing mean that the client went away and are

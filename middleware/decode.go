@@ -118,7 +118,7 @@ func addQuery(c *api.Command, r *http.Request, params map[string]json.RawMessage
 		default:
 			value := f.FromText(values[0])
 			if half := strictjson.LoneSurrogate(value); half != "" {
-				return nil, api.InvalidField(name, "utf8", fmt.Sprintf("%.100s holds %s, which is one half of a character", name, half))
+				return nil, api.InvalidField(name, "utf8", fmt.Sprintf("%s holds %s, which is one half of a character", api.Shorten(name, 100), half))
 			}
 			params[name] = value
 		}
@@ -167,7 +167,7 @@ func ParseQuery(r *http.Request) (url.Values, error) {
 }
 
 func notText(name string) error {
-	return api.InvalidField(name, "utf8", strings.ToValidUTF8(fmt.Sprintf("%.100s", name), "\uFFFD")+" is not UTF-8")
+	return api.InvalidField(name, "utf8", strings.ToValidUTF8(api.Shorten(name, 100), "\uFFFD")+" is not UTF-8")
 }
 
 // decodeEnvelope reads {"request": name, "parameters": {...}}.

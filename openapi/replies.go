@@ -20,7 +20,7 @@ const (
 )
 
 // failures say when each code is answered, in the order of their statuses.
-var failures = []struct {
+var failures = []struct { //nolint:gochecknoglobals // a table that is never written
 	code api.Code
 	when string
 }{

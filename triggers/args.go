@@ -5,7 +5,8 @@ import (
 	"encoding/json"
 	"fmt"
 	"strings"
-	"unicode/utf8"
+
+	"jetstream/internal/api"
 )
 
 // maxArgument is the longest argument that is passed as it is, in bytes. Linux
@@ -56,7 +57,7 @@ func arguments(parameters json.RawMessage) ([]string, error) {
 			if err := json.Unmarshal(p.value, &s); err != nil {
 				return nil, err
 			}
-			s = cut(withoutNUL(s), maxArgument)
+			s = api.Truncate(withoutNUL(s), maxArgument)
 		} else if s, err = compact(p.value); err != nil {
 			return nil, err
 		} else if len(s) > maxArgument {
@@ -78,14 +79,3 @@ func compact(value json.RawMessage) (string, error) {
 // withoutNUL replaces the one character that no argument and no environment
 // variable can hold.
 func withoutNUL(s string) string { return strings.ReplaceAll(s, "\x00", "\uFFFD") }
-
-// cut shortens s to at most n bytes without splitting a character.
-func cut(s string, n int) string {
-	if len(s) <= n {
-		return s
-	}
-	for n > 0 && !utf8.RuneStart(s[n]) {
-		n--
-	}
-	return s[:n]
-}

@@ -8,7 +8,7 @@ import (
 )
 
 // inherited are the variables of the server that every script gets; LC_* too.
-var inherited = []string{
+var inherited = []string{ //nolint:gochecknoglobals // a table that is never written
 	"PATH", "HOME", "USER", "LANG", "TZ", "TMPDIR",
 	"SystemRoot", "ComSpec", "PATHEXT", "TEMP", "TMP", // Windows
 }
@@ -35,7 +35,7 @@ func baseEnvironment(environ, further []string) []string {
 }
 
 // ownVariables are the names that the engine sets.
-var ownVariables = []string{
+var ownVariables = []string{ //nolint:gochecknoglobals // a table that is never written
 	ownPrefix + "EVENT", ownPrefix + "EVENT_ID", ownPrefix + "EVENT_TIME", ownPrefix + "EVENT_USER",
 	ownPrefix + "EVENT_REQUEST_ID", ownPrefix + "EVENT_SERVER", ownPrefix + "ATTEMPT", ownPrefix + "DEPTH",
 	ownPrefix + "PAYLOAD", ownPrefix + "FILE_LIST", ownPrefix + "API_HOST", ownPrefix + "API_PORT",

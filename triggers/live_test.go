@@ -66,7 +66,7 @@ func TestOutputIsShownInBoundedPieces(t *testing.T) {
 		}
 		for range 50 { // 10 ms apart: half a second
 			o.write([]byte("."))
-			time.Sleep(10 * time.Millisecond)
+			time.Sleep(10 * time.Millisecond) //nolint:forbidigo // the bubble's clock
 			synctest.Wait()
 		}
 		got := shown(t, f)
@@ -77,7 +77,7 @@ func TestOutputIsShownInBoundedPieces(t *testing.T) {
 		if len(got) < 4 || len(got) > 6 || len(text) < 40 {
 			t.Errorf("50 writes in half a second came in %d pieces with %d bytes", len(got), len(text))
 		}
-		time.Sleep(time.Second)
+		time.Sleep(time.Second) //nolint:forbidigo // the bubble's clock
 		synctest.Wait()
 		shown(t, f)
 
@@ -85,7 +85,7 @@ func TestOutputIsShownInBoundedPieces(t *testing.T) {
 		if got := shown(t, f); len(got) != 1 || got[0].Text != "a" {
 			t.Errorf("of a cut character came %+v", got)
 		}
-		time.Sleep(time.Second)
+		time.Sleep(time.Second) //nolint:forbidigo // the bubble's clock
 		o.write([]byte("\xac\xff"))
 		if got := shown(t, f); len(got) != 1 || got[0].Text != "€\uFFFD" {
 			t.Errorf("its end came as %+v", got)
@@ -101,6 +101,6 @@ func TestOutputIsShownInBoundedPieces(t *testing.T) {
 		if got := shown(t, other); len(got) > 0 {
 			t.Errorf("one who is no superuser was shown %+v", got)
 		}
-		time.Sleep(time.Second) // no timer is left
+		time.Sleep(time.Second) //nolint:forbidigo // no timer is left
 	})
 }

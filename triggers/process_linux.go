@@ -99,7 +99,7 @@ func began(pid int, start uint64) bool {
 }
 
 // bootHash tells this boot of the machine from others; not 0.
-var bootHash = sync.OnceValue(func() uint64 {
+var bootHash = sync.OnceValue(func() uint64 { //nolint:gochecknoglobals // read once, constant while the machine runs
 	h := fnv.New32a()
 	if boot, err := os.ReadFile("/proc/sys/kernel/random/boot_id"); err == nil { // else the time since boot must do
 		_, _ = h.Write(boot)

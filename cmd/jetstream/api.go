@@ -10,6 +10,7 @@ import (
 
 	"github.com/alecthomas/kong"
 
+	"jetstream/cmd/jetstream/terminal"
 	"jetstream/handlers"
 	"jetstream/internal/api"
 )
@@ -224,6 +225,6 @@ func (p *program) printJSON(object json.RawMessage) error {
 	if err := encoder.Encode(value); err != nil {
 		return err
 	}
-	_, err = p.Stdout.Write(printableJSON(text.Bytes()))
+	_, err = p.Stdout.Write(terminal.PrintableJSON(text.Bytes()))
 	return err
 }

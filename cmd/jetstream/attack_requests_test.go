@@ -14,6 +14,7 @@ import (
 
 	"jetstream/handlers"
 	"jetstream/internal/api"
+	"jetstream/internal/server/servertest"
 )
 
 // answered is a status with the code of the reply, "" for what is no reply.
@@ -345,7 +346,7 @@ func TestGuessingIsSlowed(t *testing.T) {
 func TestSettingsAreFrozen(t *testing.T) {
 	dir := t.TempDir()
 	cert, key := filepath.Join(dir, "cert.pem"), filepath.Join(dir, "key.pem")
-	writeCertificate(t, cert, key, "site-a.example")
+	servertest.WriteCertificate(t, cert, key, "site-a.example")
 	l := newLive(t)
 	l.script("on.getUsers", "#!/bin/sh\n")
 	l.start("--trigger-dir="+l.triggers, "--api-allowed-host=site-a.example")

@@ -21,6 +21,7 @@ import (
 
 	"jetstream/internal/account"
 	"jetstream/internal/api"
+	"jetstream/internal/server"
 	"jetstream/internal/store"
 )
 
@@ -251,11 +252,11 @@ func (l *live) start(flags ...string) {
 		stopped = true
 		l.t.Fatalf("the server ended with status %d:\n%s", code, l.console)
 	}
-	b, err := os.ReadFile(filepath.Join(l.state, endpointFile))
+	b, err := os.ReadFile(filepath.Join(l.state, server.EndpointFile))
 	if err != nil {
 		l.t.Fatal(err)
 	}
-	var e endpoint
+	var e server.Endpoint
 	if err := json.Unmarshal(b, &e); err != nil {
 		l.t.Fatal(err)
 	}

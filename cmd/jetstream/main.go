@@ -18,6 +18,7 @@ import (
 
 	"github.com/alecthomas/kong"
 
+	"jetstream/cmd/jetstream/terminal"
 	"jetstream/internal/api"
 )
 
@@ -185,7 +186,7 @@ var errQuiet = errors.New("failed")
 // report tells err to the person at the terminal and returns the exit status.
 func (p *program) report(err error) int {
 	say := func(format string, args ...any) {
-		_, _ = fmt.Fprintln(p.Stderr, "jetstream:", printable(fmt.Sprintf(format, args...)))
+		_, _ = fmt.Fprintln(p.Stderr, "jetstream:", terminal.Printable(fmt.Sprintf(format, args...)))
 	}
 	if err == nil {
 		return exitDone

@@ -8,7 +8,6 @@ import (
 	"strings"
 	"testing"
 
-	"jetstream/internal/api"
 	"jetstream/triggers"
 )
 
@@ -69,15 +68,5 @@ func TestDefaultsOfTheTriggerFlags(t *testing.T) {
 		if got, ok := flags[name]; !ok || got != want {
 			t.Errorf("--%s is %q by default (%t), want %q", name, got, ok, want)
 		}
-	}
-}
-
-func TestObserverIsMountedByItsFlagOnly(t *testing.T) {
-	mounted := func(on bool) int {
-		s := &server{c: &serverCmd{TriggerOnAPI: on}}
-		return len(s.observers(api.NewRegistry()))
-	}
-	if without, with := mounted(false), mounted(true); with != without+1 {
-		t.Errorf("%d observers are mounted without --trigger-on-api and %d with it, want one more", without, with)
 	}
 }

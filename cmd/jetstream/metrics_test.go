@@ -16,6 +16,7 @@ import (
 
 	"jetstream/handlers"
 	"jetstream/internal/api"
+	"jetstream/internal/server"
 	"jetstream/internal/transfer"
 	"jetstream/triggers"
 )
@@ -97,7 +98,7 @@ func TestDropsTurnHealthRed(t *testing.T) {
 		t.Errorf("/healthz: %d %q", status, text)
 	}
 	status, text := l.get("root", "/healthz?verbose")
-	var reply struct{ Result healthFacts }
+	var reply struct{ Result server.Health }
 	if err := json.Unmarshal([]byte(text), &reply); err != nil {
 		t.Fatal(err)
 	}
@@ -146,7 +147,7 @@ func checkMetrics(t *testing.T, text string) {
 	known := map[string][]string{
 		"direction": {"send", "recv"},
 		"reason":    {string(triggers.DropLoop), string(triggers.DropFull), string(triggers.DropUnsaved)},
-		"event":     append(eventNames(), "other"),
+		"event":     append(server.EventNames(), "other"),
 		"le":        nil, // bounds of buckets
 	}
 	for _, s := range []triggers.Status{triggers.StatusSuccess, triggers.StatusFailed, triggers.StatusTimeout, triggers.StatusCancelled, triggers.StatusInterrupted} {

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"jetstream/internal/api"
+	"jetstream/internal/server"
 )
 
 // gate is a script that waits until the test lets it go: it reads from a pipe.
@@ -218,7 +219,7 @@ func TestStartFaults(t *testing.T) {
 			if want := strings.ReplaceAll(tt.want, "STATE", l.state); code != tt.code || !strings.Contains(out.String(), want) {
 				t.Errorf("exit status %d, want %d with %q:\n%s", code, tt.code, want, out)
 			}
-			if _, err := os.Stat(filepath.Join(l.state, endpointFile)); err == nil {
+			if _, err := os.Stat(filepath.Join(l.state, server.EndpointFile)); err == nil {
 				t.Error("a server that did not start left an endpoint.json")
 			}
 		})

@@ -19,6 +19,7 @@ import (
 
 	"jetstream/internal/account"
 	"jetstream/internal/client"
+	"jetstream/internal/server"
 	"jetstream/internal/store"
 )
 
@@ -87,7 +88,7 @@ func endOf(event string) func(client.Event) bool {
 func TestEveryEventReachesStreamAndScript(t *testing.T) {
 	p := newPair(t)
 	for _, l := range []*live{p.from, p.to} {
-		for _, event := range eventNames() {
+		for _, event := range server.EventNames() {
 			if !strings.HasPrefix(event, "on.") && event != "launch" {
 				l.script(event, "#!/bin/sh\necho \"$JETSTREAM_EVENT $*\" >> log.txt\n")
 			}

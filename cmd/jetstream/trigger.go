@@ -11,6 +11,7 @@ import (
 	"text/tabwriter"
 	"time"
 
+	"jetstream/cmd/jetstream/terminal"
 	"jetstream/handlers"
 	"jetstream/internal/api"
 	"jetstream/internal/client"
@@ -216,7 +217,7 @@ func printQueue(w io.Writer, q triggers.QueueState) error {
 	for _, fault := range q.Faults {
 		b.WriteString("fault: " + fault + "\n")
 	}
-	_, err := io.WriteString(w, printableLines(b.String()))
+	_, err := io.WriteString(w, terminal.PrintableLines(b.String()))
 	return err
 }
 
@@ -226,24 +227,6 @@ func clock(t api.Time) string {
 		return "-"
 	}
 	return t.Std().Local().Format("2006-01-02 15:04:05")
-}
-
-// printableLines is printable for text of several lines: they and tabs stay.
-func printableLines(text string) string {
-	var b strings.Builder
-	for line := range strings.Lines(text) {
-		body, ended := strings.CutSuffix(line, "\n")
-		for i, part := range strings.Split(body, "\t") {
-			if i > 0 {
-				b.WriteByte('\t')
-			}
-			b.WriteString(printable(part))
-		}
-		if ended {
-			b.WriteByte('\n')
-		}
-	}
-	return b.String()
 }
 
 func newTable(w io.Writer) *tabwriter.Writer { return tabwriter.NewWriter(w, 0, 8, 2, ' ', 0) }

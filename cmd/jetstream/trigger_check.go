@@ -10,8 +10,10 @@ import (
 	"slices"
 	"strings"
 
+	"jetstream/cmd/jetstream/terminal"
 	"jetstream/internal/account"
 	"jetstream/internal/api"
+	"jetstream/internal/server"
 	"jetstream/internal/store"
 	"jetstream/triggers"
 )
@@ -49,7 +51,7 @@ func (c *triggerCheckCmd) Run(ctx context.Context, p *program) error {
 			state = ""
 		}
 	}
-	findings := triggers.InspectFor(ownerOf(state), dir, eventNames(), p.Getenv("PATH"))
+	findings := triggers.InspectFor(ownerOf(state), dir, server.EventNames(), p.Getenv("PATH"))
 	if fi, err := os.Stat(dir); err == nil && fi.IsDir() {
 		findings = append(findings, c.overlaps(ctx, dir, state)...)
 	}
@@ -75,7 +77,7 @@ func (c *triggerCheckCmd) Run(ctx context.Context, p *program) error {
 
 func printCheck(w io.Writer, dir string, findings []triggers.Finding) error {
 	if len(findings) == 0 {
-		_, err := fmt.Fprintln(w, printable(dir)+": nothing is wrong")
+		_, err := fmt.Fprintln(w, terminal.Printable(dir)+": nothing is wrong")
 		return err
 	}
 	return printFindings(w, findings)
@@ -87,7 +89,7 @@ func printFindings(w io.Writer, findings []triggers.Finding) error {
 	for _, level := range []triggers.Level{triggers.LevelError, triggers.LevelWarning, triggers.LevelNote} {
 		for _, f := range findings {
 			if f.Level == level {
-				fmt.Fprintf(&b, "%s: %s\n", level, printable(f.Message))
+				fmt.Fprintf(&b, "%s: %s\n", level, terminal.Printable(f.Message))
 			}
 		}
 	}
@@ -109,10 +111,10 @@ func (c *triggerCheckCmd) overlaps(ctx context.Context, dir, state string) []tri
 	}
 	template := c.SandboxDir
 	if template == "" && state != "" {
-		template = filepath.Join(filepath.Dir(state), "files", "%u")
+		template = server.DefaultSandboxDir(state)
 	}
 	if template != "" {
-		look("sandboxes without a directory of their own", sandboxRoot(template))
+		look("sandboxes without a directory of their own", server.SandboxRoot(template))
 	}
 	if state == "" {
 		return findings

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"jetstream/cmd/jetstream/terminal"
 	"jetstream/internal/api"
 	"jetstream/triggers"
 )
@@ -43,7 +44,7 @@ func (c *triggerListCmd) Run(ctx context.Context, p *program) error {
 		return err
 	}
 	directory := "trigger directory: " + cmp.Or(list.Dir, "none (start the server with --trigger-dir)")
-	_, _ = fmt.Fprintln(p.Stdout, printable(directory)) // printQueue tells of errors
+	_, _ = fmt.Fprintln(p.Stdout, terminal.Printable(directory)) // printQueue tells of errors
 	if err := printQueue(p.Stdout, list.Queue); err != nil {
 		return err
 	}
@@ -71,7 +72,7 @@ func (c *triggerListCmd) Run(ctx context.Context, p *program) error {
 			last = t.LastRun.Status + " " + clock(t.LastRun.EndTime)
 		}
 		other := t.Runs["timeout"] + t.Runs["cancelled"] + t.Runs["interrupted"]
-		_, _ = fmt.Fprintf(table, "%s\t%s\t%d\t%d\t%d\t%s\n", t.Event, printable(script), t.Runs["success"], t.Runs["failed"], other, last)
+		_, _ = fmt.Fprintf(table, "%s\t%s\t%d\t%d\t%d\t%s\n", t.Event, terminal.Printable(script), t.Runs["success"], t.Runs["failed"], other, last)
 	}
 	if err := table.Flush(); err != nil {
 		return err
@@ -112,7 +113,7 @@ func (c *triggerRunsCmd) Run(ctx context.Context, p *program) error {
 	table := newTable(p.Stdout)
 	_, _ = fmt.Fprintln(table, "RUN\tEVENT\tATTEMPT\tSTATUS\tQUEUED\tTOOK\tWHY") // Flush tells of errors
 	for _, r := range list.Runs {
-		why := []rune(printable(r.ErrorMessage))
+		why := []rune(terminal.Printable(r.ErrorMessage))
 		if len(why) > 80 {
 			why = append(why[:77], []rune("...")...)
 		}
@@ -176,7 +177,7 @@ func (c *triggerShowCmd) Run(ctx context.Context, p *program) error {
 	case triggers.StatusFailed, triggers.StatusTimeout, triggers.StatusCancelled:
 		fmt.Fprintf(&b, "\nOnce it is mended: jetstream trigger retry %s\n", r.RunID)
 	}
-	_, err = io.WriteString(p.Stdout, printableLines(b.String()))
+	_, err = io.WriteString(p.Stdout, terminal.PrintableLines(b.String()))
 	return err
 }
 

@@ -9,6 +9,8 @@ import (
 	"os"
 	"path/filepath"
 	"testing"
+
+	"jetstream/internal/server"
 )
 
 // file puts a file of that name into the sender's files and returns its path.
@@ -61,8 +63,8 @@ func TestTerminateAnswersAndStops(t *testing.T) {
 		t.Errorf("exit status %d", code)
 	}
 	l.ended <- 0 // for stop
-	if _, err := os.Stat(filepath.Join(l.state, endpointFile)); !os.IsNotExist(err) {
-		t.Errorf("%s is left: %v", endpointFile, err)
+	if _, err := os.Stat(filepath.Join(l.state, server.EndpointFile)); !os.IsNotExist(err) {
+		t.Errorf("%s is left: %v", server.EndpointFile, err)
 	}
 	// The reply was in the caller's hands, so its event runs, here or at the
 	// next start.

@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"text/tabwriter"
 
+	"jetstream/cmd/jetstream/terminal"
 	"jetstream/internal/account"
 	"jetstream/internal/store"
 )
@@ -122,7 +123,7 @@ func (c *userListCmd) Run(ctx context.Context, p *program, parent *cli) error {
 					state = "disabled"
 				}
 				if u.Sandbox != "" {
-					sandbox = printable(u.Sandbox)
+					sandbox = terminal.Printable(u.Sandbox)
 				}
 				_, _ = fmt.Fprintf(table, "%s\t%s\t%s\t%s\n", u.Name, role, state, sandbox)
 				after = u.Name

@@ -130,7 +130,7 @@ func checkNotStronger(caller api.Caller, t APIToken) error {
 		}
 	}
 	if !own.Covers(t.Path) {
-		return api.Errorf(api.CodeForbidden, "this token is confined to %q and makes tokens for that directory only, not for %q; give that path", own.Path, shown(t.Path))
+		return api.Errorf(api.CodeForbidden, "this token is confined to %q and makes tokens for that directory only, not for %s; give that path", own.Path, api.Quote(t.Path))
 	}
 	if own.Expiry != 0 && (t.ExpiryTime == 0 || t.ExpiryTime > own.Expiry) {
 		return api.Errorf(api.CodeForbidden, "this token ends at %d and cannot make one that outlives it; give an earlier expiryTime", own.Expiry)

@@ -155,7 +155,7 @@ func TestExpiredTokensAreRemoved(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		ended := make(chan error, 1)
 		go func() { ended <- s.Serve(ctx) }()
-		time.Sleep(2*time.Hour - time.Second)
+		time.Sleep(2*time.Hour - time.Second) //nolint:forbidigo // the bubble's clock
 		synctest.Wait()
 		if store.count != 2 {
 			t.Errorf("%d sweeps in two hours, want 2", store.count)

@@ -26,11 +26,11 @@ const (
 func CleanPath(apiPath string) (string, error) {
 	switch {
 	case !strings.HasPrefix(apiPath, "/"):
-		return "", api.Errorf(api.CodeInvalid, "path %q does not begin with /, which is the root of your files", shown(apiPath))
+		return "", api.Errorf(api.CodeInvalid, "path %s does not begin with /, which is the root of your files", api.Quote(apiPath))
 	case len(apiPath) > maxPathBytes:
-		return "", api.Errorf(api.CodeInvalid, "path %q is longer than %d bytes", shown(apiPath), maxPathBytes)
+		return "", api.Errorf(api.CodeInvalid, "path %s is longer than %d bytes", api.Quote(apiPath), maxPathBytes)
 	case strings.ContainsRune(apiPath, 0):
-		return "", api.Errorf(api.CodeInvalid, "path %q contains a NUL byte", shown(apiPath))
+		return "", api.Errorf(api.CodeInvalid, "path %s contains a NUL byte", api.Quote(apiPath))
 	}
 	depth := 0
 	for name := range strings.SplitSeq(apiPath, "/") {
@@ -38,24 +38,16 @@ func CleanPath(apiPath string) (string, error) {
 		case "", ".":
 		case "..":
 			if depth--; depth < 0 {
-				return "", api.Errorf(api.CodeInvalid, "path %q leads above /, outside the sandbox", shown(apiPath))
+				return "", api.Errorf(api.CodeInvalid, "path %s leads above /, outside the sandbox", api.Quote(apiPath))
 			}
 		default:
 			depth++
 			if runtime.GOOS == "windows" && !validWindowsName(name) {
-				return "", api.Errorf(api.CodeInvalid, "path %q: the name %q is not possible on this server (Windows)", shown(apiPath), name)
+				return "", api.Errorf(api.CodeInvalid, "path %s: the name %q is not possible on this server (Windows)", api.Quote(apiPath), name)
 			}
 		}
 	}
 	return path.Clean(apiPath), nil
-}
-
-// shown shortens what a stranger may have made long.
-func shown(s string) string {
-	if len(s) > 200 {
-		return s[:200] + "..."
-	}
-	return s
 }
 
 // Resolve translates a path of the API into one below the sandbox that goes
@@ -71,7 +63,7 @@ func (b *Sandbox) Resolve(apiPath string, followLast bool) (rel string, err erro
 		return "", err
 	}
 	if b.prefix != "" && !api.PathWithin(b.prefix, clean) {
-		return "", api.Errorf(api.CodeForbidden, "path %q lies outside %q, which this login is confined to", shown(clean), b.prefix)
+		return "", api.Errorf(api.CodeForbidden, "path %s lies outside %q, which this login is confined to", api.Quote(clean), b.prefix)
 	}
 	w := walk{box: b, clean: clean, dir: b.Root, rest: hops(splitNames(strings.TrimPrefix(clean, b.prefix)), "", "")}
 	defer w.leave()
@@ -188,7 +180,7 @@ func hops(names []string, link, target string) []hop {
 // step goes one name further; end tells that the whole path is done.
 func (w *walk) step(next hop, followLast bool) (end bool, err error) {
 	if w.bytes+len(next.name) > maxPathBytes {
-		return false, api.Errorf(api.CodeInvalid, "path %q becomes longer than %d bytes through its links", shown(w.clean), maxPathBytes)
+		return false, api.Errorf(api.CodeInvalid, "path %s becomes longer than %d bytes through its links", api.Quote(w.clean), maxPathBytes)
 	}
 	fi, err := w.lstat(next.name)
 	switch {
@@ -196,7 +188,7 @@ func (w *walk) step(next hop, followLast bool) (end bool, err error) {
 		w.down(next.name)
 		for _, h := range w.rest {
 			if h.name == ".." {
-				return false, api.Wrap(err, api.CodeNotFound, "path %q: the link %q leads to %q, which does not exist", shown(w.clean), h.link, h.target)
+				return false, api.Wrap(err, api.CodeNotFound, "path %s: the link %q leads to %q, which does not exist", api.Quote(w.clean), h.link, h.target)
 			}
 			w.down(h.name)
 		}
@@ -204,11 +196,11 @@ func (w *walk) step(next hop, followLast bool) (end bool, err error) {
 	case err != nil:
 		return false, w.diskError(next.name, err)
 	case w.box.Forbidden(fi):
-		return false, api.Errorf(api.CodeForbidden, "path %q leads into the server's %s, which nobody may read", shown(w.clean), w.box.secretName(fi))
+		return false, api.Errorf(api.CodeForbidden, "path %s leads into the server's %s, which nobody may read", api.Quote(w.clean), w.box.secretName(fi))
 	case fi.Mode()&fs.ModeSymlink != 0 && (followLast || len(w.rest) > 0):
 		return false, w.follow(next.name)
 	case !fi.IsDir() && len(w.rest) > 0:
-		return false, api.Errorf(api.CodeInvalid, "path %q: %q is not a directory", shown(w.clean), w.at(next.name))
+		return false, api.Errorf(api.CodeInvalid, "path %s: %q is not a directory", api.Quote(w.clean), w.at(next.name))
 	}
 	w.down(next.name)
 	return false, nil
@@ -217,7 +209,7 @@ func (w *walk) step(next hop, followLast bool) (end bool, err error) {
 // follow replaces the link of that name by what it leads to.
 func (w *walk) follow(name string) error {
 	if w.links++; w.links > maxLinks {
-		return api.Errorf(api.CodeInvalid, "path %q goes through more than %d links; %q may lead round in a circle", shown(w.clean), maxLinks, w.at(name))
+		return api.Errorf(api.CodeInvalid, "path %s goes through more than %d links; %q may lead round in a circle", api.Quote(w.clean), maxLinks, w.at(name))
 	}
 	target, err := w.readlink(name)
 	if err != nil {
@@ -243,16 +235,16 @@ func (w *walk) follow(name string) error {
 // not the user's to know.
 func (w *walk) outside(link string) error {
 	if w.box.prefix != "" {
-		return api.Errorf(api.CodeForbidden, "path %q: the link %q leads outside %q, which this login is confined to", shown(w.clean), link, w.box.prefix)
+		return api.Errorf(api.CodeForbidden, "path %s: the link %q leads outside %q, which this login is confined to", api.Quote(w.clean), link, w.box.prefix)
 	}
-	return api.Errorf(api.CodeForbidden, "path %q: the link %q leads outside the sandbox", shown(w.clean), link)
+	return api.Errorf(api.CodeForbidden, "path %s: the link %q leads outside the sandbox", api.Quote(w.clean), link)
 }
 
 func (w *walk) diskError(name string, err error) error {
 	if errors.Is(err, fs.ErrPermission) {
-		return api.Wrap(err, api.CodeForbidden, "path %q: the server may not look at %q", shown(w.clean), w.at(name))
+		return api.Wrap(err, api.CodeForbidden, "path %s: the server may not look at %q", api.Quote(w.clean), w.at(name))
 	}
-	return api.Wrap(err, api.CodeInvalid, "path %q: %q cannot be looked at", shown(w.clean), w.at(name))
+	return api.Wrap(err, api.CodeInvalid, "path %s: %q cannot be looked at", api.Quote(w.clean), w.at(name))
 }
 
 // translate turns an absolute target of a link into names below the sandbox:

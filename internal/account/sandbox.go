@@ -77,14 +77,14 @@ func (b *Sandbox) confine(within string) (*Sandbox, error) {
 	}
 	root, err := b.Root.OpenRoot(rel)
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil, api.Wrap(err, api.CodeConflict, "the directory %q that this token is confined to does not exist; make it first", shown(within))
+		return nil, api.Wrap(err, api.CodeConflict, "the directory %s that this token is confined to does not exist; make it first", api.Quote(within))
 	}
 	if err != nil {
-		return nil, api.Wrap(err, api.CodeConflict, "the directory %q that this token is confined to cannot be opened; is it a directory?", shown(within))
+		return nil, api.Wrap(err, api.CodeConflict, "the directory %s that this token is confined to cannot be opened; is it a directory?", api.Quote(within))
 	}
 	self, err := root.Stat(".")
 	if err == nil && b.Forbidden(self) {
-		err = api.Errorf(api.CodeForbidden, "path %q leads into the server's %s, which nobody may read", shown(within), b.secretName(self))
+		err = api.Errorf(api.CodeForbidden, "path %s leads into the server's %s, which nobody may read", api.Quote(within), b.secretName(self))
 	}
 	if err != nil {
 		return nil, errors.Join(err, root.Close())

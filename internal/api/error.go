@@ -26,7 +26,7 @@ const (
 	CodeTimeout         Code = "timeout"         // it took too long
 )
 
-var httpStatuses = map[Code]int{
+var httpStatuses = map[Code]int{ //nolint:gochecknoglobals // a table that is never written
 	CodeSuccess:         200,
 	CodeInvalid:         400,
 	CodeUnauthorized:    401,
@@ -69,7 +69,7 @@ type Error struct {
 
 // InvalidField makes the Error of one parameter that breaks a rule.
 func InvalidField(field, rule, message string) *Error {
-	field = fmt.Sprintf("%.100s", field) // callers may have made it up
+	field = Shorten(field, 100) // callers may have made it up
 	return &Error{Code: CodeInvalid, Message: message, Fields: []FieldError{{Field: field, Rule: rule, Message: message}}}
 }
 

@@ -27,7 +27,7 @@ type marshaler struct {
 // maxMarshaler is how much memory a marshaler keeps for the next.
 const maxMarshaler = 64 << 10
 
-var marshalers = sync.Pool{New: func() any {
+var marshalers = sync.Pool{New: func() any { //nolint:gochecknoglobals // a pool
 	m := &marshaler{}
 	m.encoder = json.NewEncoder(&m.text)
 	m.encoder.SetEscapeHTML(false)

@@ -290,7 +290,7 @@ func TestServeByTheClock(t *testing.T) {
 		if _, err := c.Update(ctx, &none, nil); err != nil {
 			t.Error(err)
 		}
-		time.Sleep(100 * time.Hour)
+		time.Sleep(100 * time.Hour) //nolint:forbidigo // the bubble's clock
 		if len(r.at) > 0 {
 			t.Error("it ran though it is off")
 		}
@@ -311,7 +311,7 @@ func TestServeByTheClock(t *testing.T) {
 		if err := <-done; err != nil {
 			t.Error(err)
 		}
-		time.Sleep(time.Hour)
+		time.Sleep(time.Hour) //nolint:forbidigo // the bubble's clock
 		ctx, cancel = context.WithCancel(t.Context())
 		serve()
 		next("after a long stop", 104*time.Hour+20*time.Minute, 24*time.Hour)

@@ -25,7 +25,7 @@ func (s *Service) MakeDir(ctx context.Context, who Who, apiPath string) (clean s
 	case err == nil && fi.IsDir():
 		return p.path, false, nil
 	case err == nil:
-		return "", false, api.Errorf(api.CodeConflict, "%s is there and is no directory; choose another name", shown(p.path))
+		return "", false, api.Errorf(api.CodeConflict, "%s is there and is no directory; choose another name", api.Quote(p.path))
 	case !errors.Is(err, fs.ErrNotExist):
 		return "", false, fault(p.path, err)
 	}
@@ -43,7 +43,7 @@ func (s *Service) MakeDir(ctx context.Context, who Who, apiPath string) (clean s
 // checkName refuses names that the receiver keeps for itself.
 func (s *Service) checkName(at, name string) error {
 	if s.o.Receptions.Reserved(name) {
-		return api.Errorf(api.CodeInvalid, "path %s holds the name %q, which is reserved for the part files of transfers; choose another", shown(at), name)
+		return api.Errorf(api.CodeInvalid, "path %s holds the name %q, which is reserved for the part files of transfers; choose another", api.Quote(at), name)
 	}
 	return nil
 }
@@ -80,10 +80,10 @@ func (s *Service) Move(ctx context.Context, who Who, apiPath, newPath string, ov
 	case !there.IsDir() && !fi.IsDir():
 		err = fs.ErrExist
 	default:
-		return "", api.Errorf(api.CodeConflict, "%s is there already; newPath is the name that %s gets, not the directory to put it into", shown(to.path), shown(from.path))
+		return "", api.Errorf(api.CodeConflict, "%s is there already; newPath is the name that %s gets, not the directory to put it into", api.Quote(to.path), api.Quote(from.path))
 	}
 	if errors.Is(err, fs.ErrExist) {
-		return "", api.Wrap(err, api.CodeConflict, "%s is there already; choose another name or give overwrite", shown(to.path))
+		return "", api.Wrap(err, api.CodeConflict, "%s is there already; choose another name or give overwrite", api.Quote(to.path))
 	}
 	if err != nil {
 		return "", fault(from.path, err)
@@ -95,7 +95,7 @@ func (s *Service) Move(ctx context.Context, who Who, apiPath, newPath string, ov
 // at the new path.
 func (s *Service) movable(from, to *place) (os.FileInfo, error) {
 	if from.isRoot() || to.isRoot() {
-		return nil, api.Errorf(api.CodeInvalid, "%s is the root of your files and stays where it is", shown(from.who.Within))
+		return nil, api.Errorf(api.CodeInvalid, "%s is the root of your files and stays where it is", api.Quote(from.who.Within))
 	}
 	if err := s.checkName(to.path, path.Base(to.rel)); err != nil {
 		return nil, err
@@ -108,17 +108,17 @@ func (s *Service) movable(from, to *place) (os.FileInfo, error) {
 		return nil, err
 	}
 	if fi.IsDir() && strings.HasPrefix(to.rel, from.rel+"/") {
-		return nil, api.Errorf(api.CodeInvalid, "%s cannot be moved into itself", shown(from.path))
+		return nil, api.Errorf(api.CodeInvalid, "%s cannot be moved into itself", api.Quote(from.path))
 	}
 	parent, err := to.box.Root.Lstat(path.Dir(to.rel))
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil, api.Wrap(err, api.CodeNotFound, "there is no directory %s; make it with mkdir", shown(path.Dir(to.path)))
+		return nil, api.Wrap(err, api.CodeNotFound, "there is no directory %s; make it with mkdir", api.Quote(path.Dir(to.path)))
 	}
 	if err != nil {
 		return nil, fault(path.Dir(to.path), err)
 	}
 	if !parent.IsDir() {
-		return nil, api.Errorf(api.CodeConflict, "%s is no directory", shown(path.Dir(to.path)))
+		return nil, api.Errorf(api.CodeConflict, "%s is no directory", api.Quote(path.Dir(to.path)))
 	}
 	return fi, nil
 }
@@ -172,7 +172,7 @@ func (s *Service) Remove(ctx context.Context, who Who, apiPath string, recursive
 	}
 	defer p.close()
 	if p.isRoot() {
-		return "", 0, api.Errorf(api.CodeInvalid, "%s is the root of your files and cannot be removed; name what is in it", shown(p.who.Within))
+		return "", 0, api.Errorf(api.CodeInvalid, "%s is the root of your files and cannot be removed; name what is in it", api.Quote(p.who.Within))
 	}
 	fi, err := p.box.Root.Lstat(p.rel)
 	if err != nil {
@@ -208,7 +208,7 @@ func empty(p *place, fi os.FileInfo) error {
 		return fault(p.path, err)
 	}
 	if len(names) > 0 {
-		return api.Errorf(api.CodeConflict, "the directory %s is not empty; give recursive to remove it with all that is in it", shown(p.path))
+		return api.Errorf(api.CodeConflict, "the directory %s is not empty; give recursive to remove it with all that is in it", api.Quote(p.path))
 	}
 	return nil
 }

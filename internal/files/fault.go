@@ -5,8 +5,6 @@ import (
 	"errors"
 	"io/fs"
 	"os"
-	"strconv"
-	"strings"
 	"syscall"
 
 	"jetstream/internal/api"
@@ -19,7 +17,7 @@ func fault(apiPath string, err error) error {
 		errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {
 		return err
 	}
-	at := shown(apiPath)
+	at := api.Quote(apiPath)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
 		return api.Wrap(err, api.CodeNotFound, "there is nothing at %s", at)
@@ -42,13 +40,4 @@ func reason(err error) string {
 		return e.Err.Error()
 	}
 	return "the server's log says why"
-}
-
-// shown writes a path for a message: quoted, shortened, as valid UTF-8.
-func shown(apiPath string) string {
-	const most = 200
-	if len(apiPath) > most {
-		apiPath = apiPath[:most] + "..."
-	}
-	return strconv.Quote(strings.ToValidUTF8(apiPath, "\uFFFD"))
 }

@@ -174,7 +174,7 @@ func (p *place) resolve(clean string, followLast bool) (rel string, err error) {
 	}
 	for _, part := range p.parts {
 		if within(p.box.Absolute(rel), part) {
-			return "", api.Errorf(api.CodeConflict, "path %s holds part files of a transfer that is being received; wait for its end or cancel it", shown(clean))
+			return "", api.Errorf(api.CodeConflict, "path %s holds part files of a transfer that is being received; wait for its end or cancel it", api.Quote(clean))
 		}
 	}
 	return rel, nil
@@ -188,7 +188,7 @@ func (p *place) isRoot() bool { return p.rel == "." }
 func (p *place) free() error {
 	for _, part := range p.parts {
 		if within(part, p.box.Absolute(p.rel)) {
-			return api.Errorf(api.CodeConflict, "a transfer is being received below %s; wait for its end or cancel it", shown(p.path))
+			return api.Errorf(api.CodeConflict, "a transfer is being received below %s; wait for its end or cancel it", api.Quote(p.path))
 		}
 	}
 	return nil

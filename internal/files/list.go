@@ -5,11 +5,9 @@ import (
 	"encoding/base64"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"os"
 	"path"
-	"slices"
 	"unicode/utf8"
 
 	"jetstream/internal/account"
@@ -51,7 +49,7 @@ func (s *Service) List(ctx context.Context, who Who, apiPath, after string, limi
 		return "", nil, "", fault(p.path, err)
 	}
 	defer dir.Close()
-	names, more, err := firstNames(ctx, dir, after, limit)
+	names, more, err := namesAfter(ctx, dir, after, limit)
 	if err != nil {
 		return "", nil, "", fault(p.path, err)
 	}
@@ -94,43 +92,14 @@ func (p *place) entry(at string, fi os.FileInfo) Entry {
 	return e
 }
 
-// firstNames returns, in order, the first names in dir after one, most at
-// most, and holds only twice as many; more tells that others follow.
-func firstNames(ctx context.Context, dir *os.Root, after string, most int) (names []string, more bool, err error) {
+// namesAfter is account.NamesAfter of an opened directory.
+func namesAfter(ctx context.Context, dir *os.Root, after string, limit int) (names []string, more bool, err error) {
 	f, err := dir.Open(".")
 	if err != nil {
 		return nil, false, err
 	}
 	defer f.Close()
-	shorten := func() {
-		slices.Sort(names)
-		if len(names) > most {
-			more = true
-			clear(names[most:])
-			names = names[:most]
-		}
-	}
-	for {
-		if err := ctx.Err(); err != nil {
-			return nil, false, err
-		}
-		got, err := f.Readdirnames(1024)
-		for _, name := range got {
-			if name > after {
-				names = append(names, name)
-			}
-		}
-		if len(names) >= 2*most {
-			shorten()
-		}
-		switch {
-		case errors.Is(err, io.EOF):
-			shorten()
-			return names, more, nil
-		case err != nil:
-			return nil, false, err
-		}
-	}
+	return account.NamesAfter(ctx, f, after, limit)
 }
 
 // Root is a place where a user's files are.

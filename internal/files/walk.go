@@ -109,7 +109,7 @@ func (c *counter) child(ctx context.Context, dir *os.Root, name, at string, dept
 		return nil
 	}
 	if c.entries++; c.entries > c.o.MaxEntries {
-		return api.Errorf(api.CodeConflict, "there are more than %d entries below %s; ask for a directory further down", c.o.MaxEntries, shown(c.usage.Path))
+		return api.Errorf(api.CodeConflict, "there are more than %d entries below %s; ask for a directory further down", c.o.MaxEntries, api.Quote(c.usage.Path))
 	}
 	if !fi.IsDir() {
 		c.file(fi)
@@ -124,7 +124,7 @@ func (c *counter) child(ctx context.Context, dir *os.Root, name, at string, dept
 }
 
 func tooDeep(at string, most int) error {
-	return api.Errorf(api.CodeConflict, "%s lies more than %d directories deep; begin with a directory further down", shown(at), most)
+	return api.Errorf(api.CodeConflict, "%s lies more than %d directories deep; begin with a directory further down", api.Quote(at), most)
 }
 
 // remover removes one tree. It follows no link.
@@ -165,7 +165,7 @@ func (r *remover) directory(ctx context.Context, parent *os.Root, name, at strin
 		if r.removed > before {
 			idle = 0
 		} else if idle++; idle == 8 {
-			return api.Errorf(api.CodeConflict, "%s lists names that cannot be removed; its file system needs a check", shown(at))
+			return api.Errorf(api.CodeConflict, "%s lists names that cannot be removed; its file system needs a check", api.Quote(at))
 		}
 	}
 	if err := dir.Close(); err != nil { // Windows removes no open directory

@@ -1,12 +1,15 @@
 package transfer
 
 import (
+	"cmp"
 	"context"
 	"encoding/base64"
 	"net"
 	"net/netip"
 	"strconv"
 	"strings"
+
+	"jetstream/internal/api"
 )
 
 // DefaultPort is the receive port of a destination that names none.
@@ -19,7 +22,7 @@ const DefaultPort = 8887
 func ParseAddress(address string, port *int) (host string, number int, err error) {
 	bad := func(format string, args ...any) error {
 		return invalidField("destinationAddress", "address", "destinationAddress %s "+format,
-			append([]any{quote(address)}, args...)...)
+			append([]any{api.Quote(address)}, args...)...)
 	}
 	if strings.Contains(address, "/") {
 		return "", 0, bad("is no host: give it without scheme and path")
@@ -99,7 +102,7 @@ func badHost(host string) string {
 func checkPublicKey(key string) error {
 	if raw, err := base64.RawURLEncoding.Strict().DecodeString(key); err != nil || len(raw) != 32 {
 		return invalidField("destinationPublicKey", "publicKey",
-			"destinationPublicKey %s is no public key: it is the publicKey of the receiver's getServerInfo, 43 characters of base64url", quote(key))
+			"destinationPublicKey %s is no public key: it is the publicKey of the receiver's getServerInfo, 43 characters of base64url", api.Quote(key))
 	}
 	return nil
 }
@@ -139,6 +142,6 @@ func (e *Engine) senderAddress(ctx context.Context, ip string, port int) string 
 	if _, _, err := net.SplitHostPort(external); err == nil {
 		return external
 	}
-	host := orElse(external, orElse(e.o.RecvHost, "0.0.0.0"))
+	host := cmp.Or(external, e.o.RecvHost, "0.0.0.0")
 	return net.JoinHostPort(strings.Trim(host, "[]"), recvPort)
 }

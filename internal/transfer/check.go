@@ -43,18 +43,9 @@ func checkUserData(m map[string]string) error {
 func checkUsername(name string) error {
 	if !account.ValidName(name) {
 		return invalidField("username", "username",
-			"%s is no name of a user: 1 to 64 letters, digits and . _ @ -, the first a letter, digit or _", quote(name))
+			"%s is no name of a user: 1 to 64 letters, digits and . _ @ -, the first a letter, digit or _", api.Quote(name))
 	}
 	return nil
-}
-
-// quote shows a text of the caller's in a message, shortened, as valid UTF-8.
-func quote(s string) string {
-	const most = 200
-	if len(s) > most {
-		s = s[:most] + "..."
-	}
-	return `"` + strings.ToValidUTF8(s, "\uFFFD") + `"`
 }
 
 // cleanTarget makes a path for the receiver: beginning with /, without .., in
@@ -62,7 +53,7 @@ func quote(s string) string {
 func cleanTarget(p string) (string, error) {
 	clean, err := cleanName(p)
 	if err != nil {
-		return "", invalidField("destinationPath", "path", "destinationPath %s %s", quote(p), err)
+		return "", invalidField("destinationPath", "path", "destinationPath %s %s", api.Quote(p), err)
 	}
 	return clean, nil
 }

@@ -1,6 +1,7 @@
 package transfer
 
 import (
+	"cmp"
 	"context"
 	"time"
 
@@ -32,7 +33,7 @@ func (e *Engine) CreateManifest(ctx context.Context, n NewManifest) (Manifest, e
 	}
 	m := Manifest{
 		ManifestID: api.NewID(), FileMappings: n.FileMappings,
-		Owner: n.Owner, UserData: orEmpty(n.UserData), Confined: orElse(n.Confined, "/"),
+		Owner: n.Owner, UserData: orEmpty(n.UserData), Confined: cmp.Or(n.Confined, "/"),
 	}
 	err := e.o.Store.Update(ctx, func(tx Tx) error {
 		tx.AfterCommit(func() { signal(e.walkWake) })
@@ -56,10 +57,10 @@ func checkMappings(mappings map[string]string) error {
 			return invalidField("fileMappings", "source", "fileMappings has an empty source path")
 		}
 		if len(source) > maxPath {
-			return invalidField("fileMappings", "source", "source path %s is longer than %d bytes", quote(source), maxPath)
+			return invalidField("fileMappings", "source", "source path %s is longer than %d bytes", api.Quote(source), maxPath)
 		}
 		if _, err := cleanName(name); err != nil {
-			return invalidField("fileMappings", "name", "the name %s in fileMappings %s", quote(name), err)
+			return invalidField("fileMappings", "name", "the name %s in fileMappings %s", api.Quote(name), err)
 		}
 	}
 	if total > maxMappingBytes {

@@ -19,18 +19,18 @@ const (
 	present Status = "present"
 )
 
-var destinationSteps = steps{
+var destinationSteps = steps{ //nolint:gochecknoglobals // a table that is never written
 	absent:  {present},
 	present: {absent},
 }
 
-var manifestSteps = steps{
+var manifestSteps = steps{ //nolint:gochecknoglobals // a table that is never written
 	"":            {StatusPending},
 	StatusPending: {StatusComplete, StatusError},
 }
 
 // A transfer whose connection breaks goes from active back to pending.
-var transferSteps = steps{
+var transferSteps = steps{ //nolint:gochecknoglobals // a table that is never written
 	"":              {StatusPending},
 	StatusPending:   {StatusActive, StatusSuspended, StatusCancelled, StatusError},
 	StatusActive:    {StatusPending, StatusSuspended, StatusCancelled, StatusComplete, StatusError},

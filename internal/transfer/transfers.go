@@ -1,6 +1,7 @@
 package transfer
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"time"
@@ -44,7 +45,7 @@ func (e *Engine) CreateTransfer(ctx context.Context, n NewTransfer) (Transfer, e
 		TransferID: api.NewID(), ManifestID: n.ManifestID, DestinationID: n.DestinationID,
 		DestinationPath: target, Username: n.Username, Priority: n.Priority,
 		CheckpointFrequencySeconds: n.CheckpointFrequencySeconds,
-		Conflict:                   orElse(n.Conflict, "overwrite"), OnError: orElse(n.OnError, "stop"),
+		Conflict:                   cmp.Or(n.Conflict, "overwrite"), OnError: cmp.Or(n.OnError, "stop"),
 		UserData: orEmpty(n.UserData), RequestID: n.RequestID, Depth: n.Depth,
 	}
 	if t.SealedPassword, err = seal(e.o.SealKey, t.TransferID, n.Password); err != nil {
@@ -214,13 +215,6 @@ func (e *Engine) cancelAll(tx Tx, transferIDs []string) error {
 		}
 	}
 	return nil
-}
-
-func orElse(s, otherwise string) string {
-	if s == "" {
-		return otherwise
-	}
-	return s
 }
 
 // orEmpty makes JSON show {} where there is nothing.

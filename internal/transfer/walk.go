@@ -75,7 +75,7 @@ func inOrder(mappings map[string]string) ([]source, error) {
 	for _, p := range slices.Sorted(maps.Keys(mappings)) {
 		name, err := cleanName(mappings[p])
 		if err != nil {
-			return nil, api.Errorf(api.CodeInvalid, "the name %s of source %s %s", quote(mappings[p]), p, err)
+			return nil, api.Errorf(api.CodeInvalid, "the name %s of source %s %s", api.Quote(mappings[p]), p, err)
 		}
 		list = append(list, source{p, name})
 	}
@@ -150,7 +150,7 @@ func linkToNothing(p string, err error) error {
 // cleanSource cleans a source path and refuses one that leaves the sandbox.
 func cleanSource(p string) (string, error) {
 	if strings.IndexByte(p, 0) >= 0 {
-		return "", api.Errorf(api.CodeInvalid, "source %s holds a NUL byte, which no file name can", quote(p))
+		return "", api.Errorf(api.CodeInvalid, "source %s holds a NUL byte, which no file name can", api.Quote(p))
 	}
 	depth := 0
 	for part := range strings.SplitSeq(p, "/") {
@@ -188,7 +188,7 @@ func (w *walker) entry(ctx context.Context, at *os.Root, name, rel string, s sou
 
 func checkEntryName(s source) error {
 	if len(s.name) > maxPath || len(s.path) > maxPath {
-		return api.Errorf(api.CodeInvalid, "source %s is too deep: its path or its name %s is longer than %d bytes", quote(s.path), quote(s.name), maxPath)
+		return api.Errorf(api.CodeInvalid, "source %s is too deep: its path or its name %s is longer than %d bytes", api.Quote(s.path), api.Quote(s.name), maxPath)
 	}
 	return nil
 }

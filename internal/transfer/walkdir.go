@@ -3,12 +3,12 @@ package transfer
 import (
 	"context"
 	"errors"
-	"io"
 	"io/fs"
 	"os"
 	"path"
 	"slices"
 
+	"jetstream/internal/account"
 	"jetstream/internal/api"
 )
 
@@ -27,7 +27,7 @@ func (w *walker) directory(ctx context.Context, rel string, s source) error {
 
 	before, last := w.next, ""
 	for {
-		names, more, err := w.names(rel, last)
+		names, more, err := w.names(ctx, rel, last)
 		if err != nil {
 			return fault(s.path, err)
 		}
@@ -50,47 +50,13 @@ func (w *walker) directory(ctx context.Context, rel string, s source) error {
 }
 
 // names reads the next batch of names of a directory.
-func (w *walker) names(rel, after string) (names []string, more bool, err error) {
+func (w *walker) names(ctx context.Context, rel, after string) (names []string, more bool, err error) {
 	f, err := w.box.Root.Open(rel)
 	if err != nil {
 		return nil, false, err
 	}
-	names, more, err = namesAfter(f, after, nameBatch)
+	names, more, err = account.NamesAfter(ctx, f, after, nameBatch)
 	return names, more, errors.Join(err, f.Close())
-}
-
-// namesAfter returns in order the first names of a directory that sort after
-// one, most at most; more tells that there are others behind them. It holds
-// at most twice as many.
-func namesAfter(dir interface {
-	Readdirnames(n int) ([]string, error)
-}, after string, most int) (names []string, more bool, err error) {
-	shorten := func() {
-		slices.Sort(names)
-		if len(names) > most {
-			more = true
-			clear(names[most:])
-			names = names[:most]
-		}
-	}
-	for {
-		got, err := dir.Readdirnames(1024)
-		for _, name := range got {
-			if name > after {
-				names = append(names, name)
-			}
-		}
-		if len(names) >= 2*most {
-			shorten()
-		}
-		switch {
-		case errors.Is(err, io.EOF):
-			shorten()
-			return names, more, nil
-		case err != nil:
-			return nil, false, err
-		}
-	}
 }
 
 // children takes named entries of the directory at rel into the manifest. It

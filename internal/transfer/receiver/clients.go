@@ -103,7 +103,7 @@ func (r *Receiver) RemoveAuthorizedClient(ctx context.Context, publicKey string)
 		return err
 	}
 	if !found {
-		return api.Errorf(api.CodeNotFound, "there is no authorized client %.60q; recv.getAuthorizedClients lists them", publicKey)
+		return api.Errorf(api.CodeNotFound, "there is no authorized client %s; recv.getAuthorizedClients lists them", api.Quote(publicKey))
 	}
 	return r.expel(context.WithoutCancel(ctx))
 }

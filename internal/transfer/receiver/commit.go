@@ -117,7 +117,7 @@ func (c *committer) commit(ctx context.Context, batch []finished) error {
 			continue
 		}
 		written = true
-		g.Go(func() error { return diskError(settle(s.staging, f), shown(s.place.path(f.Name))) })
+		g.Go(func() error { return diskError(settle(s.staging, f), api.Quote(s.place.path(f.Name))) })
 	}
 	if err := g.Wait(); err != nil {
 		return err

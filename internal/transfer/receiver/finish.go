@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"path"
 
+	"jetstream/internal/api"
 	"jetstream/internal/transfer"
 )
 
@@ -71,10 +72,10 @@ func (f *finisher) place(ctx context.Context) error {
 	defer box.Close()
 	staging, err := openStaging(box.Root, f.row.Staging)
 	if errors.Is(err, fs.ErrNotExist) {
-		return failf(err, "the part files of the transfer in %s were removed; send it again", shown(f.row.DestinationPath))
+		return failf(err, "the part files of the transfer in %s were removed; send it again", api.Quote(f.row.DestinationPath))
 	}
 	if err != nil {
-		return diskError(err, "the directory for part files in "+shown(f.row.DestinationPath))
+		return diskError(err, "the directory for part files in "+api.Quote(f.row.DestinationPath))
 	}
 	defer staging.Close()
 	f.placer = newPlacer(box, f.row)
@@ -123,7 +124,7 @@ func (f *finisher) checkFree(ctx context.Context) error {
 			return err
 		}
 		if there {
-			return failf(nil, "%s exists already at the receiver", shown(f.placer.path(e.Name)))
+			return failf(nil, "%s exists already at the receiver", api.Quote(f.placer.path(e.Name)))
 		}
 	}
 	return nil
@@ -198,7 +199,7 @@ func (f *finisher) put(ctx context.Context, e *transfer.RecvFile, taken map[stri
 			return err
 		}
 	}
-	return failf(nil, "no free name for %s was found at the receiver", shown(e.Final))
+	return failf(nil, "no free name for %s was found at the receiver", api.Quote(e.Final))
 }
 
 // tolerate records an entry's failure and lets the rest go on, if the sender

@@ -7,6 +7,7 @@ import (
 	"runtime"
 	"time"
 
+	"jetstream/internal/api"
 	"jetstream/internal/transfer"
 	"jetstream/internal/transfer/wire"
 )
@@ -224,7 +225,7 @@ func (s *session) entry(e wire.Entry) (transfer.RecvFile, error) {
 		}
 	}
 	if wrong := checkName(f.Name, onWindows); wrong != "" {
-		return f, s.refuse(&f, fmt.Sprintf("the name %s %s", shown(f.Name), wrong))
+		return f, s.refuse(&f, fmt.Sprintf("the name %s %s", api.Quote(f.Name), wrong))
 	}
 	if f.EmptyDir || s.row.Conflict != "skip" && s.row.Conflict != "fail" || in.offset > 0 && f.Index == s.in.partial.entry.Index {
 		return f, nil
@@ -236,7 +237,7 @@ func (s *session) entry(e wire.Entry) (transfer.RecvFile, error) {
 	case there && s.row.Conflict == "skip":
 		f.Skipped = true
 	case there:
-		return f, s.refuse(&f, fmt.Sprintf("%s exists already at the receiver", shown(s.place.path(f.Name))))
+		return f, s.refuse(&f, fmt.Sprintf("%s exists already at the receiver", api.Quote(s.place.path(f.Name))))
 	}
 	return f, nil
 }
@@ -280,7 +281,7 @@ func (s *session) begin() (err error) {
 	} else {
 		in.file, err = createPart(s.staging, in.pending[0].Index)
 	}
-	return diskError(err, shown(s.place.path(in.pending[0].Name)))
+	return diskError(err, api.Quote(s.place.path(in.pending[0].Name)))
 }
 
 // data takes a chunk, which must be the next of the entry at the front.
@@ -296,7 +297,7 @@ func (s *session) data(f frame) error {
 		}
 	}
 	if _, err := in.file.WriteAt(f.payload, in.offset); err != nil {
-		return diskError(err, shown(s.place.path(in.pending[0].Name)))
+		return diskError(err, api.Quote(s.place.path(in.pending[0].Name)))
 	}
 	in.offset += int64(f.Length)
 	s.r.noteData(s.in, f.Length)
@@ -315,11 +316,11 @@ func (s *session) gone(g wire.FileGone) error {
 	}
 	if in.file != nil {
 		if err := in.file.Close(); err != nil {
-			return diskError(err, shown(s.place.path(in.pending[0].Name)))
+			return diskError(err, api.Quote(s.place.path(in.pending[0].Name)))
 		}
 		in.file = nil
 		if err := s.staging.Remove(partName(g.Index)); err != nil {
-			return diskError(err, shown(s.place.path(in.pending[0].Name)))
+			return diskError(err, api.Quote(s.place.path(in.pending[0].Name)))
 		}
 	}
 	s.in.bytes.Add(-in.offset)

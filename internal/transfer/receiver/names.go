@@ -89,18 +89,3 @@ func checkWindows(part string) string {
 	}
 	return ""
 }
-
-// shown writes a path for a message: quoted, as valid UTF-8, shortened.
-func shown(path string) string {
-	const most = 300
-	if len(path) > most {
-		path = path[:most] + "..."
-	}
-	clean := strings.Map(func(r rune) rune {
-		if r < ' ' || r == 0x7f {
-			return '\uFFFD'
-		}
-		return r
-	}, strings.ToValidUTF8(path, "\uFFFD"))
-	return `"` + clean + `"`
-}

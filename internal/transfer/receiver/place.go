@@ -97,10 +97,10 @@ func (p *placer) dir(userDir string) (rel string, err error) {
 		}
 	}
 	if err != nil {
-		return "", diskError(err, "the directory "+shown(userDir))
+		return "", diskError(err, "the directory "+api.Quote(userDir))
 	}
 	if !info.IsDir() {
-		return "", failf(nil, "%s is in the way of a directory of that name", shown(userDir))
+		return "", failf(nil, "%s is in the way of a directory of that name", api.Quote(userDir))
 	}
 	if len(p.dirs) >= maxDirs {
 		clear(p.dirs)
@@ -133,7 +133,7 @@ func (p *placer) choose(f *transfer.RecvFile, conflict string, taken map[string]
 		if errors.Is(err, fs.ErrNotExist) {
 			return true, nil
 		}
-		return false, diskError(err, shown(final))
+		return false, diskError(err, api.Quote(final))
 	}
 	name := path.Base(final)
 	if !f.EmptyDir && conflict != "overwrite" {
@@ -146,7 +146,7 @@ func (p *placer) choose(f *transfer.RecvFile, conflict string, taken map[string]
 			f.Skipped = true
 			return nil
 		case conflict == "fail":
-			return failf(nil, "%s exists already at the receiver", shown(final))
+			return failf(nil, "%s exists already at the receiver", api.Quote(final))
 		default:
 			if name, err = numbered(name, free); err != nil {
 				return err
@@ -168,12 +168,12 @@ func numbered(name string, free func(string) (bool, error)) (string, error) {
 	for n := 1; n < 100_000; n++ {
 		suffix := fmt.Sprintf(" (%d)%s", n, ext)
 		// A name that is as long as file systems take loses its end.
-		candidate := stem[:min(len(stem), max(0, maxComponent-len(suffix)))] + suffix
+		candidate := api.Truncate(stem, max(0, maxComponent-len(suffix))) + suffix
 		if ok, err := free(candidate); ok || err != nil {
 			return candidate, err
 		}
 	}
-	return "", failf(nil, "no free name for %s was found at the receiver", shown(name))
+	return "", failf(nil, "no free name for %s was found at the receiver", api.Quote(name))
 }
 
 // put gives an entry the name that was chosen. It may have been done before a
@@ -200,7 +200,7 @@ func (p *placer) put(f *transfer.RecvFile, conflict string) error {
 	case thereErr == nil && conflict != "overwrite":
 		return errTaken
 	case thereErr == nil && there.IsDir():
-		return failf(nil, "a directory is in the way at %s", shown(f.Final))
+		return failf(nil, "a directory is in the way at %s", api.Quote(f.Final))
 	case conflict == "overwrite":
 		err = root.Rename(part, f.Real)
 	default:
@@ -214,7 +214,7 @@ func (p *placer) put(f *transfer.RecvFile, conflict string) error {
 	if errors.Is(err, errTaken) {
 		return err
 	}
-	return diskError(err, shown(f.Final))
+	return diskError(err, api.Quote(f.Final))
 }
 
 // link gives a file a name that nothing has, and replaces nothing that gets
@@ -323,7 +323,7 @@ func (p *placer) checkPlaced(f *transfer.RecvFile) error {
 			return p.remove(p.temp(f))
 		}
 	}
-	return failf(err, "the received data of %s were removed before they got their final name; send it again", shown(f.Final))
+	return failf(err, "the received data of %s were removed before they got their final name; send it again", api.Quote(f.Final))
 }
 
 func (p *placer) putDir(f *transfer.RecvFile) error {
@@ -344,7 +344,7 @@ func (p *placer) putDir(f *transfer.RecvFile) error {
 			return err
 		}
 	}
-	return diskError(err, "the directory "+shown(f.Final))
+	return diskError(err, "the directory "+api.Quote(f.Final))
 }
 
 // sync makes the names given since the last sync durable.
@@ -356,7 +356,7 @@ func (p *placer) sync() error {
 			continue // what may not be read cannot be synced
 		}
 		if err != nil {
-			return diskError(err, "the directory "+shown("/"+dir))
+			return diskError(err, "the directory "+api.Quote("/"+dir))
 		}
 	}
 	clear(p.dirty)

@@ -1,6 +1,7 @@
 package receiver
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"io/fs"
@@ -99,7 +100,7 @@ func (s *session) prepare(ctx context.Context, o wire.Open) error {
 	}
 	if target != "/" {
 		if wrong := checkName(target, onWindows); wrong != "" || string(o.DestinationPath) != target {
-			return failf(nil, "destinationPath %s %s", shown(string(o.DestinationPath)), orElse(wrong, "is not in its plain form"))
+			return failf(nil, "destinationPath %s %s", api.Quote(string(o.DestinationPath)), cmp.Or(wrong, "is not in its plain form"))
 		}
 	}
 	if o.TotalFiles > s.r.o.MaxEntries {
@@ -136,13 +137,6 @@ func (s *session) prepare(ctx context.Context, o wire.Open) error {
 	})
 }
 
-func orElse(s, otherwise string) string {
-	if s == "" {
-		return otherwise
-	}
-	return s
-}
-
 // openStaging opens the directory of part files, or makes it anew when nothing
 // that counts is in it.
 func (s *session) openStaging(recorded int64) (err error) {
@@ -157,7 +151,7 @@ func (s *session) openStaging(recorded int64) (err error) {
 	case errors.Is(err, fs.ErrNotExist):
 		return failf(err, "the part files of the transfer in %s were removed; send it again", s.row.DestinationPath)
 	}
-	return diskError(err, "the directory for part files in "+shown(s.row.DestinationPath))
+	return diskError(err, "the directory for part files in "+api.Quote(s.row.DestinationPath))
 }
 
 // diskError makes an error of the file system into the end of the transfer,

@@ -93,7 +93,7 @@ func TestBackOffDoublesToTenSecondsAndWakes(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		done := make(chan error)
 		go func() { done <- s.Serve(ctx) }()
-		time.Sleep(36*time.Second + time.Millisecond) // the bubble's clock
+		time.Sleep(36*time.Second + time.Millisecond) //nolint:forbidigo // the bubble's clock
 		b.wake <- struct{}{}
 		synctest.Wait()
 		mu.Lock()
@@ -188,7 +188,7 @@ func TestReceiverIsToldForTwoDays(t *testing.T) {
 		if got, _ := b.Transfer(ctx, b.order[1]); got.TellPeer {
 			t.Error("a receiver that never gave a ticket is still to be told")
 		}
-		time.Sleep(49 * time.Hour) // the bubble's clock
+		time.Sleep(49 * time.Hour) //nolint:forbidigo // the bubble's clock
 		mu.Lock()
 		if last < 47*time.Hour || last > 48*time.Hour || tries < 10_000 {
 			t.Errorf("tried %d times, the last after %v; want until 48 h", tries, last)
@@ -242,7 +242,7 @@ func TestUnreachableReceiversLeaveRoom(t *testing.T) {
 		ctx, cancel := context.WithCancel(context.Background())
 		done := make(chan error, 1)
 		go func() { done <- s.Serve(ctx) }()
-		time.Sleep(15 * time.Minute)
+		time.Sleep(15 * time.Minute) //nolint:forbidigo // the bubble's clock
 		synctest.Wait()
 		mu.Lock()
 		for i := range silent {

@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"io"
 	"os"
 
@@ -239,7 +238,7 @@ func (p *producer) sendFile(f transfer.ManifestFile, offset int64) error {
 			if errors.Is(err, io.EOF) {
 				return p.changed(f)
 			}
-			return failf(err, true, "source %s cannot be read: %s", shown(f.Source), pathReason(err))
+			return failf(err, true, "source %s cannot be read: %s", api.Quote(f.Source), pathReason(err))
 		}
 		if offset+int64(n) == f.Size {
 			after, err := file.Stat()
@@ -257,7 +256,7 @@ func (p *producer) sendFile(f transfer.ManifestFile, offset int64) error {
 }
 
 func (p *producer) changed(f transfer.ManifestFile) error {
-	return failf(nil, true, "source %s changed while it was sent: create a new manifest", shown(f.Source))
+	return failf(nil, true, "source %s changed while it was sent: create a new manifest", api.Quote(f.Source))
 }
 
 // sourceError ends the transfer for what stands in the way of reading a
@@ -277,5 +276,3 @@ func pathReason(err error) string {
 	}
 	return err.Error()
 }
-
-func shown(path string) string { return fmt.Sprintf("%q", path) }

@@ -43,7 +43,7 @@ func TestReceiverThatStaysAwayIsLoggedOnce(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		done := make(chan error)
 		go func() { done <- s.Serve(ctx) }()
-		time.Sleep(24 * time.Hour) // the bubble's clock
+		time.Sleep(24 * time.Hour) //nolint:forbidigo // the bubble's clock
 		if n := log.lines.Load(); n != 6 {
 			t.Errorf("%d lines about three transfers with two reasons each, want 6", n)
 		}

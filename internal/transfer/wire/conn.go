@@ -8,9 +8,12 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"jetstream/internal/api"
 )
 
 // The protocol's versions that this program speaks.
@@ -36,27 +39,19 @@ type VersionError struct{ Ours, Theirs Hello }
 
 func (e *VersionError) Error() string {
 	return fmt.Sprintf("the two servers share no version of the transfer protocol: this one (%s) speaks %d to %d, the other (%s) %d to %d; update the older one",
-		e.Ours.Software, e.Ours.MinVersion, e.Ours.MaxVersion, clean(e.Theirs.Software), e.Theirs.MinVersion, e.Theirs.MaxVersion)
+		e.Ours.Software, e.Ours.MinVersion, e.Ours.MaxVersion, Clean(e.Theirs.Software), e.Theirs.MinVersion, e.Theirs.MaxVersion)
 }
 
-// clean makes a peer's text fit for a sentence in a log or an answer.
-func clean(s string) string {
-	out := make([]rune, 0, min(len(s), 1000))
-	for _, r := range s {
-		if len(out) == cap(out) {
-			break
-		}
+// Clean makes a peer's text fit for a sentence in a log or an answer: it is
+// shortened to 1000 bytes and has no control characters.
+func Clean(s string) string {
+	return strings.Map(func(r rune) rune {
 		if r < ' ' || r == 0x7f {
-			r = ' '
+			return ' '
 		}
-		out = append(out, r)
-	}
-	return string(out)
+		return r
+	}, api.Shorten(s, 1000))
 }
-
-// Clean makes a peer's text fit for a sentence: no control characters, 1000
-// characters at most.
-func Clean(s string) string { return clean(s) }
 
 // Conn is a connection after the handshake. One goroutine may read; writing is
 // safe for concurrent use.

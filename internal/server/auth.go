@@ -1,0 +1,55 @@
+package server
+
+import (
+	"context"
+	"time"
+
+	"jetstream/internal/account"
+	"jetstream/internal/api"
+	"jetstream/internal/store"
+	"jetstream/middleware"
+)
+
+// authenticator answers the gateway's questions from the accounts.
+type authenticator struct{ accounts *account.Service }
+
+func (a authenticator) Password(ctx context.Context, name, password, remote string) (api.Caller, error) {
+	u, err := a.accounts.Login(ctx, name, password, remote)
+	return callerOf(u), err
+}
+
+func callerOf(u account.User) api.Caller {
+	return api.Caller{User: u.Name, Superuser: u.Superuser, Sandbox: u.Sandbox, Since: u.CreateTime}
+}
+
+func (a authenticator) Token(ctx context.Context, token, actAs string) (api.Caller, error) {
+	g, err := a.accounts.ByToken(ctx, token, actAs)
+	return api.Caller{User: g.User, Superuser: g.Superuser, Sandbox: g.Sandbox, Since: g.Since, Scope: g.Scope, Depth: g.Depth}, err
+}
+
+func (a authenticator) Session(ctx context.Context, id string) (api.Caller, error) {
+	u, err := a.accounts.BySession(ctx, id)
+	return callerOf(u), err
+}
+
+func (a authenticator) Open(ctx context.Context, name, password, remote string) (string, time.Time, error) {
+	u, err := a.accounts.Login(ctx, name, password, remote)
+	if err != nil {
+		return "", time.Time{}, err
+	}
+	id, expires := a.accounts.OpenSession(u)
+	return id, expires, nil
+}
+
+func (a authenticator) Close(id string) { a.accounts.CloseSession(id) }
+
+// keptReplies is the store's replays as middleware.Idempotency wants them.
+type keptReplies struct{ *store.Replays }
+
+func (k keptReplies) Begin(ctx context.Context, owner, key, command string, body []byte) (context.Context, middleware.Replay, *api.Outcome, error) {
+	ctx, call, earlier, err := k.Replays.Begin(ctx, owner, key, command, body)
+	if call == nil { // a nil *store.Replay would be no nil middleware.Replay
+		return ctx, nil, earlier, err
+	}
+	return ctx, call, nil, nil
+}
