@@ -10,6 +10,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"jetstream/internal/connlimit"
 	"jetstream/middleware"
 )
 
@@ -26,31 +27,37 @@ const (
 // Serve answers requests from ln until ctx ends, lets those under way finish,
 // and returns when all are done. It closes ln.
 func (g *Gateway) Serve(ctx context.Context, ln net.Listener) error {
-	return g.serve(ctx, ln, g.conns, g.conns.connContext)
+	srv := g.httpServer()
+	limitConnections(srv, connlimit.New(g.o.MaxConnections, g.log.With("listener", "api")))
+	return serve(ctx, srv, ln)
 }
 
 // ServeSocket is Serve for the control socket: whoever connects to ln needs no
 // login. The remote addresses of its connections tell the users of their peers.
 func (g *Gateway) ServeSocket(ctx context.Context, ln net.Listener) error {
-	conns := newConnLimiter(maxSocketConnections, "control socket", g.log)
-	return g.serve(ctx, ln, conns, func(ctx context.Context, conn net.Conn) context.Context {
-		return middleware.WithPeer(conns.connContext(ctx, conn), conn.RemoteAddr().String())
-	})
+	srv := g.httpServer()
+	limitConnections(srv, connlimit.New(maxSocketConnections, g.log.With("listener", "control socket")))
+	limited := srv.ConnContext
+	srv.ConnContext = func(ctx context.Context, conn net.Conn) context.Context {
+		return middleware.WithPeer(limited(ctx, conn), conn.RemoteAddr().String())
+	}
+	return serve(ctx, srv, ln)
 }
 
-func (g *Gateway) serve(ctx context.Context, ln net.Listener, conns connLimiter, connContext func(context.Context, net.Conn) context.Context) error {
-	base, interrupt := context.WithCancel(context.WithoutCancel(ctx))
-	defer interrupt()
-	srv := &http.Server{
+func (g *Gateway) httpServer() *http.Server {
+	return &http.Server{
 		Handler:           withDeadlines(g),
 		ReadHeaderTimeout: readHeaderTimeout,
 		IdleTimeout:       idleTimeout,
 		MaxHeaderBytes:    64 << 10,
-		ConnState:         conns.connState,
-		ConnContext:       connContext,
-		BaseContext:       func(net.Listener) context.Context { return base },
 		ErrorLog:          slog.NewLogLogger(g.log.Handler(), slog.LevelDebug),
 	}
+}
+
+func serve(ctx context.Context, srv *http.Server, ln net.Listener) error {
+	base, interrupt := context.WithCancel(context.WithoutCancel(ctx))
+	defer interrupt()
+	srv.BaseContext = func(net.Listener) context.Context { return base }
 	group, ending := errgroup.WithContext(ctx)
 	group.Go(func() error {
 		if err := srv.Serve(ln); !errors.Is(err, http.ErrServerClosed) {
