@@ -3,10 +3,14 @@ package main
 import (
 	"context"
 	"errors"
+	"fmt"
 	"os"
 	"runtime"
 
-	"jetstream/cmd/jetstream/demo"
+	"jetstream/cmd/jetstream/terminal"
+	"jetstream/cmd/jetstream/watch"
+	"jetstream/internal/client"
+	"jetstream/internal/demo"
 	"jetstream/internal/server"
 )
 
@@ -31,7 +35,11 @@ func (c *demoCmd) Run(ctx context.Context, p *program) error {
 	}
 	keep := p.Getenv("KEEP")
 	return demo.Run(ctx, demo.Options{
-		Source: c.Source, Size: c.Size << 20, Keep: keep != "" && keep != "0", Binary: binary, Stdout: p.Stdout, Stderr: p.Stderr,
+		Source: c.Source, Size: c.Size << 20, Keep: keep != "" && keep != "0", Binary: binary,
 		Server: server.Options{Environ: p.Environ, Path: p.Getenv("PATH"), Version: version, Revision: revision()},
+		Say:    func(line string) { _, _ = fmt.Fprintln(p.Stdout, terminal.Printable(line)) },
+		Watch: func(conn *client.Client, label string) demo.Watcher {
+			return &watch.Watcher{Conn: conn, Stdout: p.Stdout, Stderr: p.Stderr, Label: label}
+		},
 	})
 }

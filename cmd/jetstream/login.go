@@ -27,8 +27,9 @@ func (c *loginCmd) Run(ctx context.Context, p *program) error {
 	if c.Days < 0 || c.Days > mostDays {
 		return usagef("--days: %d is not between 0 and %d", c.Days, mostDays)
 	}
-	if _, err := p.keptFile(&c.loginFlags); err != nil {
-		return err // before anybody is asked
+	logins, err := p.logins() // before anybody is asked
+	if err != nil {
+		return err
 	}
 	if err := c.askUser(ctx, p); err != nil {
 		return err
@@ -59,22 +60,23 @@ func (c *loginCmd) Run(ctx context.Context, p *program) error {
 		return err
 	}
 	k.TLS, k.CA = o.TLS || o.CAFile != "", o.CAFile
-	before, had, _ := p.kept(&c.loginFlags) // what cannot be read is written over
-	if err := p.keep(&c.loginFlags, k); err != nil {
+	host, port := c.server()
+	before, had, _ := logins.Load(host, port) // what cannot be read is written over
+	if err := logins.Save(host, port, k); err != nil {
 		_, undone := conn.Call(ctx, "deleteAPIToken", map[string]any{"tokenId": k.TokenID})
 		return errors.Join(fmt.Errorf("the login cannot be kept: %w", err), undone)
 	}
 	if had {
-		before.end(ctx, o)
+		endLogin(ctx, before, o)
 	}
 	_, err = fmt.Fprintf(p.Stdout, "logged in at %s as %s; jetstream logout ends it\n", conn.Address(), k.User)
 	return err
 }
 
-// end ends a login that another has taken the place of, at the server of o and
+// endLogin ends a login that another has taken the place of, at the server of o and
 // whosever it was: nobody would know its token any more. It may have ended.
-func (k keptLogin) end(ctx context.Context, o client.Options) {
-	k.logIn(&o)
+func endLogin(ctx context.Context, k client.Login, o client.Options) {
+	k.Use(&o)
 	if conn, err := client.New(o); err == nil {
 		_, _ = conn.Call(ctx, "deleteAPIToken", map[string]any{"tokenId": k.TokenID})
 		conn.Close()
@@ -95,14 +97,14 @@ func (c *loginCmd) askUser(ctx context.Context, p *program) (err error) {
 }
 
 // makeToken makes a token that is good for all that the user may do.
-func (c *loginCmd) makeToken(ctx context.Context, conn *client.Client) (keptLogin, error) {
+func (c *loginCmd) makeToken(ctx context.Context, conn *client.Client) (client.Login, error) {
 	type account struct {
 		Name      string `json:"name"`
 		Superuser bool   `json:"superuser"`
 	}
 	user, err := client.As[account](conn.Call(ctx, "getUser", map[string]any{"name": c.User}))
 	if err != nil {
-		return keptLogin{}, err
+		return client.Login{}, err
 	}
 	permissions := []string{"read", "write"}
 	if user.Superuser {
@@ -116,7 +118,7 @@ func (c *loginCmd) makeToken(ctx context.Context, conn *client.Client) (keptLogi
 	if c.Days > 0 {
 		params["expiryTime"] = int64(api.TimeOf(time.Now().AddDate(0, 0, c.Days)))
 	}
-	k, err := client.As[keptLogin](conn.Call(ctx, "createAPIToken", params))
+	k, err := client.As[client.Login](conn.Call(ctx, "createAPIToken", params))
 	if err == nil && k.Token == "" {
 		err = api.Errorf(api.CodeInternal, "the server made a token and did not say it; is it another version than this program?")
 	}
@@ -132,17 +134,18 @@ type logoutCmd struct {
 // Run ends the token at the server and removes the file. As long as the server
 // cannot be asked the file stays, so that the token is not forgotten alive.
 func (c *logoutCmd) Run(ctx context.Context, p *program) error {
-	path, err := p.keptFile(&c.loginFlags)
+	logins, err := p.logins()
 	if err != nil {
 		return err
 	}
-	k, ok, err := p.kept(&c.loginFlags)
+	host, port := c.server()
+	path := logins.Path(host, port)
+	k, ok, err := logins.Load(host, port)
 	if err == nil && !ok {
-		host, port := c.server()
 		return fmt.Errorf("there is no login to end for port %d of %s", port, host)
 	}
 	if err != nil && os.Chmod(path, 0o600) == nil { // read by others: all the more reason to end it
-		k, _, err = p.kept(&c.loginFlags)
+		k, _, err = logins.Load(host, port)
 	}
 	if err != nil {
 		return err
@@ -151,7 +154,7 @@ func (c *logoutCmd) Run(ctx context.Context, p *program) error {
 	if err != nil {
 		return err
 	}
-	k.logIn(&o)
+	k.Use(&o)
 	conn, err := client.New(o)
 	if err != nil {
 		return usagef("%s", api.ErrorOf(err).Message)

@@ -82,8 +82,10 @@ func (l *loginFlags) loginGiven(p *program) (bool, error) {
 
 // keptFor reads the login that was kept for the server, if it is that of the
 // user named.
-func (l *loginFlags) keptFor(p *program) (k keptLogin, ok bool, err error) {
-	k, ok, err = p.kept(l)
+func (l *loginFlags) keptFor(p *program) (k client.Login, ok bool, err error) {
+	logins, _ := p.logins() // where nothing can be kept, nothing is
+	host, port := l.server()
+	k, ok, err = logins.Load(host, port)
 	return k, ok && (l.User == "" || strings.EqualFold(l.User, k.User)), err
 }
 
@@ -109,14 +111,6 @@ func (p *program) depth() (int, error) {
 		return 0, usagef("%s is %q; it must be the number that the trigger script was given", depthVariable, text)
 	}
 	return n, nil
-}
-
-// logIn makes o use the login that was kept.
-func (k keptLogin) logIn(o *client.Options) {
-	o.Token, o.Kept, o.TLS = k.Token, true, o.TLS || k.TLS
-	if o.CAFile == "" {
-		o.CAFile = k.CA
-	}
 }
 
 // credentials decides between token and password, and tells as whom. A token
@@ -146,7 +140,7 @@ func (l *loginFlags) credentials(ctx context.Context, p *program, o *client.Opti
 			return "", err
 		}
 		if ok {
-			k.logIn(o)
+			k.Use(o)
 			return k.User, nil
 		}
 	}

@@ -8,6 +8,9 @@ import (
 	"strconv"
 	"strings"
 	"unicode/utf8"
+
+	"jetstream/internal/account"
+	"jetstream/internal/api"
 )
 
 // target is where jetstream send sends to: [USER@]HOST[:PORT]:/PATH.
@@ -79,9 +82,9 @@ func mapSources(sources []string, sandbox string) (map[string]string, error) {
 		if _, err := os.Lstat(abs); errors.Is(err, os.ErrNotExist) {
 			return nil, fmt.Errorf("there is no %s", abs)
 		}
-		inside, err := insideSandbox(abs, sandbox)
+		inside, err := account.FromLocal(sandbox, abs)
 		if err != nil {
-			return nil, err
+			return nil, errors.New(api.ErrorOf(err).Message)
 		}
 		name := "/" + filepath.Base(abs)
 		if abs == filepath.Dir(abs) {
@@ -96,35 +99,4 @@ func mapSources(sources []string, sandbox string) (map[string]string, error) {
 		names[name], mappings[inside] = abs, name
 	}
 	return mappings, nil
-}
-
-// insideSandbox is path as the owner of sandbox sees it: with / and from the
-// sandbox on. Links on the way to either are followed where the plain names
-// do not tell; the last element may itself be a link, which is the server's
-// to judge.
-func insideSandbox(path, sandbox string) (string, error) {
-	if inside, ok := below(path, sandbox); ok {
-		return inside, nil
-	}
-	realSandbox, err := filepath.EvalSymlinks(sandbox)
-	if err != nil {
-		realSandbox = sandbox
-	}
-	if dir, err := filepath.EvalSymlinks(filepath.Dir(path)); err == nil {
-		if inside, ok := below(filepath.Join(dir, filepath.Base(path)), realSandbox); ok {
-			return inside, nil
-		}
-	}
-	return "", fmt.Errorf("%s is outside your sandbox %s, where the server reads your files: move it there, or have the sandbox changed", path, sandbox)
-}
-
-func below(path, dir string) (inside string, ok bool) {
-	rel, err := filepath.Rel(dir, path)
-	if err != nil || rel == ".." || strings.HasPrefix(rel, ".."+string(filepath.Separator)) {
-		return "", false
-	}
-	if rel == "." {
-		return "/", true
-	}
-	return "/" + filepath.ToSlash(rel), true
 }

@@ -69,13 +69,11 @@ func TestWhatKeepsFromTheControlSocket(t *testing.T) {
 		t.Fatalf("%+v", got)
 	}
 	// As if it had been kept for the usual host and port.
-	p := &program{Getenv: func(name string) string { return login[name] }}
-	usual, err := p.keptFile(&loginFlags{})
+	logins, err := (&program{Getenv: func(name string) string { return login[name] }}).logins()
 	if err != nil {
 		t.Fatal(err)
 	}
-	kept, err := p.keptFile(&loginFlags{Host: "127.0.0.1", Port: &l.apiPort})
-	if err = errors.Join(err, os.Rename(kept, usual)); err != nil {
+	if err := os.Rename(logins.Path("127.0.0.1", l.apiPort), logins.Path("localhost", 8886)); err != nil {
 		t.Fatal(err)
 	}
 	for _, tt := range []struct {

@@ -29,7 +29,7 @@ func FromLocal(sandboxDir, abs string) (apiPath string, err error) {
 	if rel, inside := below(abs, dir); inside {
 		return asAPIPath(rel), nil
 	}
-	return "", api.Errorf(api.CodeForbidden, "%s lies outside the sandbox %s, the directory of your files on this server; copy it there or ask for another sandbox", abs, sandboxDir)
+	return "", api.Errorf(api.CodeForbidden, "%s is outside your sandbox %s, where the server reads your files: move it there, or have the sandbox changed", abs, sandboxDir)
 }
 
 func asAPIPath(rel string) string {

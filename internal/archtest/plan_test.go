@@ -28,6 +28,8 @@ func plan() []layer {
 	)
 	return []layer{
 		{"cmd", []string{"*"}, "the command line stands above everything"},
+		{"internal/demo", []string{"internal/server", "internal/client", transfer, "triggers", account},
+			"it starts servers and calls them as any program may"},
 		{"internal/server", []string{"gateway", "middleware", "handlers", "openapi", "triggers", "web", "internal/store",
 			transfer, account, files, collect, retention, stream, connlimit, api},
 			"it builds and runs the whole server, and knows neither the command line nor a client of the API"},

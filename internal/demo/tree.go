@@ -10,8 +10,6 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
-
-	"jetstream/cmd/jetstream/watch"
 )
 
 // copyTree copies the directories and regular files of source to target and
@@ -41,7 +39,7 @@ func copyTree(source, target, without string) (files int, size int64, err error)
 		}
 		files, size = files+1, size+n
 		if err == nil && size > treeMax {
-			err = fmt.Errorf("%s holds more than %s: name a smaller tree with --source", source, watch.Bytes(treeMax))
+			err = fmt.Errorf("%s holds more than %s: name a smaller tree with --source", source, bytesOf(treeMax))
 		}
 		return err
 	})

@@ -7,14 +7,13 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"path/filepath"
 	"strings"
 	"time"
 
-	"jetstream/cmd/jetstream/terminal"
-	"jetstream/cmd/jetstream/watch"
+	"github.com/dustin/go-humanize"
+
 	"jetstream/internal/client"
 	"jetstream/internal/server"
 	"jetstream/internal/transfer"
@@ -33,8 +32,16 @@ type Options struct {
 	// Server is what both servers have in common: the program's version, and
 	// the environment.
 	Server server.Options
-	// Stdout gets the story, Stderr the progress of the transfer.
-	Stdout, Stderr io.Writer
+	// Say prints a line of the story, which may hold names of files.
+	Say func(line string)
+	// Watch makes what follows the transfer, by conn; label names what is sent.
+	Watch func(conn *client.Client, label string) Watcher
+}
+
+// Watcher follows what was begun until it has ended, and shows how it gets on.
+type Watcher interface {
+	Manifest(ctx context.Context, m transfer.Manifest) (transfer.Manifest, error)
+	Transfer(ctx context.Context, t transfer.Transfer, to string) error
 }
 
 const (
@@ -99,7 +106,7 @@ func (d *demo) headline(format string, args ...any) {
 
 func (d *demo) say(format string, args ...any) {
 	for line := range strings.SplitSeq(fmt.Sprintf(format, args...), "\n") {
-		_, _ = fmt.Fprintln(d.Stdout, terminal.Printable(line))
+		d.Say(line)
 	}
 }
 
@@ -129,11 +136,11 @@ func (d *demo) fill(context.Context) error {
 	if err != nil {
 		return err
 	}
-	d.say("   %s: %d files, %s", treeName, files, watch.Bytes(size))
+	d.say("   %s: %d files, %s", treeName, files, bytesOf(size))
 	if err := writeRandom(filepath.Join(d.a.sandbox(), randomName), d.Size); err != nil {
 		return err
 	}
-	d.say("   %s: %s", randomName, watch.Bytes(d.Size))
+	d.say("   %s: %s", randomName, bytesOf(d.Size))
 	return nil
 }
 
@@ -196,7 +203,7 @@ func (d *demo) transfer(ctx context.Context) error {
 	d.headline("Ann sends: createManifest lists the files, createTransfer sends them to %s:%d as bob.",
 		destination.DestinationAddress, destination.DestinationPort)
 
-	w := &watch.Watcher{Conn: conn, Stdout: d.Stdout, Stderr: d.Stderr, Label: "   Ann's files"}
+	w := d.Watch(conn, "   Ann's files")
 	m, err := client.As[transfer.Manifest](conn.Call(ctx, "send.createManifest", map[string]any{
 		"fileMappings": map[string]string{"/" + treeName: "/" + treeName, "/" + randomName: "/" + randomName},
 	}))
@@ -261,7 +268,7 @@ func (d *demo) compare(context.Context) error {
 	if err != nil {
 		return err
 	}
-	d.say("   the same: %d files, %s", files, watch.Bytes(size))
+	d.say("   the same: %d files, %s", files, bytesOf(size))
 	return nil
 }
 
@@ -288,3 +295,5 @@ func (d *demo) cleanUp() error {
 
 // newPassword makes a password that nobody can guess.
 func newPassword() string { return strings.ToLower(rand.Text()) }
+
+func bytesOf(n int64) string { return humanize.IBytes(uint64(n)) }
