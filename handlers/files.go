@@ -2,7 +2,6 @@ package handlers
 
 import (
 	"context"
-	"encoding/base64"
 
 	"jetstream/internal/api"
 	"jetstream/internal/files"
@@ -76,28 +75,23 @@ type lsParams struct {
 }
 
 type fileList struct {
-	Path       string        `json:"path" doc:"The path that was listed"`
-	Files      []files.Entry `json:"files" doc:"Its entries, in the order of their names"`
-	NextCursor *string       `json:"nextCursor" doc:"Cursor of the next page; null on the last"`
+	Path  string        `json:"path" doc:"The path that was listed"`
+	Files []files.Entry `json:"files" doc:"Its entries, in the order of their names"`
+	nextPage
 }
 
-// list uses as cursor the last name that was looked at, base64url.
+// list takes as cursor the last name that the page before has looked at.
 func (h fileHandlers) list(ctx context.Context, p lsParams) (fileList, error) {
 	who, err := fileUser(ctx)
 	if err != nil {
 		return fileList{}, err
 	}
-	after, err := base64.RawURLEncoding.DecodeString(p.Cursor)
+	after, err := parseNameCursor(p.Cursor)
 	if err != nil {
-		return fileList{}, badCursor(err)
+		return fileList{}, err
 	}
-	clean, found, next, err := h.files.List(ctx, who, p.Path, string(after), p.Limit)
-	list := fileList{Path: clean, Files: listed(found)}
-	if next != "" {
-		c := base64.RawURLEncoding.EncodeToString([]byte(next))
-		list.NextCursor = &c
-	}
-	return list, err
+	clean, found, next, err := h.files.List(ctx, who, p.Path, after, p.Limit)
+	return fileList{clean, listed(found), pageAfter(next)}, err
 }
 
 type lsRootsParams struct{}

@@ -19,9 +19,9 @@ type triggerQueueHandlers struct {
 	events func() []triggers.Definition
 }
 
-// receivedTransfers finds a received transfer of any user.
+// receivedTransfers finds a received transfer.
 type receivedTransfers interface {
-	Transfer(ctx context.Context, transferID, username string) (transfer.RecvTransfer, error)
+	Transfer(ctx context.Context, caller api.Caller, transferID string) (transfer.RecvTransfer, error)
 }
 
 func triggerQueueCommands(d Deps) []*api.Command {
@@ -83,11 +83,11 @@ func Events() []triggers.Definition {
 type getTriggersParams struct{ api.ListParams }
 
 type triggerList struct {
-	Dir        string              `json:"dir" doc:"The trigger directory, empty when there is none"`
-	Queue      triggers.QueueState `json:"queue" doc:"State of the queue"`
-	Triggers   []triggerShown      `json:"triggers" doc:"The events, in the order of the manual"`
-	Problems   []triggers.Finding  `json:"problems" doc:"What the doctor finds at the directory and at files that are no event's"`
-	NextCursor *string             `json:"nextCursor" doc:"Cursor of the next page; null on the last"`
+	Dir      string              `json:"dir" doc:"The trigger directory, empty when there is none"`
+	Queue    triggers.QueueState `json:"queue" doc:"State of the queue"`
+	Triggers []triggerShown      `json:"triggers" doc:"The events, in the order of the manual"`
+	Problems []triggers.Finding  `json:"problems" doc:"What the doctor finds at the directory and at files that are no event's"`
+	nextPage
 }
 
 type triggerShown struct {
@@ -141,7 +141,7 @@ func (h triggerQueueHandlers) list(ctx context.Context, p getTriggersParams) (tr
 		list.Triggers = append(list.Triggers, shown)
 	}
 	if next := from + int64(len(page)); len(page) > 0 && next < int64(len(events)) {
-		list.NextCursor = cursor(next)
+		list.nextPage = pageAt(next)
 	}
 	list.Queue, err = h.engine.QueueState(ctx)
 	return list, err
@@ -197,7 +197,7 @@ func (h triggerQueueHandlers) causeOf(ctx context.Context, p emitTriggerParams) 
 	if !strings.HasPrefix(p.Event, "recv.") {
 		return cause, nil
 	}
-	t, err := h.received.Transfer(ctx, id, "")
+	t, err := h.received.Transfer(ctx, caller, id)
 	switch {
 	case err == nil:
 		cause.Subject = transfer.RecvSubject(t.SourcePublicKey, t.TransferID)

@@ -145,18 +145,24 @@ func newTokenText(user string) string {
 }
 
 // APITokens lists the tokens of owner (empty: of everybody), newest first,
-// limit at most: those with Seq below before, or from the newest when that is 0.
-func (s *Service) APITokens(ctx context.Context, owner string, before int64, limit int) ([]APIToken, error) {
-	return s.store.Tokens(ctx, owner, before, limit)
+// limit at most: those with Seq below before, or from the newest when that is
+// 0. next is the before of the next page, 0 at the end.
+func (s *Service) APITokens(ctx context.Context, owner string, before int64, limit int) (list []APIToken, next int64, err error) {
+	list, err = s.store.Tokens(ctx, owner, before, limit+1)
+	list, next = api.CutPage(list, limit, func(t APIToken) int64 { return t.Seq })
+	return list, next, err
 }
 
-// APIToken finds a token. Codes: notFound.
-func (s *Service) APIToken(ctx context.Context, tokenID string) (APIToken, error) {
-	return s.store.Token(ctx, tokenID)
-}
-
-// DeleteAPIToken ends a token and those that were made with it. Codes: notFound.
-func (s *Service) DeleteAPIToken(ctx context.Context, tokenID string) error {
+// DeleteAPIToken deletes a token and those that were made with it. Codes:
+// notFound, also for a token that is not the caller's, unless a superuser.
+func (s *Service) DeleteAPIToken(ctx context.Context, caller api.Caller, tokenID string) error {
+	t, err := s.store.Token(ctx, tokenID)
+	if err != nil {
+		return err
+	}
+	if err := caller.CheckOwner(t.Owner, "token", tokenID); err != nil {
+		return err
+	}
 	return s.store.DeleteToken(ctx, tokenID)
 }
 

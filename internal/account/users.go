@@ -10,23 +10,22 @@ import (
 	"jetstream/internal/api"
 )
 
-// NewUser is what Create makes a user from.
+// NewUser holds the parameters of a new user.
 type NewUser struct {
-	Name, Password string
-	Superuser      bool
-	// Sandbox is an absolute directory, or empty for the server's default.
-	Sandbox  string
-	Disabled bool
+	Name      string `json:"name" doc:"Name of the user: 1 to 64 letters, digits or ._@-, the first a letter, a digit or _" validate:"required,max=64"`
+	Password  string `json:"password" doc:"Password of the user, 1 to 1024 bytes" validate:"required,max=1024" secret:"true"`
+	Superuser bool   `json:"superuser" doc:"Whether the user may see and change everything" default:"false"`
+	Sandbox   string `json:"sandbox" doc:"Absolute directory that / means in the user's paths; absent: the server's default" validate:"max=4096"`
+	Disabled  bool   `json:"disabled" doc:"Whether the user may not log in" default:"false"`
 }
 
-// Change is what Update changes; nil leaves as is.
+// Change is a change of a user. A nil field stays as it is. A new password ends
+// the user's sessions, but no tokens.
 type Change struct {
-	Superuser *bool
-	Disabled  *bool
-	// Sandbox is an absolute directory, or empty for the server's default.
-	Sandbox *string
-	// Password ends, when it is changed, what was bound to the former one.
-	Password *string
+	Password  *string `json:"password" doc:"New password, 1 to 1024 bytes" validate:"omitempty,min=1,max=1024" secret:"true"`
+	Superuser *bool   `json:"superuser" doc:"Whether the user may see and change everything"`
+	Sandbox   *string `json:"sandbox" doc:"Absolute directory that / means in the user's paths; empty: the server's default" validate:"omitempty,max=4096"`
+	Disabled  *bool   `json:"disabled" doc:"Whether the user may not log in"`
 }
 
 const (

@@ -32,6 +32,15 @@ func (c Caller) MayAct(owner string) bool {
 	return c.Superuser || (c.User != "" && c.User == owner)
 }
 
+// CheckOwner tells why the caller may not see and change an object of owner:
+// notFound, as for an object that does not exist. kind and id name the object.
+func (c Caller) CheckOwner(owner, kind, id string) error {
+	if c.MayAct(owner) {
+		return nil
+	}
+	return NotFound(kind, id)
+}
+
 // Owner returns the name that owns what this caller makes. A launch token
 // that named nobody gets an invalid error.
 func (c Caller) Owner() (string, error) {

@@ -77,6 +77,11 @@ func Wrap(cause error, code Code, format string, args ...any) *Error {
 	return &Error{Code: code, Message: fmt.Sprintf(format, args...), Err: cause}
 }
 
+// NotFound makes the error for an object that does not exist.
+func NotFound(kind, id string) *Error {
+	return Errorf(CodeNotFound, "there is no %s %s", kind, Quote(id))
+}
+
 // Error includes the cause; it is for logs. Callers get Message.
 func (e *Error) Error() string {
 	if e.Err != nil {

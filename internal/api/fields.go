@@ -126,6 +126,16 @@ type ListParams struct {
 	Cursor string `json:"cursor" doc:"The nextCursor of the page before; absent for the first page" validate:"max=1024"`
 }
 
+// CutPage makes a page of a list that was asked for one entry more than limit,
+// in order to know whether it goes on. next is the position of the page's last
+// entry, or 0 when the list ends there.
+func CutPage[T any](list []T, limit int, position func(T) int64) (page []T, next int64) {
+	if len(list) <= limit {
+		return list, 0
+	}
+	return list[:limit], position(list[limit-1])
+}
+
 // WaitParams are the parameters of every wait command; embed it.
 type WaitParams struct {
 	TimeoutSeconds int `json:"timeoutSeconds" doc:"How long to wait, in seconds; then the answer comes with processing still true" default:"60" validate:"min=0,max=600"`

@@ -71,7 +71,7 @@ func (h *house) manifest(id string, age time.Duration, status transfer.Status) {
 
 func (h *house) sent(id, manifest string, age time.Duration, status transfer.Status, tell bool) {
 	h.t.Helper()
-	x := transfer.Transfer{TransferID: id, ManifestID: manifest, Status: status, Processing: status.Processing(), TellPeer: tell, Owner: "alice"}
+	x := transfer.Transfer{TransferID: id, Params: transfer.Params{ManifestID: manifest}, Status: status, Processing: status.Processing(), TellPeer: tell, Owner: "alice"}
 	if !x.Processing {
 		x.EndTime = ago(age)
 	}

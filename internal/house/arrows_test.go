@@ -57,6 +57,8 @@ func rooms() []room {
 			"it carries out what the engine decides; the receiver is another process"},
 		{transfer + "/receiver", []string{transfer, wire, pace, "triggers", account, stream, api},
 			"it carries out what the engine decides; the sender is another process"},
+		{"internal/transfertest", []string{transfer, "internal/store", "triggers", account, api},
+			"it runs a receiving server for tests, and for nothing else"},
 		{"internal/store", []string{transfer, "triggers", account, stream, api},
 			"it implements the domain's small interfaces in SQL and calls nobody"},
 		{"internal/client", []string{api},

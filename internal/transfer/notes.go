@@ -78,7 +78,7 @@ func (o *transferObject) note(tx Tx, log *stream.Log, from Status) error {
 	})
 }
 
-func noteUpdate(tx Tx, log *stream.Log, d *Destination, requestID string) error {
+func appendUpdate(tx Tx, log *stream.Log, d *Destination, requestID string) error {
 	return DestinationUpdated.Append(log, tx, d.Owner, DestinationEntry{
 		DestinationID: d.DestinationID, Destination: d.Destination, Sender: d.Sender,
 		DestinationPublicKey: d.DestinationPublicKey, SendRateMax: d.SendRateMax, RequestID: requestID,
@@ -90,7 +90,7 @@ func noteUpdate(tx Tx, log *stream.Log, d *Destination, requestID string) error 
 func (e *Engine) showProgress(transferID string) {
 	ctx, cancel := context.WithTimeout(context.Background(), saveTimeout)
 	defer cancel()
-	t, err := e.Transfer(ctx, transferID)
+	t, err := e.LoadTransfer(ctx, transferID)
 	if err != nil || !t.Processing {
 		return
 	}

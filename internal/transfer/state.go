@@ -43,6 +43,8 @@ type cause struct {
 	depth     int
 }
 
+func causeOf(caller api.Caller) cause { return cause{caller.RequestID, caller.Depth} }
+
 // object is what move moves.
 type object interface {
 	// label names it in messages, such as "transfer 0123"; id is its key for

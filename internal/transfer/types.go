@@ -84,36 +84,41 @@ type ManifestFile struct {
 	EmptyDir     bool
 }
 
+// Params are the parameters of a transfer, which its user chooses.
+type Params struct {
+	ManifestID                 string            `json:"manifestId" doc:"What is sent: a manifest that is complete" validate:"required,max=64"`
+	DestinationID              string            `json:"destinationId" doc:"Where it is sent" validate:"required,max=64"`
+	Username                   string            `json:"username" doc:"The receiver's user that authorizes the transfer" validate:"required,max=64"`
+	DestinationPath            string            `json:"destinationPath" doc:"Directory in the receiving user's sandbox that the files are placed below" default:"/" validate:"max=4096"`
+	Priority                   int               `json:"priority" doc:"Lower goes first" default:"100" validate:"min=0,max=1000000"`
+	CheckpointFrequencySeconds int               `json:"checkpointFrequencySeconds" doc:"Seconds between durable checkpoints; 0 is none" default:"5" validate:"min=0,max=86400"`
+	Conflict                   string            `json:"conflict" doc:"What happens when a file exists" default:"overwrite" validate:"oneof=overwrite skip rename fail"`
+	OnError                    string            `json:"onError" doc:"What happens when one file fails" default:"stop" validate:"oneof=stop continue"`
+	UserData                   map[string]string `json:"userData" doc:"Data of the user's own, kept with the transfer" validate:"max=64"`
+}
+
 // Transfer is a transfer as its sender keeps it.
 type Transfer struct {
 	Seq int64 `json:"-"`
 
-	TransferID                 string            `json:"transferId" doc:"Id of the transfer, the same at both ends"`
-	ManifestID                 string            `json:"manifestId" doc:"What is sent"`
-	DestinationID              string            `json:"destinationId" doc:"Where it is sent"`
-	DestinationAddress         string            `json:"destinationAddress" doc:"Host of the receiver"`
-	DestinationPort            int               `json:"destinationPort" doc:"Receive port of the receiver"`
-	DestinationPath            string            `json:"destinationPath" doc:"Directory in the receiving user's sandbox that the files are placed below"`
-	Username                   string            `json:"username" doc:"The receiver's user that authorizes the transfer"`
-	Status                     Status            `json:"status" doc:"pending, active, suspended, cancelled, complete or error" validate:"oneof=pending active suspended cancelled complete error"`
-	Processing                 bool              `json:"processing" doc:"True until it has ended"`
-	ErrorMessage               string            `json:"errorMessage" doc:"Why it failed, or why it waits; else empty"`
-	Priority                   int               `json:"priority" doc:"Lower goes first"`
-	CheckpointFrequencySeconds int               `json:"checkpointFrequencySeconds" doc:"Seconds between durable checkpoints; 0 is none"`
-	Conflict                   string            `json:"conflict" doc:"What happens when a file exists: overwrite, skip, rename or fail" validate:"oneof=overwrite skip rename fail"`
-	OnError                    string            `json:"onError" doc:"What happens when one file fails: stop or continue" validate:"oneof=stop continue"`
-	TotalFiles                 int64             `json:"totalFiles" doc:"Number of files"`
-	TotalBytes                 int64             `json:"totalBytes" doc:"Bytes of all files"`
-	FilesSent                  int64             `json:"filesSent" doc:"Files the receiver has confirmed"`
-	BytesSent                  int64             `json:"bytesSent" doc:"Bytes the receiver has confirmed"`
-	Rate                       float64           `json:"rate" doc:"Present rate in kbit/s"`
-	EtaSeconds                 *int64            `json:"etaSeconds" doc:"Seconds until the end at the present rate, or null"`
-	RequestTime                api.Time          `json:"requestTime" doc:"When it was requested"`
-	StartTime                  api.Time          `json:"startTime" doc:"When the first connection was made, or null"`
-	EndTime                    api.Time          `json:"endTime" doc:"When it ended, or null"`
-	SnapshotTime               api.Time          `json:"snapshotTime" doc:"When these numbers were taken"`
-	Owner                      string            `json:"owner" doc:"User that made it"`
-	UserData                   map[string]string `json:"userData" doc:"Data of the user's own"`
+	TransferID string `json:"transferId" doc:"Id of the transfer, the same at both ends"`
+	Params
+	DestinationAddress string   `json:"destinationAddress" doc:"Host of the receiver"`
+	DestinationPort    int      `json:"destinationPort" doc:"Receive port of the receiver"`
+	Status             Status   `json:"status" doc:"pending, active, suspended, cancelled, complete or error" validate:"oneof=pending active suspended cancelled complete error"`
+	Processing         bool     `json:"processing" doc:"True until it has ended"`
+	ErrorMessage       string   `json:"errorMessage" doc:"Why it failed, or why it waits; else empty"`
+	TotalFiles         int64    `json:"totalFiles" doc:"Number of files"`
+	TotalBytes         int64    `json:"totalBytes" doc:"Bytes of all files"`
+	FilesSent          int64    `json:"filesSent" doc:"Files the receiver has confirmed"`
+	BytesSent          int64    `json:"bytesSent" doc:"Bytes the receiver has confirmed"`
+	Rate               float64  `json:"rate" doc:"Present rate in kbit/s"`
+	EtaSeconds         *int64   `json:"etaSeconds" doc:"Seconds until the end at the present rate, or null"`
+	RequestTime        api.Time `json:"requestTime" doc:"When it was requested"`
+	StartTime          api.Time `json:"startTime" doc:"When the first connection was made, or null"`
+	EndTime            api.Time `json:"endTime" doc:"When it ended, or null"`
+	SnapshotTime       api.Time `json:"snapshotTime" doc:"When these numbers were taken"`
+	Owner              string   `json:"owner" doc:"User that made it"`
 
 	// SealedPassword is the remote password sealed with the server's key file;
 	// erased when it is traded for Ticket or the transfer ends.
@@ -170,3 +175,24 @@ type RecvTransfer struct {
 	// give the files their final names.
 	Finishing bool `json:"-"`
 }
+
+// visible returns an object that was loaded, or why it could not be. An object
+// that the caller may not see and change is notFound, as if it did not exist.
+func visible[T interface {
+	identity() (owner, kind, id string)
+}](caller api.Caller, object T, err error) (T, error) {
+	if err == nil {
+		err = caller.CheckOwner(object.identity())
+	}
+	if err != nil {
+		var none T
+		return none, err
+	}
+	return object, nil
+}
+
+func (d Destination) identity() (owner, kind, id string) {
+	return d.Owner, "destination", d.DestinationID
+}
+func (m Manifest) identity() (owner, kind, id string) { return m.Owner, "manifest", m.ManifestID }
+func (t Transfer) identity() (owner, kind, id string) { return t.Owner, "transfer", t.TransferID }

@@ -31,21 +31,24 @@ func byWhom(row *transfer.RecvTransfer, by string) string {
 	return "superuser " + by
 }
 
-// Cancel ends a transfer that Transfer returned, on behalf of the user by. Its
-// sender is told over the connection that works on it, or when it comes back,
-// and cannot go on; the part files are removed. Once every entry has arrived
-// and the files get their names it is too late: whether a transfer becomes
-// complete or cancelled is decided by one transaction, and no file is left
-// alone under its name. Codes: notFound, conflict when it has ended or is too
-// late.
-func (r *Receiver) Cancel(ctx context.Context, t transfer.RecvTransfer, by string) (transfer.RecvTransfer, error) {
+// Cancel ends a received transfer as cancelled and removes its part files. Its
+// sender is notified on the connection that works on the transfer, or when it
+// connects again, and cannot go on. Once every entry has arrived and the files
+// get their final names it is too late: whether a transfer becomes complete or
+// cancelled is decided by one transaction, so that no file keeps its name
+// alone. Codes: notFound, conflict when it has ended or it is too late.
+func (r *Receiver) Cancel(ctx context.Context, caller api.Caller, transferID string) (transfer.RecvTransfer, error) {
 	ctx = context.WithoutCancel(ctx)
+	t, err := r.Transfer(ctx, caller, transferID)
+	if err != nil {
+		return transfer.RecvTransfer{}, err
+	}
 	if !t.Processing {
 		return t, hasEnded(&t)
 	}
 	in := r.incoming(t.SourcePublicKey, t.TransferID)
-	end := &ended{status: transfer.StatusCancelled, message: cancelledHere + byWhom(&t, by)}
-	err := r.o.Store.Update(ctx, func(tx transfer.RecvTx) error {
+	end := &ended{status: transfer.StatusCancelled, message: cancelledHere + byWhom(&t, caller.User)}
+	err = r.o.Store.Update(ctx, func(tx transfer.RecvTx) error {
 		row, err := tx.RecvTransfer(in.key, in.id)
 		switch {
 		case err != nil:

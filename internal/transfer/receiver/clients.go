@@ -70,16 +70,14 @@ func (r *Receiver) expel(ctx context.Context) error {
 }
 
 // AuthorizedClients lists the trusted servers, newest first, and tells whether
-// nobody else may send; more tells that the list goes on.
-func (r *Receiver) AuthorizedClients(ctx context.Context, before int64, limit int) (list []transfer.AuthorizedClient, only, more bool, err error) {
+// nobody else may send; next is the before of the next page, 0 at the end.
+func (r *Receiver) AuthorizedClients(ctx context.Context, before int64, limit int) (list []transfer.AuthorizedClient, only bool, next int64, err error) {
 	if only, err = r.o.Clients.OnlyClients(ctx); err != nil {
-		return nil, false, false, err
+		return nil, false, 0, err
 	}
 	list, err = r.o.Clients.Clients(ctx, before, limit+1)
-	if len(list) > limit {
-		list, more = list[:limit], true
-	}
-	return list, only, more, err
+	list, next = api.CutPage(list, limit, func(c transfer.AuthorizedClient) int64 { return c.Seq })
+	return list, only, next, err
 }
 
 // AddAuthorizedClient trusts a server; made is false when it was trusted
@@ -118,14 +116,13 @@ func (r *Receiver) AllowOnlyAuthorizedClients(ctx context.Context, only bool) er
 }
 
 // Sources lists the sending servers of the transfers that username (empty:
-// anybody) authorized, with live numbers; more tells that the list goes on.
-func (r *Receiver) Sources(ctx context.Context, username string, before int64, limit int) (list []transfer.Source, more bool, err error) {
+// anybody) authorized, with live numbers; next is the before of the next page,
+// 0 at the end.
+func (r *Receiver) Sources(ctx context.Context, username string, before int64, limit int) (list []transfer.Source, next int64, err error) {
 	if list, err = r.o.Clients.Sources(ctx, username, before, limit+1); err != nil {
-		return nil, false, err
+		return nil, 0, err
 	}
-	if len(list) > limit {
-		list, more = list[:limit], true
-	}
+	list, next = api.CutPage(list, limit, func(s transfer.Source) int64 { return s.Seq })
 	byKey := make(map[string]*transfer.Source, len(list))
 	for i := range list {
 		s := &list[i]
@@ -136,7 +133,7 @@ func (r *Receiver) Sources(ctx context.Context, username string, before int64, l
 	}
 	unfinished, err := r.o.Store.Receiving(ctx)
 	if err != nil {
-		return nil, false, err
+		return nil, 0, err
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -158,5 +155,5 @@ func (r *Receiver) Sources(ctx context.Context, username string, before int64, l
 			s.InactiveTransferCount--
 		}
 	}
-	return list, more, nil
+	return list, next, nil
 }

@@ -121,45 +121,54 @@ func (r *Receiver) overlay(t *transfer.RecvTransfer) {
 	t.Rate = in.meter.Rate()
 }
 
-// Transfer returns a received transfer, as far as username (empty: anybody)
-// may see it, with its live numbers. Codes: notFound.
-func (r *Receiver) Transfer(ctx context.Context, transferID, username string) (transfer.RecvTransfer, error) {
+// Transfer returns a received transfer with its live numbers: of a superuser
+// anybody's, else one that the caller has authorized. Codes: notFound.
+func (r *Receiver) Transfer(ctx context.Context, caller api.Caller, transferID string) (transfer.RecvTransfer, error) {
+	username := ""
+	if !caller.Superuser {
+		if username = caller.User; username == "" {
+			return transfer.RecvTransfer{}, api.NotFound("received transfer", transferID)
+		}
+	}
 	t, err := r.o.Store.RecvTransfer(ctx, transferID, username)
 	if err != nil {
-		return t, err
+		return transfer.RecvTransfer{}, err
 	}
 	r.overlay(&t)
 	return t, nil
 }
 
 // Transfers lists received transfers, newest first, with their live numbers;
-// more tells that the list goes on.
-func (r *Receiver) Transfers(ctx context.Context, p transfer.Page) (list []transfer.RecvTransfer, more bool, err error) {
+// next is the Before of the next page, 0 at the end.
+func (r *Receiver) Transfers(ctx context.Context, p transfer.Page) (list []transfer.RecvTransfer, next int64, err error) {
 	limit := p.Limit
 	p.Limit++
 	if list, err = r.o.Store.RecvTransfers(ctx, p); err != nil {
-		return nil, false, err
+		return nil, 0, err
 	}
-	if len(list) > limit {
-		list, more = list[:limit], true
-	}
+	list, next = api.CutPage(list, limit, func(t transfer.RecvTransfer) int64 { return t.Seq })
 	for i := range list {
 		r.overlay(&list[i])
 	}
-	return list, more, nil
+	return list, next, nil
 }
 
-// Files lists the recorded entries of a received transfer from an index on;
-// more tells that the list goes on.
-func (r *Receiver) Files(ctx context.Context, t transfer.RecvTransfer, from int64, limit int) (list []transfer.RecvFile, more bool, err error) {
+// Files lists the recorded entries of a received transfer in order, from index
+// from, limit at most; next is the index that the next page begins with, 0 at
+// the end. Codes: notFound.
+func (r *Receiver) Files(ctx context.Context, caller api.Caller, transferID string, from int64, limit int) (list []transfer.RecvFile, next int64, err error) {
+	t, err := r.Transfer(ctx, caller, transferID)
+	if err != nil {
+		return nil, 0, err
+	}
 	for f, err := range r.o.Store.RecvFiles(ctx, t.SourcePublicKey, t.TransferID, from) {
 		if err != nil {
-			return nil, false, err
+			return nil, 0, err
 		}
 		if len(list) == limit {
-			return list, true, nil
+			return list, f.Index, nil
 		}
 		list = append(list, f)
 	}
-	return list, false, nil
+	return list, 0, nil
 }

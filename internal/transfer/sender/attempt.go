@@ -200,7 +200,7 @@ func (s *Sender) watch(ctx context.Context, id string, changes <-chan struct{}, 
 	look := time.NewTicker(entitledEvery)
 	defer look.Stop()
 	for {
-		t, err := s.o.Engine.Transfer(ctx, id)
+		t, err := s.o.Engine.LoadTransfer(ctx, id)
 		gone := errors.Is(err, &api.Error{Code: api.CodeNotFound})
 		if gone || err == nil && (!t.Processing || t.Status == transfer.StatusSuspended) {
 			cancel(errStopped)
@@ -262,7 +262,7 @@ func (a *attempt) send(parent, ctx context.Context) error {
 func (a *attempt) dial(ctx context.Context) (*wire.Conn, error) {
 	engine := a.s.o.Engine
 	pinned := a.t.PublicKey
-	d, err := engine.Destination(ctx, a.t.DestinationID)
+	d, err := engine.LoadDestination(ctx, a.t.DestinationID)
 	switch {
 	case err == nil && d.DestinationPublicKey != "":
 		pinned = d.DestinationPublicKey

@@ -31,7 +31,7 @@ func (b *board) Wake() <-chan struct{}                  { return b.wake }
 func (b *board) Watch(string) (<-chan struct{}, func()) { return make(chan struct{}), func() {} }
 func (b *board) Unreached(string, error)                {}
 func (b *board) Entitled(context.Context, string) error { return nil }
-func (b *board) Destination(context.Context, string) (transfer.Destination, error) {
+func (b *board) LoadDestination(context.Context, string) (transfer.Destination, error) {
 	return transfer.Destination{}, nil
 }
 
@@ -46,7 +46,7 @@ func (b *board) Runnable(_ context.Context, except []string, limit int) (list []
 	return list, nil
 }
 
-func (b *board) Transfer(_ context.Context, id string) (transfer.Transfer, error) {
+func (b *board) LoadTransfer(_ context.Context, id string) (transfer.Transfer, error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	return *b.transfers[id], nil
@@ -105,7 +105,7 @@ func TestBackOffDoublesToTenSecondsAndWakes(t *testing.T) {
 			t.Errorf("tried at %v, want %v", tries, want)
 		}
 		mu.Unlock()
-		got, _ := b.Transfer(ctx, b.order[0])
+		got, _ := b.LoadTransfer(ctx, b.order[0])
 		if got.Status != transfer.StatusPending || got.ErrorMessage != "host:1 cannot be reached: nobody there; trying again" {
 			t.Errorf("it is %s: %q", got.Status, got.ErrorMessage)
 		}
@@ -185,7 +185,7 @@ func TestReceiverIsToldForTwoDays(t *testing.T) {
 		done := make(chan error)
 		go func() { done <- s.Serve(ctx) }()
 		synctest.Wait()
-		if got, _ := b.Transfer(ctx, b.order[1]); got.TellPeer {
+		if got, _ := b.LoadTransfer(ctx, b.order[1]); got.TellPeer {
 			t.Error("a receiver that never gave a ticket is still to be told")
 		}
 		time.Sleep(49 * time.Hour) // the bubble's clock
@@ -194,7 +194,7 @@ func TestReceiverIsToldForTwoDays(t *testing.T) {
 			t.Errorf("tried %d times, the last after %v; want until 48 h", tries, last)
 		}
 		mu.Unlock()
-		if got, _ := b.Transfer(ctx, b.order[0]); got.TellPeer || got.Status != transfer.StatusCancelled {
+		if got, _ := b.LoadTransfer(ctx, b.order[0]); got.TellPeer || got.Status != transfer.StatusCancelled {
 			t.Errorf("after two days it is %s, to be told: %v", got.Status, got.TellPeer)
 		}
 		cancel()

@@ -7,16 +7,21 @@ import (
 	"jetstream/internal/account"
 	"jetstream/internal/store"
 	"jetstream/internal/transfer"
+	"jetstream/internal/transfertest"
 )
 
 // beside changes the accounts of a running site as another program does, which
 // tells it nothing.
 func (s *site) beside(change func(context.Context, *account.Service) error) {
-	s.t.Helper()
-	db := must[*store.DB](s.t)(store.Open(s.t.Context(), s.state))
-	defer func() { s.check(db.Close()) }()
-	if err := change(s.t.Context(), account.New(db.Accounts(), account.Options{})); err != nil {
-		s.t.Fatal(err)
+	s.T.Helper()
+	db := transfertest.Must[*store.DB](s.T)(store.Open(s.T.Context(), s.State))
+	defer func() {
+		if err := db.Close(); err != nil {
+			s.T.Error(err)
+		}
+	}()
+	if err := change(s.T.Context(), account.New(db.Accounts(), account.Options{})); err != nil {
+		s.T.Fatal(err)
 	}
 }
 
@@ -38,7 +43,7 @@ func TestTransferEndsWithItsOwner(t *testing.T) {
 			if err := remove(ctx, s); err != nil {
 				return err
 			}
-			_, err := s.Create(ctx, account.NewUser{Name: "bob", Password: bobsPassword})
+			_, err := s.Create(ctx, account.NewUser{Name: "bob", Password: transfertest.BobsPassword})
 			return err
 		}, "whose files these are, was removed"},
 	} {
@@ -53,7 +58,7 @@ func TestTransferEndsWithItsOwner(t *testing.T) {
 			t.Parallel()
 			a, b := newSite(t), newSite(t)
 			a.write("src/file", 10)
-			b.stop()
+			b.Stop()
 			tr := a.send(b, job{})
 			a.until(tr, "waiting", func(t transfer.Transfer) bool { return t.ErrorMessage != "" })
 			a.beside(c.change)

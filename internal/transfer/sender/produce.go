@@ -133,7 +133,7 @@ func (p *producer) control(t wire.Type, message any) error {
 
 // announce sends the next page of the file list.
 func (p *producer) announce() error {
-	files, err := p.a.s.o.Engine.ManifestFiles(p.ctx, p.a.t.ManifestID, p.listed, listPage)
+	files, err := p.a.s.o.Engine.LoadManifestFiles(p.ctx, p.a.t.ManifestID, p.listed, listPage)
 	if err != nil {
 		if errors.Is(err, &api.Error{Code: api.CodeNotFound}) {
 			return failf(err, true, "the manifest of the transfer was deleted")

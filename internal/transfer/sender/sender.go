@@ -23,16 +23,16 @@ type Engine interface {
 	Wake() <-chan struct{}
 	Watch(id string) (changes <-chan struct{}, stop func())
 	Runnable(ctx context.Context, except []string, limit int) ([]transfer.Transfer, error)
-	Transfer(ctx context.Context, transferID string) (transfer.Transfer, error)
+	LoadTransfer(ctx context.Context, transferID string) (transfer.Transfer, error)
 	Change(ctx context.Context, transferID string, change func(*transfer.Transfer) error) (transfer.Transfer, error)
 	Entitled(ctx context.Context, owner string) error
 	Password(t *transfer.Transfer) (string, error)
 	Progress(transferID string, p transfer.Progress)
-	Destination(ctx context.Context, destinationID string) (transfer.Destination, error)
+	LoadDestination(ctx context.Context, destinationID string) (transfer.Destination, error)
 	PinKey(ctx context.Context, destinationID, key string) error
 	Reached(destinationID string)
 	Unreached(destinationID string, err error)
-	ManifestFiles(ctx context.Context, manifestID string, from int64, limit int) ([]transfer.ManifestFile, error)
+	LoadManifestFiles(ctx context.Context, manifestID string, from int64, limit int) ([]transfer.ManifestFile, error)
 	Sources(ctx context.Context, t *transfer.Transfer) (*transfer.Sources, error)
 }
 
