@@ -69,8 +69,12 @@ func fileUser(ctx context.Context) (files.Who, error) {
 	return files.Who{User: user, Within: caller.ConfinedTo()}, err
 }
 
-type lsParams struct {
+type optionalPathParam struct {
 	Path string `json:"path" doc:"Path in your sandbox, which is /" default:"/" validate:"max=16384"`
+}
+
+type lsParams struct {
+	optionalPathParam
 	api.ListParams
 }
 
@@ -109,11 +113,7 @@ func (h fileHandlers) roots(ctx context.Context, _ lsRootsParams) (rootList, err
 	return rootList{roots}, err
 }
 
-type duParams struct {
-	Path string `json:"path" doc:"Path in your sandbox, which is /" default:"/" validate:"max=16384"`
-}
-
-func (h fileHandlers) usage(ctx context.Context, p duParams) (files.Usage, error) {
+func (h fileHandlers) usage(ctx context.Context, p optionalPathParam) (files.Usage, error) {
 	who, err := fileUser(ctx)
 	if err != nil {
 		return files.Usage{}, err

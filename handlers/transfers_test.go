@@ -2,7 +2,6 @@ package handlers
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -20,8 +19,7 @@ import (
 // sending is the commands of destinations, manifests and transfers on a real
 // engine that serves; alice and bob share a sandbox with three files.
 type sending struct {
-	t *testing.T
-	*api.Registry
+	calls
 	engine   *transfer.Engine
 	accounts account.Store
 }
@@ -62,44 +60,7 @@ func newSending(t *testing.T, change ...func(*transfer.Options)) *sending {
 		must(<-served)
 	})
 	d := Deps{Engine: engine}
-	return &sending{t, api.NewRegistry(slices.Concat(destinationCommands(d), manifestCommands(d), transferCommands(d))...), engine, db.Accounts()}
-}
-
-// as carries a command out for a user; root is a superuser.
-func (s *sending) as(user, name string, params any) (api.Outcome, map[string]any, error) {
-	s.t.Helper()
-	c, ok := s.Find(name)
-	if !ok {
-		s.t.Fatalf("no command %s", name)
-	}
-	ctx := api.WithCaller(s.t.Context(), api.Caller{User: user, Superuser: user == "root" || user == "", RequestID: "req"})
-	out, err := c.Do(ctx, params)
-	if err != nil {
-		return out, nil, err
-	}
-	var result map[string]any
-	if err := json.Unmarshal(out.Result, &result); err != nil {
-		s.t.Fatal(err)
-	}
-	return out, result, nil
-}
-
-// ok is as for a command that must succeed.
-func (s *sending) ok(user, name string, params any) (api.Outcome, map[string]any) {
-	s.t.Helper()
-	out, result, err := s.as(user, name, params)
-	if err != nil {
-		s.t.Fatalf("%s as %q: %v", name, user, err)
-	}
-	return out, result
-}
-
-// refused is as for a command that must answer that code.
-func (s *sending) refused(code api.Code, user, name string, params any) {
-	s.t.Helper()
-	if _, _, err := s.as(user, name, params); err == nil || api.ErrorOf(err).Code != code {
-		s.t.Errorf("%s as %q answers %v, want %s", name, user, err, code)
-	}
+	return &sending{calls{t, api.NewRegistry(slices.Concat(destinationCommands(d), manifestCommands(d), transferCommands(d))...)}, engine, db.Accounts()}
 }
 
 // made is what alice makes: ids of a destination, a manifest and a transfer.

@@ -9,7 +9,7 @@ func (s *Service) SetClock(now func() time.Time) { s.now = now }
 func (s *Service) ObserveHashes(f func()) { s.hasher.observe = f }
 
 // WindowsName tells whether Windows would take the name.
-func WindowsName(name string) bool { return validWindowsName(name) }
+func WindowsName(name string) bool { return WindowsNameFault(name) == "" }
 
 // CheckHash tells whether a stored hash can be read.
 func CheckHash(stored string) error {

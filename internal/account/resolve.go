@@ -32,22 +32,36 @@ func CleanPath(apiPath string) (string, error) {
 	case strings.ContainsRune(apiPath, 0):
 		return "", api.Errorf(api.CodeInvalid, "path %s contains a NUL byte", api.Quote(apiPath))
 	}
+	if LeadsAboveRoot(apiPath) {
+		return "", api.Errorf(api.CodeInvalid, "path %s leads above /, outside the sandbox", api.Quote(apiPath))
+	}
+	clean := path.Clean(apiPath)
+	if runtime.GOOS == "windows" {
+		for _, name := range splitNames(clean) {
+			if fault := WindowsNameFault(name); fault != "" {
+				return "", api.Errorf(api.CodeInvalid, "path %s: the name %q %s", api.Quote(apiPath), name, fault)
+			}
+		}
+	}
+	return clean, nil
+}
+
+// LeadsAboveRoot tells whether ".." in a slash-separated path leads above the
+// directory that the path begins in.
+func LeadsAboveRoot(p string) bool {
 	depth := 0
-	for name := range strings.SplitSeq(apiPath, "/") {
+	for name := range strings.SplitSeq(p, "/") {
 		switch name {
 		case "", ".":
 		case "..":
 			if depth--; depth < 0 {
-				return "", api.Errorf(api.CodeInvalid, "path %s leads above /, outside the sandbox", api.Quote(apiPath))
+				return true
 			}
 		default:
 			depth++
-			if runtime.GOOS == "windows" && !validWindowsName(name) {
-				return "", api.Errorf(api.CodeInvalid, "path %s: the name %q is not possible on this server (Windows)", api.Quote(apiPath), name)
-			}
 		}
 	}
-	return path.Clean(apiPath), nil
+	return false
 }
 
 // Resolve translates a path of the API into one below the sandbox that goes
@@ -285,27 +299,27 @@ func splitNames(p string) []string {
 	return slices.DeleteFunc(strings.Split(p, "/"), func(name string) bool { return name == "" || name == "." })
 }
 
-// validWindowsName tells whether Windows would take name as the name of one
-// file: no separators, drives or streams, no device, no ending that it drops.
-func validWindowsName(name string) bool {
-	if strings.ContainsAny(name, `<>:"/\|?*`) || strings.HasSuffix(name, ".") || strings.HasSuffix(name, " ") {
-		return false
-	}
+// WindowsNameFault says why Windows does not take name as the name of one file,
+// to be put after it; "" if it does.
+func WindowsNameFault(name string) string {
 	for i := range len(name) {
-		if name[i] < 32 {
-			return false
+		if c := name[i]; c < ' ' || strings.IndexByte(`<>:"/\|?*`, c) >= 0 {
+			return "has a character that Windows does not take"
 		}
+	}
+	if strings.HasSuffix(name, ".") || strings.HasSuffix(name, " ") {
+		return "ends with a dot or a space, which Windows does not take"
 	}
 	base, _, _ := strings.Cut(name, ".")
 	base = strings.ToUpper(strings.TrimRight(base, " "))
 	switch base {
 	case "CON", "PRN", "AUX", "NUL", "CONIN$", "CONOUT$":
-		return false
+		return "is reserved on Windows"
 	}
 	for _, device := range []string{"COM", "LPT"} {
 		if n, ok := strings.CutPrefix(base, device); ok && (len(n) == 1 && n[0] >= '0' && n[0] <= '9' || n == "¹" || n == "²" || n == "³") {
-			return false
+			return "is reserved on Windows"
 		}
 	}
-	return true
+	return ""
 }

@@ -105,7 +105,7 @@ func (s *Service) whole(ctx context.Context, userName string, use Use) (*Sandbox
 	if dir == "" {
 		return nil, api.Errorf(api.CodeForbidden, "user %s has no sandbox, so no files may be read or written; a superuser must give the account one", u.Name)
 	}
-	if u.Sandbox == "" && runtime.GOOS == "windows" && !validWindowsName(u.Name) {
+	if u.Sandbox == "" && runtime.GOOS == "windows" && WindowsNameFault(u.Name) != "" {
 		return nil, api.Errorf(api.CodeForbidden, "the name of user %s cannot be that of a directory on this server (Windows); a superuser must give the account a sandbox", u.Name)
 	}
 	if !filepath.IsAbs(dir) {

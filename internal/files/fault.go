@@ -1,10 +1,10 @@
 package files
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"io/fs"
-	"os"
 	"syscall"
 
 	"jetstream/internal/api"
@@ -28,16 +28,6 @@ func fault(apiPath string, err error) error {
 	case errors.Is(err, syscall.ENOSPC):
 		return api.Wrap(err, api.CodeUnavailable, "the disk that holds %s is full; make room and try again", at)
 	}
-	return api.Wrap(err, api.CodeConflict, "the file system refuses that at %s: %s", at, reason(err))
-}
-
-// reason is what the system said, without its paths.
-func reason(err error) string {
-	if e, ok := errors.AsType[*fs.PathError](err); ok {
-		return e.Err.Error()
-	}
-	if e, ok := errors.AsType[*os.LinkError](err); ok {
-		return e.Err.Error()
-	}
-	return "the server's log says why"
+	return api.Wrap(err, api.CodeConflict, "the file system refuses that at %s: %s", at,
+		cmp.Or(api.SystemReason(err), "the server's log says why"))
 }

@@ -152,17 +152,8 @@ func cleanSource(p string) (string, error) {
 	if strings.IndexByte(p, 0) >= 0 {
 		return "", api.Errorf(api.CodeInvalid, "source %s holds a NUL byte, which no file name can", api.Quote(p))
 	}
-	depth := 0
-	for part := range strings.SplitSeq(p, "/") {
-		switch part {
-		case "", ".":
-		case "..":
-			if depth--; depth < 0 {
-				return "", api.Errorf(api.CodeForbidden, "source %s is outside the sandbox", p)
-			}
-		default:
-			depth++
-		}
+	if account.LeadsAboveRoot(p) {
+		return "", api.Errorf(api.CodeForbidden, "source %s is outside the sandbox", p)
 	}
 	return path.Clean("/" + p), nil
 }
@@ -271,8 +262,8 @@ func fault(p string, err error) error {
 	if errno, ok := errors.AsType[syscall.Errno](err); ok {
 		return api.Wrap(err, api.CodeConflict, "source %s cannot be read: %s", p, errno.Error())
 	}
-	if e, ok := errors.AsType[*fs.PathError](err); ok {
-		return api.Wrap(err, api.CodeConflict, "source %s cannot be read: %s", p, e.Err.Error())
+	if reason := api.SystemReason(err); reason != "" {
+		return api.Wrap(err, api.CodeConflict, "source %s cannot be read: %s", p, reason)
 	}
 	return api.Wrap(err, api.CodeConflict, "source %s cannot be read", p)
 }

@@ -6,6 +6,7 @@ import (
 
 	"crypto/sha256"
 
+	"jetstream/internal/account"
 	"jetstream/internal/api"
 )
 
@@ -56,34 +57,8 @@ func checkName(name string, windows bool) string {
 			return "has a part that is reserved for unfinished transfers"
 		}
 		if windows {
-			if wrong := checkWindows(part); wrong != "" {
-				return wrong
-			}
-		}
-	}
-	return ""
-}
-
-func checkWindows(part string) string {
-	for i := range len(part) {
-		if c := part[i]; c < ' ' || strings.IndexByte(`<>:"\|?*`, c) >= 0 {
-			return "has a character that Windows does not take"
-		}
-	}
-	if last := part[len(part)-1]; last == '.' || last == ' ' {
-		return "has a part that ends with a dot or a space, which Windows does not take"
-	}
-	base, _, _ := strings.Cut(part, ".")
-	base = strings.ToUpper(strings.TrimRight(base, " "))
-	switch base {
-	case "CON", "PRN", "AUX", "NUL", "CONIN$", "CONOUT$":
-		return "has a part that is reserved on Windows"
-	}
-	for _, port := range []string{"COM", "LPT"} {
-		if rest, ok := strings.CutPrefix(base, port); ok {
-			switch rest {
-			case "0", "1", "2", "3", "4", "5", "6", "7", "8", "9", "¹", "²", "³":
-				return "has a part that is reserved on Windows"
+			if wrong := account.WindowsNameFault(part); wrong != "" {
+				return "has a part that " + wrong
 			}
 		}
 	}

@@ -167,13 +167,7 @@ func diskError(err error, what string) error {
 	case errors.Is(err, fs.ErrPermission):
 		return failf(err, "the receiver may not write %s: permission denied", what)
 	}
-	reason := err
-	if e, ok := errors.AsType[*fs.PathError](err); ok {
-		reason = e.Err
-	} else if e, ok := errors.AsType[*os.LinkError](err); ok {
-		reason = e.Err
-	}
-	return failf(err, "the receiver could not write %s: %s", what, reason.Error())
+	return failf(err, "the receiver could not write %s: %s", what, cmp.Or(api.SystemReason(err), err.Error()))
 }
 
 // read hands frames over until the connection or ctx ends. It checks data, so

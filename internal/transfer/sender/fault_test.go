@@ -189,11 +189,7 @@ func TestRestartsInTheMiddle(t *testing.T) {
 
 func TestCancelReachesTheReceiver(t *testing.T) {
 	a, b := newSite(t), newSite(t)
-	a.write("src/1", 2<<20)
-	a.write("src/2", 2<<20)
-	address, reached := stalled(t, b.Address, 3<<20)
-	tr := a.send(b, job{to: address})
-	<-reached
+	tr := halfway(t, a, b)
 	if _, err := a.engine.CancelTransfer(t.Context(), by("bob"), tr.TransferID); err != nil {
 		t.Fatal(err)
 	}
@@ -209,11 +205,7 @@ func TestCancelReachesTheReceiver(t *testing.T) {
 
 func TestCancelReachesAReceiverThatWasAway(t *testing.T) {
 	a, b := newSite(t), newSite(t)
-	a.write("src/1", 2<<20)
-	a.write("src/2", 2<<20)
-	address, reached := stalled(t, b.Address, 3<<20)
-	tr := a.send(b, job{to: address})
-	<-reached
+	tr := halfway(t, a, b)
 	b.Stop()
 	if _, err := a.engine.CancelTransfer(t.Context(), by("bob"), tr.TransferID); err != nil {
 		t.Fatal(err)

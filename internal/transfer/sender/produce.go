@@ -1,11 +1,11 @@
 package sender
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
 	"io"
-	"os"
 
 	"jetstream/internal/api"
 	"jetstream/internal/transfer"
@@ -238,7 +238,7 @@ func (p *producer) sendFile(f transfer.ManifestFile, offset int64) error {
 			if errors.Is(err, io.EOF) {
 				return p.changed(f)
 			}
-			return failf(err, true, "source %s cannot be read: %s", api.Quote(f.Source), pathReason(err))
+			return failf(err, true, "source %s cannot be read: %s", api.Quote(f.Source), cmp.Or(api.SystemReason(err), err.Error()))
 		}
 		if offset+int64(n) == f.Size {
 			after, err := file.Stat()
@@ -268,11 +268,4 @@ func (p *producer) sourceError(err error) error {
 		return err
 	}
 	return failf(e.Err, true, "%s", e.Message)
-}
-
-func pathReason(err error) string {
-	if e, ok := errors.AsType[*os.PathError](err); ok {
-		return e.Err.Error()
-	}
-	return err.Error()
 }

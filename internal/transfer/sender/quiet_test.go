@@ -7,11 +7,9 @@ import (
 	"net"
 	"sync/atomic"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"jetstream/internal/transfer/sender"
-	"jetstream/internal/transfer/wire"
 )
 
 // counter counts the lines of a log that is kept at information and above.
@@ -25,31 +23,17 @@ func (c *counter) WithGroup(string) slog.Handler                { return c }
 // A receiver that stays away for a day must not fill the log: one line for
 // each new reason.
 func TestReceiverThatStaysAwayIsLoggedOnce(t *testing.T) {
-	id, err := wire.LoadIdentity(t.TempDir())
-	if err != nil {
-		t.Fatal(err)
-	}
-	synctest.Test(t, func(t *testing.T) {
+	withFakeClock(t, func(t *testing.T, serve func(sender.Options)) {
 		b, log, begin := newBoard(3), &counter{}, time.Now()
-		s, err := sender.New(sender.Options{Engine: b, Identity: id, Log: slog.New(log), Dial: func(context.Context, string) (net.Conn, error) {
+		serve(sender.Options{Engine: b, Log: slog.New(log), Dial: func(context.Context, string) (net.Conn, error) {
 			if time.Since(begin) > 12*time.Hour {
 				return nil, errors.New("no route")
 			}
 			return nil, errors.New("nobody there")
 		}})
-		if err != nil {
-			t.Fatal(err)
-		}
-		ctx, cancel := context.WithCancel(t.Context())
-		done := make(chan error)
-		go func() { done <- s.Serve(ctx) }()
-		time.Sleep(24 * time.Hour) // the bubble's clock
+		time.Sleep(24 * time.Hour) // of the fake clock
 		if n := log.lines.Load(); n != 6 {
 			t.Errorf("%d lines about three transfers with two reasons each, want 6", n)
-		}
-		cancel()
-		if err := <-done; err != nil {
-			t.Error(err)
 		}
 	})
 }

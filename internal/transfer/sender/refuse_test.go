@@ -109,11 +109,7 @@ func TestChangedKeyEndsTheTransfer(t *testing.T) {
 
 func TestDisabledUserEndsTheTransfer(t *testing.T) {
 	a, b := newSite(t), newSite(t)
-	a.write("src/1", 2<<20)
-	a.write("src/2", 2<<20)
-	address, reached := stalled(t, b.Address, 3<<20)
-	tr := a.send(b, job{to: address})
-	<-reached
+	tr := halfway(t, a, b)
 	yes := true
 	if _, err := b.Accounts.Update(t.Context(), "bob", account.Change{Disabled: &yes}); err != nil {
 		t.Fatal(err)
