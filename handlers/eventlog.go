@@ -11,7 +11,7 @@ import (
 type eventLogHandlers struct{ log *stream.Log }
 
 func eventLogCommands(d Deps) []*api.Command {
-	h := eventLogHandlers{d.Log}
+	h := eventLogHandlers{d.EventLog}
 	return []*api.Command{
 		api.Define(api.Spec{
 			Name: "getEventLog", Method: "GET", Path: "/server/event-log",

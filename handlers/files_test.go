@@ -57,7 +57,7 @@ func newDesk(t *testing.T) *desk {
 	for i, user := range []string{"alice", "bob", ""} {
 		must(log.Update(t.Context(), func(tx stream.Tx) error { return kind.Append(log, tx, user, entryData{i}) }))
 	}
-	deps := Deps{Files: service, Log: log}
+	deps := Deps{Files: service, EventLog: log}
 	d.calls = calls{t, api.NewRegistry(slices.Concat(fileCommands(deps), eventLogCommands(deps))...)}
 	return d
 }

@@ -10,13 +10,13 @@ import (
 	"jetstream/internal/transfer"
 )
 
-// ownerParam filters a list by owner; embed it.
+// ownerParam filters a list by owner. It is meant to be embedded.
 type ownerParam struct {
 	Owner string `json:"owner" doc:"Only the objects of this user; others than one's own are for superusers" validate:"max=64"`
 }
 
-// pageOf makes the page of a list that the caller may see: of everybody for a
-// superuser, else of their own.
+// pageOf returns the page of a list that the caller may see: a superuser may list
+// the objects of any user, everybody else only their own.
 func pageOf(ctx context.Context, l api.ListParams, owner string, status transfer.Status) (transfer.Page, error) {
 	caller, _ := api.CallerOf(ctx)
 	if !caller.Superuser {
@@ -29,12 +29,13 @@ func pageOf(ctx context.Context, l api.ListParams, owner string, status transfer
 	return transfer.Page{Owner: owner, Status: status, Before: before, Limit: l.Limit}, err
 }
 
-// nextPage is the part of a list's result that leads to the next page; embed it.
+// nextPage is the member of a list's result that holds the cursor of the next
+// page. It is meant to be embedded.
 type nextPage struct {
 	NextCursor *string `json:"nextCursor" doc:"Cursor of the next page; null on the last"`
 }
 
-// pageAt leads to the page that goes on from position n; 0: there is none.
+// pageAt returns the cursor of the page that begins at position n, none for 0.
 func pageAt(n int64) nextPage {
 	if n == 0 {
 		return nextPage{}
@@ -42,7 +43,7 @@ func pageAt(n int64) nextPage {
 	return pageAfter(strconv.FormatInt(n, 10))
 }
 
-// pageAfter leads to the page that goes on after a name; "": there is none.
+// pageAfter returns the cursor of the page that begins after a name, none for "".
 func pageAfter(name string) nextPage {
 	if name == "" {
 		return nextPage{}
@@ -51,7 +52,7 @@ func pageAfter(name string) nextPage {
 	return nextPage{&cursor}
 }
 
-// parseNameCursor reads a cursor of pageAfter; the empty one is "".
+// parseNameCursor reads a cursor that pageAfter has made; an empty one gives "".
 func parseNameCursor(s string) (string, error) {
 	name, err := base64.RawURLEncoding.DecodeString(s)
 	if err != nil {
@@ -60,7 +61,7 @@ func parseNameCursor(s string) (string, error) {
 	return string(name), nil
 }
 
-// parseCursor reads a cursor of pageAt; the empty one is 0.
+// parseCursor reads a cursor that pageAt has made; an empty one gives 0.
 func parseCursor(s string) (int64, error) {
 	if s == "" {
 		return 0, nil
@@ -76,7 +77,7 @@ func parseCursor(s string) (int64, error) {
 	return n, nil
 }
 
-// listed is a list as replies show it: an empty one is [], not null.
+// listed makes sure that an empty list is encoded as [], not null.
 func listed[T any](list []T) []T {
 	if list == nil {
 		return []T{}

@@ -118,5 +118,5 @@ func (h sourceHandlers) only(ctx context.Context, p onlyClientsParams) (onlyClie
 	return onlyClients{*p.Only}, h.receiver.AllowOnlyAuthorizedClients(ctx, *p.Only)
 }
 
-// exampleKey is a public key as the manual shows it.
+// exampleKey is the public key in examples.
 const exampleKey = "p7Lq0mB3xWc9tYd2VnRk5uEaZs8hGf1iJo4lQeXw6Cy"

@@ -14,8 +14,8 @@ import (
 type triggerQueueHandlers struct {
 	engine   *triggers.Engine
 	received receivedTransfers
-	// events are all events, on.* last; they are made of the registry, which
-	// these commands are part of, so at their first use.
+	// events returns all events, on.* last. They include those of the commands
+	// declared here and are therefore made at the first use.
 	events func() []triggers.Definition
 }
 
@@ -70,8 +70,8 @@ func triggerQueueCommands(d Deps) []*api.Command {
 	}
 }
 
-// Events lists every event that a script may be written for: the declared ones
-// and on.<command> for each command.
+// Events lists the events that scripts can be written for: the declared ones and
+// on.<command> for each command.
 func Events() []triggers.Definition {
 	events := triggers.Definitions()
 	for _, name := range Commands(Deps{}).Names() {
@@ -181,8 +181,8 @@ func (h triggerQueueHandlers) emit(ctx context.Context, p emitTriggerParams) (tr
 	return h.engine.EmitNow(ctx, triggers.Event{Definition: events[i], Parameters: parameters, Cause: cause})
 }
 
-// causeOf gives an emitted event the key that a real one would have, and that
-// of a received transfer its file list.
+// causeOf makes the cause of an emitted event: with the key that a real event
+// would have and, for a received transfer, the file list.
 func (h triggerQueueHandlers) causeOf(ctx context.Context, p emitTriggerParams) (triggers.Cause, error) {
 	caller, _ := api.CallerOf(ctx)
 	cause := triggers.Cause{User: caller.User, RequestID: caller.RequestID, Depth: caller.Depth, Key: p.Event}

@@ -11,7 +11,7 @@ import (
 
 type triggerHandlers struct {
 	engine *triggers.Engine
-	events func() []triggers.Definition // as of triggerQueueHandlers
+	events func() []triggers.Definition // see triggerQueueHandlers
 }
 
 func triggerCommands(d Deps) []*api.Command {
@@ -59,8 +59,8 @@ func (h triggerHandlers) list(ctx context.Context, p getTriggerRunsParams) (trig
 	return triggerRunList{listed(runs), pageAt(next)}, err
 }
 
-// checkEvent refuses a filter that could never show anything: an event that is
-// not declared and has no records of another version either.
+// checkEvent refuses to filter by an event that does not exist. One of another
+// version of the server is accepted as long as it has records.
 func (h triggerHandlers) checkEvent(ctx context.Context, name string) error {
 	known := eventNames(h.events())
 	if name == "" || slices.Contains(known, name) {

@@ -71,7 +71,7 @@ type userList struct {
 	nextPage
 }
 
-// list takes as cursor the name of the last user on the page before.
+// list lists a page. Its cursor is the name of the last user of the page before.
 func (h userHandlers) list(ctx context.Context, p getUsersParams) (userList, error) {
 	after, err := parseNameCursor(p.Cursor)
 	if err == nil && after != "" && !account.ValidName(after) {
@@ -99,8 +99,8 @@ func (h userHandlers) get(ctx context.Context, p getUserParams) (account.User, e
 	return h.accounts.User(ctx, p.Name)
 }
 
-// mayManage answers notFound to those who ask for others, whether these exist
-// or not.
+// mayManage checks that the caller is the user of that name or a superuser. To
+// others every user is notFound, whether it exists or not.
 func mayManage(ctx context.Context, name string) error {
 	caller, _ := api.CallerOf(ctx)
 	if caller.Superuser || caller.User != "" && strings.EqualFold(caller.User, name) {
@@ -126,7 +126,7 @@ func (h userHandlers) update(ctx context.Context, p updateUserParams) (account.U
 		return account.User{}, api.Errorf(api.CodeForbidden, "only a superuser may change more than one's own password")
 	}
 	u, err := h.accounts.Update(ctx, p.Name, p.Change)
-	if err == nil && u.Disabled { // a caller who hangs up now leaves nothing half done
+	if err == nil && u.Disabled { // also if the caller hangs up
 		err = h.engine.DisableTransfersOf(context.WithoutCancel(ctx), u.Name)
 	}
 	if err != nil {
@@ -155,7 +155,7 @@ func (h userHandlers) delete(ctx context.Context, p deleteUserParams) (api.Empty
 	if err := h.accounts.Delete(ctx, u.Name); err != nil {
 		return api.Empty{}, err
 	}
-	// Also those that were made since: nobody can make another one now, nor
-	// call this again.
+	// This includes transfers that were made since. The user can make no others
+	// now, and this command cannot be called again.
 	return api.Empty{}, h.engine.CancelTransfersOf(context.WithoutCancel(ctx), u.Name)
 }

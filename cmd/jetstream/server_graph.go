@@ -18,7 +18,7 @@ import (
 	"jetstream/handlers"
 	"jetstream/internal/account"
 	"jetstream/internal/api"
-	"jetstream/internal/collect"
+	"jetstream/internal/retention"
 	"jetstream/internal/files"
 	"jetstream/internal/store"
 	"jetstream/internal/stream"
@@ -56,7 +56,7 @@ type server struct {
 	gateway   *gateway.Gateway
 	metrics   *metrics
 	files     *files.Service
-	collector *collect.Collector
+	collector *retention.Collector
 	stop      context.CancelFunc // ends serve's context
 
 	apiListener, recvListener net.Listener
@@ -207,7 +207,7 @@ func (s *server) openTransfers(context.Context) (err error) {
 func (s *server) openGateway(context.Context) error {
 	registry := handlers.Commands(handlers.Deps{
 		Server: s, Accounts: s.accounts, Triggers: s.triggers, Engine: s.engine, Receiver: s.receiver,
-		Files: s.files, Collector: s.collector, Log: s.stream,
+		Files: s.files, Collector: s.collector, EventLog: s.stream,
 	})
 	document, err := openAPIDocument(registry)
 	if err != nil {

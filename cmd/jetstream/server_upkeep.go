@@ -3,7 +3,7 @@ package main
 import (
 	"context"
 
-	"jetstream/internal/collect"
+	"jetstream/internal/retention"
 	"jetstream/internal/files"
 )
 
@@ -12,7 +12,7 @@ func (s *server) openUpkeep(ctx context.Context) (err error) {
 	if s.files, err = files.New(files.Options{Accounts: s.accounts, Receptions: s.receiver}); err != nil {
 		return err
 	}
-	s.collector, err = collect.New(ctx, collect.Options{Sent: s.engine, Received: s.receiver, Facts: s.db, Log: s.log})
+	s.collector, err = retention.New(ctx, retention.Options{Sent: s.engine, Received: s.receiver, Metadata: s.db, Log: s.log})
 	return err
 }
 

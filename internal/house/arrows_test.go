@@ -33,7 +33,7 @@ func rooms() []room {
 			"it makes routes from declarations; what commands do is the handlers' business, joined in cmd"},
 		{"middleware", []string{api},
 			"it serves every command alike, so it knows none; what it needs is an interface of its own, joined in cmd"},
-		{"handlers", []string{transfer, "triggers", account, stream, "internal/files", "internal/collect", api},
+		{"handlers", []string{transfer, "triggers", account, stream, "internal/files", "internal/retention", api},
 			"commands work on the engine and know nothing of HTTP, SQL or the command line"},
 		{"triggers", []string{stream, api},
 			"it runs scripts for whatever happens; who emits imports it, and its store is an interface of its own"},
@@ -45,7 +45,7 @@ func rooms() []room {
 			"what happens is told to it by the rooms above, in their transactions; it knows none of them"},
 		{"internal/files", []string{account, api},
 			"it works in sandboxes; who else works there tells it by an interface of its own"},
-		{"internal/collect", []string{api},
+		{"internal/retention", []string{api},
 			"it decides when to collect; what is old the rooms decide that it calls by interfaces"},
 		{account, []string{api}, "users and tokens are known to the rooms above, not the other way"},
 		{transfer, []string{"triggers", account, stream, api},
@@ -69,7 +69,7 @@ func rooms() []room {
 
 // domain are the rooms that must not know of HTTP.
 func domain() []string {
-	return []string{"handlers", "internal/transfer", "triggers", "internal/account", "internal/files", "internal/collect", "internal/store"}
+	return []string{"handlers", "internal/transfer", "triggers", "internal/account", "internal/files", "internal/retention", "internal/store"}
 }
 
 func within(dir, parent string) bool {

@@ -10,9 +10,10 @@ import (
 	"jetstream/internal/api"
 )
 
-// fault says for people what the file system refused at a path of the user's.
-// The cause, which knows the server's own paths, is kept for the log.
-func fault(apiPath string, err error) error {
+// userError turns an error of the file system into one whose message names the
+// path as the user knows it. The original error, which contains the server's
+// path, is only for the log.
+func userError(apiPath string, err error) error {
 	if _, ok := errors.AsType[*api.Error](err); ok || err == nil ||
 		errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {
 		return err
