@@ -154,7 +154,7 @@ func (d *Destination) accept(p DestinationParams) (changed bool, err error) {
 	return d.apply(p.change()), nil
 }
 
-// apply sets the given fields and tells whether any of them differed.
+// apply sets the given fields and reports whether any of them was different.
 func (d *Destination) apply(c DestinationChange) bool {
 	changed := false
 	if c.PublicKey != nil && *c.PublicKey != d.DestinationPublicKey {
@@ -224,9 +224,9 @@ func inUse(what, id string, transfers int) error {
 		"%s %s is used by %d transfers that have not ended: wait for them, cancel them, or delete with force", what, id, transfers)
 }
 
-// PinKey compares the key that a destination's server has shown (base64url)
-// with the one that is pinned, and pins it if there is none yet. Codes:
-// notFound, conflict when it is another.
+// PinKey compares the public key of a destination's server (base64url) with the
+// pinned one, and pins it if there is none. Codes: notFound, conflict when they
+// differ.
 func (e *Engine) PinKey(ctx context.Context, destinationID, key string) error {
 	if err := checkPublicKey(key); err != nil {
 		return err
@@ -250,14 +250,13 @@ func (e *Engine) PinKey(ctx context.Context, destinationID, key string) error {
 	})
 }
 
-// contactEvery is how old a saved lastSendTime may become while a destination
-// is reached again and again.
+// contactEvery is how often the lastSendTime of a destination is saved at most.
 const contactEvery = 5 * time.Second
 
-// Reached notes that something was sent to a destination just now. A failure
-// to save that is logged only; so it is for a destination that is gone.
+// Reached records that something was sent to a destination just now. Failures to
+// save that are only logged.
 func (e *Engine) Reached(destinationID string) {
-	e.noteContact(destinationID, func(d *Destination) bool {
+	e.updateContact(destinationID, func(d *Destination) bool {
 		now := api.Now()
 		if d.LastErrorMessage == "" && now.Std().Sub(d.LastSendTime.Std()) < contactEvery {
 			return false
@@ -267,11 +266,11 @@ func (e *Engine) Reached(destinationID string) {
 	})
 }
 
-// Unreached notes why a destination could not be reached: the message that err
-// has for people.
+// Unreached records the message of err as the reason why a destination could not
+// be reached. Failures to save that are only logged.
 func (e *Engine) Unreached(destinationID string, err error) {
 	message := api.ErrorOf(err).Message
-	e.noteContact(destinationID, func(d *Destination) bool {
+	e.updateContact(destinationID, func(d *Destination) bool {
 		if d.LastErrorMessage == message {
 			return false
 		}
@@ -280,22 +279,22 @@ func (e *Engine) Unreached(destinationID string, err error) {
 	})
 }
 
-// noteContact changes a destination where note says so, and writes nothing
-// where it does not.
-func (e *Engine) noteContact(destinationID string, note func(*Destination) bool) {
+// updateContact saves a change of a destination, unless change reports that nothing
+// has changed.
+func (e *Engine) updateContact(destinationID string, change func(*Destination) bool) {
 	ctx, cancel := context.WithTimeout(context.Background(), saveTimeout)
 	defer cancel()
 	d, err := e.o.Store.Destination(ctx, destinationID)
-	if err == nil && note(&d) {
+	if err == nil && change(&d) {
 		err = e.o.Store.Update(ctx, func(tx Tx) error {
 			d, err := tx.Destination(destinationID)
-			if err != nil || !note(d) {
+			if err != nil || !change(d) {
 				return err
 			}
 			return tx.SaveDestination(d)
 		})
 	}
 	if err != nil && api.ErrorOf(err).Code != api.CodeNotFound {
-		e.o.Log.Warn("the contact with a destination was not noted", "destinationId", destinationID, "error", err)
+		e.o.Log.Warn("the last contact with a destination was not saved", "destinationId", destinationID, "error", err)
 	}
 }

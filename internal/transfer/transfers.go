@@ -9,11 +9,10 @@ import (
 	"jetstream/internal/api"
 )
 
-// CreateTransfer makes a pending transfer, which belongs to the owner of its
-// manifest: that is whose sandbox is read. password is that of the receiver's
-// user. Codes: invalid, notFound, forbidden when the caller's token is confined
-// to another directory than the manifest, conflict when the manifest is not
-// complete.
+// CreateTransfer makes a pending transfer. It belongs to the owner of its manifest,
+// whose sandbox is read. password is that of the receiver's user. Codes: invalid,
+// notFound, forbidden when the caller's token is confined to another directory
+// than the manifest, conflict when the manifest is not complete.
 func (e *Engine) CreateTransfer(ctx context.Context, caller api.Caller, p Params, password string) (Transfer, error) {
 	if err := errors.Join(checkUserData(p.UserData), checkUsername(p.Username)); err != nil {
 		return Transfer{}, err
@@ -54,7 +53,7 @@ func (e *Engine) CreateTransfer(ctx context.Context, caller api.Caller, p Params
 	return t, nil
 }
 
-// sendable tells why the caller cannot send the manifest.
+// sendable returns an error if the caller cannot send the manifest.
 func sendable(caller api.Caller, m *Manifest) error {
 	switch {
 	case caller.Scope != nil && !caller.Scope.Covers(m.Confined):
@@ -183,7 +182,7 @@ func (e *Engine) change(tx Tx, transferID string, change func(*Transfer) error) 
 func (e *Engine) changeLoaded(tx Tx, t *Transfer, change func(*Transfer) error) (_ Transfer, err error) {
 	e.overlay(t)
 	transferID := t.TransferID
-	from, told := t.Status, t.TellPeer
+	from, notified := t.Status, t.TellPeer
 	if err := change(t); err != nil {
 		return Transfer{}, err
 	}
@@ -202,7 +201,7 @@ func (e *Engine) changeLoaded(tx Tx, t *Transfer, change func(*Transfer) error) 
 	if err != nil {
 		return Transfer{}, err
 	}
-	wake := t.TellPeer && !told || to == StatusPending && from == StatusSuspended
+	wake := t.TellPeer && !notified || to == StatusPending && from == StatusSuspended
 	ended := !t.Processing
 	tx.AfterCommit(func() {
 		if ended {
@@ -215,14 +214,14 @@ func (e *Engine) changeLoaded(tx Tx, t *Transfer, change func(*Transfer) error) 
 	return *t, nil
 }
 
-// Runnable lists the transfers that want a sender: pending and active ones, and
-// ended ones whose receiver must still be told, by priority, then age; at most
-// limit, those whose ids are in except left out.
+// Runnable lists the transfers that a sender must work on: pending and active ones,
+// and ended ones whose receiver must still be notified. They are sorted by
+// priority, then age, limit at most, without those whose ids are in except.
 func (e *Engine) Runnable(ctx context.Context, except []string, limit int) ([]Transfer, error) {
 	return e.o.Store.Runnable(ctx, except, limit)
 }
 
-// cancelAll cancels transfers within a transaction.
+// cancelAll cancels transfers in a transaction.
 func (e *Engine) cancelAll(tx Tx, transferIDs []string) error {
 	for _, id := range transferIDs {
 		if _, err := e.change(tx, id, cancel); err != nil {
@@ -232,7 +231,7 @@ func (e *Engine) cancelAll(tx Tx, transferIDs []string) error {
 	return nil
 }
 
-// orEmpty makes JSON show {} where there is nothing.
+// orEmpty replaces nil by an empty map, which is encoded as {}.
 func orEmpty(m map[string]string) map[string]string {
 	if m == nil {
 		return map[string]string{}

@@ -6,7 +6,7 @@ import (
 	"time"
 )
 
-// watchers are those who want to know when an object changes, by its id.
+// watchers are the channels of Engine.Watch by the id of the object.
 type watchers struct {
 	mu sync.Mutex
 	by map[string]map[chan struct{}]struct{}
