@@ -127,14 +127,14 @@ func (b *bench) put(names ...string) {
 // manifest makes a manifest and waits until it is complete or failed.
 func (b *bench) manifest(mappings map[string]string) transfer.Manifest {
 	b.t.Helper()
-	m, err := b.CreateManifest(b.t.Context(), transfer.NewManifest{Owner: "alice", FileMappings: mappings})
+	m, err := b.CreateManifest(b.t.Context(), by("alice"), transfer.ManifestParams{FileMappings: mappings})
 	b.must(err)
 	return b.walked(m.ManifestID)
 }
 
 func (b *bench) walked(id string) transfer.Manifest {
 	b.t.Helper()
-	m, err := b.WaitForManifest(b.t.Context(), id, 3*time.Minute)
+	m, err := b.WaitForManifest(b.t.Context(), api.Caller{Superuser: true}, id, 3*time.Minute)
 	b.must(err)
 	if m.Processing {
 		b.t.Fatalf("manifest %s is still %s after three minutes", id, m.Status)
@@ -168,7 +168,7 @@ func (b *bench) fails(mappings map[string]string, texts ...string) {
 	if strings.Contains(*m.ErrorMessage, b.state) {
 		b.t.Errorf("%q shows a path of the server", *m.ErrorMessage)
 	}
-	if files, err := b.ManifestFiles(b.t.Context(), m.ManifestID, 0, 10); err != nil || len(files) != 0 {
+	if files, err := b.LoadManifestFiles(b.t.Context(), m.ManifestID, 0, 10); err != nil || len(files) != 0 {
 		b.t.Errorf("a failed manifest lists %d files (%v)", len(files), err)
 	}
 }
@@ -177,7 +177,7 @@ func (b *bench) fails(mappings map[string]string, texts ...string) {
 func (b *bench) files(id string) (list []transfer.ManifestFile) {
 	b.t.Helper()
 	for {
-		page, err := b.ManifestFiles(b.t.Context(), id, int64(len(list)), 700)
+		page, err := b.LoadManifestFiles(b.t.Context(), id, int64(len(list)), 700)
 		b.must(err)
 		if len(page) == 0 {
 			return list
@@ -214,7 +214,7 @@ func (b *bench) queued(event string) (parameters []string) {
 // destination makes a destination of alice's on loopback.
 func (b *bench) destination(port int) transfer.Destination {
 	b.t.Helper()
-	d, _, err := b.CreateDestination(b.t.Context(), transfer.NewDestination{Owner: "alice", Address: "127.0.0.1", Port: &port})
+	d, _, err := b.CreateDestination(b.t.Context(), by("alice"), transfer.DestinationParams{Address: "127.0.0.1", Port: &port})
 	b.must(err)
 	return d
 }
@@ -224,22 +224,15 @@ func (b *bench) transfer() transfer.Transfer {
 	b.t.Helper()
 	b.put("one.txt")
 	m := b.complete(map[string]string{"/one.txt": "/one.txt"})
-	x, err := b.CreateTransfer(b.t.Context(), transfer.NewTransfer{
-		ManifestID: m.ManifestID, DestinationID: b.destination(9000).DestinationID,
-		Username: "bob", Password: remotePassword, Priority: 100, RequestID: "req", Depth: 2,
-	})
+	x, err := b.CreateTransfer(b.t.Context(), api.Caller{User: "alice", RequestID: "req", Depth: 2}, transfer.Params{
+		ManifestID: m.ManifestID, DestinationID: b.destination(9000).DestinationID, Username: "bob", Priority: 100,
+	}, remotePassword)
 	b.must(err)
 	return x
 }
 
-// become changes the state of a transfer, step by step.
-func (b *bench) become(transferID string, states ...transfer.Status) {
-	b.t.Helper()
-	for _, s := range states {
-		_, err := b.Change(b.t.Context(), transferID, func(x *transfer.Transfer) error { x.Status = s; return nil })
-		b.must(err)
-	}
-}
+// by is a caller of that name.
+func by(user string) api.Caller { return api.Caller{User: user} }
 
 // accountOf is alice with a sandbox.
 func accountOf(sandbox string) account.User {

@@ -92,7 +92,7 @@ func TestTransferEventsHappenOnce(t *testing.T) {
 		t.Fatal(err)
 	}
 	to(transfer.StatusComplete, "")
-	if _, err := b.CancelTransfer(t.Context(), x.TransferID); err == nil {
+	if _, err := b.CancelTransfer(t.Context(), by("alice"), x.TransferID); err == nil {
 		t.Error("an ended transfer was cancelled")
 	}
 	want := []string{"send.destinationCreated", ">pending", "pending>active", "send.transferStarted", "active>pending", "pending>active",
@@ -103,7 +103,7 @@ func TestTransferEventsHappenOnce(t *testing.T) {
 	}
 
 	y := b.transfer()
-	_, err := b.CancelTransfer(t.Context(), y.TransferID)
+	_, err := b.CancelTransfer(t.Context(), by("alice"), y.TransferID)
 	b.must(err)
 	z := b.transfer()
 	_, err = b.Change(t.Context(), z.TransferID, func(z *transfer.Transfer) error {
