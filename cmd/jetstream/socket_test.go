@@ -5,6 +5,7 @@ package main
 import (
 	"errors"
 	"io/fs"
+	"maps"
 	"net"
 	"os"
 	"path/filepath"
@@ -21,9 +22,7 @@ import (
 func (l *live) here(env map[string]string, args ...string) outcome {
 	l.t.Helper()
 	all := map[string]string{"JETSTREAM_SERVER_PERSISTENT_STATE_DIR": l.state, "HOME": l.t.TempDir(), "XDG_CONFIG_HOME": "", "PATH": os.Getenv("PATH")}
-	for name, value := range env {
-		all[name] = value
-	}
+	maps.Copy(all, env)
 	return jetstream(l.t, all, "", args...)
 }
 

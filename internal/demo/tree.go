@@ -78,21 +78,21 @@ func writeRandom(path string, size int64) error {
 // treeOf finds what is below dir: the digests of the regular files, and the
 // directories, whose names end with a slash. Names are slash-separated.
 func treeOf(dir string) (files map[string][sha256.Size]byte, size int64, err error) {
+	root, err := os.OpenRoot(dir)
+	if err != nil {
+		return nil, 0, err
+	}
+	defer func() { _ = root.Close() }()
 	files = map[string][sha256.Size]byte{}
-	err = filepath.WalkDir(dir, func(path string, entry fs.DirEntry, err error) error {
-		if err != nil || path == dir {
+	err = fs.WalkDir(root.FS(), ".", func(name string, entry fs.DirEntry, err error) error {
+		if err != nil || name == "." {
 			return err
 		}
-		rel, err := filepath.Rel(dir, path)
-		if err != nil {
-			return err
-		}
-		name := filepath.ToSlash(rel)
 		if entry.IsDir() {
 			files[name+"/"] = [sha256.Size]byte{}
 			return nil
 		}
-		f, err := os.Open(path)
+		f, err := root.Open(name)
 		if err != nil {
 			return err
 		}

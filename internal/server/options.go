@@ -136,12 +136,13 @@ func (e *OptionError) Unwrap() error {
 
 // Check tells what is wrong with the options by themselves, as an
 // *OptionError. New checks them too.
-func (o Options) Check() error {
-	o.setDefaults()
-	if !filepath.IsAbs(o.StateDir) {
-		return optionErrorf("%s %q is no absolute path", option("StateDir"), o.StateDir)
+func (o *Options) Check() error {
+	filled := *o
+	filled.setDefaults()
+	if !filepath.IsAbs(filled.StateDir) {
+		return optionErrorf("%s %q is no absolute path", option("StateDir"), filled.StateDir)
 	}
-	for _, check := range []func() error{o.checkSocket, o.checkAddresses, o.checkTriggers} {
+	for _, check := range []func() error{filled.checkSocket, filled.checkAddresses, filled.checkTriggers} {
 		if err := check(); err != nil {
 			return err
 		}

@@ -29,14 +29,14 @@ func listenSocket(ctx context.Context, path string, log *slog.Logger) (net.Liste
 		return nil, err
 	}
 	// Others who connect before this are refused by their user id.
-	if err := os.Chmod(path, 0o600); err != nil {
+	if err := os.Chmod(path, 0o600); err != nil { //nolint:gosec // the state directory is the operator's
 		return nil, errors.Join(err, ln.Close())
 	}
 	return &peerListener{ln.(*net.UnixListener), log}, nil
 }
 
 func removeStaleSocket(ctx context.Context, path string) error {
-	info, err := os.Lstat(path)
+	info, err := os.Lstat(path) //nolint:gosec // the state directory is the operator's
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
@@ -55,7 +55,7 @@ func removeStaleSocket(ctx context.Context, path string) error {
 	if !errors.Is(err, syscall.ECONNREFUSED) {
 		return err
 	}
-	return os.Remove(path)
+	return os.Remove(path) //nolint:gosec // the state directory is the operator's
 }
 
 // peerListener accepts connections of this process's user and of root alone,
