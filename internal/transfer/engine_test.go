@@ -219,6 +219,15 @@ func (b *bench) destination(port int) transfer.Destination {
 	return d
 }
 
+// become changes the state of a transfer, step by step.
+func (b *bench) become(transferID string, states ...transfer.Status) {
+	b.t.Helper()
+	for _, s := range states {
+		_, err := b.Change(b.t.Context(), transferID, func(x *transfer.Transfer) error { x.Status = s; return nil })
+		b.must(err)
+	}
+}
+
 // transfer makes a transfer of one small file.
 func (b *bench) transfer() transfer.Transfer {
 	b.t.Helper()
