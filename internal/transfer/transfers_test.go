@@ -410,3 +410,17 @@ func TestSources(t *testing.T) {
 	}
 	b.must(file.Close())
 }
+
+// A transfer whose connection broke starts again, but fires its events once.
+func TestTransferFiresEachEventOnce(t *testing.T) {
+	b := newBench(t)
+	b.script("send.transferStarted")
+	b.script("send.transferComplete")
+	x := b.transfer()
+	b.become(x.TransferID, transfer.StatusActive, transfer.StatusPending, transfer.StatusActive, transfer.StatusComplete)
+	for _, event := range []string{"send.transferStarted", "send.transferComplete"} {
+		if got := b.queued(event); len(got) != 1 || !strings.Contains(got[0], x.TransferID) {
+			t.Errorf("%s: queued %q", event, got)
+		}
+	}
+}

@@ -100,13 +100,14 @@ func (s *Site) Serve(serve func(context.Context) error) {
 // listen takes the site's address, for which another process may have to give
 // it up first.
 func (s *Site) listen() (net.Listener, error) {
+	var lc net.ListenConfig
 	if s.Address == "" {
-		return net.Listen("tcp", "127.0.0.1:0")
+		return lc.Listen(s.ctx, "tcp", "127.0.0.1:0")
 	}
 	retry := time.NewTicker(50 * time.Millisecond)
 	defer retry.Stop()
 	for end := time.Now().Add(listenTimeout); ; <-retry.C {
-		ln, err := net.Listen("tcp", s.Address)
+		ln, err := lc.Listen(s.ctx, "tcp", s.Address)
 		if err == nil || time.Now().After(end) {
 			return ln, err
 		}

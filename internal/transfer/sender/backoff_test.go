@@ -266,7 +266,7 @@ func TestReceiverThatStaysAwayIsLoggedOnce(t *testing.T) {
 			}
 			return nil, errors.New("nobody there")
 		}})
-		time.Sleep(24 * time.Hour) // of the fake clock
+		time.Sleep(24 * time.Hour) //nolint:forbidigo // the bubble's clock
 		synctest.Wait()
 		if n := log.lines.Load(); n != 6 {
 			t.Errorf("%d lines about three transfers with two reasons each, want 6", n)
