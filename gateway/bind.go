@@ -59,7 +59,7 @@ func (b *binder) bind(params map[string]json.RawMessage) (any, error) {
 	for name, raw := range params {
 		f, known := b.command.Param(name)
 		if !known {
-			faults = append(faults, api.FieldError{Field: bounded(name), Rule: "unknown"}) // put into words below
+			faults = append(faults, api.FieldError{Field: api.Shorten(name, 100), Rule: "unknown"}) // put into words below
 			continue
 		}
 		if fault := decode(f, raw, v.FieldByIndex(f.Index)); fault != nil {
@@ -132,14 +132,6 @@ func decode(f api.Field, raw json.RawMessage, field reflect.Value) *api.FieldErr
 		}
 	}
 	return &api.FieldError{Field: f.Name, Rule: "type", Message: f.Name + " must be " + wanted}
-}
-
-// bounded keeps a name that somebody sent short enough for a message.
-func bounded(name string) string {
-	if len(name) > 100 {
-		return strings.ToValidUTF8(name[:100], "") + "..."
-	}
-	return name
 }
 
 // invalid makes one error of all faults; its message names the first few.

@@ -33,7 +33,7 @@ func (g *Gateway) chain() chain {
 		command: chi.Middlewares{
 			middleware.Decode(g.log, g.o.Registry),
 			middleware.Permit(g.log),
-			middleware.Limits(g.log, g.conns.Max()/waitsShare, g.conns.pin),
+			middleware.Limits(g.log, g.o.MaxConnections/waitsShare, pinConnection),
 			middleware.Idempotency(g.log, g.o.Replays),
 			g.o.Capture,
 		},

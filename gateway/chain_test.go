@@ -210,7 +210,7 @@ func TestNothingArrivesBeforeTheEventIsSaved(t *testing.T) {
 func TestAnObserverMayTakeItsTime(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l := servePipes(t, Options{Registry: testRegistry(), Capture: middleware.Capture(func(context.Context, *middleware.Record) {
-			time.Sleep(10 * time.Minute) // the bubble's clock
+			time.Sleep(10 * time.Minute) //nolint:forbidigo // the clock of the bubble
 		})})
 		conn := l.dial()
 		defer func() { _ = conn.Close() }()

@@ -37,19 +37,16 @@ func (g *Gateway) command(w http.ResponseWriter, r *http.Request) {
 			defer g.results.Release(caller.User, size>>10)
 		}
 	}
-	record := middleware.Record{Command: call.Command, Caller: caller, Params: call.Params}
 	if err != nil {
 		e := api.ErrorOf(err)
 		if loggedIn && e.Code != api.CodeForbidden && e.Code != api.CodeUnauthorized {
-			record.Status, record.Message, record.Result, record.Err = e.Code, e.Message, api.FailureReply(e).Result, e
-			*call.Record = record
+			call.Record.Status, call.Record.Message, call.Record.Result, call.Record.Err = e.Code, e.Message, api.FailureReply(e).Result, e
 		}
 		middleware.Fail(w, r, g.log, e)
 		return
 	}
 	if loggedIn {
-		record.Status, record.Message, record.Result = api.CodeSuccess, out.Message, out.Masked
-		*call.Record = record
+		call.Record.Status, call.Record.Message, call.Record.Result = api.CodeSuccess, out.Message, out.Masked
 	}
 	call.Outcome = out
 	middleware.Succeed(w, out)

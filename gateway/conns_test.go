@@ -91,7 +91,7 @@ func TestSilentConnectionsGiveWay(t *testing.T) {
 		t.Run(fmt.Sprint(most), func(t *testing.T) {
 			addr := serveLimited(t, most, testRegistry())
 			if most == 0 {
-				most = DefaultMaxConnections
+				most = defaultMaxConnections
 			}
 			if testing.Short() && most > 1000 {
 				t.Skip("opens thousands of connections")

@@ -77,7 +77,7 @@ func (g *Gateway) events(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	defer feed.Close()
-	g.conns.pin(r.Context())
+	pinConnection(r.Context())
 
 	h := w.Header()
 	h.Set("Content-Type", "text/event-stream")
@@ -167,7 +167,7 @@ type eventStream struct {
 	w        http.ResponseWriter
 	rc       *http.ResponseController
 	end      func() // must be called before the handler returns
-	told     int64  // the id that the client would go on after
+	cursor   int64  // the id that the client would go on after
 	checked  time.Time
 	deadline time.Time // of the next heartbeat
 }
@@ -190,11 +190,11 @@ func newEventStream(ctx context.Context, w http.ResponseWriter) *eventStream {
 
 // follow copies the feed to the client, with a heartbeat where it is silent.
 func (s *eventStream) follow(feed Feed, fromNow bool, entitled func(context.Context) error) error {
-	// The place to go on from is told first, so that nothing is lost when the
-	// connection breaks before the first event.
+	// The cursor goes out first, so that nothing is lost when the connection
+	// breaks before the first event.
 	hello := "retry: 1000\n"
-	if s.told = feed.Last(); fromNow && s.told > 0 {
-		hello += "id: " + strconv.FormatInt(s.told, 10) + "\n"
+	if s.cursor = feed.Last(); fromNow && s.cursor > 0 {
+		hello += "id: " + strconv.FormatInt(s.cursor, 10) + "\n"
 	}
 	if err := s.write([]byte(hello + "\n")); err != nil {
 		return err
@@ -218,7 +218,7 @@ func (s *eventStream) follow(feed Feed, fromNow bool, entitled func(context.Cont
 			return err
 		}
 		if !silent {
-			s.told = feed.Last()
+			s.cursor = feed.Last()
 		}
 	}
 }
@@ -230,12 +230,12 @@ func (s *eventStream) next(feed Feed) ([][]byte, error) {
 }
 
 // heartbeat is a comment. When events were passed over that the client does
-// not see, it also moves the place to go on from: else that would be too old
-// one day.
+// not see, it also moves the client's cursor: else that would be too old one
+// day.
 func (s *eventStream) heartbeat(last int64) []byte {
 	beat := ": heartbeat\n"
-	if last != s.told {
-		s.told = last
+	if last != s.cursor {
+		s.cursor = last
 		beat += "id: " + strconv.FormatInt(last, 10) + "\n"
 	}
 	return []byte(beat + "\n")

@@ -77,7 +77,6 @@ type Gateway struct {
 	log     *slog.Logger
 	binders map[*api.Command]*binder
 	router  chi.Router
-	conns   connLimiter
 	streams chan struct{}         // holds a token for each event stream
 	results *middleware.UserQuota // large ones, in KiB
 	public  map[methodPath]bool   // the public commands
@@ -87,14 +86,14 @@ type methodPath struct{ method, path string }
 
 // New builds the routes.
 func New(o Options) *Gateway {
+	o.MaxConnections = cmp.Or(o.MaxConnections, defaultMaxConnections)
 	if o.Capture == nil {
 		o.Capture = middleware.Capture()
 	}
 	g := &Gateway{
-		o: o, log: o.Log, conns: newConnLimiter(o.MaxConnections, "api", o.Log),
-		binders: map[*api.Command]*binder{}, public: map[methodPath]bool{}, results: newResultQuota(maxResults),
+		o: o, log: o.Log, binders: map[*api.Command]*binder{}, public: map[methodPath]bool{},
+		streams: make(chan struct{}, max(1, o.MaxConnections/2)), results: newResultQuota(maxResults),
 	}
-	g.streams = make(chan struct{}, max(1, g.conns.Max()/2))
 	for _, c := range o.Registry.All() {
 		g.binders[c] = newBinder(c)
 		if c.Access == api.AccessPublic {

@@ -10,6 +10,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"jetstream/internal/connlimit"
 	"jetstream/middleware"
 )
 
@@ -23,34 +24,37 @@ const (
 	stopTime   = 5 * time.Second
 )
 
+// maxSocketConnections is how many connections the control socket may have,
+// beside those of the port.
+const maxSocketConnections = 64
+
 // Serve answers requests from ln until ctx ends, lets those under way finish,
 // and returns when all are done. It closes ln.
 func (g *Gateway) Serve(ctx context.Context, ln net.Listener) error {
-	return g.serve(ctx, ln, g.conns, g.conns.connContext)
+	return g.serve(ctx, ln, connlimit.New(g.o.MaxConnections, g.log.With("listener", "api")), g)
 }
 
 // ServeSocket is Serve for the control socket: whoever connects to ln needs no
 // login. The remote addresses of its connections tell the users of their peers.
 func (g *Gateway) ServeSocket(ctx context.Context, ln net.Listener) error {
-	conns := newConnLimiter(maxSocketConnections, "control socket", g.log)
-	return g.serve(ctx, ln, conns, func(ctx context.Context, conn net.Conn) context.Context {
-		return middleware.WithPeer(conns.connContext(ctx, conn), conn.RemoteAddr().String())
-	})
+	return g.serve(ctx, ln, connlimit.New(maxSocketConnections, g.log.With("listener", "control socket")),
+		http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			g.ServeHTTP(w, r.WithContext(middleware.WithPeer(r.Context(), r.RemoteAddr)))
+		}))
 }
 
-func (g *Gateway) serve(ctx context.Context, ln net.Listener, conns connLimiter, connContext func(context.Context, net.Conn) context.Context) error {
+func (g *Gateway) serve(ctx context.Context, ln net.Listener, limiter *connlimit.Limiter, h http.Handler) error {
 	base, interrupt := context.WithCancel(context.WithoutCancel(ctx))
 	defer interrupt()
 	srv := &http.Server{
-		Handler:           withDeadlines(g),
+		Handler:           withDeadlines(h),
 		ReadHeaderTimeout: readHeaderTimeout,
 		IdleTimeout:       idleTimeout,
 		MaxHeaderBytes:    64 << 10,
-		ConnState:         conns.connState,
-		ConnContext:       connContext,
 		BaseContext:       func(net.Listener) context.Context { return base },
 		ErrorLog:          slog.NewLogLogger(g.log.Handler(), slog.LevelDebug),
 	}
+	limitConnections(srv, limiter)
 	group, ending := errgroup.WithContext(ctx)
 	group.Go(func() error {
 		if err := srv.Serve(ln); !errors.Is(err, http.ErrServerClosed) {

@@ -65,7 +65,8 @@ func Authenticate(log *slog.Logger, auth Authenticator, exempt func(*http.Reques
 					caller.Depth = min(d, maxDepth)
 				}
 			}
-			next.ServeHTTP(w, r.WithContext(api.WithCaller(r.Context(), caller)))
+			ctx := withCall(api.WithCaller(r.Context(), caller), &Call{})
+			next.ServeHTTP(w, r.WithContext(ctx))
 		})
 	}
 }
@@ -75,17 +76,18 @@ var errNoCredentials = api.Errorf(api.CodeUnauthorized,
 
 func authenticate(r *http.Request, auth Authenticator) (api.Caller, error) {
 	ctx := r.Context()
-	if len(r.Header.Values("Authorization")) > 1 {
+	headers := r.Header["Authorization"]
+	if len(headers) > 1 {
 		return api.Caller{}, api.Errorf(api.CodeUnauthorized, "there is more than one Authorization header, and who stands between may believe another; send one")
 	}
-	if header := r.Header.Get("Authorization"); header != "" {
-		if name, password, ok := r.BasicAuth(); ok {
-			return auth.Password(ctx, name, password, RemoteIP(r))
-		}
-		scheme, token, _ := strings.Cut(header, " ")
+	if len(headers) == 1 && headers[0] != "" {
+		scheme, token, _ := strings.Cut(headers[0], " ")
 		token = strings.TrimSpace(token)
 		switch {
 		case strings.EqualFold(scheme, "Basic"):
+			if name, password, ok := r.BasicAuth(); ok {
+				return auth.Password(ctx, name, password, RemoteIP(r))
+			}
 			return api.Caller{}, api.Errorf(api.CodeUnauthorized, "the Authorization header cannot be read: after Basic comes the base64 of NAME:PASSWORD")
 		case !strings.EqualFold(scheme, "Bearer"):
 			return api.Caller{}, api.Errorf(api.CodeUnauthorized, "the Authorization header is neither Basic nor Bearer")

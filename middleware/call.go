@@ -7,8 +7,9 @@ import (
 	"jetstream/internal/api"
 )
 
-// Call is the command that a request calls. Decode puts it into the request's
-// context, where the middlewares behind it and the handler share it.
+// Call is the command that a request calls. It is in the request's context, where
+// the middlewares and the handler share it: Authenticate puts it there, since it
+// copies the request anyway, and Decode fills it in.
 type Call struct {
 	Command *api.Command
 	// Params are the parameters as submitted, whichever way the command was
@@ -25,7 +26,7 @@ type Call struct {
 
 type callKey struct{}
 
-// CallOf returns the call in a request's context; nil without Decode.
+// CallOf returns the call in a request's context; nil where there is none.
 func CallOf(ctx context.Context) *Call {
 	call, _ := ctx.Value(callKey{}).(*Call)
 	return call

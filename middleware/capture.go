@@ -9,15 +9,17 @@ import (
 	"jetstream/internal/api"
 )
 
-// Record is what became of one command, as its observers see it. The handler
-// fills in all but the duration.
+// Record is what became of one command, as its observers see it.
 type Record struct {
 	Command *api.Command
 	Caller  api.Caller
 	// Params are the parameters as submitted; see Request.
 	Params map[string]json.RawMessage
-	// Status is success or the error's code, Message what the caller gets. A
-	// record without status is empty: its command counts as refused.
+
+	// What follows, down to Err, is the handler's to fill in. A record without
+	// status is empty: the command counts as refused.
+
+	// Status is success or the error's code, Message what the caller gets.
 	Status  api.Code
 	Message string
 	// Result is the result that the caller gets, secret fields masked.
@@ -41,9 +43,14 @@ type Observer func(context.Context, *Record)
 func Capture(observers ...Observer) func(http.Handler) http.Handler {
 	return func(next http.Handler) http.Handler {
 		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-			c := &capture{ctx: r.Context(), observers: observers, start: time.Now()}
+			call := CallOf(r.Context())
+			caller, _ := api.CallerOf(r.Context())
+			c := &capture{
+				ctx: r.Context(), observers: observers, start: time.Now(),
+				record: Record{Command: call.Command, Caller: caller, Params: call.Params},
+			}
 			c.reply = holdBack{ResponseWriter: w, hook: c}
-			CallOf(r.Context()).Record = &c.record
+			call.Record = &c.record
 			next.ServeHTTP(&c.reply, r)
 			c.reply.release()
 		})

@@ -73,7 +73,7 @@ func TestARecordSaysHowLongTheCommandTook(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var took time.Duration
 		h := calling(makeCommand(), nil, Capture(func(_ context.Context, r *Record) { took = r.Duration })(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-			time.Sleep(time.Second) // the bubble's clock
+			time.Sleep(time.Second) //nolint:forbidigo // the clock of the bubble
 			success(w, r)
 		})))
 		send(h, "POST", "/", "")

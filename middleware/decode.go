@@ -47,19 +47,23 @@ func Decode(log *slog.Logger, registry *api.Registry) func(http.Handler) http.Ha
 			if large {
 				defer largeBodies.Release(caller.User, 1)
 			}
-			var call *Call
+			call := CallOf(r.Context())
+			if call == nil {
+				call = &Call{}
+				r = r.WithContext(withCall(r.Context(), call))
+			}
 			switch {
 			case err != nil:
 			case r.Pattern == api.Prefix+api.EnvelopePath:
-				call, err = decodeEnvelope(registry, r, members)
+				call.Command, call.Params, err = decodeEnvelope(registry, r, members)
 			default:
-				call, err = decodeRoute(routes, r, members)
+				call.Command, call.Params, err = decodeRoute(routes, r, members)
 			}
 			if err != nil {
 				Fail(w, r, log, err)
 				return
 			}
-			next.ServeHTTP(w, r.WithContext(withCall(r.Context(), call)))
+			next.ServeHTTP(w, r)
 		})
 	}
 }
@@ -69,23 +73,20 @@ type route struct{ method, pattern string }
 
 // decodeRoute finds the command by method and pattern, and adds what path and
 // query hold to the parameters of the body.
-func decodeRoute(routes map[route]*api.Command, r *http.Request, body map[string]json.RawMessage) (*Call, error) {
+func decodeRoute(routes map[route]*api.Command, r *http.Request, body map[string]json.RawMessage) (*api.Command, map[string]json.RawMessage, error) {
 	method := r.Method
 	if method == http.MethodHead {
 		method = http.MethodGet
 	}
 	c := routes[route{method, r.Pattern}]
 	if c == nil { // the router has routes of the registry only: cannot happen
-		return nil, fmt.Errorf("no command has the route %s %s", method, r.Pattern)
+		return nil, nil, fmt.Errorf("no command has the route %s %s", method, r.Pattern)
 	}
 	params, err := addQuery(c, r, body)
-	if err != nil {
-		return nil, err
+	if err == nil {
+		params, err = addPath(c, r, params)
 	}
-	if params, err = addPath(c, r, params); err != nil {
-		return nil, err
-	}
-	return &Call{Command: c, Params: params}, nil
+	return c, params, err
 }
 
 func addQuery(c *api.Command, r *http.Request, params map[string]json.RawMessage) (map[string]json.RawMessage, error) {
@@ -117,7 +118,7 @@ func addQuery(c *api.Command, r *http.Request, params map[string]json.RawMessage
 		default:
 			value := f.FromText(values[0])
 			if half := strictjson.LoneSurrogate(value); half != "" {
-				return nil, api.InvalidField(name, "utf8", fmt.Sprintf("%.100s holds %s, which is one half of a character", name, half))
+				return nil, api.InvalidField(name, "utf8", fmt.Sprintf("%s holds %s, which is one half of a character", api.Shorten(name, 100), half))
 			}
 			params[name] = value
 		}
@@ -166,29 +167,29 @@ func ParseQuery(r *http.Request) (url.Values, error) {
 }
 
 func notText(name string) error {
-	return api.InvalidField(name, "utf8", strings.ToValidUTF8(fmt.Sprintf("%.100s", name), "\uFFFD")+" is not UTF-8")
+	return api.InvalidField(name, "utf8", strings.ToValidUTF8(api.Shorten(name, 100), "\uFFFD")+" is not UTF-8")
 }
 
 // decodeEnvelope reads {"request": name, "parameters": {...}}.
-func decodeEnvelope(registry *api.Registry, r *http.Request, members map[string]json.RawMessage) (*Call, error) {
+func decodeEnvelope(registry *api.Registry, r *http.Request, members map[string]json.RawMessage) (*api.Command, map[string]json.RawMessage, error) {
 	if r.URL.RawQuery != "" {
-		return nil, api.Errorf(api.CodeInvalid, `the envelope takes no query; put parameters into "parameters"`)
+		return nil, nil, api.Errorf(api.CodeInvalid, `the envelope takes no query; put parameters into "parameters"`)
 	}
 	for key := range members {
 		if key != "request" && key != "parameters" {
-			return nil, api.InvalidField(key, "unknown", fmt.Sprintf(
+			return nil, nil, api.InvalidField(key, "unknown", fmt.Sprintf(
 				`the envelope has no %.100q; it is {"request": name, "parameters": {...}}`, key))
 		}
 	}
 	var name string
 	if json.Unmarshal(members["request"], &name) != nil || name == "" {
-		return nil, api.InvalidField("request", "required", `"request" must be the full name of a command, such as "send.createManifest"`)
+		return nil, nil, api.InvalidField("request", "required", `"request" must be the full name of a command, such as "send.createManifest"`)
 	}
 	var params map[string]json.RawMessage
 	if raw, given := members["parameters"]; given {
 		var err error
 		if params, err = strictjson.ParseObject(raw); err != nil {
-			return nil, api.InvalidField("parameters", "type", `"parameters" must be an object without repeated names`)
+			return nil, nil, api.InvalidField("parameters", "type", `"parameters" must be an object without repeated names`)
 		}
 	}
 	c, ok := registry.Find(name)
@@ -197,7 +198,7 @@ func decodeEnvelope(registry *api.Registry, r *http.Request, members map[string]
 		if near := api.Nearest(name, registry.Names()); near != "" {
 			hint = "did you mean " + near + "?"
 		}
-		return nil, api.Errorf(api.CodeNotFound, "there is no command %.100q; %s", name, hint)
+		return nil, nil, api.Errorf(api.CodeNotFound, "there is no command %.100q; %s", name, hint)
 	}
-	return &Call{Command: c, Params: params}, nil
+	return c, params, nil
 }

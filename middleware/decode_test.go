@@ -55,8 +55,8 @@ func TestBothWaysOfCallingDecodeAlike(t *testing.T) {
 		},
 		"nothing": {"GET", "/look", "", `{"request":"look"}`, call{"look", map[string]string{}}},
 		"unknown names and wrong types": {
-			"GET", "/look?count=ten&nmae=1", "", `{"request":"look","parameters":{"count":"ten","nmae":"1"}}`,
-			call{"look", map[string]string{"count": `"ten"`, "nmae": `"1"`}},
+			"GET", "/look?count=ten&nome=1", "", `{"request":"look","parameters":{"count":"ten","nome":"1"}}`,
+			call{"look", map[string]string{"count": `"ten"`, "nome": `"1"`}},
 		},
 	} {
 		t.Run(name, func(t *testing.T) {

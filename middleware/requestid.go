@@ -14,7 +14,7 @@ func WithRequestID(next http.Handler) http.Handler {
 		if !plainID(id) {
 			id = api.NewID()
 		}
-		w.Header().Set(api.RequestIDHeader, id)
+		w.Header()[api.RequestIDHeader] = []string{id} // Set would only spell the name anew
 		next.ServeHTTP(w, r)
 	})
 }

@@ -69,7 +69,7 @@ type Error struct {
 
 // InvalidField makes the Error of one parameter that breaks a rule.
 func InvalidField(field, rule, message string) *Error {
-	field = fmt.Sprintf("%.100s", field) // callers may have made it up
+	field = Shorten(field, 100) // callers may have made it up
 	return &Error{Code: CodeInvalid, Message: message, Fields: []FieldError{{Field: field, Rule: rule, Message: message}}}
 }
 

@@ -14,17 +14,17 @@ type layer struct {
 // ARCHITECTURE.md.
 func plan() []layer {
 	const (
-		api       = "internal/api"
-		account   = "internal/account"
-		connlimit = "internal/connlimit"
-		files     = "internal/files"
-		collect   = "internal/collect" // becomes retention
-		retention = "internal/retention"
-		stream    = "internal/stream"
-		strict    = "internal/strictjson"
-		transfer  = "internal/transfer"
-		wire      = "internal/transfer/wire"
-		pace      = "internal/transfer/pace"
+		api        = "internal/api"
+		account    = "internal/account"
+		connlimit  = "internal/connlimit"
+		strictjson = "internal/strictjson"
+		files      = "internal/files"
+		collect    = "internal/collect" // becomes retention
+		retention  = "internal/retention"
+		stream     = "internal/stream"
+		transfer   = "internal/transfer"
+		wire       = "internal/transfer/wire"
+		pace       = "internal/transfer/pace"
 	)
 	return []layer{
 		{"cmd", []string{"*"}, "the command line stands above everything"},
@@ -33,9 +33,9 @@ func plan() []layer {
 		{"internal/server", []string{"gateway", "middleware", "handlers", "openapi", "triggers", "web", "internal/store",
 			transfer, account, files, collect, retention, stream, connlimit, api},
 			"it builds and runs the whole server, and knows neither the command line nor a client of the API"},
-		{"gateway", []string{"middleware", connlimit, strict, api},
+		{"gateway", []string{"middleware", connlimit, strictjson, api},
 			"it makes routes from declarations; what the commands do is known to handlers alone"},
-		{"middleware", []string{strict, api},
+		{"middleware", []string{strictjson, api},
 			"it serves every command alike; what it needs of others is an interface that internal/server fills"},
 		{"handlers", []string{transfer, "triggers", account, stream, files, collect, retention, api},
 			"commands use the engine, and know nothing of HTTP, SQL or the command line"},
@@ -59,8 +59,8 @@ func plan() []layer {
 		{files, []string{account, api}, "it works in a user's sandbox and needs no engine"},
 		{retention, []string{api}, "it decides when old objects are removed; their packages, behind interfaces, decide which are old"},
 		{collect, []string{api}, "it becomes retention"},
-		{strict, []string{api}, "it reads JSON and knows no requests"},
 		{connlimit, []string{api}, "it counts and evicts connections, whatever is spoken on them"},
+		{strictjson, []string{api}, "it reads JSON and knows no requests"},
 		{account, []string{api}, "users and tokens are used by the packages above"},
 		{stream, []string{api}, "the packages above append events in their own transactions; it knows none of them"},
 		{api, nil, "it is the vocabulary of all packages: whatever it imported, all would import"},

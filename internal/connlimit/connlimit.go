@@ -43,9 +43,6 @@ func New(limit int, log *slog.Logger) *Limiter {
 	return &Limiter{max: limit, log: log, open: map[net.Conn]*trackedConn{}, evictable: map[string]*list.List{}}
 }
 
-// Max is how many connections may be open.
-func (l *Limiter) Max() int { return l.max }
-
 // Track counts a new connection, which may be evicted until it is pinned. It
 // returns false when the limit is reached and all others are pinned: then conn
 // itself was closed and is not tracked.
