@@ -12,11 +12,11 @@ import (
 
 // batch is the transaction that updates share.
 //
-// An update that runs statements does so within a savepoint, so that it alone
-// is undone when it fails. Most updates run none: they insert a trigger run and
-// append an entry of the log. Such rows are collected, and written several by
-// one statement: runs before the next statement of any update, which must find
-// them, and entries at the end.
+// Where several share it, an update that runs statements does so within a
+// savepoint, so that it alone is undone when it fails. Most updates run none:
+// they insert a trigger run and append an entry of the log. Such rows are
+// collected, and written several by one statement: runs before the next
+// statement of any update, which must find them, and entries at the end.
 type batch struct {
 	w       *writer
 	updates []*update
@@ -120,8 +120,7 @@ func call(fn func(*tx) error, t *tx) (err error) {
 
 const savepoint = "SAVEPOINT one"
 
-// release ends the savepoint of what has failed with err, which is undone then,
-// or not.
+// release ends a savepoint. With an error, what was done within is undone.
 func (b *batch) release(err error) error {
 	if err == nil {
 		b.lost = b.w.do("RELEASE one")
@@ -148,23 +147,24 @@ func (b *batch) saveRuns() error {
 	for _, u := range updates {
 		all = append(all, u.tx.runs...)
 	}
-	if b.insertRuns(all) == nil || b.lost != nil {
+	if !b.shared() {
+		return b.w.insertRuns(all)
+	}
+	allOrNone := func(runs []*triggers.Run) error {
+		if b.lost = b.w.do(savepoint); b.lost != nil {
+			return b.lost
+		}
+		return b.release(b.w.insertRuns(runs))
+	}
+	if allOrNone(all) == nil || b.lost != nil {
 		return b.lost
 	}
 	for _, u := range updates {
-		if u.err = b.insertRuns(u.tx.runs); b.lost != nil {
+		if u.err = allOrNone(u.tx.runs); b.lost != nil {
 			return b.lost
 		}
 	}
 	return nil
-}
-
-// insertRuns writes runs within a savepoint: all or none.
-func (b *batch) insertRuns(runs []*triggers.Run) error {
-	if b.lost = b.w.do(savepoint); b.lost != nil {
-		return b.lost
-	}
-	return b.release(b.w.insertRuns(runs))
 }
 
 // saveEntries writes the entries of all updates that have not failed.

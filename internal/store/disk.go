@@ -12,8 +12,8 @@ import (
 )
 
 const (
-	// probeSize is how much must fit onto the disk before it counts as having
-	// room again: small changes find a place in the WAL on a full disk too.
+	// probeSize is how much must fit onto the disk before it counts as being
+	// free again: small changes find a place in the WAL on a full disk too.
 	probeSize = 1 << 20
 	// probeEvery is how often that is tried at most.
 	probeEvery = time.Second
@@ -42,7 +42,7 @@ func (d *disk) observe(err error) {
 }
 
 // Writable tells whether changes can be saved. After one that could not it
-// tries, once a second at most, whether there is room again: recovered tells
+// tries, once a second at most, whether there is space again: recovered tells
 // that this call found so.
 func (db *DB) Writable(ctx context.Context) (recovered bool, err error) {
 	d := db.disk
@@ -65,7 +65,7 @@ func (db *DB) Writable(ctx context.Context) (recovered bool, err error) {
 	return true, nil
 }
 
-// probe tries whether the disk has room.
+// probe tries whether the disk has space.
 func (d *disk) probe() error {
 	f, err := os.OpenFile(filepath.Join(d.dir, probeFile), os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
 	if err != nil {

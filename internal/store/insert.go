@@ -5,11 +5,11 @@ import (
 	"strings"
 )
 
-// insertSizes is how many sizes of INSERT there are: 1, 2, 4 and so on to 32
-// rows. To insert many by one statement costs much less than one by one.
+// insertSizes is how many INSERT statements a table has: for 1, 2, 4 and so on
+// to 32 rows. Many rows in one statement cost less than one by one.
 const insertSizes = 6
 
-// inserts are the statements that insert so many rows into a table.
+// inserts are the INSERT statements of a table by the logarithm of their rows.
 type inserts [insertSizes]string
 
 func newInserts(into string, columns int) (s inserts) {
@@ -20,8 +20,8 @@ func newInserts(into string, columns int) (s inserts) {
 	return s
 }
 
-// insertMany inserts rows, whose values the function appends, and returns the
-// number of the last one. They are numbered by ones.
+// insertMany inserts rows, to whose arguments values appends those of one row,
+// and returns the number of the last. They are numbered by ones.
 func insertMany[T any](w *writer, s *inserts, rows []T, values func([]any, T) []any) (last int64, err error) {
 	for len(rows) > 0 {
 		size := min(bits.Len(uint(len(rows)))-1, insertSizes-1)

@@ -92,7 +92,7 @@ func (s *Runs) Interrupt(ctx context.Context, ended, again *triggers.Run) error 
 func (s *Runs) DropLaunches(ctx context.Context, process, message string) (int, error) {
 	n := 0
 	err := s.db.update(ctx, func(t *tx) error {
-		rows, err := t.query(selectRun+"WHERE end_time = 0 AND status = 'queued' AND event = 'launch' AND process <> ?", process)
+		rows, err := t.query(selectRun+"WHERE "+isQueued+" AND event = 'launch' AND process <> ?", process)
 		if err != nil {
 			return err
 		}
@@ -107,23 +107,37 @@ func (s *Runs) DropLaunches(ctx context.Context, process, message string) (int, 
 	return n, err
 }
 
+// What pruning looks for, in the index of ended runs alone: what they weigh, the
+// newest one that is too many, and the newest one that is too heavy, or 0.
+const (
+	endedRuns      = "SELECT count(*), coalesce(sum(bytes), 0) FROM runs WHERE end_time > 0"
+	newestTooMany  = "SELECT coalesce((SELECT seq FROM runs WHERE end_time > 0 ORDER BY seq DESC LIMIT 1 OFFSET ?), 0)"
+	newestTooHeavy = `SELECT coalesce(max(seq), 0) FROM (SELECT seq, sum(bytes) OVER (ORDER BY seq DESC ROWS UNBOUNDED PRECEDING) AS total
+		FROM runs WHERE end_time > 0) WHERE total > ?`
+)
+
 // Prune implements triggers.Store.
 func (s *Runs) Prune(ctx context.Context, keep int, maxBytes int64) error {
-	// The newest ended runs are walked until one of the bounds is passed; the
-	// walk reads the small index only, and nothing is written when all may stay.
-	var last int64
-	err := s.db.readers.queryRow(ctx, `SELECT seq FROM (
-		SELECT seq, row_number() OVER win AS n, sum(bytes) OVER win AS total FROM runs
-		WHERE end_time > 0 WINDOW win AS (ORDER BY seq DESC ROWS UNBOUNDED PRECEDING))
-		WHERE n > ? OR total > ? ORDER BY seq DESC LIMIT 1`, keep, maxBytes).Scan(&last)
-	if errors.Is(err, sql.ErrNoRows) {
-		return nil
-	}
-	if err != nil {
+	// Read first: nothing is written when all may stay.
+	var count, bytes, tooMany, tooHeavy int64
+	if err := s.db.readers.queryRow(ctx, endedRuns).Scan(&count, &bytes); err != nil {
 		return err
 	}
+	if count > int64(keep) {
+		if err := s.db.readers.queryRow(ctx, newestTooMany, keep).Scan(&tooMany); err != nil {
+			return err
+		}
+	}
+	if bytes > maxBytes {
+		if err := s.db.readers.queryRow(ctx, newestTooHeavy, maxBytes).Scan(&tooHeavy); err != nil {
+			return err
+		}
+	}
+	if tooMany == 0 && tooHeavy == 0 {
+		return nil
+	}
 	return s.db.updateNoSync(ctx, func(t *tx) error {
-		_, err := t.exec("DELETE FROM runs WHERE end_time > 0 AND seq <= ?", last)
+		_, err := t.exec("DELETE FROM runs WHERE end_time > 0 AND seq <= ?", max(tooMany, tooHeavy))
 		return err
 	})
 }

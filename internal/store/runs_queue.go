@@ -10,6 +10,12 @@ import (
 	"jetstream/triggers"
 )
 
+// isQueued is the condition of runs in the queue; end_time has it use the index
+// of what has not ended.
+const isQueued = "end_time = 0 AND status = 'queued'"
+
+const firstQueued = selectRun + "WHERE " + isQueued + " ORDER BY urgent DESC, seq LIMIT ?"
+
 // Next implements triggers.Store.
 func (s *Runs) Next(ctx context.Context) (*triggers.Run, error) {
 	few, err := s.NextFew(ctx, 1)
@@ -21,7 +27,7 @@ func (s *Runs) Next(ctx context.Context) (*triggers.Run, error) {
 
 // NextFew implements triggers.Store.
 func (s *Runs) NextFew(ctx context.Context, limit int) (few []*triggers.Run, err error) {
-	rows, err := s.db.readers.query(ctx, selectRun+"WHERE end_time = 0 AND status = 'queued' ORDER BY urgent DESC, seq LIMIT ?", limit)
+	rows, err := s.db.readers.query(ctx, firstQueued, limit)
 	if err != nil {
 		return nil, err
 	}
@@ -42,7 +48,7 @@ const maxFewBytes = 1 << 20
 
 // NextOf implements triggers.Store.
 func (s *Runs) NextOf(ctx context.Context, key string) (*triggers.Run, error) {
-	return s.queued(ctx, selectRun+"WHERE end_time = 0 AND status = 'queued' AND lane = ? ORDER BY urgent DESC, seq LIMIT 1", key)
+	return s.queued(ctx, selectRun+"WHERE "+isQueued+" AND lane = ? ORDER BY urgent DESC, seq LIMIT 1", key)
 }
 
 // UseLanes implements triggers.Store.
@@ -68,7 +74,7 @@ func (s *Runs) queued(ctx context.Context, query string, args ...any) (*triggers
 
 // nextBehind looks through the small index only: it has to pass by the runs
 // of the busy lanes.
-const nextBehind = selectRun + `WHERE seq = (SELECT seq FROM runs WHERE end_time = 0 AND status = 'queued' AND urgent = ? AND seq > ?
+const nextBehind = selectRun + "WHERE seq = (SELECT seq FROM runs WHERE " + isQueued + ` AND urgent = ? AND seq > ?
 	AND lane NOT IN (SELECT value FROM json_each(?)) ORDER BY seq LIMIT 1)`
 
 // NextBehind implements triggers.Store.
@@ -91,7 +97,7 @@ func (s *Runs) NextBehind(ctx context.Context, place triggers.Place, busy []stri
 			return r, r.Place(), nil
 		}
 		var lower sql.NullInt64
-		err = s.db.readers.queryRow(ctx, "SELECT max(urgent) FROM runs WHERE end_time = 0 AND status = 'queued' AND urgent < ?", at.Urgent).Scan(&lower)
+		err = s.db.readers.queryRow(ctx, "SELECT max(urgent) FROM runs WHERE "+isQueued+" AND urgent < ?", at.Urgent).Scan(&lower)
 		if err != nil {
 			return nil, place, err
 		}
@@ -108,17 +114,19 @@ func (s *Runs) NextBehind(ctx context.Context, place triggers.Place, busy []stri
 
 // Waiting implements triggers.Store.
 func (s *Runs) Waiting(ctx context.Context) (n int, err error) {
-	err = s.db.readers.queryRow(ctx, "SELECT count(*) FROM runs WHERE end_time = 0 AND status = 'queued'").Scan(&n)
+	err = s.db.readers.queryRow(ctx, "SELECT count(*) FROM runs WHERE "+isQueued).Scan(&n)
 	return n, err
 }
 
-// Oldest implements triggers.Store. What goes first was not always queued
-// first: an interrupted event's next attempt is new.
+// oldestQueued looks at two runs: what goes first was not always queued first,
+// as an interrupted event's next attempt is new.
+const oldestQueued = "SELECT coalesce(min(queue_time), 0) FROM (" +
+	"SELECT * FROM (SELECT queue_time FROM runs WHERE " + isQueued + " ORDER BY urgent DESC, seq LIMIT 1) UNION ALL " +
+	"SELECT * FROM (SELECT queue_time FROM runs WHERE " + isQueued + " AND urgent = 0 ORDER BY seq LIMIT 1))"
+
+// Oldest implements triggers.Store.
 func (s *Runs) Oldest(ctx context.Context) (t api.Time, err error) {
-	err = s.db.readers.queryRow(ctx, `SELECT coalesce(min(queue_time), 0) FROM (
-		SELECT * FROM (SELECT queue_time FROM runs WHERE end_time = 0 AND status = 'queued' ORDER BY urgent DESC, seq LIMIT 1)
-		UNION ALL
-		SELECT * FROM (SELECT queue_time FROM runs WHERE end_time = 0 AND status = 'queued' AND urgent = 0 ORDER BY seq LIMIT 1))`).Scan(&t)
+	err = s.db.readers.queryRow(ctx, oldestQueued).Scan(&t)
 	return t, err
 }
 
@@ -164,7 +172,7 @@ func (s *Runs) MarkProcess(r *triggers.Run) error { return s.db.processes.save(r
 // Cancel implements triggers.Store.
 func (s *Runs) Cancel(ctx context.Context, runID, message string) (cancelled bool, err error) {
 	err = s.db.update(ctx, func(t *tx) error {
-		r, err := scanRun(t.queryRow(selectRun+"WHERE run_id = ? AND status = 'queued'", runID))
+		r, err := scanRun(t.queryRow(selectRun+"WHERE run_id = ? AND "+isQueued, runID))
 		if errors.Is(err, sql.ErrNoRows) {
 			return nil
 		}
@@ -177,6 +185,8 @@ func (s *Runs) Cancel(ctx context.Context, runID, message string) (cancelled boo
 	})
 	return cancelled && err == nil, err
 }
+
+const lastAttempt = "SELECT attempt, status FROM runs WHERE event_id = ? AND attempt > 1 ORDER BY attempt DESC LIMIT 1"
 
 // Retry implements triggers.Store.
 func (s *Runs) Retry(ctx context.Context, runID string, again func(triggers.Run) *triggers.Run) (triggers.Run, error) {
@@ -192,7 +202,7 @@ func (s *Runs) Retry(ctx context.Context, runID string, again func(triggers.Run)
 		// Attempts are made one after the other, so that an open one is the
 		// last: this one, or one that was made from it.
 		last, status := r.Attempt, string(r.Status)
-		err = t.queryRow("SELECT attempt, status FROM runs WHERE event_id = ? AND attempt > 1 ORDER BY attempt DESC LIMIT 1", r.EventID).Scan(&last, &status)
+		err = t.queryRow(lastAttempt, r.EventID).Scan(&last, &status)
 		if err != nil && !errors.Is(err, sql.ErrNoRows) {
 			return err
 		}
@@ -231,9 +241,11 @@ func (s *Runs) SetPaused(ctx context.Context, paused bool) error {
 	return s.db.SetMeta(ctx, pausedFact, value)
 }
 
+const outcomes = "SELECT event, status, count(*), max(seq) FROM runs WHERE end_time > 0 GROUP BY event, status"
+
 // Outcomes implements triggers.Store.
 func (s *Runs) Outcomes(ctx context.Context) ([]triggers.Outcome, error) {
-	rows, err := s.db.readers.query(ctx, "SELECT event, status, count(*), max(seq) FROM runs WHERE end_time > 0 GROUP BY event, status")
+	rows, err := s.db.readers.query(ctx, outcomes)
 	if err != nil {
 		return nil, err
 	}

@@ -221,3 +221,38 @@ func TestAPageOfLargeRunsEndsEarly(t *testing.T) {
 		t.Errorf("the pages held %d runs, want 5", seen)
 	}
 }
+
+// Each index of the runs costs every event that is queued; each is one that the
+// queue, the records or pruning would be slow without.
+func TestQueriesOfRunsGoByTheirIndexes(t *testing.T) {
+	db := openTest(t)
+	indexes := map[string]bool{}
+	for _, c := range []struct {
+		query string
+		index string // covering: only this is read
+		args  []any
+	}{
+		{firstQueued, "USING INDEX runs_open", []any{10}},
+		{nextBehind, "USING INDEX runs_open", []any{0, 0, "[]"}},
+		{oldestQueued, "USING INDEX runs_open", nil},
+		{selectRun + "WHERE run_id = ?", "USING INDEX sqlite_autoindex_runs_1", []any{"id"}},
+		{lastAttempt, "USING INDEX runs_attempts", []any{"id"}},
+		{endedRuns, "USING COVERING INDEX runs_ended", nil},
+		{newestTooMany, "USING COVERING INDEX runs_ended", []any{1}},
+		{outcomes, "USING COVERING INDEX runs_ended", nil},
+	} {
+		plan := queryPlan(t, db, c.query, c.args...)
+		if !strings.Contains(plan, c.index) || strings.Contains(plan, "TEMP B-TREE FOR ORDER BY") {
+			t.Errorf("%s\ngoes by %s\nwant %s", c.query, plan, c.index)
+		}
+		indexes[c.index[strings.LastIndex(c.index, " ")+1:]] = true
+	}
+	rows, err := db.readers.query(t.Context(), "SELECT name FROM sqlite_schema WHERE type = 'index' AND tbl_name = 'runs'")
+	if err != nil {
+		t.Fatal(err)
+	}
+	all, err := scanAll(rows, scanID)
+	if err != nil || len(all) != len(indexes) {
+		t.Errorf("runs have the indexes %q, of which %v are used (%v)", all, indexes, err)
+	}
+}

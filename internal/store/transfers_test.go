@@ -280,18 +280,9 @@ func TestPendingManifests(t *testing.T) {
 }
 
 func TestRunnableUsesItsIndex(t *testing.T) {
-	db := openTest(t)
-	rows, err := db.readers.query(t.Context(), "EXPLAIN QUERY PLAN "+selectTransfer+runnable, "[]", 1)
-	if err != nil {
-		t.Fatal(err)
-	}
-	plan, err := scanAll(rows, func(row scanner) (string, error) {
-		var a, b, c int
-		var text string
-		return text, row.Scan(&a, &b, &c, &text)
-	})
-	if err != nil || !strings.Contains(strings.Join(plan, "; "), "transfers_runnable") || strings.Contains(strings.Join(plan, "; "), "TEMP B-TREE") {
-		t.Errorf("plan %q, %v", plan, err)
+	plan := queryPlan(t, openTest(t), selectTransfer+runnable, "[]", 1)
+	if !strings.Contains(plan, "transfers_runnable") || strings.Contains(plan, "TEMP B-TREE") {
+		t.Error(plan)
 	}
 }
 
