@@ -8,8 +8,12 @@ import (
 	"jetstream/internal/connlimit"
 )
 
-// defaultMaxConnections is how many connections are open at a time.
-const defaultMaxConnections = 4096
+const (
+	// defaultMaxConnections is how many connections of the API port are open at a
+	// time, and maxSocketConnections how many of the control socket.
+	defaultMaxConnections = 4096
+	maxSocketConnections  = 64
+)
 
 // limitedConn is a connection of an http.Server and what limits their number. It
 // is in the context of the connection's requests.

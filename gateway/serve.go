@@ -24,37 +24,40 @@ const (
 	stopTime   = 5 * time.Second
 )
 
-// maxSocketConnections is how many connections the control socket may have,
-// beside those of the port.
-const maxSocketConnections = 64
-
 // Serve answers requests from ln until ctx ends, lets those under way finish,
 // and returns when all are done. It closes ln.
 func (g *Gateway) Serve(ctx context.Context, ln net.Listener) error {
-	return g.serve(ctx, ln, connlimit.New(g.o.MaxConnections, g.log.With("listener", "api")), g)
+	srv := g.httpServer()
+	limitConnections(srv, connlimit.New(g.o.MaxConnections, g.log.With("listener", "api")))
+	return serve(ctx, srv, ln)
 }
 
 // ServeSocket is Serve for the control socket: whoever connects to ln needs no
 // login. The remote addresses of its connections tell the users of their peers.
 func (g *Gateway) ServeSocket(ctx context.Context, ln net.Listener) error {
-	return g.serve(ctx, ln, connlimit.New(maxSocketConnections, g.log.With("listener", "control socket")),
-		http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-			g.ServeHTTP(w, r.WithContext(middleware.WithPeer(r.Context(), r.RemoteAddr)))
-		}))
+	srv := g.httpServer()
+	limitConnections(srv, connlimit.New(maxSocketConnections, g.log.With("listener", "control socket")))
+	limited := srv.ConnContext
+	srv.ConnContext = func(ctx context.Context, conn net.Conn) context.Context {
+		return middleware.WithPeer(limited(ctx, conn), conn.RemoteAddr().String())
+	}
+	return serve(ctx, srv, ln)
 }
 
-func (g *Gateway) serve(ctx context.Context, ln net.Listener, limiter *connlimit.Limiter, h http.Handler) error {
-	base, interrupt := context.WithCancel(context.WithoutCancel(ctx))
-	defer interrupt()
-	srv := &http.Server{
-		Handler:           withDeadlines(h),
+func (g *Gateway) httpServer() *http.Server {
+	return &http.Server{
+		Handler:           withDeadlines(g),
 		ReadHeaderTimeout: readHeaderTimeout,
 		IdleTimeout:       idleTimeout,
 		MaxHeaderBytes:    64 << 10,
-		BaseContext:       func(net.Listener) context.Context { return base },
 		ErrorLog:          slog.NewLogLogger(g.log.Handler(), slog.LevelDebug),
 	}
-	limitConnections(srv, limiter)
+}
+
+func serve(ctx context.Context, srv *http.Server, ln net.Listener) error {
+	base, interrupt := context.WithCancel(context.WithoutCancel(ctx))
+	defer interrupt()
+	srv.BaseContext = func(net.Listener) context.Context { return base }
 	group, ending := errgroup.WithContext(ctx)
 	group.Go(func() error {
 		if err := srv.Serve(ln); !errors.Is(err, http.ErrServerClosed) {

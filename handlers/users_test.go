@@ -39,7 +39,7 @@ func do(t *testing.T, r *api.Registry, name string, params any) (api.Outcome, er
 
 func TestCreateUserAnswersWithoutSecrets(t *testing.T) {
 	r := userRegistry(t)
-	out, err := do(t, r, "createUser", createUserParams{Name: "bob@site", Password: "hush-hush", Superuser: true, Sandbox: "/srv/bob"})
+	out, err := do(t, r, "createUser", account.NewUser{Name: "bob@site", Password: "hush-hush", Superuser: true, Sandbox: "/srv/bob"})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -60,7 +60,7 @@ func TestCreateUserAnswersWithoutSecrets(t *testing.T) {
 	if shown := string(c.Request(map[string]json.RawMessage{"name": json.RawMessage(`"bob"`), "password": json.RawMessage(`"hush-hush"`)})); strings.Contains(shown, "hush") {
 		t.Errorf("the command as logs see it tells the password: %s", shown)
 	}
-	if _, err := do(t, r, "createUser", createUserParams{Name: "BOB@site", Password: "p"}); api.ErrorOf(err).Code != api.CodeConflict {
+	if _, err := do(t, r, "createUser", account.NewUser{Name: "BOB@site", Password: "p"}); api.ErrorOf(err).Code != api.CodeConflict {
 		t.Errorf("the same name again: %v", err)
 	}
 }
@@ -103,7 +103,7 @@ func TestGetUsersInPages(t *testing.T) {
 		t.Errorf("no users: %v, %v", names, next)
 	}
 	for _, name := range []string{"a", "b", "c", "d"} {
-		if _, err := do(t, r, "createUser", createUserParams{Name: name, Password: "p"}); err != nil {
+		if _, err := do(t, r, "createUser", account.NewUser{Name: name, Password: "p"}); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -146,7 +146,7 @@ func TestTransfersEndWithTheirUserWhoeverHangsUp(t *testing.T) {
 		params any
 		want   transfer.Status
 	}{
-		"updateUser": {updateUserParams{getUserParams: getUserParams{"alice"}, Disabled: &yes}, transfer.StatusError},
+		"updateUser": {updateUserParams{getUserParams{"alice"}, account.Change{Disabled: &yes}}, transfer.StatusError},
 		"deleteUser": {deleteUserParams{getUserParams{"alice"}, true}, transfer.StatusCancelled},
 	} {
 		s := newSending(t)
@@ -157,7 +157,7 @@ func TestTransfersEndWithTheirUserWhoeverHangsUp(t *testing.T) {
 		if _, err := command.Do(api.WithCaller(ctx, api.Caller{User: "root", Superuser: true}), c.params); err != nil {
 			t.Errorf("%s: %v", name, err)
 		}
-		if x, err := s.engine.Transfer(t.Context(), id); err != nil || x.Status != c.want {
+		if x, err := s.engine.LoadTransfer(t.Context(), id); err != nil || x.Status != c.want {
 			t.Errorf("after %s the user's transfer is %s (%v), want %s", name, x.Status, err, c.want)
 		}
 	}

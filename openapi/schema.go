@@ -139,8 +139,10 @@ func property(d direction, p jsonschema.InterceptPropParams) error {
 	if err != nil {
 		return fmt.Errorf("%s: %w", p.Name, err)
 	}
-	if err := applyDefault(tag.Get("default"), s); err != nil {
-		return fmt.Errorf("%s: %w", p.Name, err)
+	if d == request {
+		if err := applyDefault(tag.Get("default"), s); err != nil {
+			return fmt.Errorf("%s: %w", p.Name, err)
+		}
 	}
 	moment := t == reflect.TypeFor[api.Time]()
 	if doc := tag.Get("doc"); doc != "" {

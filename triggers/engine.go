@@ -90,9 +90,14 @@ func (e *Engine) SetAPI(a APIAccess) {
 	e.access = a
 }
 
-// Runs lists runs newest first; more tells whether there are further ones.
-func (e *Engine) Runs(ctx context.Context, f Filter) (page []Run, more bool, err error) {
-	return e.o.Store.Runs(ctx, f)
+// Runs lists runs newest first; next is the Before of the next page, 0 at the
+// end. A page may hold fewer than Limit where runs are large.
+func (e *Engine) Runs(ctx context.Context, f Filter) (page []Run, next int64, err error) {
+	page, more, err := e.o.Store.Runs(ctx, f)
+	if more && len(page) > 0 {
+		next = page[len(page)-1].Seq
+	}
+	return page, next, err
 }
 
 // Run shows one run; notFound otherwise.

@@ -89,8 +89,14 @@ func withFileList(k Kind[TransferParams]) Kind[TransferParams] {
 // Definitions lists the declared events in the order of the manual.
 func Definitions() []Definition {
 	return []Definition{
-		Launch.Definition, SendDestinationCreated.Definition, SendDestinationDeleted.Definition,
-		SendTransferStarted.Definition, SendTransferComplete.Definition, SendTransferFailed.Definition,
-		RecvTransferStarted.Definition, RecvTransferComplete.Definition, RecvTransferFailed.Definition,
+		Launch.Definition,
+		SendDestinationCreated.Definition,
+		SendDestinationDeleted.Definition,
+		SendTransferStarted.Definition,
+		SendTransferComplete.Definition,
+		SendTransferFailed.Definition,
+		RecvTransferStarted.Definition,
+		RecvTransferComplete.Definition,
+		RecvTransferFailed.Definition,
 	}
 }

@@ -119,15 +119,6 @@ func TestTriggerLog(t *testing.T) {
 	}
 }
 
-func read(t testing.TB, path string) string {
-	t.Helper()
-	b, err := os.ReadFile(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return string(b)
-}
-
 // waitForRun asks until the newest run of event has ended. It holds the
 // database's promise, not the log's.
 func (l *live) waitForRun(event string) map[string]any {

@@ -7,6 +7,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"log/slog"
 	"maps"
 	"math"
@@ -138,21 +139,23 @@ func (r *recording) finish(t *testing.T) {
 	if t.Failed() {
 		return
 	}
-	same := func(name string, committed, fresh any) bool {
-		return cmp.Equal(unvaried(committed, r.varies[name]), unvaried(fresh, r.varies[name]))
-	}
 	var stale []string
 	for name, fresh := range r.Commands {
 		committed, known := r.committed.Commands[name]
-		if known && committed.Status == fresh.Status && same(name, committed.Reply, fresh.Reply) {
+		before, now := unvaried(committed.Reply, r.varies[name]), unvaried(fresh.Reply, r.varies[name])
+		switch diff := cmp.Diff(before, now); {
+		case !known:
+			stale = append(stale, "the reply of "+name+" is missing")
+		case committed.Status != fresh.Status || diff != "":
+			stale = append(stale, fmt.Sprintf("%s: HTTP status %d, now %d (-committed +now):\n%s%s",
+				name, committed.Status, fresh.Status, diff, variesCure(name, differing(before, now))))
+		default:
 			r.Commands[name] = committed // what varies stays as it was
-		} else {
-			stale = append(stale, name+": "+cmp.Diff(unvaried(committed.Reply, r.varies[name]), unvaried(fresh.Reply, r.varies[name])))
 		}
 	}
 	for name, fresh := range r.Failures {
-		if !same("", r.committed.Failures[name], fresh) {
-			stale = append(stale, name+": "+cmp.Diff(r.committed.Failures[name], fresh))
+		if diff := cmp.Diff(unvaried(r.committed.Failures[name], nil), unvaried(fresh, nil)); diff != "" {
+			stale = append(stale, name+" (-committed +now):\n"+diff)
 		}
 	}
 	for name := range r.committed.Commands {
@@ -164,7 +167,7 @@ func (r *recording) finish(t *testing.T) {
 		return
 	}
 	if !*update {
-		t.Fatalf("%s is stale; run `make generate` (-committed +now):\n%s", examplesFile, strings.Join(stale, "\n"))
+		t.Fatalf("openapi/examples.json is stale: run `make generate`\n%s", strings.Join(stale, "\n"))
 	}
 	var text bytes.Buffer
 	encoder := json.NewEncoder(&text)

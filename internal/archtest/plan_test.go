@@ -19,7 +19,6 @@ func plan() []layer {
 		connlimit  = "internal/connlimit"
 		strictjson = "internal/strictjson"
 		files      = "internal/files"
-		collect    = "internal/collect" // becomes retention
 		retention  = "internal/retention"
 		stream     = "internal/stream"
 		transfer   = "internal/transfer"
@@ -31,13 +30,13 @@ func plan() []layer {
 		{"internal/demo", []string{"internal/server", "internal/client", transfer, "triggers", account},
 			"it starts servers and calls them as any program may"},
 		{"internal/server", []string{"gateway", "middleware", "handlers", "openapi", "triggers", "web", "internal/store",
-			transfer, account, files, collect, retention, stream, connlimit, api},
+			transfer, account, files, retention, stream, connlimit, api},
 			"it builds and runs the whole server, and knows neither the command line nor a client of the API"},
 		{"gateway", []string{"middleware", connlimit, strictjson, api},
 			"it makes routes from declarations; what the commands do is known to handlers alone"},
 		{"middleware", []string{strictjson, api},
 			"it serves every command alike; what it needs of others is an interface that internal/server fills"},
-		{"handlers", []string{transfer, "triggers", account, stream, files, collect, retention, api},
+		{"handlers", []string{transfer, "triggers", account, stream, files, retention, api},
 			"commands use the engine, and know nothing of HTTP, SQL or the command line"},
 		{"openapi", []string{api, "triggers", stream},
 			"the document is made from the declarations of commands and events alone"},
@@ -58,12 +57,12 @@ func plan() []layer {
 			"it runs scripts for any event; who emits events imports it, and its store is an interface of its own"},
 		{files, []string{account, api}, "it works in a user's sandbox and needs no engine"},
 		{retention, []string{api}, "it decides when old objects are removed; their packages, behind interfaces, decide which are old"},
-		{collect, []string{api}, "it becomes retention"},
 		{connlimit, []string{api}, "it counts and evicts connections, whatever is spoken on them"},
 		{strictjson, []string{api}, "it reads JSON and knows no requests"},
 		{account, []string{api}, "users and tokens are used by the packages above"},
 		{stream, []string{api}, "the packages above append events in their own transactions; it knows none of them"},
 		{api, nil, "it is the vocabulary of all packages: whatever it imported, all would import"},
+		{"internal/transfertest", []string{transfer, "internal/store", "triggers", account, api}, "it runs a receiving server for tests"},
 		{"docs", nil, "it holds pages and tests of these"},
 		{"internal/archtest", nil, "it reads the source of the others and must not need them to compile"},
 	}

@@ -20,8 +20,8 @@ import (
 	"jetstream/handlers"
 	"jetstream/internal/account"
 	"jetstream/internal/api"
-	"jetstream/internal/collect"
 	"jetstream/internal/files"
+	"jetstream/internal/retention"
 	"jetstream/internal/store"
 	"jetstream/internal/stream"
 	"jetstream/internal/transfer"
@@ -59,7 +59,7 @@ type Server struct {
 	gateway   *gateway.Gateway
 	metrics   *metrics
 	files     *files.Service
-	collector *collect.Collector
+	collector *retention.Collector
 	stop      context.CancelFunc // ends the context of Serve
 
 	apiListener, recvListener net.Listener
@@ -221,7 +221,7 @@ func (s *Server) openTransfers(context.Context) (err error) {
 func (s *Server) openGateway(context.Context) error {
 	registry := handlers.Commands(handlers.Deps{
 		Server: s, Accounts: s.accounts, Triggers: s.triggers, Engine: s.engine, Receiver: s.receiver,
-		Files: s.files, Collector: s.collector, Log: s.stream,
+		Files: s.files, Collector: s.collector, EventLog: s.stream,
 	})
 	document, err := document(registry, s.o.Version)
 	if err != nil {

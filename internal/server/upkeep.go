@@ -3,8 +3,8 @@ package server
 import (
 	"context"
 
-	"jetstream/internal/collect"
 	"jetstream/internal/files"
+	"jetstream/internal/retention"
 )
 
 // openUpkeep makes what works on files and on what is over.
@@ -12,7 +12,7 @@ func (s *Server) openUpkeep(ctx context.Context) (err error) {
 	if s.files, err = files.New(files.Options{Accounts: s.accounts, Receptions: s.receiver}); err != nil {
 		return err
 	}
-	s.collector, err = collect.New(ctx, collect.Options{Sent: s.engine, Received: s.receiver, Facts: s.db, Log: s.log})
+	s.collector, err = retention.New(ctx, retention.Options{Sent: s.engine, Received: s.receiver, Metadata: s.db, Log: s.log})
 	return err
 }
 

@@ -8,7 +8,7 @@ import (
 	"jetstream/internal/api"
 )
 
-// Limits of what users give.
+// Limits of parameters.
 const (
 	maxPassword     = 1024  // bytes
 	maxPath         = 4096  // bytes, of a source, a name or a destinationPath
@@ -19,7 +19,7 @@ const (
 	maxUserBytes    = 16 << 10
 )
 
-// invalidField makes an invalid error about one parameter.
+// invalidField returns an invalid error about one parameter.
 func invalidField(field, rule, format string, args ...any) error {
 	e := api.Errorf(api.CodeInvalid, format, args...)
 	e.Fields = []api.FieldError{{Field: field, Rule: rule, Message: e.Message}}
@@ -48,8 +48,7 @@ func checkUsername(name string) error {
 	return nil
 }
 
-// cleanTarget makes a path for the receiver: beginning with /, without .., in
-// names that file systems take. Empty is /.
+// cleanTarget cleans a destinationPath; an empty one becomes /.
 func cleanTarget(p string) (string, error) {
 	clean, err := cleanName(p)
 	if err != nil {
@@ -58,12 +57,13 @@ func cleanTarget(p string) (string, error) {
 	return clean, nil
 }
 
-// nameError says what is wrong with a name, to be put after it.
+// nameError is what is wrong with a name, worded to follow it in a message.
 type nameError string
 
 func (e nameError) Error() string { return string(e) }
 
-// cleanName cleans a slash-separated name that somebody will make a file of.
+// cleanName cleans a slash-separated name for the receiver. The result begins with
+// /. It refuses "..", and names that file systems do not allow.
 func cleanName(p string) (string, error) {
 	switch {
 	case len(p) > maxPath:

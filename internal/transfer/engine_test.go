@@ -29,6 +29,7 @@ type bench struct {
 	db       *store.DB
 	state    string // state directory
 	box      string // what / means to alice
+	scripts  string // trigger directory
 	triggers *triggers.Engine
 	options  transfer.Options
 	stop     func() // ends Serve and waits for it
@@ -38,23 +39,21 @@ type bench struct {
 func newBench(t *testing.T, change ...func(*transfer.Options)) *bench {
 	t.Helper()
 	top := t.TempDir()
-	b := &bench{t: t, state: filepath.Join(top, "state"), box: filepath.Join(top, "box")}
-	scripts := filepath.Join(top, "triggers")
-	for _, dir := range []string{b.state, b.box, scripts} {
+	b := &bench{t: t, state: filepath.Join(top, "state"), box: filepath.Join(top, "box"), scripts: filepath.Join(top, "triggers")}
+	for _, dir := range []string{b.state, b.box, b.scripts} {
 		b.must(os.Mkdir(dir, 0o700))
 	}
-	for _, event := range []string{"send.destinationCreated", "send.destinationDeleted"} {
-		b.must(os.WriteFile(filepath.Join(scripts, event), []byte("#!/bin/sh\n"), 0o700))
-	}
+	b.script("send.destinationCreated")
+	b.script("send.destinationDeleted")
 	var err error
 	b.db, err = store.Open(t.Context(), b.state)
 	b.must(err)
 	t.Cleanup(func() { b.must(b.db.Close()) })
 	b.must(b.db.Accounts().InsertUser(t.Context(), accountOf(b.box)))
-	b.triggers, err = triggers.New(triggers.Options{Dir: scripts, StateDir: b.state, Store: b.db.Runs(), ProcessID: "p"})
+	b.triggers, err = triggers.New(triggers.Options{Dir: b.scripts, StateDir: b.state, Store: b.db.Runs(), ProcessID: "p"})
 	b.must(err)
 	accounts := account.New(b.db.Accounts(), account.Options{Protected: []account.Protected{
-		{What: "state directory", Path: b.state, Secret: true}, {What: "trigger directory", Path: scripts},
+		{What: "state directory", Path: b.state, Secret: true}, {What: "trigger directory", Path: b.scripts},
 	}})
 	b.options = transfer.Options{
 		Store: b.db.Transfers(), Emitter: b.triggers, Accounts: accounts, SealKey: [32]byte{1, 2, 3},
@@ -104,6 +103,13 @@ func (b *bench) refused(err error, code api.Code, texts ...string) {
 	}
 }
 
+// script puts a script for event into the trigger directory: from then on its
+// occurrences are queued.
+func (b *bench) script(event string) {
+	b.t.Helper()
+	b.must(os.WriteFile(filepath.Join(b.scripts, event), []byte("#!/bin/sh\n"), 0o700))
+}
+
 // put writes files below alice's sandbox; a name that ends in / is a directory.
 func (b *bench) put(names ...string) {
 	b.t.Helper()
@@ -121,14 +127,14 @@ func (b *bench) put(names ...string) {
 // manifest makes a manifest and waits until it is complete or failed.
 func (b *bench) manifest(mappings map[string]string) transfer.Manifest {
 	b.t.Helper()
-	m, err := b.CreateManifest(b.t.Context(), transfer.NewManifest{Owner: "alice", FileMappings: mappings})
+	m, err := b.CreateManifest(b.t.Context(), by("alice"), transfer.ManifestParams{FileMappings: mappings})
 	b.must(err)
 	return b.walked(m.ManifestID)
 }
 
 func (b *bench) walked(id string) transfer.Manifest {
 	b.t.Helper()
-	m, err := b.WaitForManifest(b.t.Context(), id, 3*time.Minute)
+	m, err := b.WaitForManifest(b.t.Context(), api.Caller{Superuser: true}, id, 3*time.Minute)
 	b.must(err)
 	if m.Processing {
 		b.t.Fatalf("manifest %s is still %s after three minutes", id, m.Status)
@@ -162,7 +168,7 @@ func (b *bench) fails(mappings map[string]string, texts ...string) {
 	if strings.Contains(*m.ErrorMessage, b.state) {
 		b.t.Errorf("%q shows a path of the server", *m.ErrorMessage)
 	}
-	if files, err := b.ManifestFiles(b.t.Context(), m.ManifestID, 0, 10); err != nil || len(files) != 0 {
+	if files, err := b.LoadManifestFiles(b.t.Context(), m.ManifestID, 0, 10); err != nil || len(files) != 0 {
 		b.t.Errorf("a failed manifest lists %d files (%v)", len(files), err)
 	}
 }
@@ -171,7 +177,7 @@ func (b *bench) fails(mappings map[string]string, texts ...string) {
 func (b *bench) files(id string) (list []transfer.ManifestFile) {
 	b.t.Helper()
 	for {
-		page, err := b.ManifestFiles(b.t.Context(), id, int64(len(list)), 700)
+		page, err := b.LoadManifestFiles(b.t.Context(), id, int64(len(list)), 700)
 		b.must(err)
 		if len(page) == 0 {
 			return list
@@ -194,12 +200,32 @@ func (b *bench) events() []triggers.Run {
 	return runs
 }
 
+// queued lists the parameters of the queued occurrences of event, oldest first.
+func (b *bench) queued(event string) (parameters []string) {
+	b.t.Helper()
+	for _, r := range b.events() {
+		if r.Event == event {
+			parameters = append(parameters, string(r.Parameters))
+		}
+	}
+	return parameters
+}
+
 // destination makes a destination of alice's on loopback.
 func (b *bench) destination(port int) transfer.Destination {
 	b.t.Helper()
-	d, _, err := b.CreateDestination(b.t.Context(), transfer.NewDestination{Owner: "alice", Address: "127.0.0.1", Port: &port})
+	d, _, err := b.CreateDestination(b.t.Context(), by("alice"), transfer.DestinationParams{Address: "127.0.0.1", Port: &port})
 	b.must(err)
 	return d
+}
+
+// become changes the state of a transfer, step by step.
+func (b *bench) become(transferID string, states ...transfer.Status) {
+	b.t.Helper()
+	for _, s := range states {
+		_, err := b.Change(b.t.Context(), transferID, func(x *transfer.Transfer) error { x.Status = s; return nil })
+		b.must(err)
+	}
 }
 
 // transfer makes a transfer of one small file.
@@ -207,13 +233,15 @@ func (b *bench) transfer() transfer.Transfer {
 	b.t.Helper()
 	b.put("one.txt")
 	m := b.complete(map[string]string{"/one.txt": "/one.txt"})
-	x, err := b.CreateTransfer(b.t.Context(), transfer.NewTransfer{
-		ManifestID: m.ManifestID, DestinationID: b.destination(9000).DestinationID,
-		Username: "bob", Password: remotePassword, Priority: 100, RequestID: "req", Depth: 2,
-	})
+	x, err := b.CreateTransfer(b.t.Context(), api.Caller{User: "alice", RequestID: "req", Depth: 2}, transfer.Params{
+		ManifestID: m.ManifestID, DestinationID: b.destination(9000).DestinationID, Username: "bob", Priority: 100,
+	}, remotePassword)
 	b.must(err)
 	return x
 }
+
+// by is a caller of that name.
+func by(user string) api.Caller { return api.Caller{User: user} }
 
 // accountOf is alice with a sandbox.
 func accountOf(sandbox string) account.User {

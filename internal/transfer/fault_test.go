@@ -26,7 +26,7 @@ func TestFaultSaysWhatTheSystemSaid(t *testing.T) {
 		"source /reel cannot be read":                           errors.New("/srv/state/secret is odd"),
 		"source /reel does not exist":                           &fs.PathError{Op: "open", Path: "/srv/reel", Err: fs.ErrNotExist},
 	} {
-		if got := api.ErrorOf(fault("/reel", err)).Message; got != want {
+		if got := api.ErrorOf(sourceError("/reel", err)).Message; got != want {
 			t.Errorf("%v: %q, want %q", err, got, want)
 		}
 	}

@@ -186,7 +186,7 @@ func TestBadMappingsAreRefused(t *testing.T) {
 		nil, {}, many, {"": "/a"}, {"/a": "/../b"}, {"/a": "b/.."}, {"/a": "a\x00b"}, {"/a": strings.Repeat("n", 256)},
 		{"/a": strings.Repeat("n/", 2100)}, {"/" + strings.Repeat("s/", 2100): "/a"},
 	} {
-		_, err := b.CreateManifest(t.Context(), transfer.NewManifest{Owner: "alice", FileMappings: mappings})
+		_, err := b.CreateManifest(t.Context(), by("alice"), transfer.ManifestParams{FileMappings: mappings})
 		b.refused(err, api.CodeInvalid)
 		if len(api.ErrorOf(err).Fields) != 1 {
 			t.Errorf("%v names no field", err)
@@ -234,7 +234,7 @@ func TestRestartInTheMiddleOfAWalk(t *testing.T) {
 		return nil
 	}}
 	b.start()
-	m, err := b.CreateManifest(t.Context(), transfer.NewManifest{Owner: "alice", FileMappings: map[string]string{"/tree": "/t"}})
+	m, err := b.CreateManifest(t.Context(), by("alice"), transfer.ManifestParams{FileMappings: map[string]string{"/tree": "/t"}})
 	b.must(err)
 	<-reached
 	b.stop()
@@ -263,19 +263,19 @@ func TestDeletingAManifestStopsItsWalk(t *testing.T) {
 		}}
 	})
 	b.put("tree/a", "tree/b", "tree/c", "other")
-	m, err := b.CreateManifest(t.Context(), transfer.NewManifest{Owner: "alice", FileMappings: map[string]string{"/tree": "/t"}})
+	m, err := b.CreateManifest(t.Context(), by("alice"), transfer.ManifestParams{FileMappings: map[string]string{"/tree": "/t"}})
 	b.must(err)
 	<-entered
 	waited := make(chan error, 1)
 	go func() {
-		_, err := b.WaitForManifest(context.Background(), m.ManifestID, time.Minute)
+		_, err := b.WaitForManifest(context.Background(), by("alice"), m.ManifestID, time.Minute)
 		waited <- err
 	}()
-	b.must(b.DeleteManifest(t.Context(), m.ManifestID, false))
+	b.must(b.DeleteManifest(t.Context(), by("alice"), m.ManifestID, false))
 	close(deleted)
 	b.refused(<-waited, api.CodeNotFound, m.ManifestID)
 	b.complete(map[string]string{"/other": "/o"}) // the only walker is free again
-	b.refused(b.DeleteManifest(t.Context(), m.ManifestID, false), api.CodeNotFound)
+	b.refused(b.DeleteManifest(t.Context(), by("alice"), m.ManifestID, false), api.CodeNotFound)
 }
 
 // betweenPages is the real store that calls pause after a page was saved.
@@ -298,12 +298,12 @@ func (s betweenPages) Update(ctx context.Context, fn func(transfer.Tx) error) er
 func TestManifestInUseIsKept(t *testing.T) {
 	b, ctx := newBench(t), t.Context()
 	x := b.transfer()
-	b.refused(b.DeleteManifest(ctx, x.ManifestID, false), api.CodeConflict, "force")
-	b.must(b.DeleteManifest(ctx, x.ManifestID, true))
-	if x, err := b.Transfer(ctx, x.TransferID); err != nil || x.Status != transfer.StatusCancelled {
+	b.refused(b.DeleteManifest(ctx, by("alice"), x.ManifestID, false), api.CodeConflict, "force")
+	b.must(b.DeleteManifest(ctx, by("alice"), x.ManifestID, true))
+	if x, err := b.LoadTransfer(ctx, x.TransferID); err != nil || x.Status != transfer.StatusCancelled {
 		t.Errorf("the transfer is %s (%v), want cancelled", x.Status, err)
 	}
-	_, err := b.ManifestFiles(ctx, x.ManifestID, 0, 1)
+	_, err := b.LoadManifestFiles(ctx, x.ManifestID, 0, 1)
 	b.refused(err, api.CodeNotFound)
 }
 
@@ -344,7 +344,7 @@ func TestMemoryStaysFlat(t *testing.T) {
 	if first == 0 || most > first+2<<20 {
 		t.Errorf("the heap grew from %d to %d bytes over %d pages", first, most, pages)
 	}
-	b.must(b.DeleteManifest(t.Context(), m.ManifestID, false))
+	b.must(b.DeleteManifest(t.Context(), by("alice"), m.ManifestID, false))
 }
 
 func TestAListThatCannotBeSavedFailsItsManifest(t *testing.T) {

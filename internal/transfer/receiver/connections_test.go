@@ -16,15 +16,15 @@ import (
 func limitedSite(t *testing.T, connections int) *site {
 	t.Helper()
 	s := newSite(t, t.TempDir())
-	s.stop()
-	s.maxConnections = connections
-	s.start(nil)
+	s.Stop()
+	s.MaxConnections = connections
+	s.restart(nil)
 	return s
 }
 
 func dialSilently(t *testing.T, s *site) net.Conn {
 	t.Helper()
-	nc, err := net.Dial("tcp", s.address)
+	nc, err := net.Dial("tcp", s.Address)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -72,7 +72,7 @@ func TestStrangersDoNotKeepSendersOut(t *testing.T) {
 			p.data(0, 0, []byte("abc"))
 			p.send(wire.TypeEnd, struct{}{})
 			p.wantAnswer("complete", "")
-			if got, err := os.ReadFile(filepath.Join(s.sandbox, "f")); string(got) != "abc" {
+			if got, err := os.ReadFile(filepath.Join(s.Sandbox, "f")); string(got) != "abc" {
 				t.Errorf("the file holds %q (%v)", got, err)
 			}
 		})

@@ -25,6 +25,7 @@ import (
 	"jetstream/internal/transfer"
 	"jetstream/internal/transfer/receiver"
 	"jetstream/internal/transfer/wire"
+	"jetstream/internal/transfertest"
 )
 
 // The environment of a child that finishes a transfer and is killed at it.
@@ -175,7 +176,7 @@ func finishAndDie(state, deaths string) error {
 	serve, stop := context.WithCancel(ctx)
 	defer stop()
 	r, err := receiver.New(receiver.Options{
-		Store: &dying{db.Received(), reaper, stop}, Clients: db.Received(), Emitter: emitter{},
+		Store: &dying{db.Received(), reaper, stop}, Clients: db.Received(), Emitter: transfertest.Emitter{},
 		Accounts: account.New(db.Accounts(), account.Options{}), Identity: id,
 	})
 	if err != nil {
@@ -233,8 +234,8 @@ func TestKilledWhileFinishing(t *testing.T) {
 // the files crashAt, and at all that concern the whole transfer.
 func killWhileFinishing(t *testing.T, sandbox, conflict string, steps []string) {
 	s := newSite(t, sandbox)
-	s.stop()
-	s.start(func(st transfer.RecvStore) transfer.RecvStore { return &halting{RecvStore: st} })
+	s.Stop()
+	s.restart(func(st transfer.RecvStore) transfer.RecvStore { return &halting{RecvStore: st} })
 	p := newSender(t, s)
 	p.open.Conflict = conflict
 	var entries []wire.Entry
@@ -247,8 +248,8 @@ func killWhileFinishing(t *testing.T, sandbox, conflict string, steps []string) 
 	}
 	p.send(wire.TypeEnd, struct{}{})
 	p.wantAnswer("unavailable", "could not go on")
-	s.stop()
-	target := filepath.Join(s.sandbox, "d")
+	s.Stop()
+	target := filepath.Join(s.Sandbox, "d")
 	if conflict == "rename" { // one name is taken
 		if err := os.MkdirAll(target, 0o755); err != nil {
 			t.Fatal(err)
@@ -276,7 +277,7 @@ func killWhileFinishing(t *testing.T, sandbox, conflict string, steps []string) 
 	}
 	for range len(want) + 1 {
 		cmd := exec.CommandContext(t.Context(), os.Args[0])
-		cmd.Env = append(os.Environ(), childState+"="+s.state, childDeaths+"="+deaths)
+		cmd.Env = append(os.Environ(), childState+"="+s.State, childDeaths+"="+deaths)
 		out, err := cmd.CombinedOutput()
 		if err == nil {
 			break
@@ -295,16 +296,16 @@ func killWhileFinishing(t *testing.T, sandbox, conflict string, steps []string) 
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("processes were killed at other steps (-want +got):\n%s", diff)
 	}
-	s.start(nil)
-	row, err := s.receiver.Transfer(t.Context(), p.xfer, "")
-	if err != nil || row.Status != transfer.StatusComplete {
-		t.Fatalf("the transfer is %s: %s (%v)", row.Status, row.ErrorMessage, err)
+	s.Start()
+	row := s.Received(p.xfer)
+	if row.Status != transfer.StatusComplete {
+		t.Fatalf("the transfer is %s: %s", row.Status, row.ErrorMessage)
 	}
-	if n := s.events(); n != 1 {
+	if n := s.completed(); n != 1 {
 		t.Errorf("%d events, want 1", n)
 	}
 	listed := 0
-	for f, err := range s.db.Received().List(t.Context(), transfer.RecvSubject(p.id.PublicKey(), p.xfer)) {
+	for f, err := range s.DB.Received().List(t.Context(), transfer.RecvSubject(p.id.PublicKey(), p.xfer)) {
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -324,8 +325,8 @@ func killWhileFinishing(t *testing.T, sandbox, conflict string, steps []string) 
 	if err != nil || listed != crashFiles || len(list) != there {
 		t.Errorf("%d files are listed and %d there (%v), want %d and %d", listed, len(list), err, crashFiles, there)
 	}
-	s.stop()
-	if entries, _ := os.ReadDir(s.sandbox); len(entries) != 1 {
+	s.Stop()
+	if entries, _ := os.ReadDir(s.Sandbox); len(entries) != 1 {
 		t.Errorf("the sandbox holds %v, want only d", entries)
 	}
 }

@@ -49,7 +49,7 @@ func TestOtherDevice(t *testing.T) {
 			if conflict == "fail" {
 				status, message = "error", `"/d/taken" exists already at the receiver`
 			}
-			if err := os.WriteFile(filepath.Join(s.sandbox, "d/taken"), []byte("old"), 0o600); err != nil {
+			if err := os.WriteFile(filepath.Join(s.Sandbox, "d/taken"), []byte("old"), 0o600); err != nil {
 				t.Fatal(err)
 			}
 			p.begin(wire.Entry{Name: "/d/free", Size: 5, Mode: 0o640, ModTime: 1e18}, wire.Entry{Name: "/d/taken", Size: 3, Mode: 0o600, ModTime: 1e18})
@@ -68,19 +68,19 @@ func TestOtherDevice(t *testing.T) {
 			case "fail":
 				delete(want, "free")
 			}
-			list, err := os.ReadDir(filepath.Join(s.sandbox, "d"))
+			list, err := os.ReadDir(filepath.Join(s.Sandbox, "d"))
 			if err != nil || len(list) != len(want) {
 				t.Errorf("the other file system holds %v (%v), want %v", list, err, want)
 			}
 			for name, content := range want {
-				if got, err := os.ReadFile(filepath.Join(s.sandbox, "d", name)); string(got) != content {
+				if got, err := os.ReadFile(filepath.Join(s.Sandbox, "d", name)); string(got) != content {
 					t.Errorf("%s holds %q (%v), want %q", name, got, err, content)
 				}
 			}
 			if conflict == "fail" {
 				return
 			}
-			info, err := os.Stat(filepath.Join(s.sandbox, "d/free"))
+			info, err := os.Stat(filepath.Join(s.Sandbox, "d/free"))
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -93,7 +93,7 @@ func TestOtherDevice(t *testing.T) {
 
 func TestOtherDeviceThatIsFull(t *testing.T) {
 	s := newSite(t, otherDevice(t))
-	fill := filepath.Join(s.sandbox, "d/fill")
+	fill := filepath.Join(s.Sandbox, "d/fill")
 	if err := os.WriteFile(fill, make([]byte, 15<<20), 0o600); err != nil {
 		t.Fatal(err)
 	}
@@ -104,11 +104,11 @@ func TestOtherDeviceThatIsFull(t *testing.T) {
 	}
 	p.send(wire.TypeEnd, struct{}{})
 	p.wantAnswer("error", `the receiver's disk is full: "/d/big"`)
-	row, err := s.receiver.Transfer(t.Context(), p.xfer, "")
-	if err != nil || row.Status != transfer.StatusError {
-		t.Errorf("the transfer is %s (%v)", row.Status, err)
+	row := s.Received(p.xfer)
+	if row.Status != transfer.StatusError {
+		t.Errorf("the transfer is %s", row.Status)
 	}
-	s.stop()
+	s.Stop()
 	if list, _ := os.ReadDir(filepath.Dir(fill)); len(list) != 1 {
 		t.Errorf("half a copy is left: %v", list)
 	}

@@ -17,17 +17,16 @@ import (
 	"jetstream/internal/transfer/wire"
 )
 
-// loginTimeout is how long a connection may take, after the handshake, to
-// show that it may send here.
+// loginTimeout is how long a connection may take for its login after the handshake.
 const loginTimeout = 30 * time.Second
 
-// Limits of what a login gives, in bytes.
+// Limits of a login, in bytes.
 const (
 	maxUsername = 64
 	maxPassword = 1024
 )
 
-// handle serves one connection to its end.
+// handle serves one connection until it ends.
 func (r *Receiver) handle(ctx context.Context, nc net.Conn) {
 	from := nc.RemoteAddr().String()
 	defer func() {
@@ -41,7 +40,7 @@ func (r *Receiver) handle(ctx context.Context, nc net.Conn) {
 	}
 	conn, err := wire.Server(ctx, nc, r.o.Identity, r.hello())
 	if err != nil {
-		level := slog.LevelDebug // strangers and port scanners
+		level := slog.LevelDebug // such as a port scanner
 		if _, ok := errors.AsType[*wire.VersionError](err); ok {
 			level = slog.LevelWarn
 		}
@@ -58,8 +57,8 @@ func (r *Receiver) handle(ctx context.Context, nc net.Conn) {
 	release, err := r.admit(ctx, conn)
 	defer release()
 	if err != nil {
-		// What it wants is not looked at, but read: else it would find a broken
-		// connection instead of the answer.
+		// Its request is read and ignored, since without that it would get a
+		// broken connection instead of the answer.
 		_, _, _ = conn.Read(nil)
 	} else {
 		err = r.converse(ctx, conn, &helpers)
@@ -78,7 +77,7 @@ func (r *Receiver) hello() wire.Hello {
 	}
 }
 
-// failureOf says an error to the sender, without its cause.
+// failureOf returns the message to the sender about an error, without its cause.
 func failureOf(err error) wire.Failure {
 	if p, ok := errors.AsType[*wire.ProtocolError](err); ok {
 		return wire.Failure{Code: api.CodeInvalid, Message: p.Reason}
@@ -92,7 +91,7 @@ func failureOf(err error) wire.Failure {
 	return wire.Failure{Code: api.CodeUnavailable, Message: "the receiver could not go on; its log has the cause"}
 }
 
-// converse reads what the sender wants: a ticket first if it has none, then to
+// converse handles the requests of a sender: a login, if it has no ticket, then to
 // send or to cancel one transfer.
 func (r *Receiver) converse(ctx context.Context, conn *wire.Conn, helpers *sync.WaitGroup) error {
 	loggedIn := false
@@ -121,9 +120,9 @@ func (r *Receiver) converse(ctx context.Context, conn *wire.Conn, helpers *sync.
 	}
 }
 
-// login trades user and password for a ticket of one transfer. Asking again
-// for the same transfer and user gives a new ticket: the sender may have lost
-// the former answer.
+// login verifies user and password and issues a ticket for one transfer. Another
+// login for the same transfer and user replaces the ticket, since the sender may
+// not have got the first one.
 func (r *Receiver) login(ctx context.Context, conn *wire.Conn, payload []byte) error {
 	var l wire.Login
 	if err := wire.Decode(payload, &l); err != nil {
@@ -172,8 +171,8 @@ func address(conn *wire.Conn) (ip string, port int) {
 	return "", 0
 }
 
-// authorize finds the transfer that a ticket is for. From then on the
-// connection is not evicted.
+// authorize returns the transfer of a ticket. From then on the connection is not
+// evicted.
 func (r *Receiver) authorize(ctx context.Context, conn *wire.Conn, transferID string, ticket []byte) (*transfer.RecvTransfer, error) {
 	refused := api.Errorf(api.CodeUnauthorized, "the ticket of the transfer is not valid here; create the transfer again")
 	if !api.IsID(transferID) || len(ticket) != 32 {
@@ -191,7 +190,7 @@ func (r *Receiver) authorize(ctx context.Context, conn *wire.Conn, transferID st
 	return row, nil
 }
 
-// row reads a transfer's row as it is now, nil when there is none.
+// row reads the present row of a transfer, nil if there is none.
 func (r *Receiver) row(ctx context.Context, key, id string) (row *transfer.RecvTransfer, err error) {
 	err = r.o.Store.Update(ctx, func(tx transfer.RecvTx) error {
 		row, err = tx.RecvTransfer(key, id)
@@ -200,8 +199,8 @@ func (r *Receiver) row(ctx context.Context, key, id string) (row *transfer.RecvT
 	return row, err
 }
 
-// entitled tells whether the user who authorized the transfer still may. A
-// user made anew under the name is another one.
+// entitled returns an error if the user who has authorized the transfer was removed
+// or disabled. A later user of the same name does not count.
 func (r *Receiver) entitled(ctx context.Context, row *transfer.RecvTransfer) error {
 	u, err := r.o.Accounts.User(ctx, row.Username)
 	gone := errors.Is(err, &api.Error{Code: api.CodeNotFound})
@@ -216,7 +215,7 @@ func (r *Receiver) entitled(ctx context.Context, row *transfer.RecvTransfer) err
 	return nil
 }
 
-// open serves a transfer: to its end, or until the connection breaks.
+// open receives a transfer until it ends or the connection breaks.
 func (r *Receiver) open(ctx context.Context, conn *wire.Conn, helpers *sync.WaitGroup, payload []byte) error {
 	var o wire.Open
 	if err := wire.Decode(payload, &o); err != nil {
@@ -227,12 +226,12 @@ func (r *Receiver) open(ctx context.Context, conn *wire.Conn, helpers *sync.Wait
 	}
 	conn.Limit(time.Time{})
 	in := r.incoming(conn.PeerKey(), o.TransferID)
-	ctx, release, err := in.claim(ctx, nil)
+	ctx, release, err := in.acquire(ctx, nil)
 	if err != nil {
 		return err
 	}
 	defer release()
-	// Again, now that nobody else works on it.
+	// Again, since the transfer may have changed before it was acquired.
 	row, err := r.authorize(ctx, conn, o.TransferID, o.Ticket)
 	if err != nil {
 		return err
@@ -245,14 +244,14 @@ func (r *Receiver) open(ctx context.Context, conn *wire.Conn, helpers *sync.Wait
 	row.SourceIP, row.SourcePort = address(conn)
 	s := &session{r: r, conn: conn, in: in, row: row, helpers: helpers}
 	end, err := s.receive(ctx, o)
-	if e, ok := errors.AsType[*ended](context.Cause(ctx)); ok && err != nil {
-		err = e // what failed, failed because it was stopped
+	if e, ok := errors.AsType[*endError](context.Cause(ctx)); ok && err != nil {
+		err = e // the reason of the failure
 	}
-	if e, ok := errors.AsType[*ended](err); ok {
+	if e, ok := errors.AsType[*endError](err); ok {
 		if e.cause != nil {
 			r.log.Warn("a transfer ends at the receiver", "transferId", in.id, "message", e.message, "error", e.cause)
 		}
-		// Saved whatever happens to the connection meanwhile.
+		// Also if the connection breaks meanwhile.
 		end, err = r.end(context.WithoutCancel(ctx), in, e.status, e.message)
 	}
 	if err != nil {

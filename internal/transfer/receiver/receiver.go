@@ -1,6 +1,6 @@
-// Package receiver writes what other servers send below the user's sandbox:
-// part files in a staging directory first, then, when every entry is verified
-// and on disk, under their final names.
+// Package receiver receives the files of other servers into users' sandboxes. They
+// are written to part files in a staging directory, and get their final names when
+// all entries of the transfer are verified and on disk.
 package receiver
 
 import (
@@ -26,25 +26,25 @@ type Accounts interface {
 	Sandbox(ctx context.Context, userName string, use account.Use) (*account.Sandbox, error)
 }
 
-// Options sets a Receiver up.
+// Options configure a Receiver.
 type Options struct {
-	// Store keeps received transfers. Required.
+	// Store stores received transfers. Required.
 	Store transfer.RecvStore
-	// Clients keeps which servers may send here. Required.
+	// Clients stores which servers may send. Required.
 	Clients Clients
 	// Emitter queues the scripts of events in the transaction that changes a
 	// transfer's state. Required.
 	Emitter transfer.Emitter
-	// Stream is the log of what happened: it gets every change of a transfer's
-	// state and its progress. nil: none.
+	// Stream is the event log, which gets each change of a transfer's state and
+	// its progress; nil discards them.
 	Stream *stream.Log
-	// Accounts checks passwords and opens sandboxes. Required.
+	// Accounts verifies passwords and opens sandboxes. Required.
 	Accounts Accounts
-	// Identity is this server's key. Required.
+	// Identity is the key of this server. Required.
 	Identity *wire.Identity
-	// ServerUID and Software are told to senders in the handshake.
+	// ServerUID and Software are sent to senders in the handshake.
 	ServerUID, Software string
-	// Log gets what the operator should know; nil is silent.
+	// Log is for the operator; nil discards it.
 	Log *slog.Logger
 	// MaxConnections is how many connections are open at a time. Of more, one
 	// is closed that has shown no login or ticket yet; where all have, it is the
@@ -58,7 +58,7 @@ type Options struct {
 type Receiver struct {
 	o   Options
 	log *slog.Logger
-	// observe hears of the steps of finishing; a test kills the process there.
+	// observe is called at the steps of finish, where a test kills the process.
 	observe func(step, name string)
 
 	received atomic.Int64
@@ -69,10 +69,10 @@ type Receiver struct {
 	conns map[*wire.Conn]struct{}
 }
 
-// BytesReceived is how many bytes of files were received since New.
+// BytesReceived returns the number of bytes of files received since New.
 func (r *Receiver) BytesReceived() int64 { return r.received.Load() }
 
-// New makes a Receiver; Serve runs it.
+// New returns a Receiver. It receives while Serve runs.
 func New(o Options) (*Receiver, error) {
 	if o.Store == nil || o.Clients == nil || o.Emitter == nil || o.Accounts == nil || o.Identity == nil {
 		return nil, errors.New("receiver: Store, Clients, Emitter, Accounts and Identity are required")
@@ -146,8 +146,8 @@ func isTransient(err error) bool {
 	return ok && t.Temporary()
 }
 
-// recover finishes transfers whose entries are all recorded and removes the
-// part files of ended ones. The others wait for their sender.
+// recover finishes the transfers whose entries are all recorded, and removes the
+// part files of those that have ended.
 func (r *Receiver) recover(ctx context.Context, wg *sync.WaitGroup) error {
 	rows, err := r.o.Store.Receiving(ctx)
 	if err != nil {
@@ -167,7 +167,7 @@ func (r *Receiver) recover(ctx context.Context, wg *sync.WaitGroup) error {
 					return
 				}
 				defer func() { <-slots }()
-				ctx, release, err := in.claim(ctx, nil)
+				ctx, release, err := in.acquire(ctx, nil)
 				if err != nil {
 					return
 				}

@@ -28,7 +28,7 @@ func loopback(b *testing.B, files, size int) {
 			b.Fatalf("it ended as %s: %s", got.Status, got.ErrorMessage)
 		}
 		b.StopTimer()
-		if err := os.RemoveAll(filepath.Join(to.sandbox, "src")); err != nil {
+		if err := os.RemoveAll(filepath.Join(to.Sandbox, "src")); err != nil {
 			b.Fatal(err)
 		}
 		b.StartTimer()

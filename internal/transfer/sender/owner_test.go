@@ -6,14 +6,15 @@ import (
 
 	"jetstream/internal/account"
 	"jetstream/internal/transfer"
+	"jetstream/internal/transfertest"
 )
 
 // beside changes the accounts of a running site by another service than its
 // own, which tells that nothing.
 func (s *site) beside(change func(context.Context, *account.Service) error) {
-	s.t.Helper()
-	if err := change(s.t.Context(), account.New(s.db.Accounts(), account.Options{})); err != nil {
-		s.t.Fatal(err)
+	s.T.Helper()
+	if err := change(s.T.Context(), account.New(s.DB.Accounts(), account.Options{})); err != nil {
+		s.T.Fatal(err)
 	}
 }
 
@@ -35,7 +36,7 @@ func TestTransferEndsWithItsOwner(t *testing.T) {
 			if err := remove(ctx, s); err != nil {
 				return err
 			}
-			_, err := s.Create(ctx, account.NewUser{Name: "bob", Password: bobsPassword})
+			_, err := s.Create(ctx, account.NewUser{Name: "bob", Password: transfertest.BobsPassword})
 			return err
 		}, "whose files these are, was removed"},
 	} {
@@ -50,7 +51,7 @@ func TestTransferEndsWithItsOwner(t *testing.T) {
 			t.Parallel()
 			a, b := newSite(t), newSite(t)
 			a.write("src/file", 10)
-			b.stop()
+			b.Stop()
 			tr := a.send(b, job{})
 			a.until(tr, "waiting", func(t transfer.Transfer) bool { return t.ErrorMessage != "" })
 			a.beside(c.change)

@@ -9,18 +9,16 @@ import (
 	"jetstream/internal/transfer"
 )
 
-// How much one transaction of Collect removes: transfers, and their entries.
+// How many transfers and entries one transaction of Collect removes.
 const (
 	collectBatch = 200
 	purgeBatch   = 5000
 )
 
-// Collect removes transfers that ended before a time and those that were
-// authorized before it but never opened, and tells how many. What a waiting
-// trigger run needs the file list of stays until that has run. A sender that
-// comes back for a transfer that is gone is refused its ticket. It stops
-// between two transactions when ctx ends; entries that are left then are
-// removed the next time.
+// Collect removes transfers that ended before a time and those that were authorized
+// before it but never opened. It keeps a transfer as long as a trigger run needs
+// its file list. It returns how many it has removed, also when ctx ends before it
+// is done; what is left is removed by the next call.
 func (r *Receiver) Collect(ctx context.Context, before api.Time) (total int, err error) {
 	r.mu.Lock()
 	live := slices.Collect(maps.Keys(r.live))

@@ -1,4 +1,4 @@
-package collect_test
+package retention_test
 
 import (
 	"context"
@@ -12,7 +12,7 @@ import (
 
 	"jetstream/internal/account"
 	"jetstream/internal/api"
-	"jetstream/internal/collect"
+	"jetstream/internal/retention"
 	"jetstream/internal/store"
 	"jetstream/internal/transfer"
 	"jetstream/internal/transfer/receiver"
@@ -22,18 +22,18 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// house is both ends of transfers on one real database.
-type house struct {
+// ends are both ends of transfers on one real database.
+type ends struct {
 	t        *testing.T
 	db       *store.DB
 	engine   *transfer.Engine
 	receiver *receiver.Receiver
-	*collect.Collector
+	*retention.Collector
 }
 
-func open(t *testing.T, dir string) *house {
+func open(t *testing.T, dir string) *ends {
 	t.Helper()
-	h := &house{t: t}
+	h := &ends{t: t}
 	var err error
 	h.db, err = store.Open(t.Context(), dir)
 	h.must(err)
@@ -46,19 +46,19 @@ func open(t *testing.T, dir string) *house {
 	h.must(err)
 	h.receiver, err = receiver.New(receiver.Options{Store: h.db.Received(), Clients: h.db.Received(), Emitter: events, Accounts: accounts, Identity: id})
 	h.must(err)
-	h.Collector, err = collect.New(t.Context(), collect.Options{Sent: h.engine, Received: h.receiver, Facts: h.db})
+	h.Collector, err = retention.New(t.Context(), retention.Options{Sent: h.engine, Received: h.receiver, Metadata: h.db})
 	h.must(err)
 	return h
 }
 
-func (h *house) must(err error) {
+func (h *ends) must(err error) {
 	h.t.Helper()
 	if err != nil {
 		h.t.Fatal(err)
 	}
 }
 
-func (h *house) manifest(id string, age time.Duration, status transfer.Status) {
+func (h *ends) manifest(id string, age time.Duration, status transfer.Status) {
 	h.t.Helper()
 	h.must(h.db.Transfers().Update(h.t.Context(), func(tx transfer.Tx) error {
 		m := transfer.Manifest{ManifestID: id, Status: status, CreateTime: ago(age), Owner: "alice"}
@@ -69,16 +69,16 @@ func (h *house) manifest(id string, age time.Duration, status transfer.Status) {
 	}))
 }
 
-func (h *house) sent(id, manifest string, age time.Duration, status transfer.Status, tell bool) {
+func (h *ends) sent(id, manifest string, age time.Duration, status transfer.Status, tell bool) {
 	h.t.Helper()
-	x := transfer.Transfer{TransferID: id, ManifestID: manifest, Status: status, Processing: status.Processing(), TellPeer: tell, Owner: "alice"}
+	x := transfer.Transfer{TransferID: id, Params: transfer.Params{ManifestID: manifest}, Status: status, Processing: status.Processing(), TellPeer: tell, Owner: "alice"}
 	if !x.Processing {
 		x.EndTime = ago(age)
 	}
 	h.must(h.db.Transfers().Update(h.t.Context(), func(tx transfer.Tx) error { return tx.SaveTransfer(&x) }))
 }
 
-func (h *house) received(row transfer.RecvTransfer, files int) {
+func (h *ends) received(row transfer.RecvTransfer, files int) {
 	h.t.Helper()
 	row.SourcePublicKey, row.Username = "K", "bob"
 	h.must(h.db.Received().Update(h.t.Context(), func(tx transfer.RecvTx) error {
@@ -96,7 +96,7 @@ func (h *house) received(row transfer.RecvTransfer, files int) {
 func ago(d time.Duration) api.Time { return api.TimeOf(time.Now().Add(-d)) }
 
 // left lists what is still there.
-func (h *house) left() (out string) {
+func (h *ends) left() (out string) {
 	h.t.Helper()
 	page := transfer.Page{Limit: 2000}
 	sent, err := h.db.Transfers().Transfers(h.t.Context(), page)
@@ -154,7 +154,7 @@ func TestWhatIsCollected(t *testing.T) {
 	}
 
 	got, err := h.Run(t.Context())
-	if err != nil || got != (collect.Counts{Transfers: 2, Manifests: 3, ReceivedTransfers: 3}) {
+	if err != nil || got != (retention.Counts{Transfers: 2, Manifests: 3, ReceivedTransfers: 3}) {
 		t.Errorf("%+v, %v", got, err)
 	}
 	const want = "x-waits x-untold x-young m-used m-young m-walked r-run-running r-run-queued r-goes-on r-fresh r-parts r-young "
@@ -164,7 +164,7 @@ func TestWhatIsCollected(t *testing.T) {
 	if entries, _, _, err := h.db.Received().RecvCount(t.Context(), "K", "r-run-queued"); err != nil || entries != 2 {
 		t.Errorf("the file list of a waiting run has %d entries, %v", entries, err)
 	}
-	if got, err := h.Run(t.Context()); err != nil || got != (collect.Counts{}) {
+	if got, err := h.Run(t.Context()); err != nil || got != (retention.Counts{}) {
 		t.Errorf("again: %+v, %v", got, err)
 	}
 	// Nothing is left of the entries: the same id begins anew.
@@ -187,10 +187,10 @@ func TestManyAreCollectedInPieces(t *testing.T) {
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	if got, err := h.Run(ctx); !errors.Is(err, context.Canceled) || got != (collect.Counts{}) {
+	if got, err := h.Run(ctx); !errors.Is(err, context.Canceled) || got != (retention.Counts{}) {
 		t.Errorf("a caller who is gone: %+v, %v", got, err)
 	}
-	if got, err := h.Run(t.Context()); err != nil || got != (collect.Counts{Transfers: 210, Manifests: 210, ReceivedTransfers: 210}) {
+	if got, err := h.Run(t.Context()); err != nil || got != (retention.Counts{Transfers: 210, Manifests: 210, ReceivedTransfers: 210}) {
 		t.Errorf("%+v, %v", got, err)
 	}
 	if left := h.left(); left != "" {
@@ -206,7 +206,7 @@ func TestSettingsAreKept(t *testing.T) {
 	if s, err := h.Update(t.Context(), nil, &zero); err != nil || s.Interval != 3600 || s.ObjectLifetime != 0 {
 		t.Errorf("%+v, %v", s, err)
 	}
-	if got, err := h.Run(t.Context()); err != nil || got != (collect.Counts{}) {
+	if got, err := h.Run(t.Context()); err != nil || got != (retention.Counts{}) {
 		t.Errorf("objects that are kept for ever: %+v, %v", got, err)
 	}
 	if _, err := h.Update(t.Context(), &day, &day); err != nil {
@@ -222,7 +222,7 @@ func TestSettingsAreKept(t *testing.T) {
 		t.Errorf("after a restart: %+v", s)
 	}
 	h.must(h.db.SetMeta(t.Context(), "garbageCollection", "{"))
-	if _, err := collect.New(t.Context(), collect.Options{Sent: h.engine, Received: h.receiver, Facts: h.db}); err == nil {
+	if _, err := retention.New(t.Context(), retention.Options{Sent: h.engine, Received: h.receiver, Metadata: h.db}); err == nil {
 		t.Error("broken settings are taken")
 	}
 }
@@ -259,8 +259,8 @@ func TestServeByTheClock(t *testing.T) {
 		begin := time.Now()
 		ctx, cancel := context.WithCancel(t.Context())
 		done := make(chan error, 1)
-		serve := func() *collect.Collector {
-			c, err := collect.New(ctx, collect.Options{Sent: nothing{}, Received: r, Facts: r})
+		serve := func() *retention.Collector {
+			c, err := retention.New(ctx, retention.Options{Sent: nothing{}, Received: r, Metadata: r})
 			if err != nil {
 				t.Fatal(err)
 			}

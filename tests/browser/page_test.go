@@ -1,4 +1,4 @@
-package web_test
+package browser
 
 import (
 	"testing"
@@ -6,43 +6,16 @@ import (
 	"github.com/chromedp/chromedp"
 )
 
-// full is a server with something of everything, hostile names included.
-func full() *fake {
-	failed := sent("s4", "error", 1<<20, 1<<30)
-	failed["errorMessage"] = "user bob or its password was refused by site-b.example"
-	waiting := sent("s2", "pending", 0, 5<<30)
-	waiting["startTime"], waiting["rate"] = nil, 0
-	waiting["errorMessage"] = "site-b.example:8887 does not answer (connection refused); trying again in 4 s"
-	hostile := sent("s5", "complete", 64<<20, 64<<20)
-	hostile["destinationPath"] = "/<img src=x onerror=document.title='owned'>/a\tb\nc\u202egnp.exe\u200b"
-	arriving := object{
-		"transferId": "r1", "sourcePublicKey": "k", "sourceIP": "2001:db8::7", "username": "bob", "destinationPath": "/incoming",
-		"status": "receiving", "processing": true, "errorMessage": "", "totalFiles": 3, "filesReceived": 1, "totalSize": 64 << 20,
-		"bytesReceived": 16 << 20, "rate": 88_000.0, "startTime": sent("", "active", 0, 1)["startTime"], "endTime": nil,
-	}
-	killed := run("t2", "failed", nil)
-	killed["signal"], killed["errorMessage"] = "SIGKILL", "the script was ended by SIGKILL"
-	running := run("t1", "running", nil)
-	running["endTime"], running["event"] = nil, "on.send.createManifest"
-	queued := run("t0", "queued", nil)
-	queued["startTime"], queued["endTime"], queued["attempt"] = nil, nil, 2
-	return &fake{
-		superuser: true,
-		sent:      []object{sent("s1", "active", 3<<30, 8<<30), waiting, sent("s3", "complete", 4<<30, 4<<30), failed, hostile},
-		received:  []object{arriving},
-		runs:      []object{queued, running, killed, run("t3", "success", 0)},
-	}
-}
-
 func TestThePageInABrowser(t *testing.T) {
+	t.Parallel()
 	f := full()
-	b := open(t, serve(t, f))
+	b := open(t, serve(t, f), "/")
 
 	b.until(`!document.getElementById("sign-in").hidden && document.activeElement.id === "name"`)
 	b.shots("sign-in")
-	b.signIn("wrong")
+	b.signIn("alice", "wrong")
 	b.until(`document.getElementById("refused").textContent === "the user or the password is wrong"`)
-	b.signIn("right")
+	b.signIn("alice", "right")
 	b.until(`document.querySelectorAll("#send progress").length === 5 && document.querySelectorAll("#runs tr").length === 4`)
 	if got := b.text(`document.getElementById("password").value + document.cookie`); got != "" {
 		t.Errorf("script still sees %q", got)
@@ -95,13 +68,15 @@ func TestThePageInABrowser(t *testing.T) {
 	if got := b.text(`document.querySelectorAll("#send li, #recv li, #runs tr").length + document.getElementById("server").textContent`); got != "0" {
 		t.Errorf("after signing out the page still holds %s", got)
 	}
+	b.expectFailedRequests() // before the login, and those of the broken server
 	b.clean()
 }
 
 func TestWhatOthersThanSuperusersSee(t *testing.T) {
+	t.Parallel()
 	f := &fake{}
-	b := open(t, serve(t, f))
-	b.signIn("right")
+	b := open(t, serve(t, f), "/")
+	b.signIn("alice", "right")
 	b.until(`document.getElementById("runs-note").textContent === "Trigger runs are shown to superusers."`)
 	b.until(`document.getElementById("send-note").textContent.startsWith("Nothing has been sent yet")`)
 	b.until(`document.getElementById("recv-note").textContent === "Nothing has arrived yet."`)
@@ -133,11 +108,13 @@ func TestWhatOthersThanSuperusersSee(t *testing.T) {
 	// The session ends at the server.
 	b.script(`fetch("/session", { method: "DELETE" }).then(() => 0)`)
 	b.until(`document.getElementById("refused").textContent === "Your session has ended. Sign in again."`)
+	b.expectFailedRequests()
 	b.clean()
 }
 
 func TestFormats(t *testing.T) {
-	b := open(t, serve(t, &fake{}))
+	t.Parallel()
+	b := open(t, serve(t, &fake{}), "/")
 	b.script(`import("/static/format.js").then((m) => { window.f = m; return 0 })`)
 	for expression, expected := range map[string]string{
 		`f.bytes(0)`: "0 bytes", `f.bytes(1)`: "1 byte", `f.bytes(1023)`: "1023 bytes", `f.bytes(1536)`: "1.5 KiB",
@@ -154,5 +131,6 @@ func TestFormats(t *testing.T) {
 			t.Errorf("%s is %q, not %q", expression, got, expected)
 		}
 	}
+	b.expectFailedRequests()
 	b.clean()
 }

@@ -8,10 +8,10 @@ import (
 	"jetstream/triggers"
 )
 
-// ShowEvery is how often the progress of one transfer is shown at most.
+// ShowEvery is the minimum time between two progress entries of one transfer.
 const ShowEvery = time.Second
 
-// The sides of a transfer, as entries name them.
+// The sides of a transfer in entries.
 const (
 	SideSend = "send"
 	SideRecv = "recv"
@@ -55,7 +55,7 @@ type DestinationEntry struct {
 	RequestID            string `json:"requestId,omitempty" doc:"The API request that changed it"`
 }
 
-// The entries about transfers and destinations.
+// The types of entries about transfers and destinations.
 var (
 	Changed = stream.Define[ChangeEntry]("transfer.changed",
 		"The state of a transfer has changed, at either side.")
@@ -65,12 +65,12 @@ var (
 		"A destination was given other parameters.")
 )
 
-// StreamTypes lists the entries of this room as they were declared.
+// StreamTypes lists the types of entries of this package.
 func StreamTypes() []stream.Definition {
 	return []stream.Definition{DestinationUpdated.Definition, Changed.Definition, ProgressShown.Definition}
 }
 
-func (o *transferObject) note(tx Tx, log *stream.Log, from Status) error {
+func (o *transferObject) appendEntry(tx Tx, log *stream.Log, from Status) error {
 	return Changed.Append(log, tx, o.Owner, ChangeEntry{
 		Side: SideSend, TransferID: o.TransferID, Status: o.Status, PreviousStatus: from, Processing: o.Processing,
 		ErrorMessage: o.ErrorMessage, Username: o.Username, TotalFiles: o.TotalFiles, TotalBytes: o.TotalBytes,
@@ -78,19 +78,19 @@ func (o *transferObject) note(tx Tx, log *stream.Log, from Status) error {
 	})
 }
 
-func noteUpdate(tx Tx, log *stream.Log, d *Destination, requestID string) error {
+func appendUpdate(tx Tx, log *stream.Log, d *Destination, requestID string) error {
 	return DestinationUpdated.Append(log, tx, d.Owner, DestinationEntry{
 		DestinationID: d.DestinationID, Destination: d.Destination, Sender: d.Sender,
 		DestinationPublicKey: d.DestinationPublicKey, SendRateMax: d.SendRateMax, RequestID: requestID,
 	})
 }
 
-// showProgress shows how far a transfer is to those who follow the log. One
-// that cannot be read is not shown.
-func (e *Engine) showProgress(transferID string) {
+// publishProgress publishes a live entry with the progress of a transfer, unless
+// that cannot be read.
+func (e *Engine) publishProgress(transferID string) {
 	ctx, cancel := context.WithTimeout(context.Background(), saveTimeout)
 	defer cancel()
-	t, err := e.Transfer(ctx, transferID)
+	t, err := e.LoadTransfer(ctx, transferID)
 	if err != nil || !t.Processing {
 		return
 	}
@@ -100,8 +100,8 @@ func (e *Engine) showProgress(transferID string) {
 	})
 }
 
-// FailureOf makes the arguments of send.transferFailed and recv.transferFailed:
-// a cancel that gave no reason is called so.
+// FailureOf returns the arguments of send.transferFailed and recv.transferFailed. It
+// adds a message to a cancellation without one.
 func FailureOf(transferID, username string, status Status, message string) triggers.FailureParams {
 	if message == "" && status == StatusCancelled {
 		message = "the transfer was cancelled"
@@ -109,8 +109,8 @@ func FailureOf(transferID, username string, status Status, message string) trigg
 	return triggers.FailureParams{TransferID: transferID, Username: username, Message: message}
 }
 
-// Eta is how many seconds what is left takes at a rate in kbit/s, nil when
-// nothing moves.
+// Eta returns how many seconds left bytes take at a rate in kbit/s; nil if the rate
+// is 0.
 func Eta(left int64, rate float64) *int64 {
 	if rate <= 0 {
 		return nil

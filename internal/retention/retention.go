@@ -1,6 +1,6 @@
-// Package collect removes what has been over for long: transfers at both ends
-// and manifests, at an interval that the operator may change, and on demand.
-package collect
+// Package retention removes transfers and manifests that are older than a
+// configured lifetime: periodically and on demand.
+package retention
 
 import (
 	"context"
@@ -13,88 +13,88 @@ import (
 	"jetstream/internal/api"
 )
 
-// What Settings are before anybody changed them, in seconds.
+// The initial Settings, in seconds.
 const (
 	DefaultInterval       = 3600
 	DefaultObjectLifetime = 48 * 3600
 )
 
-// The names under which Facts keep the settings and the time of the last run.
+// The keys under which Metadata keeps the settings and the time of the last run.
 const (
-	settingsFact = "garbageCollection"
-	lastRunFact  = "garbageCollectionLastRun"
+	settingsKey = "garbageCollection"
+	lastRunKey  = "garbageCollectionLastRun"
 )
 
-// Settings are when to collect, and what.
+// Settings say when old objects are removed, and how old they must be.
 type Settings struct {
 	Interval       int64 `json:"interval" doc:"Seconds between two runs; 0: only when garbageCollect is called"`
 	ObjectLifetime int64 `json:"objectLifetime" doc:"Seconds that transfers are kept after their end, and manifests after they were made; 0: for ever"`
 }
 
-// State is the settings and when they were last carried out.
+// State is the settings and the time of the last run.
 type State struct {
 	Settings
 	LastRunTime api.Time `json:"lastRunTime" doc:"When the last run ended, or null"`
 }
 
-// Counts are what one run removed.
+// Counts says how many objects one run has removed.
 type Counts struct {
 	Transfers         int `json:"transfers" doc:"Sent transfers that were removed"`
 	Manifests         int `json:"manifests" doc:"Manifests that were removed"`
 	ReceivedTransfers int `json:"receivedTransfers" doc:"Received transfers that were removed"`
 }
 
-// Sent removes old transfers and manifests of the sending end.
-// *transfer.Engine is one.
+// Sent removes sent transfers that ended before a time and unused manifests made
+// before it. *transfer.Engine implements it.
 type Sent interface {
 	Collect(ctx context.Context, before api.Time) (transfers, manifests int, err error)
 }
 
-// Received removes old transfers of the receiving end. *receiver.Receiver is
-// one.
+// Received removes received transfers that ended before a time.
+// *receiver.Receiver implements it.
 type Received interface {
 	Collect(ctx context.Context, before api.Time) (int, error)
 }
 
-// Facts keep texts by name over restarts. *store.DB is one.
-type Facts interface {
+// Metadata keeps texts by key over restarts. *store.DB implements it.
+type Metadata interface {
 	Meta(ctx context.Context, name string) (string, error)
 	SetMeta(ctx context.Context, name, value string) error
 }
 
-// Options set a Collector up.
+// Options configure a Collector.
 type Options struct {
-	// Sent and Received are what is collected. Required.
+	// Sent and Received remove the objects of either end. Required.
 	Sent     Sent
 	Received Received
-	// Facts keep the settings. Required.
-	Facts Facts
-	// Log gets what was removed and what failed; nil is silent.
+	// Metadata keeps the settings. Required.
+	Metadata Metadata
+	// Log records what was removed and what failed; nil discards it.
 	Log *slog.Logger
 }
 
-// Collector collects. Safe for concurrent use.
+// Collector removes old objects. Safe for concurrent use.
 type Collector struct {
 	o       Options
-	changed chan struct{} // holds one token: the settings have changed
-	running chan struct{} // holds a token while a run goes on
+	changed chan struct{} // holds a token when the settings have changed
+	running chan struct{} // holds a token during a run
 
 	mu    sync.Mutex
 	state State
 }
 
-// New makes a Collector with the settings that were kept.
+// New returns a Collector with the saved settings, or the default ones.
 func New(ctx context.Context, o Options) (*Collector, error) {
-	if o.Sent == nil || o.Received == nil || o.Facts == nil {
-		return nil, errors.New("collect: Sent, Received and Facts are required")
+	if o.Sent == nil || o.Received == nil || o.Metadata == nil {
+		return nil, errors.New("retention: Sent, Received and Metadata are required")
 	}
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
 	c := &Collector{o: o, changed: make(chan struct{}, 1), running: make(chan struct{}, 1),
 		state: State{Settings: Settings{DefaultInterval, DefaultObjectLifetime}}}
-	for name, to := range map[string]any{settingsFact: &c.state.Settings, lastRunFact: &c.state.LastRunTime} {
-		text, err := o.Facts.Meta(ctx, name)
+	for name, to := range map[string]any{settingsKey: &c.state.Settings, lastRunKey: &c.state.LastRunTime} {
+		text, err := o.Metadata.Meta(ctx, name)
 		if err == nil && text != "" {
 			err = json.Unmarshal([]byte(text), to)
 		}
@@ -105,14 +105,14 @@ func New(ctx context.Context, o Options) (*Collector, error) {
 	return c, nil
 }
 
-// State returns the present settings.
+// State returns the settings and the time of the last run.
 func (c *Collector) State() State {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.state
 }
 
-// Update changes the settings that are not nil, for now and after restarts.
+// Update changes and saves the settings that are not nil.
 func (c *Collector) Update(ctx context.Context, interval, objectLifetime *int64) (State, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -126,7 +126,7 @@ func (c *Collector) Update(ctx context.Context, interval, objectLifetime *int64)
 	if s == c.state.Settings {
 		return c.state, nil
 	}
-	if err := c.keep(ctx, settingsFact, s); err != nil {
+	if err := c.save(ctx, settingsKey, s); err != nil {
 		return c.state, err
 	}
 	c.state.Settings = s
@@ -137,16 +137,16 @@ func (c *Collector) Update(ctx context.Context, interval, objectLifetime *int64)
 	return c.state, nil
 }
 
-func (c *Collector) keep(ctx context.Context, name string, v any) error {
+func (c *Collector) save(ctx context.Context, name string, v any) error {
 	b, err := json.Marshal(v)
 	if err != nil {
 		return err
 	}
-	return c.o.Facts.SetMeta(ctx, name, string(b))
+	return c.o.Metadata.SetMeta(ctx, name, string(b))
 }
 
-// Serve collects at the interval until ctx ends. A run that was due while the
-// server was down is made up for at once.
+// Serve removes old objects at the interval until ctx ends. If a run was due
+// while the server was down, it begins with one.
 func (c *Collector) Serve(ctx context.Context) error {
 	failed := false
 	for {
@@ -170,8 +170,8 @@ func (c *Collector) Serve(ctx context.Context) error {
 	}
 }
 
-// wait is how long until the next run. A clock that was set back makes it no
-// longer than the interval.
+// wait returns the time until the next run: never more than the interval, even
+// if the clock was set back.
 func (c *Collector) wait(failed bool) time.Duration {
 	s := c.State()
 	interval := time.Duration(s.Interval) * time.Second
@@ -186,8 +186,8 @@ func (c *Collector) wait(failed bool) time.Duration {
 	return min(max(time.Until(s.LastRunTime.Std())+interval, 0), interval)
 }
 
-// Run collects now, after a run that goes on, and tells what was removed, also
-// when it fails half-way.
+// Run removes old objects now, once no other run is under way. It returns what
+// was removed, also when it fails.
 func (c *Collector) Run(ctx context.Context) (n Counts, err error) {
 	select {
 	case c.running <- struct{}{}:
@@ -208,7 +208,7 @@ func (c *Collector) Run(ctx context.Context) (n Counts, err error) {
 		return n, err
 	}
 	now := api.Now()
-	if err := c.keep(ctx, lastRunFact, now); err != nil {
+	if err := c.save(ctx, lastRunKey, now); err != nil {
 		return n, err
 	}
 	c.mu.Lock()

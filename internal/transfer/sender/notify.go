@@ -9,16 +9,17 @@ import (
 	"jetstream/internal/transfer/wire"
 )
 
-// tell lets the receiver of an ended transfer know.
-func (a *attempt) tell(ctx context.Context) error {
+// notifyReceiver notifies the receiver that the transfer has ended. It gives up after
+// notifyFor, and if there is no ticket to do it with.
+func (a *attempt) notifyReceiver(ctx context.Context) error {
 	t := &a.t
-	if len(t.Ticket) > 0 && time.Since(t.EndTime.Std()) < tellFor {
+	if len(t.Ticket) > 0 && time.Since(t.EndTime.Std()) < notifyFor {
 		conn, err := a.dial(ctx)
-		if _, ok := errors.AsType[*final](err); err != nil && !ok {
+		if _, ok := errors.AsType[*finalError](err); err != nil && !ok {
 			return err
 		}
 		if err == nil {
-			err = a.tellOn(ctx, conn)
+			err = a.sendCancel(ctx, conn)
 			conn.Close()
 			if err != nil {
 				return err
@@ -32,7 +33,8 @@ func (a *attempt) tell(ctx context.Context) error {
 	return err
 }
 
-func (a *attempt) tellOn(ctx context.Context, conn *wire.Conn) error {
+// sendCancel sends a Cancel and waits for the answer.
+func (a *attempt) sendCancel(ctx context.Context, conn *wire.Conn) error {
 	stop := context.AfterFunc(ctx, conn.Abort)
 	defer stop()
 	if err := conn.Send(wire.TypeCancel, wire.Cancel{
@@ -49,8 +51,9 @@ func (a *attempt) tellOn(ctx context.Context, conn *wire.Conn) error {
 		if err := wire.Decode(payload, &f); err != nil {
 			return err
 		}
-		// A refusal is an answer too: the receiver does not know the transfer.
-		if err := a.failure(f); errors.As(err, new(*later)) {
+		// After a refusal there is nothing more to do: the receiver does not know
+		// the transfer.
+		if err := a.failure(f); errors.As(err, new(*retryLater)) {
 			return err
 		}
 	}

@@ -1,18 +1,19 @@
 package files
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"io/fs"
-	"os"
 	"syscall"
 
 	"jetstream/internal/api"
 )
 
-// fault says for people what the file system refused at a path of the user's.
-// The cause, which knows the server's own paths, is kept for the log.
-func fault(apiPath string, err error) error {
+// userError turns an error of the file system into one whose message names the
+// path as the user knows it. The original error, which contains the server's
+// path, is only for the log.
+func userError(apiPath string, err error) error {
 	if _, ok := errors.AsType[*api.Error](err); ok || err == nil ||
 		errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {
 		return err
@@ -28,16 +29,6 @@ func fault(apiPath string, err error) error {
 	case errors.Is(err, syscall.ENOSPC):
 		return api.Wrap(err, api.CodeUnavailable, "the disk that holds %s is full; make room and try again", at)
 	}
-	return api.Wrap(err, api.CodeConflict, "the file system refuses that at %s: %s", at, reason(err))
-}
-
-// reason is what the system said, without its paths.
-func reason(err error) string {
-	if e, ok := errors.AsType[*fs.PathError](err); ok {
-		return e.Err.Error()
-	}
-	if e, ok := errors.AsType[*os.LinkError](err); ok {
-		return e.Err.Error()
-	}
-	return "the server's log says why"
+	return api.Wrap(err, api.CodeConflict, "the file system refuses that at %s: %s", at,
+		cmp.Or(api.SystemReason(err), "the server's log says why"))
 }
