@@ -10,8 +10,8 @@ import (
 	"jetstream/internal/transfertest"
 )
 
-// beside changes the accounts of a running site as another program does, which
-// tells it nothing.
+// beside changes the accounts of a running site through a second connection to
+// its database.
 func (s *site) beside(change func(context.Context, *account.Service) error) {
 	s.T.Helper()
 	db := transfertest.Must[*store.DB](s.T)(store.Open(s.T.Context(), s.State))
@@ -25,8 +25,8 @@ func (s *site) beside(change func(context.Context, *account.Service) error) {
 	}
 }
 
-// TestTransferEndsWithItsOwner: what another program does to the owner ends a
-// transfer in the middle, and one that waits for its receiver.
+// A transfer ends when its owner is removed or disabled, whether it is running
+// or waits for its receiver.
 func TestTransferEndsWithItsOwner(t *testing.T) {
 	remove := func(ctx context.Context, s *account.Service) error { return s.Delete(ctx, "bob") }
 	for name, c := range map[string]struct {
