@@ -5,8 +5,8 @@ import (
 	"testing"
 )
 
-// TestEveryCommandIsExplained holds what the manual and the help need of each
-// declaration: a reader must be able to imitate the example.
+// TestEveryCommandIsExplained checks what the manual and the help need of each
+// declaration.
 func TestEveryCommandIsExplained(t *testing.T) {
 	for _, c := range Commands(Deps{}).All() {
 		if c.Summary == "" || strings.HasSuffix(c.Summary, ".") || c.Message == "" {

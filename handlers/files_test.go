@@ -19,7 +19,7 @@ import (
 	"jetstream/internal/stream"
 )
 
-// quiet is a receiver that receives nothing.
+// quiet is a receiver without transfers.
 type quiet struct{}
 
 func (quiet) PartDirs(context.Context) ([]string, error) { return nil, nil }
@@ -29,8 +29,9 @@ type entryData struct {
 	N int `json:"n" doc:"A number"`
 }
 
-// desk is the commands of files and of the event log, with a sandbox of
-// alice's and a log with an event of hers and one of bob's.
+// desk holds the commands for files and for the event log, with a sandbox of
+// alice and an event log with an entry of alice, one of bob, and one of the
+// server.
 type desk struct {
 	calls
 	box string
@@ -62,9 +63,7 @@ func newDesk(t *testing.T) *desk {
 	return d
 }
 
-// TestCursorOfLongNames: where a page ends does not depend on how long names
-// are: the longest that a file system takes leads on too, at either door.
-func TestCursorOfLongNames(t *testing.T) {
+func TestLsCursorFitsTheLongestFileName(t *testing.T) {
 	d := newDesk(t)
 	want := []string{strings.Repeat("a", 255), strings.Repeat("b", 255)}
 	for _, name := range want {
@@ -90,7 +89,7 @@ func TestCursorOfLongNames(t *testing.T) {
 	}
 }
 
-func TestFileCommands(t *testing.T) {
+func TestFileCommandsListMakeMoveAndRemove(t *testing.T) {
 	d := newDesk(t)
 	for _, want := range []struct {
 		status            int
@@ -139,7 +138,7 @@ func TestFileCommands(t *testing.T) {
 	}
 }
 
-func TestFileCommandsRefuse(t *testing.T) {
+func TestFileCommandsRefuseBadParametersAndCallersWithoutUser(t *testing.T) {
 	d := newDesk(t)
 	evil := base64.RawURLEncoding.EncodeToString([]byte("../../etc\x00"))
 	for _, c := range []struct {
@@ -164,7 +163,7 @@ func TestFileCommandsRefuse(t *testing.T) {
 			t.Errorf("%s %+v as %q answers %v, want %s", c.name, c.params, c.user, err, c.code)
 		}
 	}
-	// A cursor is only a name to go on after: one that is made up shows nothing more.
+	// A forged cursor is only a name that the page begins after.
 	if _, page := d.ok("alice", "ls", lsParams{optionalPathParam{"/"}, api.ListParams{Limit: 1, Cursor: evil}}); len(page["files"].([]any)) != 0 {
 		t.Errorf("a made-up cursor shows %v", page)
 	}

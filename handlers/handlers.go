@@ -17,9 +17,9 @@ import (
 	"jetstream/triggers"
 )
 
-// Deps are the services that the commands call. With the zero value the commands
-// can be declared, as the command line and the OpenAPI document do, but not
-// called.
+// Deps are the services that the commands call. With the zero value the
+// commands can be declared, as the command line and the OpenAPI document do,
+// but not called.
 type Deps struct {
 	Server   Server
 	Accounts *account.Service
@@ -33,7 +33,8 @@ type Deps struct {
 	Collector *retention.Collector
 }
 
-// Commands returns the declarations of all commands, in the order of the manual.
+// Commands returns the declarations of all commands, in the order of the
+// manual.
 func Commands(d Deps) *api.Registry {
 	return api.NewRegistry(slices.Concat(
 		serverCommands(d),

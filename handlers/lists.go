@@ -15,8 +15,8 @@ type ownerParam struct {
 	Owner string `json:"owner" doc:"Only the objects of this user; others than one's own are for superusers" validate:"max=64"`
 }
 
-// pageOf returns the page of a list that the caller may see: a superuser may list
-// the objects of any user, everybody else only their own.
+// pageOf returns the page of a list that the caller may see: a superuser may
+// list the objects of any user, everybody else only their own.
 func pageOf(ctx context.Context, l api.ListParams, owner string, status transfer.Status) (transfer.Page, error) {
 	caller, _ := api.CallerOf(ctx)
 	if !caller.Superuser {
@@ -43,7 +43,8 @@ func pageAt(n int64) nextPage {
 	return pageAfter(strconv.FormatInt(n, 10))
 }
 
-// pageAfter returns the cursor of the page that begins after a name, none for "".
+// pageAfter returns the cursor of the page that begins after a name, none for
+// "".
 func pageAfter(name string) nextPage {
 	if name == "" {
 		return nextPage{}
@@ -52,7 +53,8 @@ func pageAfter(name string) nextPage {
 	return nextPage{&cursor}
 }
 
-// parseNameCursor reads a cursor that pageAfter has made; an empty one gives "".
+// parseNameCursor reads a cursor that pageAfter has made; an empty one gives
+// "".
 func parseNameCursor(s string) (string, error) {
 	name, err := base64.RawURLEncoding.DecodeString(s)
 	if err != nil {

@@ -37,7 +37,7 @@ func (c calls) as(user, name string, params any) (api.Outcome, map[string]any, e
 	return out, result, nil
 }
 
-// ok is as for a command that must succeed.
+// ok is as for calls that must succeed.
 func (c calls) ok(user, name string, params any) (api.Outcome, map[string]any) {
 	c.t.Helper()
 	out, result, err := c.as(user, name, params)
@@ -47,7 +47,7 @@ func (c calls) ok(user, name string, params any) (api.Outcome, map[string]any) {
 	return out, result
 }
 
-// refused is as for a command that must answer that code.
+// refused is as for calls that must fail with a code.
 func (c calls) refused(code api.Code, user, name string, params any) {
 	c.t.Helper()
 	if _, _, err := c.as(user, name, params); err == nil || api.ErrorOf(err).Code != code {

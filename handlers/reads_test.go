@@ -22,7 +22,7 @@ func (r *reads) add(kind string) {
 	r.by[kind]++
 }
 
-// take returns the counts and begins anew.
+// take returns the counts and resets them.
 func (r *reads) take() string {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -30,8 +30,8 @@ func (r *reads) take() string {
 	return fmt.Sprint(r.by)
 }
 
-// countingStore counts the destinations, manifests and transfers that are read
-// one by one from the real store.
+// countingStore is a store that counts the reads of single destinations,
+// manifests and transfers.
 type countingStore struct {
 	transfer.Store
 	reads *reads

@@ -42,14 +42,14 @@ func transferCommands(d Deps) []*api.Command {
 		api.Define(api.Spec{
 			Name: "send.cancelTransfer", Method: "POST", Path: "/send/transfers/{transferId}/cancel",
 			Summary:     "Cancel a sent transfer",
-			Description: "The receiver is told in the background. A transfer that has ended is a `conflict`.",
+			Description: "The receiver is notified in the background. A transfer that has ended is a `conflict`.",
 			Message:     "Transfer cancelled.", Errors: []api.Code{api.CodeNotFound, api.CodeConflict},
 		}, h.cancel),
 		api.Define(api.Spec{
 			Name: "send.deleteTransfer", Method: "DELETE", Path: "/send/transfers/{transferId}",
 			Summary: "Remove a sent transfer from the list",
 			Description: "What has arrived stays where it is. One that has not ended is a `conflict`, unless `force`, which " +
-				"cancels it; its receiver is told in the background.",
+				"cancels it; its receiver is notified in the background.",
 			Message: "Transfer deleted.", Errors: []api.Code{api.CodeNotFound, api.CodeConflict},
 			Example: map[string]any{"force": true},
 		}, h.delete),

@@ -16,8 +16,8 @@ import (
 	"jetstream/triggers"
 )
 
-// sending is the commands of destinations, manifests and transfers on a real
-// engine that serves; alice and bob share a sandbox with three files.
+// sending holds the commands for destinations, manifests and transfers, on an
+// engine that serves. The users alice and bob share a sandbox with three files.
 type sending struct {
 	calls
 	engine   *transfer.Engine
@@ -63,7 +63,8 @@ func newSending(t *testing.T, change ...func(*transfer.Options)) *sending {
 	return &sending{calls{t, api.NewRegistry(slices.Concat(destinationCommands(d), manifestCommands(d), transferCommands(d))...)}, engine, db.Accounts()}
 }
 
-// made is what alice makes: ids of a destination, a manifest and a transfer.
+// made makes a destination, a manifest and a transfer of alice and returns
+// their ids.
 func (s *sending) made() (destination, manifest, transferID string) {
 	s.t.Helper()
 	_, d := s.ok("alice", "send.createDestination", transfer.DestinationParams{Address: "127.0.0.1"})
@@ -156,7 +157,8 @@ func TestWhatASuperuserSendsBelongsToTheManifestsOwner(t *testing.T) {
 	if _, x := s.ok("root", "send.createTransfer", p); x["owner"] != "alice" {
 		t.Errorf("the transfer belongs to %v", x["owner"])
 	}
-	// A launch script's token of no user sees everything and owns nothing.
+	// The token of a launch script that acts as no user sees everything and
+	// owns nothing.
 	s.ok("", "send.getManifest", getManifestParams{manifest})
 	s.refused(api.CodeInvalid, "", "send.createManifest", transfer.ManifestParams{FileMappings: map[string]string{"/a": "/a"}})
 	s.refused(api.CodeInvalid, "", "send.createDestination", transfer.DestinationParams{Address: "h"})

@@ -37,7 +37,7 @@ func triggerQueueCommands(d Deps) []*api.Command {
 		api.Define(api.Spec{
 			Name: "emitTrigger", Method: "POST", Path: "/triggers/{event}/emit", Status: 201, Location: "/trigger-runs/{runId}",
 			Summary: "Queue the script of an event, with sample or given parameters",
-			Description: "Nothing but the script is told that the event happened. With the `transfer_id` of a received transfer, " +
+			Description: "Only the script gets the event; nothing else is notified. With the `transfer_id` of a received transfer, " +
 				"the script gets that transfer's file list; else an event that has one gets an empty list.",
 			Message: "The event is queued.", Errors: []api.Code{api.CodeNotFound, api.CodeConflict, api.CodeUnavailable}, Access: api.AccessSuperuser,
 			Example: map[string]any{"event": "recv.transferComplete"},
@@ -70,8 +70,8 @@ func triggerQueueCommands(d Deps) []*api.Command {
 	}
 }
 
-// Events lists the events that scripts can be written for: the declared ones and
-// on.<command> for each command.
+// Events lists the events that scripts can be written for: the declared ones
+// and on.<command> for each command.
 func Events() []triggers.Definition {
 	events := triggers.Definitions()
 	for _, name := range Commands(Deps{}).Names() {

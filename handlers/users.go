@@ -71,7 +71,8 @@ type userList struct {
 	nextPage
 }
 
-// list lists a page. Its cursor is the name of the last user of the page before.
+// list lists a page. Its cursor is the name of the last user of the page
+// before.
 func (h userHandlers) list(ctx context.Context, p getUsersParams) (userList, error) {
 	after, err := parseNameCursor(p.Cursor)
 	if err == nil && after != "" && !account.ValidName(after) {
@@ -80,7 +81,7 @@ func (h userHandlers) list(ctx context.Context, p getUsersParams) (userList, err
 	if err != nil {
 		return userList{}, err
 	}
-	users, err := h.accounts.Users(ctx, after, p.Limit+1) // one more tells whether there is a next page
+	users, err := h.accounts.Users(ctx, after, p.Limit+1) // one more, to know whether there is a next page
 	list := userList{Users: listed(users)}
 	if len(users) > p.Limit {
 		list = userList{users[:p.Limit], pageAfter(users[p.Limit-1].Name)}

@@ -12,7 +12,7 @@ import (
 	"jetstream/internal/transfer"
 )
 
-// userRegistry is the user commands on a fresh database.
+// userRegistry returns the commands for users on an empty database.
 func userRegistry(t *testing.T) *api.Registry {
 	t.Helper()
 	db, err := store.Open(t.Context(), t.TempDir())
@@ -27,7 +27,7 @@ func userRegistry(t *testing.T) *api.Registry {
 	return api.NewRegistry(userCommands(Deps{Accounts: account.New(db.Accounts(), account.Options{})})...)
 }
 
-// do carries a command out as its caller would, parameters bound.
+// do calls a command without a caller.
 func do(t *testing.T, r *api.Registry, name string, params any) (api.Outcome, error) {
 	t.Helper()
 	c, ok := r.Find(name)
@@ -76,7 +76,7 @@ func TestUserCommandsAreForSuperusers(t *testing.T) {
 	}
 }
 
-func TestGetUsersInPages(t *testing.T) {
+func TestGetUsersGoesOnByCursor(t *testing.T) {
 	r := userRegistry(t)
 	list := func(cursor string) (names []string, next *string) {
 		t.Helper()
@@ -122,7 +122,7 @@ func TestGetUsersInPages(t *testing.T) {
 	}
 }
 
-// hangsUp is the real store of a caller who goes away once it has changed a user.
+// hangsUp is a store that cancels the call after it has changed a user.
 type hangsUp struct {
 	account.Store
 	goAway func()
@@ -138,9 +138,7 @@ func (h hangsUp) DeleteUser(ctx context.Context, name string) error {
 	return h.Store.DeleteUser(ctx, name)
 }
 
-// TestTransfersEndWithTheirUserWhoeverHangsUp: what belongs to a disabled or
-// removed user ends, also when nobody waits for the answer.
-func TestTransfersEndWithTheirUserWhoeverHangsUp(t *testing.T) {
+func TestTransfersOfARemovedUserEndEvenIfTheCallerHangsUp(t *testing.T) {
 	yes := true
 	for name, c := range map[string]struct {
 		params any

@@ -48,7 +48,7 @@ func (b *builder) addCommandEvent(registry *api.Registry) error {
 		"properties": map[string]any{
 			"command": command,
 			"status":  map[string]any{"type": "string", "description": "`success`, or the code of the failure"},
-			"message": map[string]any{"type": "string", "description": "What the caller was told"},
+			"message": map[string]any{"type": "string", "description": "The message that the caller got"},
 			"result":  map[string]any{"type": "object", "description": "What the caller got; values of secret fields are \"***\""},
 		},
 	}

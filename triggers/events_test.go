@@ -61,7 +61,6 @@ func mentions(n ast.Node, name string) (found bool) {
 	return found
 }
 
-// The event of a command is put together by hand, and is what encoding makes.
 func TestCommandEventIsWhatItsParametersEncodeTo(t *testing.T) {
 	kind := triggers.Command("send.createManifest")
 	text := "a \"quoted\" name, a back\\slash, <&>, a\nline, é, \u2028 and \x00"
@@ -84,9 +83,7 @@ func TestCommandEventIsWhatItsParametersEncodeTo(t *testing.T) {
 	}
 }
 
-// TestDescribedAhead: the entry of a run that is queued is the same, whoever
-// makes it.
-func TestDescribedAhead(t *testing.T) {
+func TestDescribeEncodesTheEntry(t *testing.T) {
 	odd := "a \"quoted\" name, a back\\slash, <&>, a\nline, é, \u2028 and \x00"
 	for _, r := range []triggers.Run{
 		{RunID: "1", Event: "on.getServerInfo", EventID: "2", Attempt: 1, Status: triggers.StatusQueued, QueueTime: 3, EventTime: 4,

@@ -11,14 +11,14 @@ import (
 	"jetstream/internal/stream"
 )
 
-// noEntries is the empty store of a log that gets live entries only; a
-// database has no place in a bubble.
+// noEntries is an empty store for a log with only live entries, since a
+// database cannot be used with a fake clock.
 type noEntries struct{ stream.Store }
 
 func (noEntries) Entries(context.Context, int64, int) ([]*stream.Entry, error) { return nil, nil }
 func (noEntries) Newest(context.Context) (int64, error)                        { return 0, nil }
 
-// shown reads what a follower was shown until now.
+// shown reads the entries that a follower has got until now.
 func shown(t *testing.T, f *stream.Follower) (pieces []OutputEntry) {
 	t.Helper()
 	for {
@@ -39,8 +39,9 @@ func shown(t *testing.T, f *stream.Follower) (pieces []OutputEntry) {
 	}
 }
 
-// Output is shown at once, then ten times a second at most; characters stay
-// whole, what is too much is counted, and nobody who follows costs nothing.
+// Output is published at once, then at most ten times a second, without
+// splitting characters. Dropped output is counted. Without followers nothing is
+// done.
 func TestOutputIsShownInBoundedPieces(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		log, err := stream.New(t.Context(), stream.Options{Store: noEntries{}})

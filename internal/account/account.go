@@ -1,5 +1,5 @@
-// Package account implements users, passwords, sessions, tokens and sandboxes. It
-// verifies credentials and opens the directory that a user's paths refer to.
+// Package account implements users, passwords, sessions, tokens and sandboxes.
+// It verifies credentials and opens the directory that a user's paths refer to.
 //
 // Everything in it is safe for concurrent use unless documented otherwise.
 package account
@@ -25,8 +25,9 @@ type User struct {
 type Store interface {
 	TokenStore
 
-	// InsertUser inserts a user; conflict when the name exists, compared without
-	// case. The new user does not own the objects of a removed user of that name.
+	// InsertUser inserts a user; conflict when the name exists, compared
+	// without case. The new user does not own the objects of a removed user of
+	// that name.
 	InsertUser(ctx context.Context, u User) error
 	// User returns the user of a name, compared without case; notFound if there
 	// is none.
@@ -38,8 +39,9 @@ type Store interface {
 	// UpdateUser changes a user in one transaction; notFound if there is none,
 	// conflict if it would leave no enabled superuser.
 	UpdateUser(ctx context.Context, name string, change func(*User) error) (User, error)
-	// DeleteUser removes a user with the tokens and the stored replies; notFound
-	// if there is none, conflict if it would leave no enabled superuser.
+	// DeleteUser removes a user with the tokens and the stored replies;
+	// notFound if there is none, conflict if it would leave no enabled
+	// superuser.
 	DeleteUser(ctx context.Context, name string) error
 	// CountUsers returns the number of users.
 	CountUsers(ctx context.Context) (int, error)

@@ -22,8 +22,9 @@ const (
 	sweepBatch = 1000
 )
 
-// APIToken is an API token. A client that presents it acts as its owner, with the
-// rights that the owner has at that moment, restricted by permissions and path.
+// APIToken is an API token. A client that presents it acts as its owner, with
+// the rights that the owner has at that moment, restricted by permissions and
+// path.
 type APIToken struct {
 	Seq int64 `json:"-"`
 
@@ -53,14 +54,15 @@ type NewAPIToken struct {
 	Expiry api.Time
 }
 
-// TokenStore is what API tokens need of the database. Deleting a user or a token
-// also deletes the tokens that belong to it.
+// TokenStore is what API tokens need of the database. Deleting a user or a
+// token also deletes the tokens that belong to it.
 type TokenStore interface {
 	// InsertToken inserts a token and sets its Seq; conflict when the owner has
-	// most tokens already, notFound when the owner or the parent does not exist.
+	// most tokens already, notFound when the owner or the parent does not
+	// exist.
 	InsertToken(ctx context.Context, t *APIToken, most int) error
-	// TokenByHash returns the token of a hash and its owner; notFound if there is
-	// none.
+	// TokenByHash returns the token of a hash and its owner; notFound if there
+	// is none.
 	TokenByHash(ctx context.Context, hash [sha256.Size]byte) (APIToken, User, error)
 	// Token returns the token of an id; notFound if there is none.
 	Token(ctx context.Context, tokenID string) (APIToken, error)
@@ -74,8 +76,8 @@ type TokenStore interface {
 	DeleteExpiredTokens(ctx context.Context, now api.Time, limit int) (more bool, err error)
 }
 
-// CreateAPIToken makes a token of the caller's. Its text is only returned here. A
-// token that is made with another token cannot have more permissions, another
+// CreateAPIToken makes a token of the caller's. Its text is only returned here.
+// A token that is made with another token cannot have more permissions, another
 // path or a later expiry than that, and is deleted with it. Codes: invalid,
 // forbidden, conflict when there are too many.
 func (s *Service) CreateAPIToken(ctx context.Context, caller api.Caller, n NewAPIToken) (t APIToken, token string, err error) {

@@ -76,8 +76,8 @@ func TestAPITokenActsAsItsUserWithPresentRights(t *testing.T) {
 	wantCode(t, err, api.CodeUnauthorized)
 }
 
-// TestOnlyAHashIsKept: nothing in the database or in what the API shows is good
-// for a login.
+// Neither the database nor the API contains anything with which one could log
+// in.
 func TestOnlyAHashIsKept(t *testing.T) {
 	dir := t.TempDir()
 	s := account.New(openStore(t, dir), account.Options{})
@@ -125,7 +125,6 @@ func TestTokensOfAUserAreBounded(t *testing.T) {
 	wantCode(t, err, api.CodeNotFound) // its parent was deleted meanwhile
 }
 
-// TestExpiredTokensAreRemoved within two hours.
 func TestTokensAreListedInPagesAndDeletedByTheirOwner(t *testing.T) {
 	s, _ := newService(t, account.Options{})
 	mustCreate(t, s, account.NewUser{Name: "bob", Password: "p"})
@@ -193,7 +192,7 @@ func TestExpiredTokensAreRemoved(t *testing.T) {
 		t.Fatalf("left: %v, next %d, %v", list, next, err)
 	}
 
-	// Its hours are those of a fake clock; what it sweeps is counted.
+	// Serve on a fake clock, with a store that counts the sweeps.
 	synctest.Test(t, func(t *testing.T) {
 		store := &sweeps{}
 		s := account.New(store, account.Options{})
@@ -212,8 +211,8 @@ func TestExpiredTokensAreRemoved(t *testing.T) {
 	})
 }
 
-// sweeps counts calls; a store of its own since a database's goroutines do not
-// belong into a bubble of fake time.
+// sweeps is a store that counts calls. A database could not be used with a fake
+// clock.
 type sweeps struct {
 	account.Store
 	count int
@@ -224,8 +223,7 @@ func (s *sweeps) DeleteExpiredTokens(context.Context, api.Time, int) (bool, erro
 	return false, nil
 }
 
-// TestConfinedSandbox: a sandbox within the sandbox, by the same names.
-func TestConfinedSandbox(t *testing.T) {
+func TestConfinedSandboxKeepsPathsAndRefusesOthers(t *testing.T) {
 	p := newPlace(t)
 	mkdir(t, p.at("box/in/deep"))
 	mkdir(t, p.at("box/in2"))

@@ -23,8 +23,8 @@ const (
 	maxMeters = 8192
 )
 
-// failures limits the rate of failed logins per user and per address. Each of them
-// is a leaky bucket: a failure adds one, and it drains at a constant rate.
+// failures limits the rate of failed logins per user and per address. Each of
+// them is a leaky bucket: a failure adds one, and it drains at a constant rate.
 type failures struct {
 	mu        sync.Mutex
 	users     meters
@@ -134,13 +134,14 @@ func (m *meters) evict(now time.Time) {
 	}
 }
 
-// userKey returns the key of a user name, of which clients may choose any length.
+// userKey returns the key of a user name, of which clients may choose any
+// length.
 func userKey(name string) string {
 	return fold(name[:min(len(name), maxNameBytes+1)])
 }
 
-// addressKey returns the key of an address: the IPv4 address, or the /64 network
-// of an IPv6 address, within which a host can choose its addresses.
+// addressKey returns the key of an address: the IPv4 address, or the /64
+// network of an IPv6 address, within which a host can choose its addresses.
 func addressKey(remote string) string {
 	addr, err := netip.ParseAddr(remote)
 	if err != nil {

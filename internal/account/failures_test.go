@@ -38,7 +38,7 @@ func TestAddressIsSlowedWhateverTheUser(t *testing.T) {
 	}
 }
 
-func TestRightGuessIsTakenBack(t *testing.T) {
+func TestSuccessfulLoginIsNotCounted(t *testing.T) {
 	f, now := newFailures(), time.Unix(1_800_000_000, 0)
 	for range 10 * addressBurst {
 		if err := f.charge("bob", "192.0.2.1", now); err != nil {

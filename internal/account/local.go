@@ -6,11 +6,11 @@ import (
 	"jetstream/internal/api"
 )
 
-// FromLocal translates an absolute path of this machine into the API path of the
-// same file in the sandbox. Links in the directory are followed, but not the last
-// name, since a link is sent under its own name. Directories that the calling
-// process may not read are compared by name. Codes: invalid when a path is not
-// absolute, forbidden when abs is outside the sandbox.
+// FromLocal translates an absolute path of this machine into the API path of
+// the same file in the sandbox. Links in the directory are followed, but not
+// the last name, since a link is sent under its own name. Directories that the
+// calling process may not read are compared by name. Codes: invalid when a path
+// is not absolute, forbidden when abs is outside the sandbox.
 func FromLocal(sandboxDir, abs string) (apiPath string, err error) {
 	if !filepath.IsAbs(abs) || !filepath.IsAbs(sandboxDir) {
 		return "", api.Errorf(api.CodeInvalid, "%q and the sandbox %q must be absolute paths", abs, sandboxDir)

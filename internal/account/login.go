@@ -71,8 +71,8 @@ func (s *Service) candidate(ctx context.Context, name string) (User, string, err
 	return u, u.Hash, nil
 }
 
-// enabled returns a user whose password was verified, unless disabled. Others do
-// not learn that the user is disabled.
+// enabled returns a user whose password was verified, unless disabled. Others
+// do not learn that the user is disabled.
 func enabled(u User) (User, error) {
 	if u.Disabled {
 		return User{}, errDisabled(u.Name)

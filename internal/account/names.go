@@ -7,10 +7,10 @@ import (
 	"slices"
 )
 
-// NamesAfter returns the names of a directory that sort after one name, sorted by
-// their bytes and limit at most; more reports whether there are others. It reads
-// the whole directory, with at most twice limit names in memory. It ends with
-// ctx.
+// NamesAfter returns the names of a directory that sort after one name, sorted
+// by their bytes and limit at most; more reports whether there are others. It
+// reads the whole directory, with at most twice limit names in memory. It ends
+// with ctx.
 func NamesAfter(ctx context.Context, dir interface {
 	Readdirnames(n int) ([]string, error)
 }, after string, limit int) (names []string, more bool, err error) {

@@ -10,7 +10,7 @@ import (
 	"testing"
 )
 
-// listed gives names in small pieces, as a directory does.
+// listed is a directory that returns few names at a time.
 type listed struct{ names []string }
 
 func (l *listed) Readdirnames(n int) ([]string, error) {
@@ -47,7 +47,7 @@ func TestNamesAfterReadsLargeDirectoriesInBatches(t *testing.T) {
 	}
 }
 
-func TestNamesAfterOfADirectory(t *testing.T) {
+func TestNamesAfterReadsADirectory(t *testing.T) {
 	dir := t.TempDir()
 	for _, name := range []string{"b", "a", "c"} {
 		if err := os.WriteFile(filepath.Join(dir, name), nil, 0o600); err != nil {

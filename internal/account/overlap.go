@@ -10,7 +10,8 @@ import (
 	"jetstream/internal/api"
 )
 
-// Protected is a directory or file that received data must not be able to reach.
+// Protected is a directory or file that received data must not be able to
+// reach.
 type Protected struct {
 	// What is its name in messages, such as "trigger directory".
 	What string
@@ -18,8 +19,8 @@ type Protected struct {
 	Path string
 	// Secret forbids to read it through a sandbox.
 	Secret bool
-	// Scripts reports whether it is a directory of scripts. The targets of links
-	// in it are then protected as well.
+	// Scripts reports whether it is a directory of scripts. The targets of
+	// links in it are then protected as well.
 	Scripts bool
 }
 
@@ -33,11 +34,11 @@ const (
 )
 
 // CheckOverlap returns an error if dir may not be used as a sandbox, so that
-// received data can never become a script. A directory that is a protected one or
-// is below one is forbidden; one that contains a protected one is forbidden to
-// Write. Links are followed, and existing files are compared by identity, not by
-// name. dir need not exist. Codes: forbidden, naming both paths; internal when a
-// protected path cannot be examined.
+// received data can never become a script. A directory that is a protected one
+// or is below one is forbidden; one that contains a protected one is forbidden
+// to Write. Links are followed, and existing files are compared by identity,
+// not by name. dir need not exist. Codes: forbidden, naming both paths;
+// internal when a protected path cannot be examined.
 func CheckOverlap(dir string, use Use, protected []Protected) error {
 	real, err := realPath(dir)
 	if err != nil {
@@ -63,8 +64,8 @@ func CheckOverlap(dir string, use Use, protected []Protected) error {
 	return nil
 }
 
-// Overlap reports whether one of two directories is the other or is below it. They
-// are compared as by CheckOverlap and need not exist.
+// Overlap reports whether one of two directories is the other or is below it.
+// They are compared as by CheckOverlap and need not exist.
 func Overlap(a, b string) (bool, error) {
 	realA, errA := realPath(a)
 	realB, errB := realPath(b)
@@ -77,8 +78,9 @@ func Overlap(a, b string) (bool, error) {
 // maxHops is how many links may lead to one script, as in the kernel.
 const maxHops = 40
 
-// checkLinks refuses a sandbox that contains the target of a link in the directory
-// p, or a link on the way to it, since a received file could replace it.
+// checkLinks refuses a sandbox that contains the target of a link in the
+// directory p, or a link on the way to it, since a received file could replace
+// it.
 func checkLinks(dir, real string, p Protected) error {
 	entries, err := os.ReadDir(p.Path)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {

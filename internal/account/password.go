@@ -40,8 +40,8 @@ func presentCost() cost { return cost{memory: 19 * 1024, time: 2, threads: 1} }
 type hasher struct {
 	slots   chan struct{}
 	waiting atomic.Int64
-	// setting holds a token while a new password is hashed, so that no more than
-	// one of these competes with the logins for slots.
+	// setting holds a token while a new password is hashed, so that no more
+	// than one of these competes with the logins for slots.
 	setting chan struct{}
 	// observe is called before each hash, for tests.
 	observe func()
@@ -111,8 +111,8 @@ func encodeHash(c cost, salt, key []byte) string {
 		argon2.Version, c.memory, c.time, c.threads, e.EncodeToString(salt), e.EncodeToString(key))
 }
 
-// decodeHash decodes the PHC string form. It refuses costs so high that a tampered
-// database could exhaust the memory.
+// decodeHash decodes the PHC string form. It refuses costs so high that a
+// tampered database could exhaust the memory.
 func decodeHash(s string) (c cost, salt, key []byte, err error) {
 	parts := strings.Split(s, "$")
 	if len(parts) != 6 || parts[0] != "" || parts[1] != "argon2id" || parts[2] != fmt.Sprintf("v=%d", argon2.Version) {

@@ -14,9 +14,10 @@ const (
 	maxProofs = 4096
 )
 
-// proofs remembers recently verified passwords, so that they need not be hashed at
-// each call. It stores an HMAC of the user's hash and the password under a key of
-// this process: a proof ends with the password, and is useless elsewhere.
+// proofs remembers recently verified passwords, so that they need not be hashed
+// at each call. It stores an HMAC of the user's hash and the password under a
+// key of this process: a proof ends with the password, and is useless
+// elsewhere.
 type proofs struct {
 	key []byte
 
@@ -43,7 +44,8 @@ func (p *proofs) mac(u User, password string) (sum [sha256.Size]byte) {
 	return sum
 }
 
-// has reports whether password was recently verified with the present hash of u.
+// has reports whether password was recently verified with the present hash of
+// u.
 func (p *proofs) has(u User, password string, now time.Time) bool {
 	if u.Hash == "" {
 		return false

@@ -65,13 +65,13 @@ func LeadsAboveRoot(p string) bool {
 	return false
 }
 
-// Resolve translates a path of the API into one without links for use with Root:
-// slash-separated, without a leading slash, "." for the sandbox itself.
+// Resolve translates a path of the API into one without links for use with
+// Root: slash-separated, without a leading slash, "." for the sandbox itself.
 //
 // Links are followed, the last name only with followLast. Absolute links are
-// followed if they lead into the sandbox. Links that leave the sandbox, loops and
-// paths into secret directories are refused. The path need not exist: names after
-// the first one that does not exist are kept as they are. Codes: invalid,
+// followed if they lead into the sandbox. Links that leave the sandbox, loops
+// and paths into secret directories are refused. The path need not exist: names
+// after the first one that does not exist are kept as they are. Codes: invalid,
 // forbidden, notFound for ".." after a name that does not exist.
 func (b *Sandbox) Resolve(apiPath string, followLast bool) (rel string, err error) {
 	clean, err := CleanPath(apiPath)
@@ -117,8 +117,8 @@ type walk struct {
 	links int
 	bytes int // length of done, with a slash before each name
 
-	// dir is the directory done[:depth]. Names are looked up in it, and not from
-	// the sandbox, so that the cost grows only linearly with the depth.
+	// dir is the directory done[:depth]. Names are looked up in it, and not
+	// from the sandbox, so that the cost grows only linearly with the depth.
 	dir   *os.Root
 	depth int
 }
@@ -181,8 +181,8 @@ func (w *walk) at(name string) string {
 	return w.box.prefix + "/" + strings.Join(append(slices.Clip(w.done), name), "/")
 }
 
-// hop is a name to resolve. link and target are those of the link that it is from,
-// for messages; they are empty for names of the path itself.
+// hop is a name to resolve. link and target are those of the link that it is
+// from, for messages; they are empty for names of the path itself.
 type hop struct{ name, link, target string }
 
 func hops(names []string, link, target string) []hop {
@@ -247,8 +247,8 @@ func (w *walk) follow(name string) error {
 	return nil
 }
 
-// outside returns the error for a link that leaves the sandbox. It does not name
-// the target, which the user may not know.
+// outside returns the error for a link that leaves the sandbox. It does not
+// name the target, which the user may not know.
 func (w *walk) outside(link string) error {
 	if w.box.prefix != "" {
 		return api.Errorf(api.CodeForbidden, "path %s: the link %q leads outside %q, which this login is confined to", api.Quote(w.clean), link, w.box.prefix)
@@ -263,10 +263,10 @@ func (w *walk) diskError(name string, err error) error {
 	return api.Wrap(err, api.CodeInvalid, "path %s: %q cannot be looked at", api.Quote(w.clean), w.at(name))
 }
 
-// translate returns the names below the sandbox of the absolute target of a link:
-// by comparing the texts, or by looking for the sandbox itself among the parents
-// of the target, which may reach it through links. The names are resolved further
-// through Root.
+// translate returns the names below the sandbox of the absolute target of a
+// link: by comparing the texts, or by looking for the sandbox itself among the
+// parents of the target, which may reach it through links. The names are
+// resolved further through Root.
 func (b *Sandbox) translate(target string) (names []string, inside bool) {
 	for _, dir := range []string{b.Dir, b.configured} {
 		rest, ok := cutDir(target, dir)

@@ -12,8 +12,8 @@ import (
 	"jetstream/internal/api"
 )
 
-// Sandbox is an opened directory with a user's files. Safe for concurrent use until
-// Close.
+// Sandbox is an opened directory with a user's files. Safe for concurrent use
+// until Close.
 type Sandbox struct {
 	// Root is the directory. Its methods cannot leave it, even if the tree is
 	// changed meanwhile. Their arguments should be results of Resolve.
@@ -32,8 +32,8 @@ type secretDir struct {
 	info os.FileInfo
 }
 
-// SandboxDir returns the configured sandbox of u, which need not exist; empty if u
-// has none.
+// SandboxDir returns the configured sandbox of u, which need not exist; empty
+// if u has none.
 func (s *Service) SandboxDir(u User) string {
 	if u.Sandbox != "" {
 		return u.Sandbox
@@ -42,11 +42,11 @@ func (s *Service) SandboxDir(u User) string {
 }
 
 // Sandbox opens the user's sandbox, which must be closed. It makes the default
-// directory if that does not exist. CheckOverlap is applied at each call, so that
-// long work should open the sandbox anew from time to time. If the token of the
-// caller in ctx is confined to a path, the sandbox is that of Confined, and the
-// sandboxes of other users are forbidden. Codes: notFound for the user, forbidden,
-// conflict when there is no directory.
+// directory if that does not exist. CheckOverlap is applied at each call, so
+// that long work should open the sandbox anew from time to time. If the token
+// of the caller in ctx is confined to a path, the sandbox is that of Confined,
+// and the sandboxes of other users are forbidden. Codes: notFound for the user,
+// forbidden, conflict when there is no directory.
 func (s *Service) Sandbox(ctx context.Context, userName string, use Use) (*Sandbox, error) {
 	caller, _ := api.CallerOf(ctx)
 	within := caller.ConfinedTo()
@@ -56,9 +56,9 @@ func (s *Service) Sandbox(ctx context.Context, userName string, use Use) (*Sandb
 	return s.Confined(ctx, userName, within, use)
 }
 
-// Confined opens the part of the user's sandbox that is below the cleaned API path
-// within. Paths are still those of the whole sandbox; one that leads outside of
-// within, also by a link, is forbidden. Codes as Sandbox.
+// Confined opens the part of the user's sandbox that is below the cleaned API
+// path within. Paths are still those of the whole sandbox; one that leads
+// outside of within, also by a link, is forbidden. Codes as Sandbox.
 func (s *Service) Confined(ctx context.Context, userName, within string, use Use) (*Sandbox, error) {
 	box, err := s.whole(ctx, userName, use)
 	if err != nil || within == "/" {
@@ -184,8 +184,8 @@ func (b *Sandbox) findSecrets(protected []Protected) error {
 // Close closes the directory.
 func (b *Sandbox) Close() error { return b.Root.Close() }
 
-// Forbidden reports whether fi, from Stat or Lstat, is a secret directory, which
-// must not be read.
+// Forbidden reports whether fi, from Stat or Lstat, is a secret directory,
+// which must not be read.
 func (b *Sandbox) Forbidden(fi os.FileInfo) bool { return b.secretName(fi) != "" }
 
 func (b *Sandbox) secretName(fi os.FileInfo) string {

@@ -58,6 +58,6 @@ func randomBytes(n int) []byte {
 	return b
 }
 
-// fold returns the form in which names are compared: in lower case. Since names are
-// ASCII it is equivalent to SQLite's NOCASE.
+// fold returns the form in which names are compared: in lower case. Since names
+// are ASCII it is equivalent to SQLite's NOCASE.
 func fold(name string) string { return strings.ToLower(name) }

@@ -17,8 +17,8 @@ const (
 	maxSessionsOfUser = 64
 )
 
-// sessions are the logins of the web page. They are kept in memory and end with the
-// process. The key is the SHA-256 of the id.
+// sessions are the logins of the web page. They are kept in memory and end with
+// the process. The key is the SHA-256 of the id.
 type sessions struct {
 	mu    sync.Mutex
 	bySum map[[sha256.Size]byte]session
@@ -32,9 +32,9 @@ type session struct {
 
 func newSessions() *sessions { return &sessions{bySum: map[[sha256.Size]byte]session{}} }
 
-// OpenSession opens a session of u, whom Login has returned. id is the secret for
-// the cookie. If there are too many sessions, it evicts the one that expires
-// first, of the same user if that has too many.
+// OpenSession opens a session of u, whom Login has returned. id is the secret
+// for the cookie. If there are too many sessions, it evicts the one that
+// expires first, of the same user if that has too many.
 func (s *Service) OpenSession(u User) (id string, expires time.Time) {
 	id = base64.RawURLEncoding.EncodeToString(randomBytes(32))
 	now := s.now()
@@ -46,8 +46,8 @@ func (s *Service) OpenSession(u User) (id string, expires time.Time) {
 	return id, expires
 }
 
-// evict removes expired sessions, and another one if there are too many for a new
-// session of user. mu is held.
+// evict removes expired sessions, and another one if there are too many for a
+// new session of user. mu is held.
 func (m *sessions) evict(user string, now time.Time) {
 	var oldest, oldestOwn [sha256.Size]byte
 	own := 0
@@ -74,8 +74,8 @@ func (m *sessions) evict(user string, now time.Time) {
 	}
 }
 
-// BySession returns the user of a session. Codes: unauthorized when the session has
-// ended or the user is disabled.
+// BySession returns the user of a session. Codes: unauthorized when the session
+// has ended or the user is disabled.
 func (s *Service) BySession(ctx context.Context, id string) (User, error) {
 	sum := sha256.Sum256([]byte(id))
 	s.sessions.mu.Lock()

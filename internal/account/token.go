@@ -13,11 +13,11 @@ import (
 
 // Grant is the identity and the rights that a token gives.
 type Grant struct {
-	// User is the account that the token acts as; empty for the token of a launch
-	// script that acts as no user.
+	// User is the account that the token acts as; empty for the token of a
+	// launch script that acts as no user.
 	User string
-	// Superuser reports whether it has the rights of a superuser; true if User is
-	// empty.
+	// Superuser reports whether it has the rights of a superuser; true if User
+	// is empty.
 	Superuser bool
 	// Sandbox is User.Sandbox of the account; empty if User is empty.
 	Sandbox string
@@ -66,9 +66,9 @@ func (s *Service) RevokeRunToken(token string) {
 	delete(s.tokens.bySum, sha256.Sum256([]byte(token)))
 }
 
-// ByToken returns what a run token or an API token grants at this moment. actAs is
-// the user that the token of a launch script shall act as; for any other token it
-// must be empty or the user of the token. Codes: unauthorized.
+// ByToken returns what a run token or an API token grants at this moment. actAs
+// is the user that the token of a launch script shall act as; for any other
+// token it must be empty or the user of the token. Codes: unauthorized.
 func (s *Service) ByToken(ctx context.Context, token, actAs string) (Grant, error) {
 	sum := sha256.Sum256([]byte(token))
 	t, ok := s.tokens.find(sum)

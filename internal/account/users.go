@@ -126,8 +126,8 @@ func (s *Service) User(ctx context.Context, name string) (User, error) {
 }
 
 // Users lists users, newest first and limit at most: those made before the user
-// named after, all if that is empty. Codes: invalid when there is no user of that
-// name.
+// named after, all if that is empty. Codes: invalid when there is no user of
+// that name.
 func (s *Service) Users(ctx context.Context, after string, limit int) ([]User, error) {
 	users, err := s.store.Users(ctx, after, limit)
 	if errors.Is(err, &api.Error{Code: api.CodeNotFound}) {
@@ -136,8 +136,8 @@ func (s *Service) Users(ctx context.Context, after string, limit int) ([]User, e
 	return users, err
 }
 
-// Update changes a user in one transaction. Codes: invalid, notFound, conflict when
-// no enabled superuser would be left.
+// Update changes a user in one transaction. Codes: invalid, notFound, conflict
+// when no enabled superuser would be left.
 func (s *Service) Update(ctx context.Context, name string, c Change) (User, error) {
 	if c.Sandbox != nil {
 		if err := s.checkSandbox(*c.Sandbox); err != nil {
@@ -181,9 +181,9 @@ func (s *Service) SetPassword(ctx context.Context, name, password string) error 
 	return err
 }
 
-// Delete removes a user, but not the files: a later user of the same name with the
-// default sandbox gets the same directory. Codes: notFound, conflict when no
-// enabled superuser would be left.
+// Delete removes a user, but not the files: a later user of the same name with
+// the default sandbox gets the same directory. Codes: notFound, conflict when
+// no enabled superuser would be left.
 func (s *Service) Delete(ctx context.Context, name string) error {
 	return s.store.DeleteUser(ctx, name)
 }

@@ -2,21 +2,21 @@ package api
 
 import "context"
 
-// Caller is the user on whose behalf a command runs. The authenticate middleware
-// puts it into the context.
+// Caller is the user on whose behalf a command runs. The authenticate
+// middleware puts it into the context.
 type Caller struct {
 	// User is the account's name; empty for a launch script's token or a call by
 	// the control socket that named nobody (such a caller may look at everything
 	// and own nothing).
 	User string
-	// Superuser reports whether the caller may see and change the objects of all
-	// users.
+	// Superuser reports whether the caller may see and change the objects of
+	// all users.
 	Superuser bool
 	// Sandbox is the account's directory for its files; empty for the server's
 	// default or without an account.
 	Sandbox string
-	// Since is when the account was made, 0 without an account. Older entries of
-	// the event log belong to a removed user of the same name.
+	// Since is when the account was made, 0 without an account. Older entries
+	// of the event log belong to a removed user of the same name.
 	Since Time
 	// Scope restricts what an API token may do; nil for every other login.
 	// Superuser is already false if the scope does not include that right.
@@ -62,7 +62,8 @@ func WithCaller(ctx context.Context, c Caller) context.Context {
 	return context.WithValue(ctx, callerKey{}, c)
 }
 
-// CallerOf returns the caller of the context; ok is false if nobody is logged in.
+// CallerOf returns the caller of the context; ok is false if nobody is logged
+// in.
 func CallerOf(ctx context.Context) (c Caller, ok bool) {
 	c, ok = ctx.Value(callerKey{}).(Caller)
 	return c, ok

@@ -55,7 +55,8 @@ type Result[T any] struct {
 	Value T
 	// Message replaces Spec.Message unless empty.
 	Message string
-	// Existing reports that nothing was made: the status is 200, not Spec.Status.
+	// Existing reports that nothing was made: the status is 200, not
+	// Spec.Status.
 	Existing bool
 }
 
@@ -155,9 +156,9 @@ func (c *Command) Param(name string) (Field, bool) {
 // ExampleID is the id in examples.
 const ExampleID = "019ab2f4c6d87e1fa3b40596c7d8e9f0"
 
-// ExampleParams returns the parameters of a typical call: those of Spec.Example,
-// and ExampleID for each required id that it does not contain. Required secrets
-// are missing.
+// ExampleParams returns the parameters of a typical call: those of
+// Spec.Example, and ExampleID for each required id that it does not contain.
+// Required secrets are missing.
 func (c *Command) ExampleParams() map[string]any {
 	params := make(map[string]any, len(c.Params))
 	for _, f := range c.Params {
@@ -195,13 +196,14 @@ type Outcome struct {
 	// Masked is Result with "***" in place of the values of secret fields, for
 	// logs and triggers. Without secret fields it shares the bytes of Result.
 	Masked json.RawMessage
-	// Location is the path of the object that was made, below /api/v1, or empty.
+	// Location is the path of the object that was made, below /api/v1, or
+	// empty.
 	Location string
 }
 
-// Do runs the command. params is a value of ParamsType or a pointer to one, which
-// is not changed. ErrorOf gives the code of an error. A panic of the handler is
-// not recovered.
+// Do runs the command. params is a value of ParamsType or a pointer to one,
+// which is not changed. ErrorOf gives the code of an error. A panic of the
+// handler is not recovered.
 func (c *Command) Do(ctx context.Context, params any) (Outcome, error) {
 	r, err := c.run(ctx, params)
 	if err != nil {
@@ -263,9 +265,9 @@ func PathEscape(s string) string {
 // triggers and run records.
 const Masked = "***"
 
-// Request returns the command envelope for logs and triggers:
-// {"request": name, "parameters": {...}}, with the parameters sorted by name and
-// the values of secret and unknown ones masked.
+// Request returns the command envelope for logs and triggers: {"request": name,
+// "parameters": {...}}, with the parameters sorted by name and the values of
+// secret and unknown ones masked.
 func (c *Command) Request(params map[string]json.RawMessage) json.RawMessage {
 	names := slices.AppendSeq(make([]string, 0, len(params)), maps.Keys(params))
 	slices.Sort(names)

@@ -9,8 +9,8 @@ import (
 	"time"
 )
 
-// Code is the outcome of a command, the "status" of every reply. The set of codes
-// is closed.
+// Code is the outcome of a command, the "status" of every reply. The set of
+// codes is closed.
 type Code string
 
 // The codes of the API.
@@ -58,8 +58,8 @@ type FieldError struct {
 	Message string `json:"message" doc:"The same as a sentence"`
 }
 
-// Error is an error with a code. Message is for the caller and says what is wrong
-// and what to do; Err is the cause, which is logged and never sent.
+// Error is an error with a code. Message is for the caller and says what is
+// wrong and what to do; Err is the cause, which is logged and never sent.
 type Error struct {
 	Code       Code
 	Message    string
@@ -107,8 +107,8 @@ func (e *Error) Is(target error) bool {
 	return ok && t.Message == "" && t.Code == e.Code
 }
 
-// SystemReason returns the text of an error of the file system without the path,
-// which callers may not be allowed to know; "" for any other error.
+// SystemReason returns the text of an error of the file system without the
+// path, which callers may not be allowed to know; "" for any other error.
 func SystemReason(err error) string {
 	if e, ok := errors.AsType[*fs.PathError](err); ok {
 		return e.Err.Error()
@@ -119,8 +119,9 @@ func SystemReason(err error) string {
 	return ""
 }
 
-// ErrorOf returns the Error in err, nil for nil. Errors of contexts become timeout
-// and unavailable; any other error becomes internal, with err as its cause.
+// ErrorOf returns the Error in err, nil for nil. Errors of contexts become
+// timeout and unavailable; any other error becomes internal, with err as its
+// cause.
 func ErrorOf(err error) *Error {
 	if err == nil {
 		return nil

@@ -50,8 +50,8 @@ type Field struct {
 	Index []int
 }
 
-// Fields lists the fields of struct type t in their order, with those of embedded
-// structs in place. It panics on a field without a json or doc tag.
+// Fields lists the fields of struct type t in their order, with those of
+// embedded structs in place. It panics on a field without a json or doc tag.
 func Fields(t reflect.Type) []Field {
 	if t.Kind() != reflect.Struct {
 		panic(fmt.Sprintf("%s is no struct", t))
@@ -148,9 +148,9 @@ type ListParams struct {
 	Cursor string `json:"cursor" doc:"The nextCursor of the page before; absent for the first page" validate:"max=1024"`
 }
 
-// CutPage returns the first limit entries of a list that was read with a limit of
-// one more. next is the position of the last of them if the list goes on, else
-// 0.
+// CutPage returns the first limit entries of a list that was read with a limit
+// of one more. next is the position of the last of them if the list goes on,
+// else 0.
 func CutPage[T any](list []T, limit int, position func(T) int64) (page []T, next int64) {
 	if len(list) <= limit {
 		return list, 0
@@ -158,7 +158,8 @@ func CutPage[T any](list []T, limit int, position func(T) int64) (page []T, next
 	return list[:limit], position(list[limit-1])
 }
 
-// WaitParams are the parameters of every wait command. It is meant to be embedded.
+// WaitParams are the parameters of every wait command. It is meant to be
+// embedded.
 type WaitParams struct {
 	TimeoutSeconds int `json:"timeoutSeconds" doc:"How long to wait, in seconds; then the answer comes with processing still true" default:"60" validate:"min=0,max=600"`
 }

@@ -41,8 +41,8 @@ func (m *marshaler) release() {
 	}
 }
 
-// AppendString appends the JSON encoding of s to b: like Marshal, but faster for
-// texts that need no escapes.
+// AppendString appends the JSON encoding of s to b: like Marshal, but faster
+// for texts that need no escapes.
 func AppendString(b []byte, s string) []byte {
 	if !strings.ContainsFunc(s, func(r rune) bool { return r < ' ' || r > '~' || r == '"' || r == '\\' }) {
 		b = append(b, '"')

@@ -33,8 +33,8 @@ type Registry struct {
 	byBare   map[string]*Command
 }
 
-// NewRegistry returns a registry of the commands. It panics if two of them share
-// a name or a route.
+// NewRegistry returns a registry of the commands. It panics if two of them
+// share a name or a route.
 func NewRegistry(commands ...*Command) *Registry {
 	r := &Registry{commands: commands, byName: map[string]*Command{}, byBare: map[string]*Command{}}
 	routes := map[string]string{}

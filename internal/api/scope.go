@@ -26,8 +26,8 @@ type Scope struct {
 	TokenID string
 	// Permissions are the permissions of the token.
 	Permissions []Permission
-	// Path is the directory, as a cleaned path in the user's API, that the files
-	// must be in; / does not restrict them.
+	// Path is the directory, as a cleaned path in the user's API, that the
+	// files must be in; / does not restrict them.
 	Path string
 	// Expiry is when the token ends; 0 is never.
 	Expiry Time
@@ -36,9 +36,9 @@ type Scope struct {
 // Has reports whether the token has the permission p.
 func (s *Scope) Has(p Permission) bool { return slices.Contains(s.Permissions, p) }
 
-// Covers reports whether everything that is confined to the directory dir is also
-// confined to Path. A directory below Path is not covered, since by a link it may
-// be anywhere in the sandbox.
+// Covers reports whether everything that is confined to the directory dir is
+// also confined to Path. A directory below Path is not covered, since by a link
+// it may be anywhere in the sandbox.
 func (s *Scope) Covers(dir string) bool { return s.Path == "/" || s.Path == dir }
 
 // Needs returns the permission that a token must have to call the command.

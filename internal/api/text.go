@@ -32,9 +32,9 @@ func Shorten(s string, n int) string {
 	return Truncate(s, n) + "..."
 }
 
-// Quote returns text from outside, such as a path, for a message: shortened to 200
-// bytes, in double quotes, with control characters escaped and bytes that are not
-// UTF-8 replaced.
+// Quote returns text from outside, such as a path, for a message: shortened to
+// 200 bytes, in double quotes, with control characters escaped and bytes that
+// are not UTF-8 replaced.
 func Quote(s string) string {
 	return strconv.Quote(strings.ToValidUTF8(Shorten(s, quotedBytes), "\uFFFD"))
 }

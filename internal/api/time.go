@@ -5,8 +5,8 @@ import (
 	"time"
 )
 
-// Time is a time in the API: microseconds since the Unix epoch in UTC. Zero means
-// "not valid yet" and is encoded as null.
+// Time is a time in the API: microseconds since the Unix epoch in UTC. Zero
+// means "not valid yet" and is encoded as null.
 type Time int64
 
 // TimeOf converts a time.Time; the zero time becomes 0.

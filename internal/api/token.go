@@ -5,9 +5,9 @@ import (
 	"strings"
 )
 
-// TokenPrefix is the prefix of run tokens (the credentials of trigger scripts) and
-// API tokens: jst.<user, base64url>.<random, base64url>. The user in it is only a
-// hint for clients; the server looks up the whole token.
+// TokenPrefix is the prefix of run tokens (the credentials of trigger scripts)
+// and API tokens: jst.<user, base64url>.<random, base64url>. The user in it is
+// only a hint for clients; the server looks up the whole token.
 const TokenPrefix = "jst."
 
 // TokenUser returns the user named in a token, "" for that of a launch script,

@@ -49,8 +49,8 @@ func (s *Service) checkName(at, name string) error {
 }
 
 // Move renames a file, directory or link. The directory of the new path must
-// exist. If the new path exists it is a conflict, unless overwrite, which lets a
-// file or link replace a file or link. Codes: as List; conflict.
+// exist. If the new path exists it is a conflict, unless overwrite, which lets
+// a file or link replace a file or link. Codes: as List; conflict.
 func (s *Service) Move(ctx context.Context, principal Principal, apiPath, newPath string, overwrite bool) (clean string, err error) {
 	from, err := s.open(ctx, principal, apiPath, account.Write, false)
 	if err != nil {
@@ -158,8 +158,8 @@ func removeOldName(root *os.Root, from, to string, fi os.FileInfo) error {
 
 // Remove removes a file, a link (not its target) or an empty directory; with
 // recursive also a directory with everything below it. removed is the number of
-// files, links and directories that were removed. When ctx ends, the rest stays.
-// Codes: as List; conflict for a directory that is not empty.
+// files, links and directories that were removed. When ctx ends, the rest
+// stays. Codes: as List; conflict for a directory that is not empty.
 func (s *Service) Remove(ctx context.Context, principal Principal, apiPath string, recursive bool) (clean string, removed int64, err error) {
 	release, err := s.acquireWalk(ctx, principal.User)
 	if err != nil {

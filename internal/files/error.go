@@ -27,7 +27,7 @@ func userError(apiPath string, err error) error {
 	case errors.Is(err, syscall.ENAMETOOLONG):
 		return api.Wrap(err, api.CodeInvalid, "the path %s has a name that is too long for the file system; choose a shorter one", at)
 	case errors.Is(err, syscall.ENOSPC):
-		return api.Wrap(err, api.CodeUnavailable, "the disk that holds %s is full; make room and try again", at)
+		return api.Wrap(err, api.CodeUnavailable, "the disk that holds %s is full; free some space and try again", at)
 	}
 	return api.Wrap(err, api.CodeConflict, "the file system refuses that at %s: %s", at,
 		cmp.Or(api.SystemReason(err), "the server's log says why"))

@@ -1,7 +1,7 @@
-// Package files implements the commands ls, lsRoots, du, mkdir, mv and rm on the
-// files of a user's sandbox. Paths are those of the API, where / is the sandbox.
-// No function leaves the sandbox, enters the state directory, or touches the
-// part files of a transfer that is being received.
+// Package files implements the commands ls, lsRoots, du, mkdir, mv and rm on
+// the files of a user's sandbox. Paths are those of the API, where / is the
+// sandbox. No function leaves the sandbox, enters the state directory, or
+// touches the part files of a transfer that is being received.
 package files
 
 import (
@@ -29,7 +29,8 @@ type Receptions interface {
 	// PartDirs lists the directories with the part files of unfinished
 	// transfers, as absolute paths without links.
 	PartDirs(ctx context.Context) ([]string, error)
-	// Reserved tells whether a file name has the form of such a directory's name.
+	// Reserved reports whether a file name has the form of such a directory's
+	// name.
 	Reserved(name string) bool
 }
 
@@ -82,8 +83,8 @@ func New(o Options) (*Service, error) {
 	return &Service{o: o, walks: make(chan struct{}, o.Walks), byUser: map[string]*userWalks{}}, nil
 }
 
-// acquireWalk waits until the user may walk a tree. Calls of one user first wait
-// for each other, so that no user occupies all walks.
+// acquireWalk waits until the user may walk a tree. Calls of one user first
+// wait for each other, so that no user occupies all walks.
 func (s *Service) acquireWalk(ctx context.Context, user string) (release func(), err error) {
 	u, leave := s.enter(user)
 	select {
@@ -144,8 +145,8 @@ type location struct {
 
 func (p *location) close() { _ = p.box.Close() }
 
-// open opens the sandbox and resolves a path in it, which need not exist. A path
-// among the part files of a transfer is a conflict.
+// open opens the sandbox and resolves a path in it, which need not exist. A
+// path among the part files of a transfer is a conflict.
 func (s *Service) open(ctx context.Context, principal Principal, apiPath string, use account.Use, followLast bool) (*location, error) {
 	clean, err := account.CleanPath(apiPath)
 	if err != nil {
@@ -179,11 +180,12 @@ func (p *location) resolve(clean string, followLast bool) (rel string, err error
 	return rel, nil
 }
 
-// isRoot tells whether it is the root of what the principal may use, which can
-// neither be moved nor removed.
+// isRoot reports whether it is the root of what the principal may use, which
+// can neither be moved nor removed.
 func (p *location) isRoot() bool { return p.rel == "." }
 
-// checkNoPartFiles refuses a location that contains the part files of a transfer.
+// checkNoPartFiles refuses a location that contains the part files of a
+// transfer.
 func (p *location) checkNoPartFiles() error {
 	for _, part := range p.partDirs {
 		if within(part, p.box.Absolute(p.rel)) {
@@ -193,7 +195,7 @@ func (p *location) checkNoPartFiles() error {
 	return nil
 }
 
-// isHidden tells whether an entry of the directory is part files, which lists
+// isHidden reports whether an entry of the directory is part files, which lists
 // leave out.
 func (p *location) isHidden(name string) bool {
 	abs := p.box.Absolute(path.Join(p.rel, name))
@@ -205,8 +207,8 @@ func (p *location) isHidden(name string) bool {
 	return false
 }
 
-// within compares the texts of two absolute paths without links: it tells
-// whether name is dir or is below it.
+// within reports whether name is dir or is below it. It compares only the texts
+// of the two, which are absolute paths without links.
 func within(name, dir string) bool {
 	if runtime.GOOS == "windows" || runtime.GOOS == "darwin" {
 		name, dir = strings.ToLower(name), strings.ToLower(dir)

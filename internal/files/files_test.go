@@ -25,14 +25,14 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// receptions are part directories that a test says are in use.
+// receptions are the directories of part files that are in use.
 type receptions struct{ dirs []string }
 
 func (r *receptions) PartDirs(context.Context) ([]string, error) { return r.dirs, nil }
 func (r *receptions) Reserved(name string) bool                  { return strings.HasPrefix(name, ".jetstream-") }
 
-// rig is the files of alice in a real sandbox, beside which lies a directory
-// that nobody may reach.
+// rig is a Service for the files of alice. Beside the sandbox there is a
+// directory that no call may reach.
 type rig struct {
 	*files.Service
 	t                 *testing.T
@@ -111,8 +111,8 @@ func (r *rig) exists(name string) bool {
 	return err == nil
 }
 
-// refused holds an error's code and that its message names what is wanted,
-// and no path of the server's own.
+// refused checks the code of an error, and that its message contains want and
+// no path of the server.
 func (r *rig) refused(err error, code api.Code, want string) {
 	r.t.Helper()
 	e := api.ErrorOf(err)
@@ -188,7 +188,7 @@ func TestListDescribesEntries(t *testing.T) {
 	}
 }
 
-func TestListInPages(t *testing.T) {
+func TestListGoesOnInPages(t *testing.T) {
 	r := newRig(t, nil)
 	var want []string
 	for i := range 2500 {
@@ -251,7 +251,7 @@ func TestNothingLeavesTheSandbox(t *testing.T) {
 	}
 }
 
-func TestReadOnlySandboxAndStateDirectory(t *testing.T) {
+func TestReadOnlySandboxRefusesChanges(t *testing.T) {
 	r := newRig(t, nil)
 	r.principal.User = "reader" // whose sandbox contains state and trigger directory
 	ctx := t.Context()
@@ -283,7 +283,7 @@ func TestReadOnlySandboxAndStateDirectory(t *testing.T) {
 	}
 }
 
-func TestMakeDir(t *testing.T) {
+func TestMakeDirMakesParentsAndRefusesFiles(t *testing.T) {
 	r := newRig(t, nil)
 	r.write("file", "")
 	r.link("in", "real")
@@ -302,9 +302,7 @@ func TestMakeDir(t *testing.T) {
 	r.refused(err, api.CodeInvalid, "not a directory")
 }
 
-// TestMoveOutOfAReadOnlyDirectory: a file whose old name cannot be taken away
-// has no second name afterwards.
-func TestMoveOutOfAReadOnlyDirectory(t *testing.T) {
+func TestFailedMoveLeavesNoSecondName(t *testing.T) {
 	if os.Geteuid() == 0 {
 		t.Skip("skipped: root may change every directory; run the tests as another user to see this one")
 	}
@@ -327,7 +325,7 @@ func TestMoveOutOfAReadOnlyDirectory(t *testing.T) {
 	}
 }
 
-func TestMove(t *testing.T) {
+func TestMoveReplacesOnlyWithOverwrite(t *testing.T) {
 	r := newRig(t, nil)
 	for _, name := range []string{"a", "b", "dir/x", "full/y"} {
 		r.write(name, name)
@@ -364,7 +362,7 @@ func TestMove(t *testing.T) {
 	}
 }
 
-func TestRemove(t *testing.T) {
+func TestRemoveNeedsRecursiveForFullDirectories(t *testing.T) {
 	r := newRig(t, nil)
 	for i := range 3000 {
 		r.write(fmt.Sprintf("tree/%d/f%d", i%7, i), "x")
@@ -430,7 +428,8 @@ func TestWalksAreBounded(t *testing.T) {
 	}
 }
 
-// slow is the accounts, with one user whose sandboxes open when told.
+// slow is an account service that opens the sandbox of one user only when told
+// to.
 type slow struct {
 	files.Accounts
 	user        string
@@ -445,9 +444,7 @@ func (s slow) Sandbox(ctx context.Context, user string, use account.Use) (*accou
 	return s.Accounts.Sandbox(ctx, user, use)
 }
 
-// TestOneUserLeavesOthersATurn: however many trees one user goes through,
-// another waits for one of them at most.
-func TestOneUserLeavesOthersATurn(t *testing.T) {
+func TestOneUserDoesNotOccupyAllWalks(t *testing.T) {
 	const many = 20
 	begun, goOn := make(chan struct{}, many), make(chan struct{})
 	r := newRig(t, func(o *files.Options) { o.Accounts = slow{o.Accounts, "reader", begun, goOn} })
@@ -501,14 +498,14 @@ func TestPartFilesAreLeftAlone(t *testing.T) {
 	if r.text("in/deep/"+name+"/0.part") != "part" {
 		t.Error("the part file was changed")
 	}
-	// What no transfer needs any more can be removed.
+	// Part files that no transfer needs can be removed.
 	r.receptions.dirs = nil
 	if _, n, err := r.Remove(ctx, r.principal, "/in/deep/"+name, true); n != 2 || err != nil {
 		t.Errorf("a left over directory: %d, %v", n, err)
 	}
 }
 
-func TestConfinedToADirectory(t *testing.T) {
+func TestConfinedPrincipalCannotLeaveItsDirectory(t *testing.T) {
 	r := newRig(t, nil)
 	r.write("mine/f", "f")
 	r.write("other/g", "g")

@@ -26,11 +26,11 @@ type Entry struct {
 	LinkTarget *string  `json:"linkTarget" doc:"Path in the caller's sandbox that a link leads to; null for all else and for a link that leads outside"`
 }
 
-// List lists a directory, sorted by the bytes of the names: the entries after one
-// name, limit at most. Anything but a directory is listed as one entry. next is
-// the name that the next page begins after, "" at the end; a page may be shorter
-// than limit. Links in the path are followed inside the sandbox. Codes: those of
-// account.Service.Sandbox and Resolve; notFound; conflict.
+// List lists a directory, sorted by the bytes of the names: the entries after
+// one name, limit at most. Anything but a directory is listed as one entry.
+// next is the name that the next page begins after, "" at the end; a page may
+// be shorter than limit. Links in the path are followed inside the sandbox.
+// Codes: those of account.Service.Sandbox and Resolve; notFound; conflict.
 func (s *Service) List(ctx context.Context, principal Principal, apiPath, after string, limit int) (clean string, list []Entry, next string, err error) {
 	p, err := s.open(ctx, principal, apiPath, account.Read, true)
 	if err != nil {

@@ -19,7 +19,8 @@ const (
 	DefaultObjectLifetime = 48 * 3600
 )
 
-// The keys under which Metadata keeps the settings and the time of the last run.
+// The keys under which Metadata keeps the settings and the time of the last
+// run.
 const (
 	settingsKey = "garbageCollection"
 	lastRunKey  = "garbageCollectionLastRun"
@@ -44,8 +45,8 @@ type Counts struct {
 	ReceivedTransfers int `json:"receivedTransfers" doc:"Received transfers that were removed"`
 }
 
-// Sent removes sent transfers that ended before a time and unused manifests made
-// before it. *transfer.Engine implements it.
+// Sent removes sent transfers that ended before a time and unused manifests
+// made before it. *transfer.Engine implements it.
 type Sent interface {
 	Collect(ctx context.Context, before api.Time) (transfers, manifests int, err error)
 }

@@ -22,7 +22,7 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// ends are both ends of transfers on one real database.
+// ends are both ends of transfers on one database.
 type ends struct {
 	t        *testing.T
 	db       *store.DB
@@ -95,7 +95,7 @@ func (h *ends) received(row transfer.RecvTransfer, files int) {
 
 func ago(d time.Duration) api.Time { return api.TimeOf(time.Now().Add(-d)) }
 
-// left lists what is still there.
+// left lists the remaining objects.
 func (h *ends) left() (out string) {
 	h.t.Helper()
 	page := transfer.Page{Limit: 2000}
@@ -119,7 +119,7 @@ func (h *ends) left() (out string) {
 
 const old, young = 49 * time.Hour, 47 * time.Hour
 
-func TestWhatIsCollected(t *testing.T) {
+func TestOldUnusedObjectsAreRemoved(t *testing.T) {
 	h := open(t, t.TempDir())
 	defer func() { h.must(h.db.Close()) }()
 	h.manifest("m-old", old, transfer.StatusComplete)
@@ -167,7 +167,7 @@ func TestWhatIsCollected(t *testing.T) {
 	if got, err := h.Run(t.Context()); err != nil || got != (retention.Counts{}) {
 		t.Errorf("again: %+v, %v", got, err)
 	}
-	// Nothing is left of the entries: the same id begins anew.
+	// The entries are removed as well: the same id has none.
 	h.received(transfer.RecvTransfer{TransferID: "r-old", Status: transfer.StatusReceiving, StartTime: api.Now()}, 1)
 	if entries, _, _, err := h.db.Received().RecvCount(t.Context(), "K", "r-old"); err != nil || entries != 1 {
 		t.Errorf("%d entries, %v", entries, err)
@@ -177,7 +177,7 @@ func TestWhatIsCollected(t *testing.T) {
 	}
 }
 
-func TestManyAreCollectedInPieces(t *testing.T) {
+func TestManyObjectsAreRemovedInBatches(t *testing.T) {
 	h := open(t, t.TempDir())
 	defer func() { h.must(h.db.Close()) }()
 	for i := range 210 {
@@ -227,7 +227,7 @@ func TestSettingsAreKept(t *testing.T) {
 	}
 }
 
-// runs counts what the collector does by the clock; errors are given once.
+// runs counts the runs of a collector.
 type runs struct {
 	facts map[string]string
 	at    chan time.Time
@@ -253,7 +253,7 @@ type nothing struct{}
 
 func (nothing) Collect(context.Context, api.Time) (int, int, error) { return 0, 0, nil }
 
-func TestServeByTheClock(t *testing.T) {
+func TestServeRunsAtTheInterval(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := &runs{facts: map[string]string{}, at: make(chan time.Time, 100), fail: make(chan error, 1)}
 		begin := time.Now()
@@ -303,7 +303,8 @@ func TestServeByTheClock(t *testing.T) {
 			t.Error(err)
 		}
 
-		// Over a restart the interval goes on; what was due meanwhile is made up for.
+		// After a restart the interval continues; a run that was due is made up
+		// for.
 		ctx, cancel = context.WithCancel(t.Context())
 		serve()
 		next("after a restart", 103*time.Hour+20*time.Minute, 24*time.Hour)

@@ -19,14 +19,15 @@ import (
 // Entry is one entry of the log. It must not be changed once it is published,
 // since all readers share it.
 type Entry struct {
-	// ID is the number of the entry: one more than that of the entry before, also
-	// after a restart. It is 0 for live entries.
+	// ID is the number of the entry: one more than that of the entry before,
+	// also after a restart. It is 0 for live entries.
 	ID int64
 	// Type is the type of the entry, such as transfer.changed.
 	Type string
 	// Time is when the entry was written.
 	Time api.Time
-	// User is the user who may see it besides superusers; empty: only superusers.
+	// User is the user who may see it besides superusers; empty: only
+	// superusers.
 	User string
 	// Data is a JSON object that begins with the entry's time and user.
 	Data json.RawMessage
@@ -36,8 +37,8 @@ type Entry struct {
 	frame []byte
 }
 
-// Frame returns the entry as a server-sent event. It is encoded at the first call
-// and must not be changed.
+// Frame returns the entry as a server-sent event. It is encoded at the first
+// call and must not be changed.
 func (e *Entry) Frame() []byte {
 	e.once.Do(func() { e.frame = frameOf(e.ID, e.Type, e.Data) })
 	return e.frame
@@ -66,12 +67,14 @@ func frameOf(id int64, typ string, data json.RawMessage) []byte {
 // size returns roughly how much memory the entry takes, with its frame.
 func (e *Entry) size() int { return 2*len(e.Data) + 256 }
 
-// Definition describes a type of entry, for the OpenAPI document and for filters.
+// Definition describes a type of entry, for the OpenAPI document and for
+// filters.
 type Definition struct {
 	Type string
 	// Summary says in one sentence when such an entry is written.
 	Summary string
-	// Live reports whether entries of the type are live: not stored, without id.
+	// Live reports whether entries of the type are live: not stored, without
+	// id.
 	Live bool
 	// Data lists the members of the entry's data besides time and user.
 	Data []api.Field
@@ -82,7 +85,8 @@ type Definition struct {
 // Kind is a declared type of entry with data of type P.
 type Kind[P any] struct{ Definition }
 
-// Define declares a type of stored entries. P is a struct with json and doc tags.
+// Define declares a type of stored entries. P is a struct with json and doc
+// tags.
 func Define[P any](typ, summary string) Kind[P] {
 	t := reflect.TypeFor[P]()
 	return Kind[P]{Definition{Type: typ, Summary: summary, Data: api.Fields(t), DataType: t}}

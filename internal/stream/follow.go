@@ -35,8 +35,8 @@ type Query struct {
 	After *int64
 }
 
-// Follower reads the log from some entry on. It is for one goroutine and must be
-// closed.
+// Follower reads the log from some entry on. It is for one goroutine and must
+// be closed.
 type Follower struct {
 	l     *Log
 	q     Query
@@ -51,8 +51,8 @@ type Follower struct {
 }
 
 // Follow returns a follower of the log. Codes: invalid for an unknown type,
-// tooManyRequests when there are too many followers, unavailable when the server
-// stops.
+// tooManyRequests when there are too many followers, unavailable when the
+// server stops.
 func (l *Log) Follow(q Query) (*Follower, error) {
 	if err := l.checkTypes(q.Types); err != nil {
 		return nil, err
@@ -142,7 +142,8 @@ func (f *Follower) locate() {
 
 // Next waits for further entries and returns them as server-sent events, in
 // order. If the next entries are no longer stored, it returns a reset event.
-// Errors: those of ctx and of the store, io.EOF when the log is closed, ErrSlow.
+// Errors: those of ctx and of the store, io.EOF when the log is closed,
+// ErrSlow.
 func (f *Follower) Next(ctx context.Context) ([][]byte, error) {
 	for {
 		if f.lost {
@@ -178,8 +179,8 @@ func (f *Follower) Next(ctx context.Context) ([][]byte, error) {
 }
 
 // fromRing returns the next entries of the ring that are selected. If there are
-// none, wait is closed when there are further entries; it is nil if fromRing must
-// be called again at once.
+// none, wait is closed when there are further entries; it is nil if fromRing
+// must be called again at once.
 func (f *Follower) fromRing() (entries []*Entry, wait <-chan struct{}, err error) {
 	l := f.l
 	l.mu.Lock()
@@ -276,7 +277,7 @@ func (f *Follower) reset(ctx context.Context) ([][]byte, error) {
 	return [][]byte{frameOf(0, e.Type, e.Data)}, nil
 }
 
-// ResetType is the type of the event that tells a follower that entries after the
-// id that it asked for are no longer stored. It must read the present state anew.
-// The stream continues after lastId; the oldest stored entry is oldestId.
+// ResetType is the type of the event that tells a follower that entries after
+// the id that it asked for are no longer stored. It must read the present state
+// anew. The stream continues after lastId; the oldest stored entry is oldestId.
 const ResetType = "reset"

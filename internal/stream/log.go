@@ -66,8 +66,8 @@ type Options struct {
 	// KeepEntries is how many entries are kept at most, which bounds the disk
 	// space; 0 is 2,000,000.
 	KeepEntries int64
-	// Ring is how many recent entries are kept in memory for followers (8 MiB at
-	// most); 0 is 4096.
+	// Ring is how many recent entries are kept in memory for followers (8 MiB
+	// at most); 0 is 4096.
 	Ring int
 	// MaxLag is how many entries a follower that has been up to date may be
 	// behind before it gets ErrSlow; 0 is 65,536.
@@ -79,7 +79,8 @@ type Options struct {
 	Log *slog.Logger
 }
 
-// Log is the event log. Safe for concurrent use. A nil Log discards all entries.
+// Log is the event log. Safe for concurrent use. A nil Log discards all
+// entries.
 type Log struct {
 	o Options
 
@@ -168,8 +169,8 @@ func (l *Log) prune(ctx context.Context) {
 	}
 }
 
-// Append writes an entry in the caller's transaction. Its data is time, user and
-// the members of data, a JSON object. An error must fail the transaction.
+// Append writes an entry in the caller's transaction. Its data is time, user
+// and the members of data, a JSON object. An error must fail the transaction.
 // Followers get the entry once it is on disk.
 func (l *Log) Append(tx Tx, typ, user string, data json.RawMessage) error {
 	if l == nil {
@@ -183,8 +184,8 @@ func (l *Log) Append(tx Tx, typ, user string, data json.RawMessage) error {
 	return nil
 }
 
-// Update runs fn in a transaction of its own, for entries that belong to no other
-// change.
+// Update runs fn in a transaction of its own, for entries that belong to no
+// other change.
 func (l *Log) Update(ctx context.Context, fn func(Tx) error) error {
 	if l == nil {
 		return nil
@@ -203,8 +204,8 @@ func (l *Log) Followed(typ string) bool {
 	return l.all > 0 || l.byType[typ] > 0
 }
 
-// Close ends the event stream: followers get the remaining entries, then io.EOF.
-// Entries can still be appended.
+// Close ends the event stream: followers get the remaining entries, then
+// io.EOF. Entries can still be appended.
 func (l *Log) Close() {
 	l.mu.Lock()
 	defer l.mu.Unlock()

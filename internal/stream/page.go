@@ -6,8 +6,8 @@ import (
 	"jetstream/internal/api"
 )
 
-// maxScan is how many entries are read for one page at most. A page of a rare type
-// therefore takes several short reads, not a long one.
+// maxScan is how many entries are read for one page at most. A page of a rare
+// type therefore takes several short reads, not a long one.
 const maxScan = 50_000
 
 // PageQuery selects one page of the stored entries, newest first.
@@ -29,14 +29,14 @@ type Pager interface {
 	// EntryPage lists the entries that q selects and for which from <= ID <
 	// before, newest first. q.Before is ignored.
 	EntryPage(ctx context.Context, q PageQuery, from, before int64) ([]*Entry, error)
-	// Oldest returns the ID of the oldest stored entry, and the time of the first
-	// entry at or after from; 0 if there is none.
+	// Oldest returns the ID of the oldest stored entry, and the time of the
+	// first entry at or after from; 0 if there is none.
 	Oldest(ctx context.Context, from int64) (id int64, written api.Time, err error)
 }
 
-// Page lists stored entries, newest first. next is the Before of the next page, 0
-// at the end. A page before the end may hold fewer entries than the limit. Codes:
-// invalid for an unknown type.
+// Page lists stored entries, newest first. next is the Before of the next page,
+// 0 at the end. A page before the end may hold fewer entries than the limit.
+// Codes: invalid for an unknown type.
 func (l *Log) Page(ctx context.Context, q PageQuery) (list []*Entry, next int64, err error) {
 	if err := l.checkTypes(q.Types); err != nil {
 		return nil, 0, err

@@ -15,10 +15,10 @@ import (
 // DefaultPort is the receive port of a destination that names none.
 const DefaultPort = 8887
 
-// ParseAddress parses the parameters destinationAddress, which is a host name or
-// IP, alone or with a port ([v6]:port), and destinationPort, nil if it was not
-// given. It returns host names in lower case and IPs in their canonical form.
-// Codes: invalid.
+// ParseAddress parses the parameters destinationAddress, which is a host name
+// or IP, alone or with a port ([v6]:port), and destinationPort, nil if it was
+// not given. It returns host names in lower case and IPs in their canonical
+// form. Codes: invalid.
 func ParseAddress(address string, port *int) (host string, number int, err error) {
 	bad := func(format string, args ...any) error {
 		return invalidField("destinationAddress", "address", "destinationAddress %s "+format,
@@ -97,8 +97,8 @@ func badHost(host string) string {
 	return ""
 }
 
-// checkPublicKey checks that key has the form of a server's public key: 32 bytes in
-// base64url without padding.
+// checkPublicKey checks that key has the form of a server's public key: 32
+// bytes in base64url without padding.
 func checkPublicKey(key string) error {
 	if raw, err := base64.RawURLEncoding.Strict().DecodeString(key); err != nil || len(raw) != 32 {
 		return invalidField("destinationPublicKey", "publicKey",
@@ -123,8 +123,8 @@ func (e *Engine) resolve(ctx context.Context, host string) string {
 }
 
 // senderAddress returns the address of this server for the destination ip: the
-// local IP of the route to it, with the receive port. Without a route, and for an
-// unresolved name, it is the external address or else the receive host.
+// local IP of the route to it, with the receive port. Without a route, and for
+// an unresolved name, it is the external address or else the receive host.
 func (e *Engine) senderAddress(ctx context.Context, ip string, port int) string {
 	recvPort := strconv.Itoa(e.o.RecvPort)
 	if _, err := netip.ParseAddr(ip); err == nil {

@@ -62,8 +62,8 @@ type nameError string
 
 func (e nameError) Error() string { return string(e) }
 
-// cleanName cleans a slash-separated name for the receiver. The result begins with
-// /. It refuses "..", and names that file systems do not allow.
+// cleanName cleans a slash-separated name for the receiver. The result begins
+// with /. It refuses "..", and names that file systems do not allow.
 func cleanName(p string) (string, error) {
 	switch {
 	case len(p) > maxPath:

@@ -253,8 +253,8 @@ func (e *Engine) PinKey(ctx context.Context, destinationID, key string) error {
 // contactEvery is how often the lastSendTime of a destination is saved at most.
 const contactEvery = 5 * time.Second
 
-// Reached records that something was sent to a destination just now. Failures to
-// save that are only logged.
+// Reached records that something was sent to a destination just now. Failures
+// to save that are only logged.
 func (e *Engine) Reached(destinationID string) {
 	e.updateContact(destinationID, func(d *Destination) bool {
 		now := api.Now()
@@ -266,8 +266,8 @@ func (e *Engine) Reached(destinationID string) {
 	})
 }
 
-// Unreached records the message of err as the reason why a destination could not
-// be reached. Failures to save that are only logged.
+// Unreached records the message of err as the reason why a destination could
+// not be reached. Failures to save that are only logged.
 func (e *Engine) Unreached(destinationID string, err error) {
 	message := api.ErrorOf(err).Message
 	e.updateContact(destinationID, func(d *Destination) bool {
@@ -279,8 +279,8 @@ func (e *Engine) Unreached(destinationID string, err error) {
 	})
 }
 
-// updateContact saves a change of a destination, unless change reports that nothing
-// has changed.
+// updateContact saves a change of a destination, unless change reports that
+// nothing has changed.
 func (e *Engine) updateContact(destinationID string, change func(*Destination) bool) {
 	ctx, cancel := context.WithTimeout(context.Background(), saveTimeout)
 	defer cancel()

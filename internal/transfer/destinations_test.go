@@ -19,7 +19,7 @@ func key(first byte) string {
 	return base64.RawURLEncoding.EncodeToString(append([]byte{first}, make([]byte, 31)...))
 }
 
-func TestParseAddress(t *testing.T) {
+func TestAddressesAreParsedOrRefused(t *testing.T) {
 	p := func(n int) *int { return &n }
 	for _, c := range []struct {
 		address string
@@ -83,7 +83,7 @@ func FuzzParseAddress(f *testing.F) {
 	})
 }
 
-func TestDestinationIsMadeOnceAndTellsBothEvents(t *testing.T) {
+func TestDestinationIsMadeOnceAndQueuesBothEvents(t *testing.T) {
 	b, ctx := newBench(t), t.Context()
 	rate, pub := int64(100000), key(1)
 	d, existing, err := b.CreateDestination(ctx, api.Caller{User: "alice", RequestID: "r1", Depth: 3},
@@ -125,7 +125,7 @@ func TestDestinationIsMadeOnceAndTellsBothEvents(t *testing.T) {
 	}
 }
 
-func TestDestinationOfANameThatCannotBeResolved(t *testing.T) {
+func TestUnresolvableDestinationKeepsItsName(t *testing.T) {
 	refuse := &net.Resolver{PreferGo: true, Dial: func(context.Context, string, string) (net.Conn, error) { return nil, errTest }}
 	for external, sender := range map[string]string{
 		"":                  "192.0.2.7:8887",
@@ -144,7 +144,7 @@ func TestDestinationOfANameThatCannotBeResolved(t *testing.T) {
 	}
 }
 
-// countedStore counts the transactions that write.
+// countedStore counts the transactions.
 type countedStore struct {
 	transfer.Store
 	updates atomic.Int64
@@ -155,8 +155,8 @@ func (s *countedStore) Update(ctx context.Context, fn func(transfer.Tx) error) e
 	return s.Store.Update(ctx, fn)
 }
 
-// Scripts make the destination they send to before each transfer.
-func TestKnownDestinationCostsNeitherWriteNorName(t *testing.T) {
+// Scripts call send.createDestination before each transfer.
+func TestKnownDestinationNeedsNoWriteAndNoLookup(t *testing.T) {
 	var asked atomic.Int64
 	store := &countedStore{}
 	b := newBench(t, func(o *transfer.Options) {
@@ -194,8 +194,7 @@ func TestKnownDestinationCostsNeitherWriteNorName(t *testing.T) {
 	}
 }
 
-// A name server that says nothing is waited for two seconds.
-func TestDestinationWhoseNameServerIsSilent(t *testing.T) {
+func TestSilentNameServerIsWaitedForTwoSeconds(t *testing.T) {
 	silent := &net.Resolver{PreferGo: true, Dial: func(ctx context.Context, _, _ string) (net.Conn, error) {
 		<-ctx.Done()
 		return nil, ctx.Err()
@@ -260,7 +259,7 @@ func TestBadDestinationsAreRefused(t *testing.T) {
 	}
 }
 
-func TestDeletingADestinationInUse(t *testing.T) {
+func TestDestinationInUseIsDeletedOnlyByForce(t *testing.T) {
 	b, ctx := newBench(t), t.Context()
 	x := b.transfer()
 	if d, err := b.LoadDestination(ctx, x.DestinationID); err != nil || d.NumTransfersQueued != 1 {
@@ -278,7 +277,7 @@ func TestDeletingADestinationInUse(t *testing.T) {
 	}
 }
 
-func TestUpdateDestination(t *testing.T) {
+func TestUpdateChangesOnlyGivenFieldsOfADestination(t *testing.T) {
 	b, ctx := newBench(t), t.Context()
 	d := b.destination(9000)
 	b.must(b.PinKey(ctx, d.DestinationID, key(1)))
@@ -331,7 +330,7 @@ func TestPinKeyKeepsTheFirst(t *testing.T) {
 	b.refused(b.PinKey(ctx, "none", key(1)), api.CodeNotFound)
 }
 
-func TestContactIsNoted(t *testing.T) {
+func TestLastContactWithADestinationIsSaved(t *testing.T) {
 	b, ctx := newBench(t), t.Context()
 	d := b.destination(9000)
 	b.Unreached(d.DestinationID, api.Wrap(errTest, api.CodeUnavailable, "127.0.0.1:9000 does not answer"))

@@ -27,34 +27,35 @@ type Options struct {
 	// SealKey is the key that remote passwords are encrypted with in the
 	// database. Required: a key of zeros is refused.
 	SealKey [32]byte
-	// RecvHost is the configured address of the receiver (empty: all interfaces),
-	// RecvPort the port that it listens on.
+	// RecvHost is the configured address of the receiver (empty: all
+	// interfaces), RecvPort the port that it listens on.
 	RecvHost string
 	RecvPort int
-	// ExternalAddress is the host or host:port by which other servers reach this
-	// one; empty if it is not configured. It is the sender in the events of
-	// destinations to which there is no route.
+	// ExternalAddress is the host or host:port by which other servers reach
+	// this one; empty if it is not configured. It is the sender in the events
+	// of destinations to which there is no route.
 	ExternalAddress string
-	// Resolver resolves the addresses of destinations; nil is the resolver of the
-	// system.
+	// Resolver resolves the addresses of destinations; nil is the resolver of
+	// the system.
 	Resolver *net.Resolver
 	// ResolveTimeout bounds the lookup when a destination is made; 0 is 2 s.
 	ResolveTimeout time.Duration
 	// Walkers is how many manifests are walked at the same time; 0 is 4.
 	Walkers int
-	// PageSize is how many entries of a manifest are saved in one transaction and
-	// held in memory; 0 is 1000.
+	// PageSize is how many entries of a manifest are saved in one transaction
+	// and held in memory; 0 is 1000.
 	PageSize int
 	// SaveEvery is the minimum time between two saves of the progress of a
 	// transfer; 0 is 3 s.
 	SaveEvery time.Duration
-	// Log gets the causes of errors, which callers do not see; nil discards them.
+	// Log gets the causes of errors, which callers do not see; nil discards
+	// them.
 	Log *slog.Logger
 }
 
-// Engine manages destinations, manifests and sent transfers, and walks the sources
-// of manifests. Files are sent by package sender, which uses Runnable, Change,
-// Progress and Sources. Safe for concurrent use.
+// Engine manages destinations, manifests and sent transfers, and walks the
+// sources of manifests. Files are sent by package sender, which uses Runnable,
+// Change, Progress and Sources. Safe for concurrent use.
 //
 // Methods that take a caller return notFound for objects that it may not see.
 type Engine struct {
@@ -100,14 +101,14 @@ func New(o Options) (*Engine, error) {
 	}, nil
 }
 
-// Wake returns a channel that receives a value whenever a transfer may have become
-// runnable. It is for one reader, which then calls Runnable. Several signals may
-// be merged into one.
+// Wake returns a channel that receives a value whenever a transfer may have
+// become runnable. It is for one reader, which then calls Runnable. Several
+// signals may be merged into one.
 func (e *Engine) Wake() <-chan struct{} { return e.wake }
 
 // Watch returns a channel that receives a value after changes of a manifest or
-// transfer. Several signals may be merged into one. Read the object after Watch to
-// miss no change. stop must be called at the end.
+// transfer. Several signals may be merged into one. Read the object after Watch
+// to miss no change. stop must be called at the end.
 func (e *Engine) Watch(id string) (changes <-chan struct{}, stop func()) {
 	return e.watchers.add(id)
 }

@@ -21,21 +21,22 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// bench is an engine on a real database, with user alice, whose sandbox is
-// box, and a trigger directory with a script for each event of destinations.
+// bench is an engine on a database with the user alice, and a trigger directory
+// with a script for each event of destinations.
 type bench struct {
 	*transfer.Engine
 	t        *testing.T
 	db       *store.DB
 	state    string // state directory
-	box      string // what / means to alice
+	box      string // sandbox of alice
 	scripts  string // trigger directory
 	triggers *triggers.Engine
 	options  transfer.Options
 	stop     func() // ends Serve and waits for it
 }
 
-// newBench makes a bench whose engine serves; change may change its options.
+// newBench returns a bench with an engine that serves. change changes its
+// options.
 func newBench(t *testing.T, change ...func(*transfer.Options)) *bench {
 	t.Helper()
 	top := t.TempDir()
@@ -89,7 +90,8 @@ func (b *bench) must(err error) {
 	}
 }
 
-// refused demands an error of that code whose message holds the texts.
+// refused checks that err has that code and that its message contains the
+// texts.
 func (b *bench) refused(err error, code api.Code, texts ...string) {
 	b.t.Helper()
 	e := api.ErrorOf(err)
@@ -110,7 +112,8 @@ func (b *bench) script(event string) {
 	b.must(os.WriteFile(filepath.Join(b.scripts, event), []byte("#!/bin/sh\n"), 0o700))
 }
 
-// put writes files below alice's sandbox; a name that ends in / is a directory.
+// put makes files in the sandbox of alice; a name that ends in / is a
+// directory.
 func (b *bench) put(names ...string) {
 	b.t.Helper()
 	for _, name := range names {
@@ -152,8 +155,8 @@ func (b *bench) complete(mappings map[string]string) transfer.Manifest {
 	return m
 }
 
-// fails makes a manifest that must end as error, with a message that holds the
-// texts and nothing of the server's own paths, and without a file list.
+// fails makes a manifest that must fail, with a message that contains the texts
+// and no path of the server, and without a file list.
 func (b *bench) fails(mappings map[string]string, texts ...string) {
 	b.t.Helper()
 	m := b.manifest(mappings)
@@ -211,7 +214,7 @@ func (b *bench) queued(event string) (parameters []string) {
 	return parameters
 }
 
-// destination makes a destination of alice's on loopback.
+// destination makes a destination of alice on loopback.
 func (b *bench) destination(port int) transfer.Destination {
 	b.t.Helper()
 	d, _, err := b.CreateDestination(b.t.Context(), by("alice"), transfer.DestinationParams{Address: "127.0.0.1", Port: &port})
@@ -240,10 +243,10 @@ func (b *bench) transfer() transfer.Transfer {
 	return x
 }
 
-// by is a caller of that name.
+// by returns the caller of a user.
 func by(user string) api.Caller { return api.Caller{User: user} }
 
-// accountOf is alice with a sandbox.
+// accountOf returns the user alice with a sandbox.
 func accountOf(sandbox string) account.User {
 	return account.User{Name: "alice", Sandbox: sandbox, CreateTime: api.Now()}
 }
@@ -266,7 +269,7 @@ func TestNewRefusesWhatIsMissing(t *testing.T) {
 	}
 }
 
-func TestServeTwiceAfterStop(t *testing.T) {
+func TestStoppedEngineCanBeServedAgain(t *testing.T) {
 	b := newBench(t)
 	b.stop()
 	b.stop()

@@ -85,8 +85,8 @@ func appendUpdate(tx Tx, log *stream.Log, d *Destination, requestID string) erro
 	})
 }
 
-// publishProgress publishes a live entry with the progress of a transfer, unless
-// that cannot be read.
+// publishProgress publishes a live entry with the progress of a transfer,
+// unless that cannot be read.
 func (e *Engine) publishProgress(transferID string) {
 	ctx, cancel := context.WithTimeout(context.Background(), saveTimeout)
 	defer cancel()
@@ -100,8 +100,8 @@ func (e *Engine) publishProgress(transferID string) {
 	})
 }
 
-// FailureOf returns the arguments of send.transferFailed and recv.transferFailed. It
-// adds a message to a cancellation without one.
+// FailureOf returns the arguments of send.transferFailed and
+// recv.transferFailed. It adds a message to a cancellation without one.
 func FailureOf(transferID, username string, status Status, message string) triggers.FailureParams {
 	if message == "" && status == StatusCancelled {
 		message = "the transfer was cancelled"
@@ -109,8 +109,8 @@ func FailureOf(transferID, username string, status Status, message string) trigg
 	return triggers.FailureParams{TransferID: transferID, Username: username, Message: message}
 }
 
-// Eta returns how many seconds left bytes take at a rate in kbit/s; nil if the rate
-// is 0.
+// Eta returns how many seconds left bytes take at a rate in kbit/s; nil if the
+// rate is 0.
 func Eta(left int64, rate float64) *int64 {
 	if rate <= 0 {
 		return nil

@@ -15,7 +15,7 @@ import (
 	"jetstream/triggers"
 )
 
-// logged is a bench whose engine and triggers tell a log, and a follower of it.
+// logged returns a bench with an event log, and a follower of it.
 func logged(t *testing.T) (*bench, *stream.Log, *stream.Follower) {
 	t.Helper()
 	b := newBench(t)
@@ -32,8 +32,8 @@ func logged(t *testing.T) (*bench, *stream.Log, *stream.Follower) {
 	return b, log, f
 }
 
-// told reads what the log was told until now: types, and the states of changes.
-func told(t *testing.T, f *stream.Follower) (out []string) {
+// entries reads the entries until now: their types, and the states of changes.
+func entries(t *testing.T, f *stream.Follower) (out []string) {
 	t.Helper()
 	for {
 		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Millisecond)
@@ -63,8 +63,8 @@ func told(t *testing.T, f *stream.Follower) (out []string) {
 	}
 }
 
-// A transfer starts once and ends once, however often its connection breaks and
-// its server restarts.
+// A transfer starts and ends once, however often its connection breaks or its
+// server restarts.
 func TestTransferEventsHappenOnce(t *testing.T) {
 	b, _, f := logged(t)
 	x := b.transfer()
@@ -97,7 +97,7 @@ func TestTransferEventsHappenOnce(t *testing.T) {
 	}
 	want := []string{"send.destinationCreated", ">pending", "pending>active", "send.transferStarted", "active>pending", "pending>active",
 		"active>pending", "pending>active", "active>complete", "send.transferComplete"}
-	got := slices.DeleteFunc(told(t, f), func(s string) bool { return !slices.Contains(want, s) })
+	got := slices.DeleteFunc(entries(t, f), func(s string) bool { return !slices.Contains(want, s) })
 	if !slices.Equal(got, want) {
 		t.Errorf("the log was told\n%q, want\n%q", got, want)
 	}
@@ -111,15 +111,14 @@ func TestTransferEventsHappenOnce(t *testing.T) {
 		return nil
 	})
 	b.must(err)
-	got = slices.DeleteFunc(told(t, f), func(s string) bool { return strings.HasPrefix(s, ">") || strings.HasPrefix(s, "send.destination") })
+	got = slices.DeleteFunc(entries(t, f), func(s string) bool { return strings.HasPrefix(s, ">") || strings.HasPrefix(s, "send.destination") })
 	want = []string{"pending>cancelled", "send.transferFailed: the transfer was cancelled", "pending>error", "send.transferFailed: it broke"}
 	if !slices.Equal(got, want) {
 		t.Errorf("the log was told\n%q, want\n%q", got, want)
 	}
 }
 
-// Progress is shown once a second at most, to those who follow.
-func TestProgressIsShown(t *testing.T) {
+func TestProgressIsPublishedOnceASecond(t *testing.T) {
 	b, log, f := logged(t)
 	x := b.transfer()
 	_, err := b.Change(t.Context(), x.TransferID, func(y *transfer.Transfer) error {
@@ -127,11 +126,11 @@ func TestProgressIsShown(t *testing.T) {
 		return nil
 	})
 	b.must(err)
-	told(t, f)
+	entries(t, f)
 	for range 20 {
 		b.Progress(x.TransferID, transfer.Progress{Bytes: 500, Rate: 8})
 	}
-	if got := told(t, f); !slices.Equal(got, []string{transfer.ProgressShown.Type}) {
+	if got := entries(t, f); !slices.Equal(got, []string{transfer.ProgressShown.Type}) {
 		t.Errorf("twenty reports at once were shown as %q", got)
 	}
 	f.Close()

@@ -8,7 +8,8 @@ import (
 	"jetstream/internal/api"
 )
 
-// OpenTransfersOf lists the ids of the unfinished transfers of owner, oldest first.
+// OpenTransfersOf lists the ids of the unfinished transfers of owner, oldest
+// first.
 func (e *Engine) OpenTransfersOf(ctx context.Context, owner string) (ids []string, err error) {
 	err = e.o.Store.Update(ctx, func(tx Tx) error {
 		ids, err = tx.OpenTransfersOf(owner)
@@ -17,14 +18,14 @@ func (e *Engine) OpenTransfersOf(ctx context.Context, owner string) (ids []strin
 	return ids, err
 }
 
-// CancelTransfersOf cancels the unfinished transfers of owner. Their receivers are
-// notified in the background.
+// CancelTransfersOf cancels the unfinished transfers of owner. Their receivers
+// are notified in the background.
 func (e *Engine) CancelTransfersOf(ctx context.Context, owner string) error {
 	return e.endTransfersOf(ctx, owner, cancel)
 }
 
-// DisableTransfersOf ends the unfinished transfers of owner, who was disabled, with
-// an error. Without it, as after a crash, they end at their next attempt.
+// DisableTransfersOf ends the unfinished transfers of owner, who was disabled,
+// with an error. Without it, as after a crash, they end at their next attempt.
 func (e *Engine) DisableTransfersOf(ctx context.Context, owner string) error {
 	return e.endTransfersOf(ctx, owner, func(t *Transfer) error {
 		t.Status, t.TellPeer, t.ErrorMessage = StatusError, true, ownerDisabled(owner).Message
@@ -66,8 +67,8 @@ func (e *Engine) entitled(ctx context.Context, owner string) (account.User, erro
 	return u, err
 }
 
-// stillEntitled is entitled for an account that entitled has returned before. It
-// does not accept another account of the same name.
+// stillEntitled is entitled for an account that entitled has returned before.
+// It does not accept another account of the same name.
 func (e *Engine) stillEntitled(ctx context.Context, owner account.User) error {
 	u, err := e.entitled(ctx, owner.Name)
 	if err == nil && u.CreateTime != owner.CreateTime {

@@ -9,7 +9,8 @@ import (
 
 // Progress is the current progress of a transfer.
 type Progress struct {
-	// Files and Bytes are what the receiver has confirmed of the whole transfer.
+	// Files and Bytes are what the receiver has confirmed of the whole
+	// transfer.
 	Files, Bytes int64
 	// Rate is the current rate in kbit/s.
 	Rate float64
@@ -27,8 +28,8 @@ type liveProgress struct {
 const saveTimeout = 10 * time.Second
 
 // Progress sets the progress of a transfer. It is visible at once, and saved if
-// Options.SaveEvery has passed since the last save. Failures to save it are only
-// logged.
+// Options.SaveEvery has passed since the last save. Failures to save it are
+// only logged.
 func (e *Engine) Progress(transferID string, p Progress) {
 	now := time.Now()
 	e.mu.Lock()

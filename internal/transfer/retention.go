@@ -9,9 +9,9 @@ import (
 // collectBatch is how many objects one transaction removes.
 const collectBatch = 200
 
-// Collect removes transfers that ended before a time, then manifests made before it
-// that no transfer refers to. It returns how many of each, also when ctx ends
-// before it is done.
+// Collect removes transfers that ended before a time, then manifests made
+// before it that no transfer refers to. It returns how many of each, also when
+// ctx ends before it is done.
 func (e *Engine) Collect(ctx context.Context, before api.Time) (transfers, manifests int, err error) {
 	transfers, err = e.collect(ctx, func(tx Tx) (int, error) { return tx.CollectTransfers(before, collectBatch) })
 	if err != nil {

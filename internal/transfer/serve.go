@@ -49,8 +49,8 @@ func (e *Engine) Serve(ctx context.Context) error {
 	}
 }
 
-// startWalks starts the walks of the oldest pending manifests, as many as there are
-// free walkers.
+// startWalks starts the walks of the oldest pending manifests, as many as there
+// are free walkers.
 func (e *Engine) startWalks(ctx context.Context, walkers *sync.WaitGroup) error {
 	e.mu.Lock()
 	running := slices.Collect(maps.Keys(e.walks))
@@ -129,8 +129,8 @@ func (e *Engine) endWalk(ctx context.Context, manifestID string, files, size int
 	})
 }
 
-// purge removes one batch of the unused file lists; more reports whether there are
-// others. Between batches other transactions can run.
+// purge removes one batch of the unused file lists; more reports whether there
+// are others. Between batches other transactions can run.
 func (e *Engine) purge(ctx context.Context) (more bool, err error) {
 	err = e.o.Store.Update(ctx, func(tx Tx) (err error) {
 		more, err = tx.PurgeManifestFiles(purgeBatch)

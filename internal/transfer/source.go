@@ -8,13 +8,13 @@ import (
 	"jetstream/internal/api"
 )
 
-// Sources opens the files of a manifest in its owner's sandbox. Safe for concurrent
-// use. It must be closed.
+// Sources opens the files of a manifest in its owner's sandbox. Safe for
+// concurrent use. It must be closed.
 type Sources struct{ box *account.Sandbox }
 
-// Sources opens the sandbox with the files of a transfer, or the part of it that
-// the manifest is confined to. Codes: those of account.Service.Sandbox, notFound
-// when the owner was removed and forbidden when disabled.
+// Sources opens the sandbox with the files of a transfer, or the part of it
+// that the manifest is confined to. Codes: those of account.Service.Sandbox,
+// notFound when the owner was removed and forbidden when disabled.
 func (e *Engine) Sources(ctx context.Context, t *Transfer) (*Sources, error) {
 	if _, err := e.entitled(ctx, t.Owner); err != nil {
 		return nil, err
@@ -36,8 +36,8 @@ func (e *Engine) Sources(ctx context.Context, t *Transfer) (*Sources, error) {
 // Close closes the sandbox. Opened files stay open.
 func (s *Sources) Close() error { return s.box.Close() }
 
-// Open opens a file of a manifest for reading. Messages of errors name its path in
-// the owner's API. Codes: notFound, forbidden, conflict when its size or
+// Open opens a file of a manifest for reading. Messages of errors name its path
+// in the owner's API. Codes: notFound, forbidden, conflict when its size or
 // modification time are not those in the manifest.
 func (s *Sources) Open(f ManifestFile) (*os.File, os.FileInfo, error) {
 	rel, err := s.box.Resolve(f.Source, true)

@@ -11,8 +11,8 @@ type AuthorizedClient struct {
 	CreateTime  api.Time `json:"createTime" doc:"When it was added"`
 }
 
-// Source is a sending server, with statistics of those of its transfers that are
-// stored.
+// Source is a sending server, with statistics of those of its transfers that
+// are stored.
 type Source struct {
 	Seq int64 `json:"-"` // the Seq of its newest transfer
 

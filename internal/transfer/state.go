@@ -9,8 +9,8 @@ import (
 	"jetstream/triggers"
 )
 
-// steps lists the permitted next states of each state. A state without an entry is
-// final. The empty state is that of an object before it is made.
+// steps lists the permitted next states of each state. A state without an entry
+// is final. The empty state is that of an object before it is made.
 type steps map[Status][]Status
 
 // The states of destinations.
@@ -56,17 +56,17 @@ type object interface {
 	// enter sets the state and the fields that depend on it.
 	enter(to Status, now api.Time)
 	save(tx Tx) error
-	// event returns the event of the step from a state to the present one; ok is
-	// false if there is none.
+	// event returns the event of the step from a state to the present one; ok
+	// is false if there is none.
 	event(from Status, c cause) (ev triggers.Event, ok bool, err error)
 	// appendEntry writes the entry about the step to the event log.
 	appendEntry(tx Tx, log *stream.Log, from Status) error
 }
 
 // move changes the state of an object. No other function does. In the caller's
-// transaction it saves the object, appends an entry to the event log and queues the
-// event of the step; watchers are notified once that is on disk. Codes: conflict
-// when the step is not permitted.
+// transaction it saves the object, appends an entry to the event log and queues
+// the event of the step; watchers are notified once that is on disk. Codes:
+// conflict when the step is not permitted.
 func (e *Engine) move(tx Tx, o object, to Status, c cause) error {
 	from := o.state()
 	if !slices.Contains(o.steps()[from], to) {

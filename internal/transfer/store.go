@@ -21,15 +21,15 @@ type Tx interface {
 	Destination(destinationID string) (*Destination, error)
 
 	SaveManifest(*Manifest) error
-	// AddManifestFiles appends entries to the file list. Codes: notFound, conflict
-	// when two entries have the same name, with the sources of both in the
-	// message.
+	// AddManifestFiles appends entries to the file list. Codes: notFound,
+	// conflict when two entries have the same name, with the sources of both in
+	// the message.
 	AddManifestFiles(manifestID string, files []ManifestFile) error
-	// ResetManifestFiles gives the manifest an empty file list. PurgeManifestFiles
-	// removes the old one.
+	// ResetManifestFiles gives the manifest an empty file list.
+	// PurgeManifestFiles removes the old one.
 	ResetManifestFiles(manifestID string) error
-	// PurgeManifestFiles removes up to limit entries of file lists that belong to
-	// no manifest; more reports whether there are others.
+	// PurgeManifestFiles removes up to limit entries of file lists that belong
+	// to no manifest; more reports whether there are others.
 	PurgeManifestFiles(limit int) (more bool, err error)
 	DeleteManifest(manifestID string) error
 	Manifest(manifestID string) (*Manifest, error)
@@ -38,8 +38,8 @@ type Tx interface {
 	DeleteTransfer(transferID string) error
 	// Transfer returns a transfer, also one that is Deleted.
 	Transfer(transferID string) (*Transfer, error)
-	// OpenTransfers lists the ids of the unfinished transfers to a destination or
-	// of a manifest; the other id is empty.
+	// OpenTransfers lists the ids of the unfinished transfers to a destination
+	// or of a manifest; the other id is empty.
 	OpenTransfers(destinationID, manifestID string) ([]string, error)
 	// OpenTransfersOf lists the ids of the unfinished transfers of an owner,
 	// oldest first.
@@ -48,18 +48,18 @@ type Tx interface {
 	// CollectTransfers removes transfers that ended before a time and of which
 	// the receiver need not be notified, limit at most, and returns how many.
 	CollectTransfers(before api.Time, limit int) (int, error)
-	// CollectManifests removes manifests made before a time that are not pending
-	// and that no transfer refers to, limit at most, and returns how many. Their
-	// file lists are left to PurgeManifestFiles.
+	// CollectManifests removes manifests made before a time that are not
+	// pending and that no transfer refers to, limit at most, and returns how
+	// many. Their file lists are left to PurgeManifestFiles.
 	CollectManifests(before api.Time, limit int) (int, error)
 }
 
-// MaxPageBytes is how many bytes of file mappings a page of manifests holds before
-// it ends early.
+// MaxPageBytes is how many bytes of file mappings a page of manifests holds
+// before it ends early.
 const MaxPageBytes = 8 << 20
 
-// Page selects one page of a list, newest first: entries with a Seq below Before,
-// all if that is 0.
+// Page selects one page of a list, newest first: entries with a Seq below
+// Before, all if that is 0.
 type Page struct {
 	Owner  string // empty: of all users
 	Status Status // empty: in all states
@@ -67,8 +67,8 @@ type Page struct {
 	Limit  int
 }
 
-// Store is what the engine needs of the database. Reading an object that does not
-// exist is notFound. Only Runnable returns transfers that are Deleted.
+// Store is what the engine needs of the database. Reading an object that does
+// not exist is notFound. Only Runnable returns transfers that are Deleted.
 type Store interface {
 	// Update runs fn in one transaction that is on disk when it returns.
 	Update(ctx context.Context, fn func(Tx) error) error
@@ -83,8 +83,8 @@ type Store interface {
 	// PendingManifests lists pending manifests except those with the given ids,
 	// oldest first and limit at most.
 	PendingManifests(ctx context.Context, except []string, limit int) ([]Manifest, error)
-	// NameClash returns a file of the manifest and an entry below it, for which it
-	// would have to be a directory; ok is false if there is none.
+	// NameClash returns a file of the manifest and an entry below it, for which
+	// it would have to be a directory; ok is false if there is none.
 	NameClash(ctx context.Context, manifestID string) (file, below ManifestFile, ok bool, err error)
 	// ManifestFiles lists the entries with Index >= from, in order and limit at
 	// most.
@@ -93,9 +93,9 @@ type Store interface {
 	// SealedPassword, it reads only Seq.
 	Transfers(ctx context.Context, p Page) ([]Transfer, error)
 	Transfer(ctx context.Context, transferID string) (Transfer, error)
-	// Runnable lists the transfers that are pending or active, and the ended ones
-	// with TellPeer, except those with the given ids, by priority, then age, and
-	// limit at most.
+	// Runnable lists the transfers that are pending or active, and the ended
+	// ones with TellPeer, except those with the given ids, by priority, then
+	// age, and limit at most.
 	Runnable(ctx context.Context, except []string, limit int) ([]Transfer, error)
 	// SaveProgress saves FilesSent and BytesSent. It survives kill -9, but not
 	// necessarily a power cut.
@@ -136,14 +136,14 @@ type RecvTx interface {
 	RecvTransfer(sourcePublicKey, transferID string) (*RecvTransfer, error)
 	// SaveRecvFiles inserts or replaces entries by index.
 	SaveRecvFiles(sourcePublicKey, transferID string, files []RecvFile) error
-	// CollectRecv removes transfers that ended before a time, and those that were
-	// authorized before it and never opened, limit of each at most, and returns
-	// how many. It keeps the subjects in except, and transfers whose file list a
-	// queued or running trigger run needs. The file lists are left to
-	// PurgeRecvFiles.
+	// CollectRecv removes transfers that ended before a time, and those that
+	// were authorized before it and never opened, limit of each at most, and
+	// returns how many. It keeps the subjects in except, and transfers whose
+	// file list a queued or running trigger run needs. The file lists are left
+	// to PurgeRecvFiles.
 	CollectRecv(before api.Time, except []string, limit int) (int, error)
-	// PurgeRecvFiles removes up to limit entries of transfers that were removed;
-	// more reports whether there may be others.
+	// PurgeRecvFiles removes up to limit entries of transfers that were
+	// removed; more reports whether there may be others.
 	PurgeRecvFiles(limit int) (more bool, err error)
 }
 
@@ -158,20 +158,20 @@ type RecvStore interface {
 	RecvTransfer(ctx context.Context, transferID, username string) (RecvTransfer, error)
 	// RecvFiles lists the entries with Index >= from in order.
 	RecvFiles(ctx context.Context, sourcePublicKey, transferID string, from int64) iter.Seq2[RecvFile, error]
-	// RecvCount returns the number of recorded entries, which is the index of the
-	// next one, the number of files among them, and the sum of their sizes.
+	// RecvCount returns the number of recorded entries, which is the index of
+	// the next one, the number of files among them, and the sum of their sizes.
 	RecvCount(ctx context.Context, sourcePublicKey, transferID string) (entries, files, bytes int64, err error)
 	// Receiving lists the unfinished transfers and the ended ones whose Staging
 	// must still be removed.
 	Receiving(ctx context.Context) ([]RecvTransfer, error)
 	// SaveRecvProgress saves the address of the connection, the counts, and the
-	// times of the last data and the last interruption. It survives kill -9, but
-	// not necessarily a power cut.
+	// times of the last data and the last interruption. It survives kill -9,
+	// but not necessarily a power cut.
 	SaveRecvProgress(ctx context.Context, t *RecvTransfer) error
 }
 
-// Emitter queues a run of the event's script, if there is one, in the transaction
-// that changes the state. *triggers.Engine implements it.
+// Emitter queues a run of the event's script, if there is one, in the
+// transaction that changes the state. *triggers.Engine implements it.
 type Emitter interface {
 	Queue(tx triggers.Tx, e triggers.Event) error
 }

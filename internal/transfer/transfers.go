@@ -9,10 +9,11 @@ import (
 	"jetstream/internal/api"
 )
 
-// CreateTransfer makes a pending transfer. It belongs to the owner of its manifest,
-// whose sandbox is read. password is that of the receiver's user. Codes: invalid,
-// notFound, forbidden when the caller's token is confined to another directory
-// than the manifest, conflict when the manifest is not complete.
+// CreateTransfer makes a pending transfer. It belongs to the owner of its
+// manifest, whose sandbox is read. password is that of the receiver's user.
+// Codes: invalid, notFound, forbidden when the caller's token is confined to
+// another directory than the manifest, conflict when the manifest is not
+// complete.
 func (e *Engine) CreateTransfer(ctx context.Context, caller api.Caller, p Params, password string) (Transfer, error) {
 	if err := errors.Join(checkUserData(p.UserData), checkUsername(p.Username)); err != nil {
 		return Transfer{}, err
@@ -214,9 +215,9 @@ func (e *Engine) changeLoaded(tx Tx, t *Transfer, change func(*Transfer) error) 
 	return *t, nil
 }
 
-// Runnable lists the transfers that a sender must work on: pending and active ones,
-// and ended ones whose receiver must still be notified. They are sorted by
-// priority, then age, limit at most, without those whose ids are in except.
+// Runnable lists the transfers that a sender must work on: pending and active
+// ones, and ended ones whose receiver must still be notified. They are sorted
+// by priority, then age, limit at most, without those whose ids are in except.
 func (e *Engine) Runnable(ctx context.Context, except []string, limit int) ([]Transfer, error) {
 	return e.o.Store.Runnable(ctx, except, limit)
 }
@@ -239,8 +240,8 @@ func orEmpty(m map[string]string) map[string]string {
 	return m
 }
 
-// readPage reads a page of a list; next is the Before of the next page, 0 at the
-// end.
+// readPage reads a page of a list; next is the Before of the next page, 0 at
+// the end.
 func readPage[T any](ctx context.Context, p Page, list func(context.Context, Page) ([]T, error), seq func(T) int64) (page []T, next int64, err error) {
 	limit := p.Limit
 	p.Limit++

@@ -13,7 +13,7 @@ import (
 	"jetstream/internal/transfer"
 )
 
-func TestCreateTransfer(t *testing.T) {
+func TestCreatedTransferIsPendingAndWakesTheSender(t *testing.T) {
 	b, ctx := newBench(t), t.Context()
 	x := b.transfer()
 	if x.Status != transfer.StatusPending || !x.Processing || x.Owner != "alice" || x.TotalFiles != 1 || x.TotalBytes != 18 ||
@@ -37,7 +37,7 @@ func TestCreateTransfer(t *testing.T) {
 	}
 }
 
-func TestCreateTransferRefusals(t *testing.T) {
+func TestBadTransfersAreRefused(t *testing.T) {
 	b, ctx := newBench(t), t.Context()
 	x := b.transfer()
 	good := transfer.Params{ManifestID: x.ManifestID, DestinationID: x.DestinationID, Username: "bob"}
@@ -134,7 +134,7 @@ func TestSealedPasswordCannotBeTamperedWith(t *testing.T) {
 	b.refused(err, api.CodeConflict, "key file")
 }
 
-func TestStateTable(t *testing.T) {
+func TestOnlyPermittedStepsAreMade(t *testing.T) {
 	b, ctx := newBench(t), t.Context()
 	const (
 		pending, active, suspended  = transfer.StatusPending, transfer.StatusActive, transfer.StatusSuspended
@@ -181,7 +181,7 @@ func TestStateTable(t *testing.T) {
 	}
 }
 
-func TestCancel(t *testing.T) {
+func TestCancelledTransferNotifiesItsReceiver(t *testing.T) {
 	b, ctx := newBench(t), t.Context()
 	x := b.transfer()
 	<-b.Wake()
@@ -198,7 +198,7 @@ func TestCancel(t *testing.T) {
 	b.refused(err, api.CodeConflict, "already ended", "cancelled")
 	_, err = b.CancelTransfer(ctx, by("alice"), "none")
 	b.refused(err, api.CodeNotFound, "none")
-	// Its receiver must still be told; then nothing is left to do.
+	// Its receiver must still be notified; then there is nothing more to do.
 	list, err := b.Runnable(ctx, nil, 10)
 	if b.must(err); len(list) != 1 || list[0].TransferID != x.TransferID {
 		t.Errorf("runnable: %v", list)
@@ -213,9 +213,7 @@ func TestCancel(t *testing.T) {
 	}
 }
 
-// TestDeleteTransfer: the record goes at once for everybody who asks, and for
-// good when its receiver knows.
-func TestDeleteTransfer(t *testing.T) {
+func TestDeletedTransferIsHiddenUntilItsReceiverIsNotified(t *testing.T) {
 	b, ctx := newBench(t), t.Context()
 	gone := func(id string) {
 		t.Helper()
@@ -307,7 +305,7 @@ func TestRunnableByPriorityThenAge(t *testing.T) {
 	}
 }
 
-func TestProgress(t *testing.T) {
+func TestProgressIsVisibleBeforeItIsSaved(t *testing.T) {
 	b, ctx := newBench(t), t.Context()
 	x := b.transfer()
 	activate := func(y *transfer.Transfer) error {
@@ -344,7 +342,7 @@ func TestProgress(t *testing.T) {
 	}
 }
 
-func TestWaitForTransfer(t *testing.T) {
+func TestWaitReturnsAtTheEndOfTheTransferOrTimeout(t *testing.T) {
 	b, ctx := newBench(t), t.Context()
 	x := b.transfer()
 	got, err := b.WaitForTransfer(ctx, by("alice"), x.TransferID, time.Millisecond)
@@ -365,7 +363,7 @@ func TestWaitForTransfer(t *testing.T) {
 	b.refused(err, api.CodeNotFound)
 }
 
-func TestSources(t *testing.T) {
+func TestSourcesOpenUnchangedFilesOnly(t *testing.T) {
 	b, ctx := newBench(t), t.Context()
 	x := b.transfer()
 	f := b.files(x.ManifestID)[0]

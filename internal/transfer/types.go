@@ -29,8 +29,9 @@ type Destination struct {
 // Status is the state of a manifest or transfer.
 type Status string
 
-// The states. Manifests are pending, complete or error; sent transfers can have all
-// but receiving; received transfers are receiving, complete, error or cancelled.
+// The states. Manifests are pending, complete or error; sent transfers can have
+// all but receiving; received transfers are receiving, complete, error or
+// cancelled.
 const (
 	StatusPending   Status = "pending"
 	StatusActive    Status = "active"
@@ -66,8 +67,8 @@ type Manifest struct {
 	Owner        string            `json:"owner" doc:"User that made it"`
 	UserData     map[string]string `json:"userData" doc:"Data of the user's own"`
 
-	// Confined is the API path of the directory that the sources must be in (see
-	// account.Service.Confined), / for the whole sandbox.
+	// Confined is the API path of the directory that the sources must be in
+	// (see account.Service.Confined), / for the whole sandbox.
 	Confined string `json:"-"`
 }
 
@@ -127,11 +128,11 @@ type Transfer struct {
 	Ticket []byte `json:"-"`
 	// PublicKey is the public key of the receiver at the last connection.
 	PublicKey string `json:"-"`
-	// TellPeer reports that the receiver must still be notified of a cancellation
-	// or failure.
+	// TellPeer reports that the receiver must still be notified of a
+	// cancellation or failure.
 	TellPeer bool `json:"-"`
-	// Deleted hides the transfer until the receiver is notified of its end; then
-	// it is removed.
+	// Deleted hides the transfer until the receiver is notified of its end;
+	// then it is removed.
 	Deleted bool `json:"-"`
 	// RequestID and Depth are those of the API call that has made it.
 	RequestID string `json:"-"`
@@ -164,8 +165,8 @@ type RecvTransfer struct {
 
 	// TicketHash is the SHA-256 of the ticket given to the sender.
 	TicketHash []byte `json:"-"`
-	// Conflict and OnError are parameters of the sender; empty until it has opened
-	// the transfer.
+	// Conflict and OnError are parameters of the sender; empty until it has
+	// opened the transfer.
 	Conflict string `json:"-"`
 	OnError  string `json:"-"`
 	// Root is the absolute path of the sandbox.

@@ -15,8 +15,8 @@ import (
 	"jetstream/internal/api"
 )
 
-// maxEntries bounds one manifest. Links that multiply a tree without a loop could
-// otherwise fill the disk.
+// maxEntries bounds one manifest. Links that multiply a tree without a loop
+// could otherwise fill the disk.
 const maxEntries = 100_000_000
 
 // walker lists the files of one manifest. It is for one goroutine. In memory it
@@ -32,14 +32,14 @@ type walker struct {
 	next  int64 // index of the next entry
 	files int64
 	size  int64
-	// inside lists the directories that the walk is in, outermost first, by their
-	// paths below the sandbox without links.
+	// inside lists the directories that the walk is in, outermost first, by
+	// their paths below the sandbox without links.
 	inside []string
 }
 
-// walk writes the file list of a manifest from the beginning and returns the number
-// of files and their total size. Messages of errors name sources by their paths in
-// the owner's API.
+// walk writes the file list of a manifest from the beginning and returns the
+// number of files and their total size. Messages of errors name sources by
+// their paths in the owner's API.
 func (e *Engine) walk(ctx context.Context, m Manifest) (files, size int64, err error) {
 	sources, err := sortedSources(m.FileMappings)
 	if err != nil {
@@ -68,8 +68,8 @@ func (e *Engine) walk(ctx context.Context, m Manifest) (files, size int64, err e
 // source is one entry of fileMappings, cleaned.
 type source struct{ path, name string }
 
-// sortedSources returns the sources sorted by their names at the receiver. Two of
-// the same name are a conflict.
+// sortedSources returns the sources sorted by their names at the receiver. Two
+// of the same name are a conflict.
 func sortedSources(mappings map[string]string) ([]source, error) {
 	list := make([]source, 0, len(mappings))
 	for _, p := range slices.Sorted(maps.Keys(mappings)) {
@@ -158,8 +158,8 @@ func cleanSource(p string) (string, error) {
 	return path.Clean("/" + p), nil
 }
 
-// entry adds one file or directory to the manifest. A file is opened by its name in
-// at, a directory by its path rel below the sandbox, without links.
+// entry adds one file or directory to the manifest. A file is opened by its
+// name in at, a directory by its path rel below the sandbox, without links.
 func (w *walker) entry(ctx context.Context, at *os.Root, name, rel string, s source, fi fs.FileInfo) error {
 	if err := ctx.Err(); err != nil {
 		return err
@@ -242,8 +242,8 @@ func notSaved(err error) error {
 	return api.Wrap(err, api.CodeInternal, "the list of files could not be saved; the server's log says why")
 }
 
-// sourceError turns an error into one whose message names the source by its path in
-// the owner's API, and no path of the server.
+// sourceError turns an error into one whose message names the source by its
+// path in the owner's API, and no path of the server.
 func sourceError(p string, err error) error {
 	if e, ok := errors.AsType[*api.Error](err); ok {
 		if strings.Contains(e.Message, p) {

@@ -12,12 +12,12 @@ import (
 	"jetstream/internal/api"
 )
 
-// nameBatch is how many names of a directory are held in memory. A larger directory
-// is read several times.
+// nameBatch is how many names of a directory are held in memory. A larger
+// directory is read several times.
 const nameBatch = 65536
 
-// directory adds the contents of the directory at rel, sorted by the bytes of the
-// names. A directory without contents to send is added itself.
+// directory adds the contents of the directory at rel, sorted by the bytes of
+// the names. A directory without contents to send is added itself.
 func (w *walker) directory(ctx context.Context, rel string, s source) error {
 	if slices.Contains(w.inside, rel) {
 		return api.Errorf(api.CodeConflict, "source %s is a link that leads back to a directory it lies in: remove the link", s.path)
@@ -59,9 +59,9 @@ func (w *walker) names(ctx context.Context, rel, after string) (names []string, 
 	return names, more, errors.Join(err, f.Close())
 }
 
-// children adds the named entries of the directory at rel. It keeps the directory
-// open while it adds files and closes it before it enters another, so that the
-// number of open files does not depend on the depth.
+// children adds the named entries of the directory at rel. It keeps the
+// directory open while it adds files and closes it before it enters another, so
+// that the number of open files does not depend on the depth.
 func (w *walker) children(ctx context.Context, rel string, s source, names []string) error {
 	var dir *os.Root
 	shut := func() {

@@ -9,8 +9,8 @@ import (
 // window is the number of seconds that a rate is averaged over.
 const window = 5
 
-// Meter measures the rate over the last few seconds. The zero value is ready to use.
-// Safe for concurrent use.
+// Meter measures the rate over the last few seconds. The zero value is ready to
+// use. Safe for concurrent use.
 type Meter struct {
 	mu      sync.Mutex
 	buckets [window + 1]int64 // bytes by second, a ring

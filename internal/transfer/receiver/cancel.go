@@ -11,16 +11,16 @@ import (
 	"jetstream/internal/transfer/wire"
 )
 
-// stopWait is how long Cancel waits until the connection that works on the transfer
-// releases it.
+// stopWait is how long Cancel waits until the connection that works on the
+// transfer releases it.
 const stopWait = 10 * time.Second
 
-// cancelledHere is the message of a transfer that was cancelled at the receiver,
-// followed by who did it.
+// cancelledHere is the message of a transfer that was cancelled at the
+// receiver, followed by who did it.
 const cancelledHere = "cancelled at the receiver by "
 
-// byWhom names who cancels: the user of the transfer, a superuser, or a script that
-// acts as no user.
+// byWhom names who cancels: the user of the transfer, a superuser, or a script
+// that acts as no user.
 func byWhom(row *transfer.RecvTransfer, by string) string {
 	switch by {
 	case row.Username:
@@ -32,10 +32,10 @@ func byWhom(row *transfer.RecvTransfer, by string) string {
 }
 
 // Cancel ends a received transfer as cancelled and removes its part files. The
-// sender is notified on the open connection or when it connects again, and cannot
-// continue. Once all entries have arrived the transfer cannot be cancelled any
-// more: either all files get their final names or none. Codes: notFound, conflict
-// when it has ended or cannot be cancelled any more.
+// sender is notified on the open connection or when it connects again, and
+// cannot continue. Once all entries have arrived the transfer cannot be
+// cancelled any more: either all files get their final names or none. Codes:
+// notFound, conflict when it has ended or cannot be cancelled any more.
 func (r *Receiver) Cancel(ctx context.Context, caller api.Caller, transferID string) (transfer.RecvTransfer, error) {
 	ctx = context.WithoutCancel(ctx)
 	t, err := r.Transfer(ctx, caller, transferID)
@@ -91,8 +91,8 @@ func hasEnded(row *transfer.RecvTransfer) error {
 	return api.Errorf(api.CodeConflict, "received transfer %s has already ended: it is %s", row.TransferID, row.Status)
 }
 
-// stillOpen reads the row of a transfer that is being worked on. If it has ended
-// meanwhile it returns an *endError with its status.
+// stillOpen reads the row of a transfer that is being worked on. If it has
+// ended meanwhile it returns an *endError with its status.
 func (in *incoming) stillOpen(tx transfer.RecvTx) (*transfer.RecvTransfer, error) {
 	row, err := tx.RecvTransfer(in.key, in.id)
 	switch {

@@ -26,8 +26,7 @@ func conflict(t *testing.T, err error, message string) {
 	}
 }
 
-// TestCancelledTransferStaysClosed: neither the ticket nor a new one, for which
-// the sender has the password, opens it again.
+// Neither the ticket nor a new one opens a cancelled transfer again.
 func TestCancelledTransferStaysClosed(t *testing.T) {
 	s := newSite(t, t.TempDir())
 	p := newSender(t, s)
@@ -57,8 +56,7 @@ func TestCancelledTransferStaysClosed(t *testing.T) {
 	conflict(t, err, "already ended")
 }
 
-// TestCancelBeforeTheTransferIsOpened: there is a ticket, and nothing else yet.
-func TestCancelBeforeTheTransferIsOpened(t *testing.T) {
+func TestTransferCanBeCancelledBeforeItIsOpened(t *testing.T) {
 	s := newSite(t, t.TempDir())
 	p := newSender(t, s)
 	if _, err := s.Receiver.Cancel(t.Context(), api.Caller{Superuser: true}, p.xfer); err != nil {
@@ -72,7 +70,8 @@ func TestCancelBeforeTheTransferIsOpened(t *testing.T) {
 	}
 }
 
-// pausing waits when the final names of files are saved and none has one yet.
+// pausing is a store that waits after the final names are saved, before files
+// are renamed.
 type pausing struct {
 	transfer.RecvStore
 	once        sync.Once
@@ -98,8 +97,7 @@ func (n naming) SaveRecvFiles(key, id string, files []transfer.RecvFile) error {
 	return n.RecvTx.SaveRecvFiles(key, id, files)
 }
 
-// TestCancelWhileFilesGetTheirNames is too late: they all get them.
-func TestCancelWhileFilesGetTheirNames(t *testing.T) {
+func TestFinishingTransferCannotBeCancelled(t *testing.T) {
 	s := newSite(t, t.TempDir())
 	s.Stop()
 	store := &pausing{named: make(chan struct{}), goOn: make(chan struct{})}
@@ -117,7 +115,7 @@ func TestCancelWhileFilesGetTheirNames(t *testing.T) {
 	}
 }
 
-// watch is answer, and tells when the receiver begins to give names.
+// watch is answer that also calls finishing when the receiver begins to finish.
 func (p *sender) watch(finishing func()) string {
 	for {
 		h, payload, err := p.conn.Read(nil)
@@ -137,8 +135,8 @@ func (p *sender) watch(finishing func()) string {
 	}
 }
 
-// TestCancelIsAllOrNothing cancels at every point of a transfer's way: it is
-// cancelled and nothing is there, or complete and everything is.
+// A transfer that is cancelled at any point is cancelled and without files, or
+// complete with all files.
 func TestCancelIsAllOrNothing(t *testing.T) {
 	s := newSite(t, t.TempDir())
 	ended := map[transfer.Status]int{}
@@ -217,8 +215,7 @@ func TestCancelIsAllOrNothing(t *testing.T) {
 	}
 }
 
-// TestStoppedWhileItStarts: that is no failure of Serve.
-func TestStoppedWhileItStarts(t *testing.T) {
+func TestStopDuringTheStartIsNoError(t *testing.T) {
 	s := newSite(t, t.TempDir())
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {

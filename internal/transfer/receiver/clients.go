@@ -30,8 +30,8 @@ type Clients interface {
 	Sources(ctx context.Context, username string, before int64, limit int) ([]transfer.Source, error)
 }
 
-// admit registers a connection until release, and returns an error if its key may
-// not send. closeUnauthorized closes registered connections.
+// admit registers a connection until release, and returns an error if its key
+// may not send. closeUnauthorized closes registered connections.
 func (r *Receiver) admit(ctx context.Context, conn *wire.Conn) (release func(), err error) {
 	r.mu.Lock()
 	r.conns[conn] = struct{}{}
@@ -72,8 +72,9 @@ func (r *Receiver) closeUnauthorized(ctx context.Context) error {
 	return nil
 }
 
-// AuthorizedClients lists the authorized servers, newest first; only reports whether
-// no other server may send. next is the before of the next page, 0 at the end.
+// AuthorizedClients lists the authorized servers, newest first; only reports
+// whether no other server may send. next is the before of the next page, 0 at
+// the end.
 func (r *Receiver) AuthorizedClients(ctx context.Context, before int64, limit int) (list []transfer.AuthorizedClient, only bool, next int64, err error) {
 	if only, err = r.o.Clients.OnlyClients(ctx); err != nil {
 		return nil, false, 0, err
@@ -83,8 +84,8 @@ func (r *Receiver) AuthorizedClients(ctx context.Context, before int64, limit in
 	return list, only, next, err
 }
 
-// AddAuthorizedClient authorizes a server to send. If it is authorized already, made
-// is false and its description does not change. Codes: invalid.
+// AddAuthorizedClient authorizes a server to send. If it is authorized already,
+// made is false and its description does not change. Codes: invalid.
 func (r *Receiver) AddAuthorizedClient(ctx context.Context, publicKey, description string) (c transfer.AuthorizedClient, made bool, err error) {
 	if !wire.ValidKey(publicKey) {
 		e := api.Errorf(api.CodeInvalid, "publicKey is no public key: it is 43 letters, digits, - and _, as the sending server's getServerInfo shows it")
@@ -96,8 +97,8 @@ func (r *Receiver) AddAuthorizedClient(ctx context.Context, publicKey, descripti
 	return c, made, err
 }
 
-// RemoveAuthorizedClient withdraws the authorization of a server. If only authorized
-// servers may send, its connections are closed. Codes: notFound.
+// RemoveAuthorizedClient withdraws the authorization of a server. If only
+// authorized servers may send, its connections are closed. Codes: notFound.
 func (r *Receiver) RemoveAuthorizedClient(ctx context.Context, publicKey string) error {
 	found, err := r.o.Clients.RemoveClient(ctx, publicKey)
 	if err != nil {
@@ -109,8 +110,8 @@ func (r *Receiver) RemoveAuthorizedClient(ctx context.Context, publicKey string)
 	return r.closeUnauthorized(context.WithoutCancel(ctx))
 }
 
-// AllowOnlyAuthorizedClients sets whether only authorized servers may send. If so,
-// the connections of others are closed.
+// AllowOnlyAuthorizedClients sets whether only authorized servers may send. If
+// so, the connections of others are closed.
 func (r *Receiver) AllowOnlyAuthorizedClients(ctx context.Context, only bool) error {
 	if err := r.o.Clients.SetOnlyClients(ctx, only); err != nil {
 		return err
@@ -118,9 +119,9 @@ func (r *Receiver) AllowOnlyAuthorizedClients(ctx context.Context, only bool) er
 	return r.closeUnauthorized(context.WithoutCancel(ctx))
 }
 
-// Sources lists the sending servers of the transfers that username (empty: any user)
-// has authorized, with live numbers; next is the before of the next page, 0 at the
-// end.
+// Sources lists the sending servers of the transfers that username (empty: any
+// user) has authorized, with live numbers; next is the before of the next page,
+// 0 at the end.
 func (r *Receiver) Sources(ctx context.Context, username string, before int64, limit int) (list []transfer.Source, next int64, err error) {
 	if list, err = r.o.Clients.Sources(ctx, username, before, limit+1); err != nil {
 		return nil, 0, err

@@ -24,7 +24,7 @@ func must(t *testing.T, err error) {
 func TestOnlyAuthorizedClientsMaySend(t *testing.T) {
 	s := newSite(t, t.TempDir())
 	ctx := t.Context()
-	friend, stranger := newSender(t, s), newSender(t, s) // nobody is asked for trust yet
+	friend, stranger := newSender(t, s), newSender(t, s) // all servers may send at first
 	_, made, err := s.Receiver.AddAuthorizedClient(ctx, friend.id.PublicKey(), "a friend")
 	if err != nil || !made {
 		t.Fatal(made, err)
@@ -32,7 +32,8 @@ func TestOnlyAuthorizedClientsMaySend(t *testing.T) {
 	friend.begin(wire.Entry{Name: "/f", Size: 3, Mode: 0o600})
 	stranger.begin(wire.Entry{Name: "/s", Size: 3, Mode: 0o600})
 
-	// Those who are connected and not trusted are thrown out, others stay.
+	// Connections of servers that are not authorized are closed, others are
+	// not.
 	must(t, s.Receiver.AllowOnlyAuthorizedClients(ctx, true))
 	if status, _ := stranger.answer(); status != "" {
 		t.Errorf("the stranger's connection was answered %s", status)
@@ -41,7 +42,7 @@ func TestOnlyAuthorizedClientsMaySend(t *testing.T) {
 	friend.send(wire.TypeEnd, struct{}{})
 	friend.wantAnswer("complete", "")
 
-	// Neither login nor ticket is looked at any more, and the answer says what to do.
+	// Login and ticket are refused, and the answer says what to do.
 	refused := func(p *sender) {
 		t.Helper()
 		p.dial()
@@ -53,7 +54,7 @@ func TestOnlyAuthorizedClientsMaySend(t *testing.T) {
 	}
 	refused(stranger)
 
-	// It holds over a restart.
+	// Also after a restart.
 	s.Stop()
 	s.Start()
 	refused(stranger)
@@ -61,7 +62,7 @@ func TestOnlyAuthorizedClientsMaySend(t *testing.T) {
 		t.Errorf("%+v %t %d %v", list, only, next, err)
 	}
 
-	// Trust begins and ends at once.
+	// Authorizing a server and withdrawing it take effect at once.
 	if c, made, err := s.Receiver.AddAuthorizedClient(ctx, stranger.id.PublicKey(), ""); err != nil || !made || c.CreateTime == 0 {
 		t.Errorf("%+v %t %v", c, made, err)
 	}
@@ -85,7 +86,7 @@ func TestOnlyAuthorizedClientsMaySend(t *testing.T) {
 	stranger.reopen()
 }
 
-func TestAuthorizedClientKeys(t *testing.T) {
+func TestOnlyPublicKeysCanBeAuthorized(t *testing.T) {
 	s := newSite(t, t.TempDir())
 	ctx := t.Context()
 	id, err := wire.LoadIdentity(t.TempDir())
@@ -132,7 +133,7 @@ func TestSourcesAreThoseOfTheUser(t *testing.T) {
 	}
 }
 
-func TestStrangersWhoSayNothingAreHungUp(t *testing.T) {
+func TestSilentUnauthorizedConnectionDoesNotDelayTheStop(t *testing.T) {
 	s := newSite(t, t.TempDir())
 	must(t, s.Receiver.AllowOnlyAuthorizedClients(t.Context(), true))
 	id, err := wire.LoadIdentity(t.TempDir())

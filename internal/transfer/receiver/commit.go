@@ -24,9 +24,9 @@ const (
 	entitledEvery = 5 * time.Second
 )
 
-// committer makes complete entries durable and records them, in their order, while
-// the session receives further ones. A batch consists of the entries that were
-// queued while the batch before was committed.
+// committer makes complete entries durable and records them, in their order,
+// while the session receives further ones. A batch consists of the entries that
+// were queued while the batch before was committed.
 type committer struct {
 	s     *session
 	queue chan finished
@@ -41,7 +41,8 @@ func newCommitter(s *session, stop context.CancelCauseFunc) *committer {
 	return &committer{s: s, queue: make(chan finished, commitBatch), stop: stop, dead: make(chan struct{})}
 }
 
-// add queues an entry. After a failure it closes the file and returns the failure.
+// add queues an entry. After a failure it closes the file and returns the
+// failure.
 func (c *committer) add(f finished) error {
 	select {
 	case c.queue <- f:

@@ -12,7 +12,7 @@ import (
 	"jetstream/internal/transfer/wire"
 )
 
-// otherDevice makes a sandbox whose directory d lies on another file system.
+// otherDevice makes a sandbox with a directory d on another file system.
 func otherDevice(t *testing.T) string {
 	t.Helper()
 	sandbox := t.TempDir()
@@ -37,9 +37,7 @@ func otherDevice(t *testing.T) string {
 	return sandbox
 }
 
-// A target on another file system than the part files gets copies, with their
-// mode and time, and nothing else is left there.
-func TestOtherDevice(t *testing.T) {
+func TestFilesAreCopiedToAnotherFileSystem(t *testing.T) {
 	for _, conflict := range []string{"overwrite", "rename", "skip", "fail"} {
 		t.Run(conflict, func(t *testing.T) {
 			s := newSite(t, otherDevice(t))
@@ -91,7 +89,7 @@ func TestOtherDevice(t *testing.T) {
 	}
 }
 
-func TestOtherDeviceThatIsFull(t *testing.T) {
+func TestFullFileSystemOfTheTargetFailsTheTransfer(t *testing.T) {
 	s := newSite(t, otherDevice(t))
 	fill := filepath.Join(s.Sandbox, "d/fill")
 	if err := os.WriteFile(fill, make([]byte, 15<<20), 0o600); err != nil {
@@ -114,9 +112,9 @@ func TestOtherDeviceThatIsFull(t *testing.T) {
 	}
 }
 
-// TestKilledWhileCopying is TestKilledWhileFinishing where names are given by
-// copying.
-func TestKilledWhileCopying(t *testing.T) {
+// TestCopyingSurvivesKillAtEachStep is TestFinishingSurvivesKillAtEachStep with
+// a target on another file system.
+func TestCopyingSurvivesKillAtEachStep(t *testing.T) {
 	t.Run("overwrite", func(t *testing.T) {
 		killWhileFinishing(t, otherDevice(t), "overwrite", []string{"put %s", "copied %s", "renamed %s", "removed %s", "placed %s"})
 	})

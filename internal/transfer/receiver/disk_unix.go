@@ -10,8 +10,8 @@ import (
 	"syscall"
 )
 
-// checkPrivate checks that a directory belongs to the user of this process and is
-// accessible to no other.
+// checkPrivate checks that a directory belongs to the user of this process and
+// is accessible to no other.
 func checkPrivate(info fs.FileInfo) error {
 	st, ok := info.Sys().(*syscall.Stat_t)
 	if !ok {

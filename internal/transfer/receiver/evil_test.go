@@ -108,7 +108,7 @@ func TestCorruptChunkIsAskedForAgain(t *testing.T) {
 	if got, err := os.ReadFile(filepath.Join(s.Sandbox, "f")); string(got) != "abcdef" {
 		t.Errorf("the file holds %q (%v)", got, err)
 	}
-	// A lost answer is asked for again.
+	// A sender that has not got the answer asks again.
 	p.dial()
 	p.open.Ticket = p.ticket
 	p.send(wire.TypeOpen, p.open)
@@ -118,7 +118,7 @@ func TestCorruptChunkIsAskedForAgain(t *testing.T) {
 	}
 }
 
-func TestTicketsAreBound(t *testing.T) {
+func TestTicketIsBoundToServerAndTransfer(t *testing.T) {
 	s := newSite(t, t.TempDir())
 	p := newSender(t, s)
 	stranger := newSender(t, s)

@@ -14,11 +14,11 @@ import (
 // placeBatch is how many entries get their final names between two saves.
 const placeBatch = 256
 
-// finish gives all recorded entries their final names and completes the transfer. It
-// can be interrupted at any time, also by kill -9, and continued by another call:
-// names are saved before files are renamed, and what was renamed is seen on disk.
-// The caller must have acquired the transfer. If finish fails, the transfer stays
-// unfinished.
+// finish gives all recorded entries their final names and completes the
+// transfer. It can be interrupted at any time, also by kill -9, and continued
+// by another call: names are saved before files are renamed, and what was
+// renamed is seen on disk. The caller must have acquired the transfer. If
+// finish fails, the transfer stays unfinished.
 func (r *Receiver) finish(ctx context.Context, in *incoming) (transfer.RecvTransfer, error) {
 	row, err := r.row(ctx, in.key, in.id)
 	if err != nil {
@@ -107,7 +107,8 @@ func (f *finisher) place(ctx context.Context) error {
 	return f.batch(ctx, batch)
 }
 
-// checkFree returns an error if a file exists already, before any file is placed.
+// checkFree returns an error if a file exists already, before any file is
+// placed.
 func (f *finisher) checkFree(ctx context.Context) error {
 	for e, err := range f.r.o.Store.RecvFiles(ctx, f.in.key, f.in.id, 0) {
 		if err != nil {
@@ -176,8 +177,8 @@ func (f *finisher) batch(ctx context.Context, batch []transfer.RecvFile) error {
 	return f.save(ctx, batch)
 }
 
-// put places one entry. If its name has come into existence meanwhile, it chooses
-// another one.
+// put places one entry. If its name has come into existence meanwhile, it
+// chooses another one.
 func (f *finisher) put(ctx context.Context, e *transfer.RecvFile, taken map[string]struct{}) error {
 	for range 100 {
 		err := f.placer.put(e, f.row.Conflict)
@@ -203,8 +204,8 @@ func (f *finisher) put(ctx context.Context, e *transfer.RecvFile, taken map[stri
 	return failf(nil, "no free name for %s was found at the receiver", api.Quote(e.Final))
 }
 
-// tolerate records the failure of an entry and returns nil if onError is continue and
-// the disk is not full; else it returns err.
+// tolerate records the failure of an entry and returns nil if onError is
+// continue and the disk is not full; else it returns err.
 func (f *finisher) tolerate(e *transfer.RecvFile, err error) error {
 	end, ok := errors.AsType[*endError](err)
 	if err == nil || !ok || f.row.OnError != "continue" || isFull(err) {

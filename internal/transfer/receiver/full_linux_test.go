@@ -10,7 +10,7 @@ import (
 	"jetstream/internal/transfer/wire"
 )
 
-func TestFullDisk(t *testing.T) {
+func TestFullDiskFailsTheTransfer(t *testing.T) {
 	if os.Geteuid() != 0 {
 		t.Skip("needs root to mount a small file system")
 	}

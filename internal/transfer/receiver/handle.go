@@ -17,7 +17,8 @@ import (
 	"jetstream/internal/transfer/wire"
 )
 
-// loginTimeout is how long a connection may take for its login after the handshake.
+// loginTimeout is how long a connection may take for its login after the
+// handshake.
 const loginTimeout = 30 * time.Second
 
 // Limits of a login, in bytes.
@@ -77,7 +78,8 @@ func (r *Receiver) hello() wire.Hello {
 	}
 }
 
-// failureOf returns the message to the sender about an error, without its cause.
+// failureOf returns the message to the sender about an error, without its
+// cause.
 func failureOf(err error) wire.Failure {
 	if p, ok := errors.AsType[*wire.ProtocolError](err); ok {
 		return wire.Failure{Code: api.CodeInvalid, Message: p.Reason}
@@ -91,8 +93,8 @@ func failureOf(err error) wire.Failure {
 	return wire.Failure{Code: api.CodeUnavailable, Message: "the receiver could not go on; its log has the cause"}
 }
 
-// converse handles the requests of a sender: a login, if it has no ticket, then to
-// send or to cancel one transfer.
+// converse handles the requests of a sender: a login, if it has no ticket, then
+// to send or to cancel one transfer.
 func (r *Receiver) converse(ctx context.Context, conn *wire.Conn, helpers *sync.WaitGroup) error {
 	loggedIn := false
 	for {
@@ -120,9 +122,9 @@ func (r *Receiver) converse(ctx context.Context, conn *wire.Conn, helpers *sync.
 	}
 }
 
-// login verifies user and password and issues a ticket for one transfer. Another
-// login for the same transfer and user replaces the ticket, since the sender may
-// not have got the first one.
+// login verifies user and password and issues a ticket for one transfer.
+// Another login for the same transfer and user replaces the ticket, since the
+// sender may not have got the first one.
 func (r *Receiver) login(ctx context.Context, conn *wire.Conn, payload []byte) error {
 	var l wire.Login
 	if err := wire.Decode(payload, &l); err != nil {
@@ -199,8 +201,8 @@ func (r *Receiver) row(ctx context.Context, key, id string) (row *transfer.RecvT
 	return row, err
 }
 
-// entitled returns an error if the user who has authorized the transfer was removed
-// or disabled. A later user of the same name does not count.
+// entitled returns an error if the user who has authorized the transfer was
+// removed or disabled. A later user of the same name does not count.
 func (r *Receiver) entitled(ctx context.Context, row *transfer.RecvTransfer) error {
 	u, err := r.o.Accounts.User(ctx, row.Username)
 	gone := errors.Is(err, &api.Error{Code: api.CodeNotFound})

@@ -50,7 +50,7 @@ func (s *site) restart(wrap func(transfer.RecvStore) transfer.RecvStore) {
 // completed counts the events of transfers that are complete.
 func (s *site) completed() int { return len(s.Runs("recv.transferComplete")) }
 
-// sender is a hand-written sending server, which may be as evil as it likes.
+// sender is a sending server that can violate the protocol.
 type sender struct {
 	t      testing.TB
 	site   *site
@@ -91,7 +91,7 @@ func (p *sender) dial() {
 	p.t.Cleanup(conn.Abort)
 }
 
-// send writes a control message; the receiver may have hung up already.
+// send writes a control message. The receiver may have closed the connection.
 func (p *sender) send(t wire.Type, message any) { _ = p.conn.Send(t, message) }
 
 func (p *sender) login(user, password string) {
@@ -146,7 +146,8 @@ func (p *sender) data(index, offset int64, payload []byte) {
 	_ = p.conn.WriteFrames(wire.AppendFrame(nil, wire.Header{Type: wire.TypeData, Index: index, Offset: offset}, payload))
 }
 
-// answer reads to the Outcome or Failure; a connection without either is "".
+// answer reads frames up to Outcome or Failure; status is "" if there is
+// neither.
 func (p *sender) answer() (status, message string) {
 	p.t.Helper()
 	for {

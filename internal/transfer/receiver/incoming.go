@@ -11,8 +11,8 @@ import (
 	"jetstream/internal/transfer/pace"
 )
 
-// incoming is the state of an unfinished transfer that is kept in memory: the lock,
-// the partly received file, and live numbers.
+// incoming is the state of an unfinished transfer that is kept in memory: the
+// lock, the partly received file, and live numbers.
 type incoming struct {
 	key, id string // public key of the sending server, transfer id
 
@@ -59,10 +59,11 @@ func (r *Receiver) forget(in *incoming) {
 	}
 }
 
-// acquire gives the caller exclusive access to the transfer until release. It stops
-// the present holder, since a newer connection replaces one that may be dead: the
-// context of the holder ends with the cause why (nil: context.Canceled). The
-// returned context ends when the caller is replaced in turn.
+// acquire gives the caller exclusive access to the transfer until release. It
+// stops the present holder, since a newer connection replaces one that may be
+// dead: the context of the holder ends with the cause why (nil:
+// context.Canceled). The returned context ends when the caller is replaced in
+// turn.
 func (in *incoming) acquire(parent context.Context, why error) (ctx context.Context, release func(), err error) {
 	ctx, cancel := context.WithCancelCause(parent)
 	in.mu.Lock()
@@ -121,9 +122,9 @@ func (r *Receiver) overlay(t *transfer.RecvTransfer) {
 	t.Rate = in.meter.Rate()
 }
 
-// Transfer returns a received transfer with its live numbers. Callers who are not
-// superusers only see the transfers that they have authorized. If several servers
-// have sent one of that id, it is the newest. Codes: notFound.
+// Transfer returns a received transfer with its live numbers. Callers who are
+// not superusers only see the transfers that they have authorized. If several
+// servers have sent one of that id, it is the newest. Codes: notFound.
 func (r *Receiver) Transfer(ctx context.Context, caller api.Caller, transferID string) (transfer.RecvTransfer, error) {
 	username := ""
 	if !caller.Superuser {

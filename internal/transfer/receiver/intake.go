@@ -20,8 +20,8 @@ const maxPending = 8192
 // progressEvery is how often progress is sent to the sender.
 const progressEvery = 250 * time.Millisecond
 
-// intake is the state of the data of a session: the announced entries and the file
-// that is being written.
+// intake is the state of the data of a session: the announced entries and the
+// file that is being written.
 type intake struct {
 	settings     wire.Open
 	listed       int64 // number of announced entries, which is the index of the next one
@@ -88,8 +88,8 @@ func (s *session) answersSkip() bool {
 	return s.row.Conflict == "skip" || s.row.OnError == "continue"
 }
 
-// suspend closes the file that is being written. If err is not nil it remembers how
-// much of it was received, for the next connection.
+// suspend closes the file that is being written. If err is not nil it remembers
+// how much of it was received, for the next connection.
 func (s *session) suspend(err error) {
 	in := &s.intake
 	s.in.partial = partial{}
@@ -203,7 +203,8 @@ func (s *session) entries(page wire.Entries) error {
 	return s.advance()
 }
 
-// entry checks one entry of the file list and decides whether its data are needed.
+// entry checks one entry of the file list and decides whether its data are
+// needed.
 func (s *session) entry(e wire.Entry) (transfer.RecvFile, error) {
 	in := &s.intake
 	f := transfer.RecvFile{
@@ -250,7 +251,8 @@ func (s *session) refuse(f *transfer.RecvFile, message string) error {
 	return nil
 }
 
-// advance completes the first pending entries, as long as they need no further data.
+// advance completes the first pending entries, as long as they need no further
+// data.
 func (s *session) advance() error {
 	in := &s.intake
 	for len(in.pending) > 0 {
@@ -304,7 +306,8 @@ func (s *session) data(f frame) error {
 	return s.advance()
 }
 
-// gone handles the message that the first pending entry cannot be read at the sender.
+// gone handles the message that the first pending entry cannot be read at the
+// sender.
 func (s *session) gone(g wire.FileGone) error {
 	in := &s.intake
 	if len(in.pending) == 0 || g.Index != in.pending[0].Index {

@@ -19,23 +19,24 @@ const (
 // stagingPrefix is the prefix of the names of directories with part files.
 const stagingPrefix = ".jetstream-"
 
-// stagingName returns the name of the directory for the part files of a transfer.
-// It depends on the key of the sending server, since ids are only unique per server.
+// stagingName returns the name of the directory for the part files of a
+// transfer. It depends on the key of the sending server, since ids are only
+// unique per server.
 func stagingName(sourcePublicKey, transferID string) string {
 	sum := sha256.Sum256([]byte(sourcePublicKey))
 	return stagingPrefix + transferID + "-" + hex.EncodeToString(sum[:4])
 }
 
-// isStaging reports whether a file name has the form of stagingName. Such names are
-// reserved for the receiver.
+// isStaging reports whether a file name has the form of stagingName. Such names
+// are reserved for the receiver.
 func isStaging(name string) bool {
 	rest, ok := strings.CutPrefix(strings.ToLower(name), stagingPrefix)
 	return ok && len(rest) == 32+1+8 && api.IsID(rest[:32])
 }
 
-// checkName returns what is wrong with the name of an entry, worded to follow it in
-// a message, or "". Names are slash-separated, begin with a slash, and must be
-// clean.
+// checkName returns what is wrong with the name of an entry, worded to follow
+// it in a message, or "". Names are slash-separated, begin with a slash, and
+// must be clean.
 func checkName(name string, windows bool) string {
 	switch {
 	case len(name) > maxName:

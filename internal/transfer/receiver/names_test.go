@@ -5,7 +5,7 @@ import (
 	"testing"
 )
 
-func TestCheckName(t *testing.T) {
+func TestNamesAreCheckedForThePlatform(t *testing.T) {
 	for _, c := range []struct {
 		name          string
 		unix, windows bool // good there

@@ -21,8 +21,8 @@ const maxDirs = 4096
 // errTaken reports that the name exists and must not be replaced.
 var errTaken = errors.New("the name is taken")
 
-// placer gives received files their final names in the user's sandbox. It is for one
-// goroutine, except for path.
+// placer gives received files their final names in the user's sandbox. It is
+// for one goroutine, except for path.
 type placer struct {
 	box     *account.Sandbox
 	target  string // destinationPath
@@ -47,8 +47,8 @@ func newPlacer(box *account.Sandbox, row *transfer.RecvTransfer) *placer {
 // path returns the API path of an entry.
 func (p *placer) path(name string) string { return path.Join("/", p.target, name) }
 
-// exists reports whether an API path exists. Errors that are not temporary are left
-// to be found when the file is placed.
+// exists reports whether an API path exists. Errors that are not temporary are
+// left to be found when the file is placed.
 func (p *placer) exists(userPath string) (bool, error) {
 	rel, err := p.box.Resolve(userPath, false)
 	if err != nil {
@@ -109,16 +109,16 @@ func (p *placer) dir(userDir string) (rel string, err error) {
 	return rel, nil
 }
 
-// addDirty adds a directory in which another process may have made names before it
-// was killed.
+// addDirty adds a directory in which another process may have made names before
+// it was killed.
 func (p *placer) addDirty(dir string) {
 	if _, known := p.dirty[dir]; !known {
 		p.dirty[dir] = false
 	}
 }
 
-// choose chooses the final name of an entry and sets Final and Real, or Skipped.
-// taken holds the chosen values of Real that do not exist on disk yet.
+// choose chooses the final name of an entry and sets Final and Real, or
+// Skipped. taken holds the chosen values of Real that do not exist on disk yet.
 func (p *placer) choose(f *transfer.RecvFile, conflict string, taken map[string]struct{}) error {
 	final := p.path(f.Name)
 	dir, err := p.dir(path.Dir(final))
@@ -216,8 +216,9 @@ func (p *placer) put(f *transfer.RecvFile, conflict string) error {
 	return diskError(err, api.Quote(f.Final))
 }
 
-// link gives a file a name that does not exist; errTaken if it does. On file systems
-// without hard links it may replace a file that gets the name meanwhile.
+// link gives a file a name that does not exist; errTaken if it does. On file
+// systems without hard links it may replace a file that gets the name
+// meanwhile.
 func (p *placer) link(from, to string) error {
 	root := p.box.Root
 	err := root.Link(from, to)
@@ -244,7 +245,8 @@ func (p *placer) remove(name string) error {
 	return nil
 }
 
-// temp returns the temporary name of a copy, in the directory of the final name.
+// temp returns the temporary name of a copy, in the directory of the final
+// name.
 func (p *placer) temp(f *transfer.RecvFile) string {
 	return path.Join(path.Dir(f.Real), path.Base(p.staging)+"."+partName(f.Index))
 }
@@ -255,9 +257,9 @@ func (p *placer) copied(f *transfer.RecvFile, file fs.FileInfo) bool {
 	return err == nil && os.SameFile(temp, file)
 }
 
-// copy is put for a target on another file system, such as a mount point below the
-// sandbox. A copy that is linked to its final name keeps its temporary name until
-// the part file is removed, so that it is recognized after a crash.
+// copy is put for a target on another file system, such as a mount point below
+// the sandbox. A copy that is linked to its final name keeps its temporary name
+// until the part file is removed, so that it is recognized after a crash.
 func (p *placer) copy(f *transfer.RecvFile, part, conflict string) (err error) {
 	root, temp := p.box.Root, p.temp(f)
 	if err := p.remove(temp); err != nil {
@@ -311,8 +313,8 @@ func (p *placer) tidy(f *transfer.RecvFile, part string) error {
 	return p.remove(p.temp(f))
 }
 
-// checkPlaced checks that a file without a part file was placed before a crash, and
-// removes its temporary name.
+// checkPlaced checks that a file without a part file was placed before a crash,
+// and removes its temporary name.
 func (p *placer) checkPlaced(f *transfer.RecvFile) error {
 	info, err := p.box.Root.Lstat(f.Real)
 	if err == nil && info.Mode().IsRegular() && info.Size() == f.Size {

@@ -1,6 +1,6 @@
-// Package receiver receives the files of other servers into users' sandboxes. They
-// are written to part files in a staging directory, and get their final names when
-// all entries of the transfer are verified and on disk.
+// Package receiver receives the files of other servers into users' sandboxes.
+// They are written to part files in a staging directory, and get their final
+// names when all entries of the transfer are verified and on disk.
 package receiver
 
 import (
@@ -137,7 +137,7 @@ func (r *Receiver) Serve(ctx context.Context, ln net.Listener) error {
 	}
 }
 
-// isTransient tells of a connection that died before it was accepted.
+// isTransient reports whether accepting failed only for one connection.
 func isTransient(err error) bool {
 	t, ok := errors.AsType[interface {
 		error
@@ -146,8 +146,8 @@ func isTransient(err error) bool {
 	return ok && t.Temporary()
 }
 
-// recover finishes the transfers whose entries are all recorded, and removes the
-// part files of those that have ended.
+// recover finishes the transfers whose entries are all recorded, and removes
+// the part files of those that have ended.
 func (r *Receiver) recover(ctx context.Context, wg *sync.WaitGroup) error {
 	rows, err := r.o.Store.Receiving(ctx)
 	if err != nil {

@@ -15,10 +15,10 @@ const (
 	purgeBatch   = 5000
 )
 
-// Collect removes transfers that ended before a time and those that were authorized
-// before it but never opened. It keeps a transfer as long as a trigger run needs
-// its file list. It returns how many it has removed, also when ctx ends before it
-// is done; what is left is removed by the next call.
+// Collect removes transfers that ended before a time and those that were
+// authorized before it but never opened. It keeps a transfer as long as a
+// trigger run needs its file list. It returns how many it has removed, also
+// when ctx ends before it is done; what is left is removed by the next call.
 func (r *Receiver) Collect(ctx context.Context, before api.Time) (total int, err error) {
 	r.mu.Lock()
 	live := slices.Collect(maps.Keys(r.live))

@@ -15,8 +15,8 @@ import (
 	"jetstream/internal/transfer/wire"
 )
 
-// buffers is how many frames of a connection are in memory: one that is read, one
-// that is written, and two between them.
+// buffers is how many frames of a connection are in memory: one that is read,
+// one that is written, and two between them.
 const buffers = 4
 
 // session receives one transfer on one connection. It is for the goroutine that
@@ -44,8 +44,8 @@ type frame struct {
 	err     error
 }
 
-// receive receives the transfer until it has ended. An *endError ends the transfer;
-// after any other error the next connection continues it.
+// receive receives the transfer until it has ended. An *endError ends the
+// transfer; after any other error the next connection continues it.
 func (s *session) receive(ctx context.Context, o wire.Open) (transfer.RecvTransfer, error) {
 	none := transfer.RecvTransfer{}
 	if err := s.r.entitled(ctx, s.row); err != nil {
@@ -71,8 +71,8 @@ func (s *session) receive(ctx context.Context, o wire.Open) (transfer.RecvTransf
 	return s.finish(ctx)
 }
 
-// openBox opens the receiving user's sandbox, which must be the one that the transfer
-// has begun in.
+// openBox opens the receiving user's sandbox, which must be the one that the
+// transfer has begun in.
 func (r *Receiver) openBox(ctx context.Context, row *transfer.RecvTransfer) (*account.Sandbox, error) {
 	box, err := r.o.Accounts.Sandbox(ctx, row.Username, account.Write)
 	if e, ok := errors.AsType[*api.Error](err); ok && e.Code != api.CodeInternal {
@@ -89,8 +89,8 @@ func (r *Receiver) openBox(ctx context.Context, row *transfer.RecvTransfer) (*ac
 	return box, nil
 }
 
-// prepare checks the parameters of the sender. At the first connection it saves them;
-// later they must be the same.
+// prepare checks the parameters of the sender. At the first connection it saves
+// them; later they must be the same.
 func (s *session) prepare(ctx context.Context, o wire.Open) error {
 	target := path.Clean("/" + string(o.DestinationPath))
 	switch {
@@ -138,8 +138,8 @@ func (s *session) prepare(ctx context.Context, o wire.Open) error {
 	})
 }
 
-// openStaging opens the directory of part files, or makes a new one if no data have
-// been received.
+// openStaging opens the directory of part files, or makes a new one if no data
+// have been received.
 func (s *session) openStaging(recorded int64) (err error) {
 	if recorded == 0 && s.in.partial.offset == 0 {
 		s.staging, err = makeStaging(s.box.Root, s.row.Staging)
@@ -164,15 +164,15 @@ func diskError(err error, what string) error {
 	case isExhausted(err):
 		return err
 	case isFull(err):
-		return failf(err, "the receiver's disk is full: %s could not be written; make room and send again", what)
+		return failf(err, "the receiver's disk is full: %s could not be written; free some space and send again", what)
 	case errors.Is(err, fs.ErrPermission):
 		return failf(err, "the receiver may not write %s: permission denied", what)
 	}
 	return failf(err, "the receiver could not write %s: %s", what, cmp.Or(api.SystemReason(err), err.Error()))
 }
 
-// read reads frames into s.frames until the connection or ctx ends. It verifies the
-// checksums of data, concurrently with the writing of the frame before.
+// read reads frames into s.frames until the connection or ctx ends. It verifies
+// the checksums of data, concurrently with the writing of the frame before.
 func (s *session) read(ctx context.Context) {
 	for range buffers {
 		s.free <- nil
@@ -204,8 +204,8 @@ func (s *session) recycle(f frame) {
 	s.free <- f.payload[:0] // never blocks: there are no more buffers
 }
 
-// finish gives the files their final names. It continues if the connection breaks,
-// and stops if the sender cancels.
+// finish gives the files their final names. It continues if the connection
+// breaks, and stops if the sender cancels.
 func (s *session) finish(ctx context.Context) (transfer.RecvTransfer, error) {
 	_ = s.conn.Send(wire.TypeProgress, wire.Progress{Files: s.in.files.Load(), Bytes: s.in.bytes.Load(), Finishing: true})
 	ctx, cancel := context.WithCancelCause(ctx)

@@ -12,8 +12,8 @@ import (
 // partName returns the name of the part file of an entry.
 func partName(index int64) string { return strconv.FormatInt(index, 10) + ".part" }
 
-// makeStaging makes the directory rel below root, with mode 0700, and opens it. It
-// first removes whatever has that name; links are not followed.
+// makeStaging makes the directory rel below root, with mode 0700, and opens it.
+// It first removes whatever has that name; links are not followed.
 func makeStaging(root *os.Root, rel string) (*os.Root, error) {
 	if err := root.RemoveAll(rel); err != nil {
 		return nil, err
@@ -27,8 +27,8 @@ func makeStaging(root *os.Root, rel string) (*os.Root, error) {
 	return openStaging(root, rel)
 }
 
-// openStaging opens the directory that makeStaging has made. It fails if a link or
-// another directory has replaced it.
+// openStaging opens the directory that makeStaging has made. It fails if a link
+// or another directory has replaced it.
 func openStaging(root *os.Root, rel string) (*os.Root, error) {
 	named, err := root.Lstat(rel)
 	if err != nil {
@@ -79,8 +79,8 @@ func createPart(staging *os.Root, index int64) (*os.File, error) {
 	return f, err
 }
 
-// reopenPart opens the part file of an entry, which must have size bytes at least,
-// and truncates it to size.
+// reopenPart opens the part file of an entry, which must have size bytes at
+// least, and truncates it to size.
 func reopenPart(staging *os.Root, index, size int64) (*os.File, error) {
 	name := partName(index)
 	named, err := staging.Lstat(name)

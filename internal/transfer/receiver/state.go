@@ -10,8 +10,8 @@ import (
 	"jetstream/triggers"
 )
 
-// endError is an error that ends the transfer, not only the connection. Its message
-// is shown at both ends.
+// endError is an error that ends the transfer, not only the connection. Its
+// message is shown at both ends.
 type endError struct {
 	status  transfer.Status
 	message string
@@ -85,8 +85,8 @@ func (r *Receiver) appendEntry(tx transfer.RecvTx, row *transfer.RecvTransfer, f
 	})
 }
 
-// end ends a transfer, unless it has ended already, and removes its part files. It
-// returns the row after that.
+// end ends a transfer, unless it has ended already, and removes its part files.
+// It returns the row after that.
 func (r *Receiver) end(ctx context.Context, in *incoming, to transfer.Status, message string) (transfer.RecvTransfer, error) {
 	var row transfer.RecvTransfer
 	moved := false
@@ -118,8 +118,8 @@ func (r *Receiver) end(ctx context.Context, in *incoming, to transfer.Status, me
 	return row, nil
 }
 
-// sweep removes the part files of a transfer that has ended, and records that in its
-// row. If it fails, the next start tries again.
+// sweep removes the part files of a transfer that has ended, and records that
+// in its row. If it fails, the next start tries again.
 func (r *Receiver) sweep(ctx context.Context, row *transfer.RecvTransfer) {
 	if row.Staging == "" || row.Processing {
 		return

@@ -16,7 +16,8 @@ import (
 	"jetstream/internal/transfer/wire"
 )
 
-// errStopped reports that the transfer was cancelled, suspended or deleted meanwhile.
+// errStopped reports that the transfer was cancelled, suspended or deleted
+// meanwhile.
 var errStopped = errors.New("the transfer was stopped")
 
 // saveTimeout bounds the save of the result of an attempt.
@@ -42,8 +43,8 @@ func (e *finalError) Error() string {
 
 func (e *finalError) Unwrap() error { return e.cause }
 
-// failf returns a finalError with status error. notify is whether the receiver must be
-// notified of it.
+// failf returns a finalError with status error. notify is whether the receiver
+// must be notified of it.
 func failf(cause error, notify bool, format string, args ...any) error {
 	return &finalError{status: transfer.StatusError, message: fmt.Sprintf(format, args...), notify: notify, cause: cause}
 }
@@ -168,7 +169,8 @@ func reason(err error) string {
 	return wire.Clean(err.Error())
 }
 
-// run sends the transfer. If it returns nil the transfer has ended and is saved.
+// run sends the transfer. If it returns nil the transfer has ended and is
+// saved.
 func (a *attempt) run(parent context.Context) error {
 	ctx, cancel := context.WithCancelCause(parent)
 	defer cancel(nil)
@@ -195,7 +197,8 @@ func (a *attempt) run(parent context.Context) error {
 	return err
 }
 
-// watch ends ctx when the transfer is stopped or its owner is removed or disabled.
+// watch ends ctx when the transfer is stopped or its owner is removed or
+// disabled.
 func (s *Sender) watch(ctx context.Context, id string, changes <-chan struct{}, cancel context.CancelCauseFunc) {
 	check := time.NewTicker(entitledEvery)
 	defer check.Stop()
@@ -222,9 +225,9 @@ func (s *Sender) watch(ctx context.Context, id string, changes <-chan struct{}, 
 	}
 }
 
-// send is run without the watching. parent does not end when the transfer is stopped:
-// a login is completed in any case, since the ticket is needed to notify the
-// receiver.
+// send is run without the watching. parent does not end when the transfer is
+// stopped: a login is completed in any case, since the ticket is needed to
+// notify the receiver.
 func (a *attempt) send(parent, ctx context.Context) error {
 	conn, err := a.dial(ctx)
 	if err != nil {
@@ -258,8 +261,8 @@ func (a *attempt) send(parent, ctx context.Context) error {
 	return a.conclude(parent, outcome)
 }
 
-// dial connects to the receiver and checks its public key, or pins it if none is
-// pinned yet.
+// dial connects to the receiver and checks its public key, or pins it if none
+// is pinned yet.
 func (a *attempt) dial(ctx context.Context) (*wire.Conn, error) {
 	engine := a.s.o.Engine
 	pinned := a.t.PublicKey
@@ -342,8 +345,8 @@ func (a *attempt) login(ctx context.Context, conn *wire.Conn) error {
 	if err := wire.Decode(payload, &ticket); err != nil {
 		return err
 	}
-	// Also if the transfer was cancelled meanwhile: its receiver is notified with
-	// the ticket.
+	// Also if the transfer was cancelled meanwhile: its receiver is notified
+	// with the ticket.
 	_, err = a.s.o.Engine.Change(ctx, a.t.TransferID, func(t *transfer.Transfer) error {
 		t.Ticket, t.SealedPassword, t.PublicKey = ticket.Ticket, nil, conn.PeerKey()
 		return nil

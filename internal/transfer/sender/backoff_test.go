@@ -19,8 +19,8 @@ import (
 	"jetstream/internal/transfer/wire"
 )
 
-// board is an engine of a few transfers in memory, for time alone; nothing is
-// ever connected.
+// board is an engine with a few transfers in memory, for tests of times. No
+// connection is ever made.
 type board struct {
 	sender.Engine // nil: what is not needed here must not be called
 	wake          chan struct{}
@@ -73,7 +73,8 @@ func newBoard(n int) *board {
 	return b
 }
 
-// withFakeClock runs test on a fake clock. What it serves is stopped at its end.
+// withFakeClock runs test on a fake clock. serve runs a sender until the end of
+// test.
 func withFakeClock(t *testing.T, test func(t *testing.T, serve func(sender.Options))) {
 	t.Helper()
 	id, err := wire.LoadIdentity(t.TempDir())
@@ -157,7 +158,7 @@ func TestAtMostEightAtATimeInOrder(t *testing.T) {
 	})
 }
 
-func TestReceiverIsToldForTwoDays(t *testing.T) {
+func TestReceiverIsNotifiedForTwoDays(t *testing.T) {
 	withFakeClock(t, func(t *testing.T, serve func(sender.Options)) {
 		b := newBoard(2)
 		for i, id := range b.order {
@@ -192,10 +193,9 @@ func TestReceiverIsToldForTwoDays(t *testing.T) {
 	})
 }
 
-// TestUnreachableReceiversLeaveRoom: transfers whose receivers swallow what is
-// sent to them may not take the places of the others, and each of them is tried
-// again and again.
-func TestUnreachableReceiversLeaveRoom(t *testing.T) {
+// Transfers to unreachable receivers, whose dials time out, may not occupy all
+// slots, and each of them must be retried.
+func TestUnreachableReceiversDoNotBlockOthers(t *testing.T) {
 	withFakeClock(t, func(t *testing.T, serve func(sender.Options)) {
 		const silent = 40
 		b := newBoard(silent)
@@ -247,7 +247,7 @@ func TestUnreachableReceiversLeaveRoom(t *testing.T) {
 	})
 }
 
-// counter counts the lines of a log that is kept at information and above.
+// counter counts the lines of a log at level info and above.
 type counter struct{ lines atomic.Int64 }
 
 func (c *counter) Enabled(_ context.Context, l slog.Level) bool { return l >= slog.LevelInfo }
@@ -255,8 +255,7 @@ func (c *counter) Handle(context.Context, slog.Record) error    { c.lines.Add(1)
 func (c *counter) WithAttrs([]slog.Attr) slog.Handler           { return c }
 func (c *counter) WithGroup(string) slog.Handler                { return c }
 
-// A receiver that stays away for a day must not fill the log: one line for
-// each new reason.
+// Attempts to reach a receiver for a day log one line for each new reason.
 func TestReceiverThatStaysAwayIsLoggedOnce(t *testing.T) {
 	withFakeClock(t, func(t *testing.T, serve func(sender.Options)) {
 		b, log, begin := newBoard(3), &counter{}, time.Now()

@@ -12,8 +12,8 @@ import (
 	"jetstream/internal/transfer"
 )
 
-// failures lists the messages that scripts of a failure event of the transfer
-// get at this end.
+// failures lists the parameters of the runs of a failure event for the
+// transfer.
 func (s *site) failures(event string, tr transfer.Transfer) (messages []string) {
 	s.T.Helper()
 	for _, r := range s.runs(event, tr) {
@@ -22,7 +22,7 @@ func (s *site) failures(event string, tr transfer.Transfer) (messages []string) 
 	return messages
 }
 
-// halfway begins a transfer whose first connection stands still in the middle.
+// halfway begins a transfer whose first connection stalls in the middle.
 func halfway(t *testing.T, a, b *site) transfer.Transfer {
 	t.Helper()
 	for _, name := range []string{"1", "2", "3"} {
@@ -34,8 +34,7 @@ func halfway(t *testing.T, a, b *site) transfer.Transfer {
 	return tr
 }
 
-// cancelledAt checks what both ends keep of a transfer that the receiver has
-// cancelled, and that nothing arrived.
+// cancelledAt checks both ends of a transfer that the receiver has cancelled.
 func cancelledAt(t *testing.T, a, b *site, tr transfer.Transfer, by string) {
 	t.Helper()
 	got := a.wait(tr)
@@ -63,7 +62,7 @@ func cancelledAt(t *testing.T, a, b *site, tr transfer.Transfer, by string) {
 	}
 }
 
-func TestReceiverCancelsInTheMiddle(t *testing.T) {
+func TestReceiverCanCancelARunningTransfer(t *testing.T) {
 	a, b := newSite(t), newSite(t)
 	tr := halfway(t, a, b)
 	r, err := b.Receiver.Cancel(t.Context(), by("bob"), tr.TransferID)
@@ -86,9 +85,9 @@ func TestReceiverCancelsInTheMiddle(t *testing.T) {
 	cancelledAt(t, a, b, tr, "user bob")
 }
 
-// TestReceiverCancelsWithoutItsSender: who comes back learns of it, whichever
-// end was restarted meanwhile, and is not told the name of a superuser.
-func TestReceiverCancelsWithoutItsSender(t *testing.T) {
+// A sender that connects again learns of the cancellation, whichever end was
+// restarted meanwhile, but not the name of the superuser.
+func TestSenderLearnsOfACancellationWhenItReturns(t *testing.T) {
 	a, b := newSite(t), newSite(t)
 	tr := halfway(t, a, b)
 	a.Stop()
@@ -106,9 +105,9 @@ func TestReceiverCancelsWithoutItsSender(t *testing.T) {
 	}
 }
 
-// TestReceiverIsToldOfADeletedTransfer, also when it was away and the sender
-// was restarted meanwhile; then nothing of the record is left.
-func TestReceiverIsToldOfADeletedTransfer(t *testing.T) {
+// The receiver of a deleted transfer is notified, also if it was down and the
+// sender was restarted meanwhile. Then the record is removed.
+func TestReceiverIsNotifiedOfADeletedTransfer(t *testing.T) {
 	for _, away := range []bool{false, true} {
 		a, b := newSite(t), newSite(t)
 		tr := halfway(t, a, b)

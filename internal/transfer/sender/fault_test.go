@@ -11,8 +11,8 @@ import (
 	"jetstream/internal/transfer"
 )
 
-// cutter is a TCP proxy that cuts each connection after a number of bytes from
-// the client; later connections get farther.
+// cutter is a TCP proxy that closes each connection after a number of bytes
+// from the client, which grows from connection to connection.
 type cutter struct {
 	ln     net.Listener
 	target string
@@ -90,8 +90,9 @@ func TestBrokenConnectionsGoOnWithWhatIsMissing(t *testing.T) {
 	same(t, filepath.Join(a.Sandbox, "src"), filepath.Join(b.Sandbox, "src"))
 	proxy.mu.Lock()
 	defer proxy.mu.Unlock()
-	// 3 + 7 + 11 + 15 MiB went before the last connection, more than there
-	// was to send: had each begun anew, the fourth could not have been cut so.
+	// The connections carry 3, 7, 11 and 15 MiB, together more than the
+	// transfer: if each had begun with the first file, the fourth would not
+	// have been cut.
 	if proxy.cuts < 3 {
 		t.Errorf("the connection was cut %d times, want 3 at least", proxy.cuts)
 	}
@@ -116,8 +117,9 @@ func TestAbsentReceiverIsWaitedFor(t *testing.T) {
 	}
 }
 
-// stalled lets n bytes pass and then nothing, without closing, so that a test
-// can restart a side in the middle of a transfer.
+// stalled is a TCP proxy whose first connection stalls after n bytes, so that a
+// test can restart a server in the middle of a transfer. reached is closed
+// then.
 func stalled(t *testing.T, target string, n int64) (address string, reached <-chan struct{}) {
 	t.Helper()
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
@@ -161,7 +163,7 @@ func stalled(t *testing.T, target string, n int64) (address string, reached <-ch
 	return ln.Addr().String(), hit
 }
 
-func TestRestartsInTheMiddle(t *testing.T) {
+func TestTransferContinuesAfterRestarts(t *testing.T) {
 	for _, side := range []string{"sender", "receiver", "both"} {
 		t.Run(side, func(t *testing.T) {
 			a, b := newSite(t), newSite(t)

@@ -30,10 +30,10 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 const patience = 3 * time.Minute
 
-// wrongPassword is no user's. Only a leak writes it or that of bob anywhere.
+// wrongPassword is a password that no user has.
 const wrongPassword = "a-wrong-secret"
 
-// site is one server, as far as transfers go: its state outlives stop.
+// site is a server that sends and receives. Its state outlives Stop.
 type site struct {
 	*transfertest.Site
 	engine *transfer.Engine
@@ -72,7 +72,7 @@ func newSite(t testing.TB) *site {
 	return s
 }
 
-// noPasswords searches what the server wrote for the passwords of these tests.
+// noPasswords checks that log and state contain no password of these tests.
 func (s *site) noPasswords() {
 	text := []byte(s.log.String())
 	entries, err := os.ReadDir(s.State)
@@ -123,7 +123,7 @@ func (s *site) put(name string, b []byte) {
 	}
 }
 
-// job is what a test sends.
+// job holds the parameters of send.
 type job struct {
 	mappings          map[string]string // nil: {"/src": "/src"}
 	to                string            // host:port; empty: the other site
@@ -174,7 +174,7 @@ func (s *site) wait(t transfer.Transfer) transfer.Transfer {
 	return got
 }
 
-// until waits for a state that the engine tells of.
+// until waits until ok returns true for the transfer.
 func (s *site) until(t transfer.Transfer, what string, ok func(transfer.Transfer) bool) transfer.Transfer {
 	s.T.Helper()
 	changes, stop := s.engine.Watch(t.TransferID)
@@ -226,7 +226,7 @@ func (s *site) runs(event string, tr transfer.Transfer) []triggers.Run {
 	return slices.DeleteFunc(s.Runs(event), func(r triggers.Run) bool { return r.TransferID != tr.TransferID })
 }
 
-// by is a caller of that name.
+// by returns the caller of a user.
 func by(user string) api.Caller { return api.Caller{User: user} }
 
 // noLeftovers checks that no staging directory is left.

@@ -9,8 +9,8 @@ import (
 	"jetstream/internal/transfer/wire"
 )
 
-// notifyReceiver notifies the receiver that the transfer has ended. It gives up after
-// notifyFor, and if there is no ticket to do it with.
+// notifyReceiver notifies the receiver that the transfer has ended. It gives up
+// after notifyFor, and if there is no ticket to do it with.
 func (a *attempt) notifyReceiver(ctx context.Context) error {
 	t := &a.t
 	if len(t.Ticket) > 0 && time.Since(t.EndTime.Std()) < notifyFor {
@@ -51,8 +51,8 @@ func (a *attempt) sendCancel(ctx context.Context, conn *wire.Conn) error {
 		if err := wire.Decode(payload, &f); err != nil {
 			return err
 		}
-		// After a refusal there is nothing more to do: the receiver does not know
-		// the transfer.
+		// After a refusal there is nothing more to do: the receiver does not
+		// know the transfer.
 		if err := a.failure(f); errors.As(err, new(*retryLater)) {
 			return err
 		}

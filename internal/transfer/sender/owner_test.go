@@ -18,8 +18,8 @@ func (s *site) beside(change func(context.Context, *account.Service) error) {
 	}
 }
 
-// TestTransferEndsWithItsOwner: what is done to the owner meanwhile ends a
-// transfer in the middle, and one that waits for its receiver.
+// A transfer ends when its owner is removed or disabled, whether it is running
+// or waits for its receiver.
 func TestTransferEndsWithItsOwner(t *testing.T) {
 	remove := func(ctx context.Context, s *account.Service) error { return s.Delete(ctx, "bob") }
 	for name, c := range map[string]struct {

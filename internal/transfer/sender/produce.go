@@ -16,8 +16,8 @@ const (
 	// batchSize is the size of a batch of frames: room for one chunk of the
 	// largest size, or many small files.
 	batchSize = wire.MaxData + 128<<10
-	// smallestCut is the smallest rest of a batch that the beginning of a larger
-	// file is put into.
+	// smallestCut is the smallest rest of a batch that the beginning of a
+	// larger file is put into.
 	smallestCut = 64 << 10
 	// listPage is how many entries are announced at a time, pagesAhead how many
 	// pages are announced before their data are sent.
@@ -27,8 +27,8 @@ const (
 	maxEntries = 60 << 10
 )
 
-// producer reads the manifest and its files into batches of frames. It is for one
-// goroutine.
+// producer reads the manifest and its files into batches of frames. It is for
+// one goroutine.
 type producer struct {
 	*stream
 	ctx     context.Context
@@ -46,8 +46,8 @@ type page struct {
 	answers int // number of Skip messages to expect
 }
 
-// produce fills batches until the whole transfer is sent, then closes the channel.
-// An error cancels the stream.
+// produce fills batches until the whole transfer is sent, then closes the
+// channel. An error cancels the stream.
 func (s *stream) produce(ctx context.Context, resume wire.Resume) {
 	defer close(s.batches)
 	p := &producer{stream: s, ctx: ctx, resume: resume, listed: resume.Index}
@@ -259,7 +259,8 @@ func (p *producer) changed(f transfer.ManifestFile) error {
 	return failf(nil, true, "source %s changed while it was sent: create a new manifest", api.Quote(f.Source))
 }
 
-// sourceError turns an error of a source into a finalError, unless it is temporary.
+// sourceError turns an error of a source into a finalError, unless it is
+// temporary.
 func (p *producer) sourceError(err error) error {
 	e := api.ErrorOf(err)
 	switch e.Code {

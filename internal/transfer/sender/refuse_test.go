@@ -20,7 +20,7 @@ func fails(t *testing.T, a *site, tr transfer.Transfer, want string) {
 	}
 }
 
-// failsAtBoth also looks at the receiver's end and what is left there.
+// failsAtBoth is fails that also checks the receiver.
 func failsAtBoth(t *testing.T, a, b *site, tr transfer.Transfer, want string) {
 	t.Helper()
 	fails(t, a, tr, want)
@@ -59,7 +59,6 @@ func TestPasswordIsErasedAtTheTrade(t *testing.T) {
 	}
 }
 
-// TestPasswordSurvivesARestart of the sender, before the receiver was reached.
 func TestPasswordSurvivesARestart(t *testing.T) {
 	a, b := newSite(t), newSite(t)
 	a.write("src/file", 10)
@@ -86,8 +85,8 @@ func TestChangedKeyEndsTheTransfer(t *testing.T) {
 	b.start()
 	refused := a.send(b, job{})
 	fails(t, a, refused, "the public key of "+b.Address+" has changed")
-	// The operator trusts it by name, then whoever answers next; what has
-	// failed stays so.
+	// The operator sets the new key, then none. The failed transfer stays
+	// failed.
 	for _, key := range []string{b.Identity.PublicKey(), ""} {
 		d, err := a.engine.UpdateDestination(t.Context(), by("bob"), refused.DestinationID, transfer.DestinationChange{PublicKey: &key})
 		if err != nil || d.DestinationPublicKey != key {
@@ -119,7 +118,7 @@ func TestDisabledUserEndsTheTransfer(t *testing.T) {
 	failsAtBoth(t, a, b, tr, "user bob, who authorized the transfer, was disabled")
 }
 
-func TestPlantedLinks(t *testing.T) {
+func TestLinksAtTheTargetAreNotWrittenThrough(t *testing.T) {
 	a, b := newSite(t), newSite(t)
 	outside := t.TempDir()
 	a.put("src/file", []byte("new"))
@@ -176,7 +175,7 @@ func TestPlantedLinks(t *testing.T) {
 	}
 }
 
-func TestDirectoryInTheWay(t *testing.T) {
+func TestDirectoryOfTheSameNameFailsTheTransfer(t *testing.T) {
 	a, b := newSite(t), newSite(t)
 	a.put("src/file", []byte("new"))
 	if err := os.MkdirAll(filepath.Join(b.Sandbox, "src/file"), 0o755); err != nil {
@@ -185,7 +184,7 @@ func TestDirectoryInTheWay(t *testing.T) {
 	failsAtBoth(t, a, b, a.send(b, job{}), `a directory is in the way at "/src/file"`)
 }
 
-func TestConflicts(t *testing.T) {
+func TestConflictDecidesAboutExistingFiles(t *testing.T) {
 	a, b := newSite(t), newSite(t)
 	a.put("src/kept.txt", []byte("new"))
 	a.put("src/other", []byte("new"))
@@ -243,7 +242,7 @@ func TestConflicts(t *testing.T) {
 	check("other", "new")
 }
 
-func TestSourceThatChanged(t *testing.T) {
+func TestChangedSourceFailsTheTransfer(t *testing.T) {
 	a, b := newSite(t), newSite(t)
 	a.write("src/1", 1<<20)
 	a.write("src/2", 1000)
@@ -268,7 +267,7 @@ func TestSourceThatChanged(t *testing.T) {
 	same(t, filepath.Join(a.Sandbox, "src"), filepath.Join(b.Sandbox, "src"))
 }
 
-func TestForbiddenSandbox(t *testing.T) {
+func TestForbiddenSandboxFailsTheTransfer(t *testing.T) {
 	a, b := newSite(t), newSite(t)
 	a.write("src/file", 10)
 	parent := filepath.Dir(b.State) // holds the state directory
@@ -278,7 +277,7 @@ func TestForbiddenSandbox(t *testing.T) {
 	failsAtBoth(t, a, b, a.send(b, job{}), "state directory")
 }
 
-func TestTwoTransfersOntoTheSameNames(t *testing.T) {
+func TestConcurrentTransfersGetDifferentNames(t *testing.T) {
 	a, b := newSite(t), newSite(t)
 	for _, name := range []string{"1", "2", "3", "4", "5", "6", "7", "8"} {
 		a.write("src/"+name, 300_000)

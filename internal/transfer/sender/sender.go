@@ -1,7 +1,7 @@
-// Package sender sends the pending transfers of the engine, by priority and age. It
-// connects to the receiver, trades the password for a ticket and streams the files
-// of the manifest. After a broken connection it connects again and sends what is
-// missing.
+// Package sender sends the pending transfers of the engine, by priority and
+// age. It connects to the receiver, trades the password for a ticket and
+// streams the files of the manifest. After a broken connection it connects
+// again and sends what is missing.
 package sender
 
 import (
@@ -53,14 +53,15 @@ type Options struct {
 	Dial func(ctx context.Context, address string) (net.Conn, error)
 }
 
-// The first and the longest wait between attempts; each is twice the one before.
+// The first and the longest wait between attempts; each is twice the one
+// before.
 const (
 	firstWait = time.Second
 	mostWait  = 10 * time.Second
 )
 
-// notifyFor is how long after the end of a transfer the sender tries to notify its
-// receiver.
+// notifyFor is how long after the end of a transfer the sender tries to notify
+// its receiver.
 const notifyFor = 48 * time.Hour
 
 // Sender sends transfers. Serve may run once.
@@ -70,8 +71,8 @@ type Sender struct {
 	sent atomic.Int64
 }
 
-// BytesSent returns the number of bytes of files that receivers have confirmed since
-// New.
+// BytesSent returns the number of bytes of files that receivers have confirmed
+// since New.
 func (s *Sender) BytesSent() int64 { return s.sent.Load() }
 
 // New returns a Sender. It sends while Serve runs.
@@ -115,9 +116,10 @@ type result struct {
 	unreachable bool          // the receiver could not be reached
 }
 
-// heldBack returns those of the due transfers that must wait for others. Transfers
-// whose receivers could not be reached may occupy only half of the slots, since each
-// dial takes until its timeout. Those that were tried longest ago come first.
+// heldBack returns those of the due transfers that must wait for others.
+// Transfers whose receivers could not be reached may occupy only half of the
+// slots, since each dial takes until its timeout. Those that were tried longest
+// ago come first.
 func (s *Sender) heldBack(due []string, waits map[string]*waiting, running map[string]bool) []string {
 	slots := max(1, s.o.Concurrent/2)
 	for _, unreachable := range running {
@@ -130,8 +132,9 @@ func (s *Sender) heldBack(due []string, waits map[string]*waiting, running map[s
 	return due[min(max(slots, 0), len(due)):]
 }
 
-// Serve sends transfers until ctx ends. Then it interrupts them, to be continued at
-// the next start, and returns nil once their connections are closed.
+// Serve sends transfers until ctx ends. Then it interrupts them, to be
+// continued at the next start, and returns nil once their connections are
+// closed.
 func (s *Sender) Serve(ctx context.Context) error {
 	var wg sync.WaitGroup
 	defer wg.Wait()

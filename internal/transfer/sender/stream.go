@@ -13,9 +13,9 @@ import (
 // errAnswered ends a stream because the receiver has sent its Outcome.
 var errAnswered = errors.New("the receiver has answered")
 
-// stream sends one transfer on one connection. A producer reads files into batches
-// of frames, the goroutine of the attempt writes them, and a listener handles the
-// messages of the receiver.
+// stream sends one transfer on one connection. A producer reads files into
+// batches of frames, the goroutine of the attempt writes them, and a listener
+// handles the messages of the receiver.
 type stream struct {
 	a       *attempt
 	conn    *wire.Conn
@@ -26,8 +26,8 @@ type stream struct {
 	outcome chan wire.Outcome
 }
 
-// batchesInFlight is how many batches are in memory: one that is filled, one that is
-// written, and one between them.
+// batchesInFlight is how many batches are in memory: one that is filled, one
+// that is written, and one between them.
 const batchesInFlight = 3
 
 func (a *attempt) stream(ctx context.Context, conn *wire.Conn) (wire.Outcome, error) {
@@ -83,8 +83,8 @@ func (a *attempt) stream(ctx context.Context, conn *wire.Conn) (wire.Outcome, er
 	return none, context.Cause(ctx)
 }
 
-// cause returns the reason why ctx has ended, if it has, since err is then only its
-// consequence.
+// cause returns the reason why ctx has ended, if it has, since err is then only
+// its consequence.
 func cause(ctx context.Context, err error) error {
 	if ctx.Err() != nil {
 		return context.Cause(ctx)
@@ -92,8 +92,8 @@ func cause(ctx context.Context, err error) error {
 	return err
 }
 
-// open opens the transfer at the receiver. It returns where to continue, or how the
-// transfer has ended.
+// open opens the transfer at the receiver. It returns where to continue, or how
+// the transfer has ended.
 func (a *attempt) open(conn *wire.Conn) (resume wire.Resume, ended *wire.Outcome, err error) {
 	t := &a.t
 	if err := conn.Send(wire.TypeOpen, wire.Open{
@@ -148,7 +148,8 @@ func (a *attempt) progress(payload []byte) error {
 	return nil
 }
 
-// listen handles messages of the receiver until the connection or the transfer ends.
+// listen handles messages of the receiver until the connection or the transfer
+// ends.
 func (s *stream) listen(ctx context.Context) {
 	for {
 		h, payload, err := s.conn.Read(nil)

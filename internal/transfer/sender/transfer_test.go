@@ -57,7 +57,7 @@ func TestTreeArrivesByteForByte(t *testing.T) {
 	}
 }
 
-func TestFiveThousandSmallFiles(t *testing.T) {
+func TestFiveThousandSmallFilesArrive(t *testing.T) {
 	a, b := newSite(t), newSite(t)
 	for i := range 5000 {
 		a.write(fmt.Sprintf("src/%02d/%04d", i%50, i), i%700)

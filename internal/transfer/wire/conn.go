@@ -42,8 +42,8 @@ func (e *VersionError) Error() string {
 		e.Ours.Software, e.Ours.MinVersion, e.Ours.MaxVersion, Clean(e.Theirs.Software), e.Theirs.MinVersion, e.Theirs.MaxVersion)
 }
 
-// Clean prepares a text of a peer for a message or a log: it is shortened to 1000
-// bytes, and control characters are replaced by spaces.
+// Clean prepares a text of a peer for a message or a log: it is shortened to
+// 1000 bytes, and control characters are replaced by spaces.
 func Clean(s string) string {
 	return strings.Map(func(r rune) rune {
 		if r < ' ' || r == 0x7f {
@@ -53,8 +53,8 @@ func Clean(s string) string {
 	}, api.Shorten(s, 1000))
 }
 
-// Conn is a connection after the handshake. Only one goroutine may read; writing is
-// safe for concurrent use.
+// Conn is a connection after the handshake. Only one goroutine may read;
+// writing is safe for concurrent use.
 type Conn struct {
 	tls     *tls.Conn
 	limited *limitedConn
@@ -69,8 +69,9 @@ type Conn struct {
 	wrote atomic.Uint64
 }
 
-// limitedConn sets a deadline for each read and write, so that a frame may take any
-// time as long as there is progress. until is an additional, absolute deadline.
+// limitedConn sets a deadline for each read and write, so that a frame may take
+// any time as long as there is progress. until is an additional, absolute
+// deadline.
 type limitedConn struct {
 	net.Conn
 	until atomic.Int64 // Unix nanoseconds; 0 is none
@@ -98,9 +99,9 @@ func (c *limitedConn) Write(b []byte) (int, error) {
 	return c.Conn.Write(b)
 }
 
-// Client makes the connection of the dialling end: TLS, then Hello. pinned is the
-// public key that the peer must have, or empty. If it fails it closes nc; errors
-// may be *KeyChangedError, *VersionError or *ProtocolError.
+// Client makes the connection of the dialling end: TLS, then Hello. pinned is
+// the public key that the peer must have, or empty. If it fails it closes nc;
+// errors may be *KeyChangedError, *VersionError or *ProtocolError.
 func Client(ctx context.Context, nc net.Conn, id *Identity, pinned string, hello Hello) (*Conn, error) {
 	l := &limitedConn{Conn: nc}
 	return handshake(ctx, l, tls.Client(l, id.ClientTLS(pinned)), hello)
@@ -161,11 +162,11 @@ func (c *Conn) Version() int { return c.version }
 // RemoteAddr returns the address of the other end.
 func (c *Conn) RemoteAddr() net.Addr { return c.limited.RemoteAddr() }
 
-// NetConn is the connection that Server or Client was given.
+// NetConn returns the connection that was given to Server or Client.
 func (c *Conn) NetConn() net.Conn { return c.limited.Conn }
 
-// Limit sets an absolute deadline for reading and writing; the zero time removes
-// it.
+// Limit sets an absolute deadline for reading and writing; the zero time
+// removes it.
 func (c *Conn) Limit(t time.Time) {
 	if t.IsZero() {
 		c.limited.until.Store(0)
@@ -174,8 +175,9 @@ func (c *Conn) Limit(t time.Time) {
 	c.limited.until.Store(t.UnixNano())
 }
 
-// Read reads the next frame that is not a ping, into buf if the payload fits. It
-// verifies the checksums of control frames, but not of data: see Header.Check.
+// Read reads the next frame that is not a ping, into buf if the payload fits.
+// It verifies the checksums of control frames, but not of data: see
+// Header.Check.
 func (c *Conn) Read(buf []byte) (Header, []byte, error) {
 	for {
 		h, payload, err := ReadFrame(c.r, buf)
@@ -228,8 +230,8 @@ func (c *Conn) write(b []byte) error {
 	return explain(err)
 }
 
-// KeepAlive sends a ping after each PingInterval without other frames, until ctx
-// ends or writing fails.
+// KeepAlive sends a ping after each PingInterval without other frames, until
+// ctx ends or writing fails.
 func (c *Conn) KeepAlive(ctx context.Context) error {
 	ping := AppendFrame(nil, Header{Type: TypePing}, nil)
 	tick := time.NewTicker(PingInterval)

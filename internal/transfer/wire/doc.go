@@ -1,6 +1,6 @@
-// Package wire implements the protocol between two servers: their keys (Identity),
-// TLS 1.3 connections pinned to public keys, the versioned handshake (Hello), and
-// the frames with control messages and file data.
+// Package wire implements the protocol between two servers: their keys
+// (Identity), TLS 1.3 connections pinned to public keys, the versioned
+// handshake (Hello), and the frames with control messages and file data.
 //
 // After TLS both ends send a Hello and use the highest version that both speak.
 // Then the dialling end sends files:
@@ -13,6 +13,6 @@
 //	Cancel  -> Outcome           instead of Open or later: the sender has given up
 //
 // Either end may send Failure at any time and close. Frames of data contain the
-// index of the file and the offset. Unknown JSON fields are ignored; unknown types
-// of frames are an error.
+// index of the file and the offset. Unknown JSON fields are ignored; unknown
+// types of frames are an error.
 package wire

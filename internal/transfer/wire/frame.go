@@ -102,8 +102,8 @@ func parseHeader(b []byte) (Header, error) {
 	return h, nil
 }
 
-// ProtocolError reports that the peer has violated the protocol. A retry would not
-// help.
+// ProtocolError reports that the peer has violated the protocol. A retry would
+// not help.
 type ProtocolError struct{ Reason string }
 
 func (e *ProtocolError) Error() string { return e.Reason }
@@ -119,8 +119,8 @@ func (e *ErrCorrupt) Error() string {
 	return fmt.Sprintf("the checksum of a chunk (file %d, offset %d, %d bytes) is wrong", e.Header.Index, e.Header.Offset, e.Header.Length)
 }
 
-// ReadFrame reads one frame, into buf if the payload fits. It allocates no more than
-// the largest payload of the type. It does not verify the checksum: see
+// ReadFrame reads one frame, into buf if the payload fits. It allocates no more
+// than the largest payload of the type. It does not verify the checksum: see
 // Header.Check.
 func ReadFrame(r io.Reader, buf []byte) (Header, []byte, error) {
 	var head [HeaderSize]byte

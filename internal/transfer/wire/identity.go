@@ -37,8 +37,8 @@ type Identity struct {
 	seal [32]byte
 }
 
-// LoadIdentity reads the key from the state directory dir. It makes one if there is
-// none. It refuses a file that other users may read.
+// LoadIdentity reads the key from the state directory dir. It makes one if
+// there is none. It refuses a file that other users may read.
 func LoadIdentity(dir string) (*Identity, error) {
 	path := filepath.Join(dir, IdentityFile)
 	key, err := readKey(path)
@@ -54,8 +54,8 @@ func LoadIdentity(dir string) (*Identity, error) {
 	return newIdentity(key)
 }
 
-// makeKey writes a new key to a temporary file and links that to path, so that after
-// a crash there is a whole key or none, and two processes use the same.
+// makeKey writes a new key to a temporary file and links that to path, so that
+// after a crash there is a whole key or none, and two processes use the same.
 func makeKey(dir, path string) error {
 	_, key, err := ed25519.GenerateKey(rand.Reader)
 	if err != nil {
@@ -144,8 +144,8 @@ func (id *Identity) PublicKey() string {
 	return EncodeKey(id.key.Public().(ed25519.PublicKey))
 }
 
-// SealKey returns the key for secrets in the database of this server. It is derived
-// from the identity, which cannot be computed from it.
+// SealKey returns the key for secrets in the database of this server. It is
+// derived from the identity, which cannot be computed from it.
 func (id *Identity) SealKey() [32]byte { return id.seal }
 
 // EncodeKey encodes a public key as in the API.
@@ -165,16 +165,16 @@ func (e *KeyChangedError) Error() string {
 	return fmt.Sprintf("the public key %s is not the pinned %s", e.Presented, e.Pinned)
 }
 
-// ServerTLS returns the TLS configuration of the accepting end. Clients with any
-// Ed25519 key may connect; login and ticket decide what they may do.
+// ServerTLS returns the TLS configuration of the accepting end. Clients with
+// any Ed25519 key may connect; login and ticket decide what they may do.
 func (id *Identity) ServerTLS() *tls.Config {
 	c := id.config("")
 	c.ClientAuth = tls.RequireAnyClientCert
 	return c
 }
 
-// ClientTLS returns the TLS configuration of the dialling end. The peer must have
-// the public key pinned, or any if that is empty.
+// ClientTLS returns the TLS configuration of the dialling end. The peer must
+// have the public key pinned, or any if that is empty.
 func (id *Identity) ClientTLS(pinned string) *tls.Config {
 	c := id.config(pinned)
 	// There is no certificate authority: VerifyConnection compares the key, of

@@ -69,8 +69,8 @@ type Entries struct {
 	Entries []Entry `json:"entries"`
 }
 
-// Skip answers Entries if Resume has announced it: it lists the entries of the page
-// that must not be sent.
+// Skip answers Entries if Resume has announced it: it lists the entries of the
+// page that must not be sent.
 type Skip struct {
 	From    int64   `json:"from"`
 	Indices []int64 `json:"indices"`

@@ -10,8 +10,8 @@ import (
 	"jetstream/internal/stream"
 )
 
-// RunEntry is the data of the entries about a run. The parameters, which may
-// be large, and the output are in its record.
+// RunEntry is the data of the entries about a run. Parameters and output, which
+// may be large, are only in its record.
 type RunEntry struct {
 	RunID        string   `json:"runId" doc:"Id of the run; getTriggerRun shows its record"`
 	Event        string   `json:"event" doc:"Name of the event and of the script"`
@@ -37,14 +37,14 @@ type OutputEntry struct {
 	DroppedBytes int64  `json:"droppedBytes" doc:"Bytes left out before this text because they came too fast to be shown"`
 }
 
-// CauseEntry is what the entry of an event holds beside its parameters.
+// CauseEntry is the data of the entry of an event besides its parameters.
 type CauseEntry struct {
 	RequestID     string `json:"requestId,omitempty" doc:"The API request that caused it, if one did"`
 	TransferID    string `json:"transferId,omitempty" doc:"The transfer that it is about, if any"`
 	DestinationID string `json:"destinationId,omitempty" doc:"The destination that it is about, if any"`
 }
 
-// The entries about runs.
+// The types of entries about runs.
 var (
 	RunQueued = stream.Define[RunEntry]("trigger.queued",
 		"A run of a script was queued.")
@@ -56,13 +56,13 @@ var (
 		"A running script wrote something. For superusers.")
 )
 
-// StreamTypes lists the entries about runs as they were declared.
+// StreamTypes lists the types of entries about runs.
 func StreamTypes() []stream.Definition {
 	return []stream.Definition{RunQueued.Definition, RunStarted.Definition, RunEnded.Definition, RunOutput.Definition}
 }
 
-// NoteRun makes the function that writes the entry about a run that has just
-// been saved, in the same transaction; the store calls it for each.
+// NoteRun returns the function with which the store appends the entry about a
+// run that it saves, in the same transaction.
 func NoteRun(log *stream.Log) func(stream.Tx, *Run) error {
 	return func(tx stream.Tx, r *Run) error {
 		kind := RunEnded
@@ -79,9 +79,9 @@ func NoteRun(log *stream.Log) func(stream.Tx, *Run) error {
 	}
 }
 
-// describe makes the entry of a run that is to be queued, ahead of its
-// transaction, which is short where many wait for theirs. It is what api.Marshal
-// makes of r.entry(), at a fraction of the cost: there is one for each event.
+// describe encodes the entry of a run that is about to be queued, so that it
+// need not be done in the transaction. The result is equal to that of
+// api.Marshal(r.entry()), but takes a fraction of the time.
 func (r *Run) describe() {
 	b := make([]byte, 0, 384)
 	text := func(name, value string) { b = api.AppendString(append(b, name...), value) }
@@ -98,7 +98,7 @@ func (r *Run) describe() {
 	r.described = append(b, '}')
 }
 
-// entry is what an entry tells of a run.
+// entry returns the data of the entry about the run.
 func (r *Run) entry() RunEntry {
 	return RunEntry{
 		RunID: r.RunID, Event: r.Event, EventID: r.EventID, Attempt: r.Attempt, Status: r.Status,
@@ -107,14 +107,15 @@ func (r *Run) entry() RunEntry {
 	}
 }
 
-// logged tells whether an event has an entry of its own in the log, whether or
-// not it has a script. Those of API commands have none.
-func (e *Engine) logged(ev Event) bool {
+// hasEntry reports whether an event is appended to the event log, with or
+// without a script. Events of API commands are not.
+func (e *Engine) hasEntry(ev Event) bool {
 	return e.o.Stream != nil && !strings.HasPrefix(ev.Name, commandPrefix)
 }
 
-// note writes the event's own entry within the transaction of its change.
-func (e *Engine) note(tx Tx, ev Event) error {
+// appendEntry appends the event to the event log in the transaction that causes
+// it.
+func (e *Engine) appendEntry(tx Tx, ev Event) error {
 	cause, err := api.Marshal(CauseEntry{ev.Cause.RequestID, ev.Cause.TransferID, ev.Cause.DestinationID})
 	if err != nil {
 		return err
@@ -122,7 +123,7 @@ func (e *Engine) note(tx Tx, ev Event) error {
 	return e.o.Stream.Append(tx, ev.Name, ev.Cause.User, joined(ev.Parameters, cause))
 }
 
-// joined is one JSON object with the members of both.
+// joined returns a JSON object with the members of a and b.
 func joined(a, b json.RawMessage) json.RawMessage {
 	a, b = bytes.TrimSpace(a), bytes.TrimSpace(b)
 	switch {

@@ -39,7 +39,7 @@ func TestKeysRunSideBySideEachInOrder(t *testing.T) {
 		r.created(name, "a")
 	}
 	r.started()
-	// b overtakes what waits behind a1; c may not run as a third.
+	// b overtakes the runs behind a1; c may not run as a third one.
 	r.created("b1", "b")
 	r.created("b2", "b")
 	for range 2 {
@@ -57,8 +57,8 @@ func TestKeysRunSideBySideEachInOrder(t *testing.T) {
 	}
 }
 
-// TestQueueOutlivesAChangeOfItsOrder: what was queued under one order is run
-// under the next one, each time with the run that was interrupted before the rest.
+// Runs that were queued with one order are executed with another one, the
+// interrupted run first.
 func TestQueueOutlivesAChangeOfItsOrder(t *testing.T) {
 	r := newRig(t, nil)
 	said := r.fifo("said")
@@ -88,8 +88,8 @@ func TestQueueOutlivesAChangeOfItsOrder(t *testing.T) {
 	}
 }
 
-// startLog is a store that looks, whenever a run is to start, at the scripts
-// that run.
+// startLog is a store that records the running scripts at the start of each
+// run.
 type startLog struct {
 	triggers.Store
 	e *triggers.Engine
@@ -115,9 +115,9 @@ func (s *startLog) Start(ctx context.Context, r *triggers.Run) (bool, error) {
 	return s.Store.Start(ctx, r)
 }
 
-// TestNoneStartsInOrder: each process is there before the next run begins, also
-// where one takes long to prepare, and none waits for another's end.
-func TestNoneStartsInOrder(t *testing.T) {
+// Each script is started before the next run begins, also if one takes long to
+// prepare, and none waits for the end of another.
+func TestOrderNoneStartsInOrder(t *testing.T) {
 	const runs = 12
 	log := &startLog{}
 	r := newRig(t, func(o *triggers.Options) {
@@ -156,7 +156,7 @@ func TestNoneStartsInOrder(t *testing.T) {
 	}
 }
 
-func TestBoundDropsCommandEventsOnly(t *testing.T) {
+func TestQueueMaxDropsCommandEventsOnly(t *testing.T) {
 	r := newRig(t, func(o *triggers.Options) { o.QueueMax = 2 })
 	r.script("on.send.createManifest", "#!/bin/sh\n")
 	r.script("launch", "#!/bin/sh\n")
@@ -183,14 +183,14 @@ func TestBoundDropsCommandEventsOnly(t *testing.T) {
 	r.succeeded()
 }
 
-// refusing cannot save events, as on a full disk.
+// refusing is a store that cannot save events.
 type refusing struct{ triggers.Store }
 
 func (refusing) Update(context.Context, func(triggers.Tx) error) error {
 	return errors.New("no space left on device")
 }
 
-func TestUnsavedEventIsCountedAndRed(t *testing.T) {
+func TestUnsavedEventIsCountedAndTurnsHealthRed(t *testing.T) {
 	r := newRig(t, func(o *triggers.Options) { o.Store = refusing{o.Store} })
 	r.script("on.send.createManifest", "#!/bin/sh\n")
 	e, _ := commandEvent(`{}`, "", `{}`, triggers.Cause{})
@@ -208,16 +208,15 @@ func TestUnsavedEventIsCountedAndRed(t *testing.T) {
 	}
 }
 
-// unsettled cannot save a pause.
-type unsettled struct{ triggers.Store }
+// pauseFailing is a store that cannot save a pause.
+type pauseFailing struct{ triggers.Store }
 
-func (unsettled) SetPaused(context.Context, bool) error {
+func (pauseFailing) SetPaused(context.Context, bool) error {
 	return api.Errorf(api.CodeUnavailable, "the server's disk is full")
 }
 
-// TestUnsavedPauseSaysWhy: the caller can mend a full disk, if told of it.
 func TestUnsavedPauseSaysWhy(t *testing.T) {
-	r := newRig(t, func(o *triggers.Options) { o.Store = unsettled{o.Store} })
+	r := newRig(t, func(o *triggers.Options) { o.Store = pauseFailing{o.Store} })
 	err := r.Resume(t.Context())
 	if code(err) != api.CodeUnavailable || !strings.Contains(api.ErrorOf(err).Message, "disk is full") {
 		t.Errorf("a pause that is not saved: %v", err)
@@ -265,7 +264,7 @@ func TestPauseOutlivesARestart(t *testing.T) {
 	}
 }
 
-func TestCancelAndRetry(t *testing.T) {
+func TestRunsCanBeCancelledAndRetried(t *testing.T) {
 	r := newRig(t, nil)
 	r.fifo("never")
 	r.script("send.destinationCreated", "#!/bin/sh\ncase $1$JETSTREAM_ATTEMPT in hang1) cat never ;; esac\n")
@@ -317,9 +316,9 @@ func TestCancelAndRetry(t *testing.T) {
 
 func second(_ triggers.Run, err error) error { return err }
 
-// TestDeadThatNobodyReapsDoesNotCount: the group's last member is dead, and its
-// parent, which has left the group, does not care.
-func TestDeadThatNobodyReapsDoesNotCount(t *testing.T) {
+// The last member of the group is a zombie, which its parent outside of the
+// group does not reap.
+func TestZombieDoesNotKeepAGroupAlive(t *testing.T) {
 	if _, err := os.Stat("/usr/bin/setsid"); err != nil {
 		t.Skip("setsid is not installed")
 	}

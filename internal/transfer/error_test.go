@@ -9,9 +9,7 @@ import (
 	"jetstream/internal/api"
 )
 
-// TestFaultSaysWhatTheSystemSaid, without its paths, and sends nobody to a log
-// that says nothing.
-func TestFaultSaysWhatTheSystemSaid(t *testing.T) {
+func TestSourceErrorNamesTheReasonOfTheSystem(t *testing.T) {
 	root, err := os.OpenRoot(t.TempDir())
 	if err != nil {
 		t.Fatal(err)

@@ -10,36 +10,35 @@ import (
 	"jetstream/internal/api"
 )
 
-// current is a run whose script is being carried out.
+// current is a run that is being executed.
 type current struct {
-	run       *Run // belongs to the goroutine that carries it out
+	run       *Run // for the goroutine that executes it
 	event     string
 	startTime api.Time
 	since     time.Time
-	// ctx ends when the script must; its cause says why.
+	// ctx ends when the script must end, with the reason as its cause.
 	ctx context.Context
 	end context.CancelCauseFunc
-	// started is closed once the script's process runs, or will not.
+	// started is closed when the script has been started or could not be.
 	started chan struct{}
 	once    sync.Once
 	pid     int // guarded by Engine.mu; 0 before the process runs
 
-	ready     *ready // what the script needs; nil: not made yet
-	ahead     *ahead // the run that goes next, where it is known
-	following []*Run // those behind it, as far as they are known
+	prepared  *prepared // nil before prepare
+	upcoming  *upcoming // the next run, or nil if unknown
+	following []*Run    // the runs behind it, as far as known
 }
 
-func (c *current) begun() { c.once.Do(func() { close(c.started) }) }
+func (c *current) markStarted() { c.once.Do(func() { close(c.started) }) }
 
-// cancelled is the cause that ends a script which somebody cancelled.
+// cancelled is the cause with which a cancelled script is ended.
 type cancelled struct{ by string }
 
 func (c *cancelled) Error() string { return "cancelled by " + c.by }
 
-// Cancel ends a run: one that waits at once, a running one by ending its
-// script's process group, which may take as long as Grace. by names who wants
-// it. The run is returned as it is now. Codes: notFound; conflict when it has
-// ended.
+// Cancel cancels a run. A queued one ends at once; of a running one it begins
+// to end the script, which may take as long as Grace. by names who cancels. It
+// returns the run after that. Codes: notFound; conflict when it has ended.
 func (e *Engine) Cancel(ctx context.Context, runID, by string) (Run, error) {
 	e.gate.Lock()
 	defer e.gate.Unlock()
@@ -72,30 +71,30 @@ func (e *Engine) Cancel(ctx context.Context, runID, by string) (Run, error) {
 	return Run{}, api.Errorf(api.CodeConflict, "run %s has ended as %s; only a run that waits or runs can be cancelled", runID, r.Status)
 }
 
-// Retry queues another attempt at the event of a run that has ended, behind
-// all others. Codes: notFound; conflict while a run of that event waits or
-// runs, and where there are no triggers.
+// Retry queues another run for the event of a run that has ended, behind all
+// others. Codes: notFound; conflict while a run of that event waits or runs,
+// and if there are no triggers.
 func (e *Engine) Retry(ctx context.Context, runID string) (Run, error) {
 	if e.o.Dir == "" {
 		return Run{}, errNoTriggers()
 	}
 	r, err := e.o.Store.Retry(ctx, runID, func(of Run) *Run {
-		next := e.again(&of)
+		next := e.retryOf(&of)
 		next.Urgent, next.Process = 0, e.o.ProcessID
 		return next
 	})
 	if err == nil {
 		e.waiting.Add(1)
-		e.notice()
+		e.wakeDispatcher()
 	}
 	return r, err
 }
 
-// Pause keeps the queue from starting further scripts, also after a restart,
-// until Resume. Running scripts go on; events are queued as ever.
+// Pause pauses the queue until Resume, also after a restart: no scripts are
+// started. Running scripts continue, and events are queued.
 func (e *Engine) Pause(ctx context.Context) error { return e.setPaused(ctx, true) }
 
-// Resume ends a pause.
+// Resume ends the pause of the queue.
 func (e *Engine) Resume(ctx context.Context) error { return e.setPaused(ctx, false) }
 
 func (e *Engine) setPaused(ctx context.Context, paused bool) error {
@@ -105,18 +104,18 @@ func (e *Engine) setPaused(ctx context.Context, paused bool) error {
 		return errUnsaved(err, "whether the trigger queue is paused")
 	}
 	e.paused.Store(paused)
-	e.notice()
+	e.wakeDispatcher()
 	return nil
 }
 
-// Paused tells whether the queue stands still.
+// Paused reports whether the queue is paused.
 func (e *Engine) Paused() bool { return e.paused.Load() }
 
 func errNoTriggers() error {
 	return api.Errorf(api.CodeConflict, "this server has no trigger directory; start it with --trigger-dir")
 }
 
-// endedBecause is how a run ended whose script was ended.
+// endedBecause returns status and message of a run whose script was ended.
 func endedBecause(cause error, limit time.Duration) (Status, string) {
 	if c, ok := errors.AsType[*cancelled](cause); ok {
 		return StatusCancelled, c.Error() + " while its script ran"

@@ -11,9 +11,8 @@ import (
 	"jetstream/triggers"
 )
 
-// fetchedAhead waits until the first run that waits has been fetched and
-// prepared, which is a moment after the one before has started: its payload
-// lies there.
+// fetchedAhead waits until the next run is fetched and prepared, which is when
+// its payload exists.
 func (r *rig) fetchedAhead() triggers.Run {
 	r.t.Helper()
 	runs, _, err := r.Runs(r.t.Context(), triggers.Filter{Status: triggers.StatusQueued, Limit: 10})
@@ -33,9 +32,9 @@ func (r *rig) fetchedAhead() triggers.Run {
 	}
 }
 
-// The run behind the one that runs has been fetched and prepared. When it is
-// cancelled it does not start, what was prepared is gone, and the next one runs.
-func TestCancelledRunThatWasFetchedAhead(t *testing.T) {
+// An upcoming run that is cancelled is not started, its prepared files are
+// removed, and the run behind it is started.
+func TestCancelledUpcomingRunIsNotStarted(t *testing.T) {
 	r := newRig(t, nil)
 	gate := r.fifo("gate")
 	r.script("launch", "#!/bin/sh\n[ $1 != 1 ] || cat gate\necho $1 >> log.txt\n")
@@ -57,9 +56,8 @@ func TestCancelledRunThatWasFetchedAhead(t *testing.T) {
 	r.spoolIsEmpty()
 }
 
-// While a run waits that was fetched before the queue was paused, it does not
-// start; when the queue goes on, it does.
-func TestPausedRunThatWasFetchedAhead(t *testing.T) {
+// An upcoming run is not started while the queue is paused.
+func TestPauseHoldsBackTheUpcomingRun(t *testing.T) {
 	r := newRig(t, nil)
 	gate := r.fifo("gate")
 	r.script("launch", "#!/bin/sh\n[ $1 != 1 ] || cat gate\necho $1 >> log.txt\n")
