@@ -46,8 +46,8 @@ func newBinder(c *api.Command) *binder {
 // maxFaults is how many faults of one request are named.
 const maxFaults = 100
 
-// bind decodes the parameters into the command's struct, which it returns a
-// pointer to, and validates it. Faults are named, not only the first.
+// bind decodes the parameters into a new value of the command's struct, validates
+// it, and returns a pointer to it. The error lists all faults, not only the first.
 func (b *binder) bind(params map[string]json.RawMessage) (any, error) {
 	if len(params) == 0 && b.none != nil {
 		return b.none, nil

@@ -23,7 +23,7 @@ type ServerInfo struct {
 	AuthRequired   bool          `json:"authRequired" doc:"Whether commands need a login; always true"`
 	Revision       string        `json:"revision,omitempty" doc:"Source revision that the program was built from"`
 	ServerID       string        `json:"serverId,omitempty" doc:"Id of this process, new at each start"`
-	ServerUID      string        `json:"serverUid,omitempty" doc:"Id of this server, the same over restarts"`
+	ServerUID      string        `json:"serverUid,omitempty" doc:"Id of this server, the same across restarts"`
 	ServerName     string        `json:"serverName,omitempty" doc:"Name of the server"`
 	HostName       string        `json:"hostName,omitempty" doc:"Name of the host it runs on"`
 	APIControlPort int           `json:"apiControlPort,omitempty" doc:"Port of the control API"`

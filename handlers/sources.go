@@ -44,7 +44,7 @@ func sourceCommands(d Deps) []*api.Command {
 		api.Define(api.Spec{
 			Name: "recv.allowOnlyAuthorizedClients", Method: "PATCH", Path: "/recv/authorized-clients",
 			Summary:     "Say whether only trusted servers may send here",
-			Description: "It holds over restarts. Connections of servers that may not send any more end at once; what they have sent stays and can go on once they are trusted.",
+			Description: "It holds across restarts. Connections of servers that may not send any more end at once; what they have sent stays and can go on once they are trusted.",
 			Message:     "Setting changed.", Access: api.AccessSuperuser,
 			Example: map[string]any{"onlyAuthorizedClientsAllowed": true},
 		}, h.only),

@@ -67,7 +67,7 @@ func (b *builder) addStream(events []triggers.Definition, entries []stream.Defin
 	}
 
 	op := (&openapi31.Operation{}).WithID("events").WithTags(tagBeside).WithSummary("Follow what happens").WithDescription(
-		"Server-sent events. `id` is a decimal integer, +1 each, over restarts; `event` is the type; `data` is one JSON object. " +
+		"Server-sent events. `id` is a decimal integer, +1 each, across restarts; `event` is the type; `data` is one JSON object. " +
 			"Superusers see every event, others their own. An event is saved in the transaction of the change that it tells of, " +
 			"and kept for seven days. Without `Last-Event-ID` the stream starts now; with it, it goes on after that id, and begins " +
 			"with `reset` when that is not kept any more. A comment comes when nothing else did for 15 seconds. Whoever does not " +

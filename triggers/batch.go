@@ -54,7 +54,7 @@ func isBatchPlain(r rune) bool {
 	return '0' <= r && r <= '9' || 'a' <= r && r <= 'z' || 'A' <= r && r <= 'Z' || strings.ContainsRune(`._:/\[]+-`, r)
 }
 
-// isBatch reports whether Windows runs the file by cmd.exe. Like Windows it
+// isBatch reports whether Windows runs the file through cmd.exe. Like Windows it
 // ignores dots and spaces at the end of the name.
 func isBatch(path string) bool {
 	path = strings.ToLower(strings.TrimRight(path, ". "))

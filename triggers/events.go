@@ -6,7 +6,7 @@ import (
 	"jetstream/internal/api"
 )
 
-// LaunchParams are the arguments of launch.
+// LaunchParams are the parameters of the event launch.
 type LaunchParams struct {
 	Port string `json:"port" doc:"Control port of the server" sample:"8886"`
 }
@@ -58,7 +58,8 @@ func CommandEvent(kind Kind[CommandParams], p CommandParams, cause Cause) Event 
 	return Event{Definition: kind.Definition, Parameters: append(b, '}'), Cause: cause}
 }
 
-// The events, except those of commands: see Command.
+// All events that scripts can be named after, except on.<command>: the function
+// Command makes those.
 var (
 	Launch = Define[LaunchParams]("launch",
 		"The server has started and listens on its control port.")

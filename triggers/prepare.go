@@ -19,7 +19,8 @@ type prepared struct {
 	used     bool // a script uses the pipes
 }
 
-// prepare makes what the script of r needs. p must be discarded in any case.
+// prepare creates the files and pipes that the script of r needs and records them
+// in p. The caller must discard p, also after an error.
 func (e *Engine) prepare(ctx context.Context, r *Run, p *prepared) error {
 	if err := e.spool(ctx, r, &p.spooled); err != nil {
 		return fmt.Errorf("what the script reads could not be spooled to %s: %w; free space there, then run it again", e.spoolDir(), err)

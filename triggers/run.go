@@ -10,8 +10,8 @@ import (
 	"jetstream/internal/stream"
 )
 
-// Status is the state of a run. The queue consists of the runs with status
-// queued.
+// Status is the state of a run. There is no separate queue: the runs with status
+// queued are the queue.
 type Status string
 
 // The states of a run.

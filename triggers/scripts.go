@@ -93,7 +93,8 @@ type QueueState struct {
 	Faults              []string        `json:"faults" doc:"What is out of order, a sentence each"`
 }
 
-// QueueState returns the present state of the queue.
+// QueueState returns the state of the queue of runs: how many wait, which run, and
+// whether it is paused.
 func (e *Engine) QueueState(ctx context.Context) (QueueState, error) {
 	h, err := e.Health(ctx)
 	if err != nil {

@@ -57,7 +57,7 @@ type Received interface {
 	Collect(ctx context.Context, before api.Time) (int, error)
 }
 
-// Metadata keeps texts by key over restarts. *store.DB implements it.
+// Metadata stores strings by key, across restarts. *store.DB implements it.
 type Metadata interface {
 	Meta(ctx context.Context, name string) (string, error)
 	SetMeta(ctx context.Context, name, value string) error

@@ -18,7 +18,7 @@ import (
 // startedEntry is the data of server.started.
 type startedEntry struct {
 	ServerID  string `json:"serverId" doc:"Id of this process of the server, new each start"`
-	ServerUID string `json:"serverUid" doc:"Id of the server, the same over restarts"`
+	ServerUID string `json:"serverUid" doc:"Id of the server, the same across restarts"`
 	Version   string `json:"version" doc:"Version of the program"`
 	APIPort   int    `json:"apiControlPort" doc:"Port of the control API"`
 	RecvPort  int    `json:"recvPort" doc:"Port that transfers are received on"`
@@ -27,7 +27,7 @@ type startedEntry struct {
 // stoppingEntry is the data of server.stopping.
 type stoppingEntry struct {
 	ServerID  string `json:"serverId" doc:"Id of this process of the server"`
-	ServerUID string `json:"serverUid" doc:"Id of the server, the same over restarts"`
+	ServerUID string `json:"serverUid" doc:"Id of the server, the same across restarts"`
 }
 
 var (

@@ -44,9 +44,10 @@ func (c DestinationChange) check() error {
 	return checkUserData(c.UserData)
 }
 
-// CreateDestination makes a destination of the caller's, or returns the
-// caller's existing one of that address and port with the given fields applied.
-// Codes: invalid, conflict when another public key is known.
+// CreateDestination creates a destination owned by the caller. If the caller has
+// one with the same address and port already, that one is updated by the fields
+// of p that are set, and returned with existing set. Codes: invalid; conflict if
+// the existing one has another public key than p's.
 func (e *Engine) CreateDestination(ctx context.Context, caller api.Caller, p DestinationParams) (d Destination, existing bool, err error) {
 	owner, err := caller.Owner()
 	if err != nil {

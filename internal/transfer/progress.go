@@ -16,7 +16,8 @@ type Progress struct {
 	Rate float64
 }
 
-// liveProgress is the Progress of a running transfer.
+// liveProgress keeps the Progress of a running transfer in memory, and when it was
+// last saved and published.
 type liveProgress struct {
 	Progress
 	taken     api.Time  // when Progress was called

@@ -67,8 +67,9 @@ type Page struct {
 	Limit  int
 }
 
-// Store is what the engine needs of the database. Reading an object that does
-// not exist is notFound. Only Runnable returns transfers that are Deleted.
+// Store is the database as the engine uses it. Reading an object that does not
+// exist fails with code notFound. Transfers marked Deleted are left out by every
+// method except Runnable: their receivers have yet to be notified.
 type Store interface {
 	// Update runs fn in one transaction that is on disk when it returns.
 	Update(ctx context.Context, fn func(Tx) error) error
