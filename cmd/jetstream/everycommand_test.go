@@ -39,7 +39,9 @@ type fixture struct {
 
 func none(*pair, int) map[string]any { return map[string]any{} }
 
-func queueVaries() []string { return []string{"waiting", "running", "oldestWaitingTime", "oldestWaitingMilliseconds"} }
+func queueVaries() []string {
+	return []string{"waiting", "running", "oldestWaitingTime", "oldestWaitingMilliseconds"}
+}
 
 func resume(p *pair) { p.from.callAs("root", "resumeTriggers", nil) }
 

@@ -4,7 +4,7 @@ import "jetstream/internal/api"
 
 // Destination is a receiving server that a user sends to. There is one for each
 // owner, address and port.
-type Destination struct {
+type Destination struct { //nolint:recvcheck // visible takes values and pointers
 	Seq int64 `json:"-"`
 
 	DestinationID        string            `json:"destinationId" doc:"Id of the destination"`
