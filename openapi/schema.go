@@ -41,7 +41,7 @@ func newBuilder(info Info) (*builder, error) {
 
 func (b *builder) spec() *openapi31.Spec { return b.reflector.SpecEns() }
 
-// direction tells whether a schema is of what clients send or of what they get.
+// direction reports whether a schema is of what clients send or of what they get.
 type direction bool
 
 const (

@@ -31,7 +31,7 @@ func (c *apiCmd) Run(ctx context.Context, p *program) error {
 	return p.execute(ctx, grammar, c.Args, apiOptions(grammar, handlers.Commands(handlers.Deps{}))...)
 }
 
-// apiOptions make the grammar of jetstream api, a command for each of registry's.
+// apiOptions returns the grammar of jetstream api: a command for each in registry.
 func apiOptions(grammar *apiGrammar, registry *api.Registry) []kong.Option {
 	options := []kong.Option{
 		kong.Name("jetstream api"),
@@ -102,8 +102,8 @@ func (c *commandCmd) Run(ctx context.Context, p *program, login *apiGrammar) err
 	return p.printJSON(reply.Result)
 }
 
-// takeOutput takes --output out of the parameters, unless the command has one
-// of that name; form is what stood before the command.
+// takeOutput removes --output from the parameters, unless the command has a
+// parameter of that name. form is the value given before the command.
 func (c *commandCmd) takeOutput(form string) (string, error) {
 	if _, taken := c.command.Param("output"); taken {
 		return form, nil
@@ -150,10 +150,10 @@ func (c *commandCmd) parameters(ctx context.Context, p *program) (params map[str
 	return params, false, c.readSecrets(ctx, p, params)
 }
 
-// explain adds to a usage error where the user meant something that stands at
-// another place.
+// explain adds a hint to a usage error about a flag in the wrong place, before
+// the command instead of after it or the reverse.
 func (c *commandCmd) explain(err error) error {
-	e, ok := err.(*usageError) //nolint:errorlint // parse returns it bare
+	e, ok := err.(*usageError) //nolint:errorlint // parse never wraps it
 	if !ok {
 		return err
 	}
@@ -170,8 +170,8 @@ func loginFlagNames() []string {
 	return []string{"host", "api-control-port", "user", "tls", "ca", "persistent-state-dir", "idempotency-key"}
 }
 
-// readSecrets replaces every @FILE by what it holds and asks for a required
-// secret that was not given.
+// readSecrets replaces every @FILE by the file's content and prompts for a
+// required secret that was not given.
 func (c *commandCmd) readSecrets(ctx context.Context, p *program, params map[string]any) error {
 	stdinFor := ""
 	for _, f := range c.command.Params {
@@ -212,7 +212,7 @@ func (c *commandCmd) readSecrets(ctx context.Context, p *program, params map[str
 	return nil
 }
 
-// printJSON prints an object indented, its keys sorted, numbers as they came.
+// printJSON prints an object indented, its keys sorted, numbers unchanged.
 func (p *program) printJSON(object json.RawMessage) error {
 	value, err := decodeObject(object)
 	if err != nil {

@@ -29,7 +29,7 @@ func (p *program) printTable(c *api.Command, object json.RawMessage) error {
 	} else {
 		for _, f := range fields {
 			if value, there := result[f.Name]; there {
-				_, _ = fmt.Fprintf(table, "%s\t%s\n", f.Name, cell(f, value)) // Flush tells of errors
+				_, _ = fmt.Fprintf(table, "%s\t%s\n", f.Name, cell(f, value)) // Flush returns the error
 			}
 		}
 	}
@@ -44,7 +44,7 @@ func (p *program) printTable(c *api.Command, object json.RawMessage) error {
 
 func decodeObject(object json.RawMessage) (map[string]any, error) {
 	decoder := json.NewDecoder(bytes.NewReader(object))
-	decoder.UseNumber() // as it came
+	decoder.UseNumber() // keeps numbers unchanged
 	var value map[string]any
 	if err := decoder.Decode(&value); err != nil {
 		return nil, api.Wrap(err, api.CodeInternal, "the server's result is no JSON object")
@@ -52,8 +52,8 @@ func decodeObject(object json.RawMessage) (map[string]any, error) {
 	return value, nil
 }
 
-// listOf finds the entries of a list command's result: what comes in pages, or
-// nothing but a list.
+// listOf finds the entries of a list command's result: a page, or a result whose
+// only field is a list.
 func listOf(fields []api.Field) (list api.Field, ok bool) {
 	lists := len(fields) == 1 || slices.ContainsFunc(fields, func(f api.Field) bool { return f.Name == "nextCursor" })
 	for _, f := range fields {
@@ -118,7 +118,7 @@ func cell(f api.Field, value any) string {
 	return terminal.Printable(text)
 }
 
-// exampleLine is a typical call of c on the command line.
+// exampleLine returns a typical command line for c.
 func exampleLine(c *api.Command) string {
 	words := []string{"jetstream api", c.Name}
 	params := c.ExampleParams()
@@ -136,7 +136,7 @@ func exampleLine(c *api.Command) string {
 	return strings.Join(words, " ")
 }
 
-// flagValues are the texts by which a flag is given value.
+// flagValues returns the flag values that encode value.
 func flagValues(value any) []string {
 	v := reflect.ValueOf(value)
 	var texts []string
@@ -156,7 +156,7 @@ func flagValues(value any) []string {
 	return texts
 }
 
-// quoted is text as one word of a shell.
+// quoted quotes text as one shell word.
 func quoted(text string) string {
 	if text != "" && strings.Trim(text, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-./:@,=") == "" {
 		return text

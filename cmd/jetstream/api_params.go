@@ -43,7 +43,7 @@ func flagType(f api.Field) reflect.Type {
 	return reflect.TypeFor[*string]()
 }
 
-// joinTruths writes "--flag true" as "--flag=true": the parser takes no value
+// joinTruths rewrites "--flag true" to "--flag=true": the parser takes no value
 // from the next word for a flag that may stand alone, but every other parameter
 // is given like that.
 func joinTruths(params []api.Field, args []string) []string {
@@ -75,7 +75,7 @@ func flagTag(f api.Field) reflect.StructTag {
 	if f.Kind == api.KindMap || f.Kind == api.KindList {
 		tag("sep", "none") // a comma is part of a name
 	}
-	if f.Required && !f.Secret { // a secret that is missing is asked for
+	if f.Required && !f.Secret { // a missing secret is prompted for
 		tag("required", "")
 	}
 	return reflect.StructTag(strings.TrimSpace(b.String()))
@@ -137,8 +137,9 @@ func isStringMap(t reflect.Type) bool {
 	return t.Kind() == reflect.Map && t.Elem().Kind() == reflect.String
 }
 
-// parameterValues reads what was given from flags, which parameterFlags made
-// and the parser filled. Secrets come as they stand on the command line.
+// parameterValues returns the parameters given in flags, a struct made by
+// parameterFlags and filled by the parser. Secrets are returned as given, @FILE
+// included.
 func parameterValues(params []api.Field, flags any) (map[string]any, error) {
 	values := map[string]any{}
 	v := reflect.ValueOf(flags).Elem()

@@ -95,7 +95,7 @@ type login struct {
 	permissions           []api.Permission // nil: all
 }
 
-// may tells whether a login is good for what needs that permission.
+// may reports whether a login is good for what needs that permission.
 func (l login) may(need api.Permission) bool {
 	return l.valid && (l.permissions == nil || slices.Contains(l.permissions, need)) && (need != api.PermissionAdmin || l.superuser)
 }

@@ -13,7 +13,7 @@ import (
 	"jetstream/internal/server"
 )
 
-// completionScripts ask this program what may come next: `jetstream complete`.
+// completionScripts holds the shell scripts, which call `jetstream complete`.
 //
 //go:embed completion
 var completionScripts embed.FS
@@ -33,8 +33,8 @@ func (c *completionCmd) Run(p *program) error {
 }
 
 // completeCmd is jetstream complete, which the scripts call with the words
-// typed so far, the last one unfinished. It prints what that one may become, a
-// line each, with a tab and a few words on it; nothing where a file is meant.
+// typed so far, the last one unfinished. It prints the candidates for the last,
+// one a line, each with a tab and a description; none where a file is expected.
 type completeCmd struct {
 	Words []string `arg:"" optional:""`
 }
@@ -62,14 +62,14 @@ func (c *completeCmd) Run(p *program) error {
 
 type suggestion struct{ word, about string }
 
-// place is where the words so far have led: a command of the grammar.
+// place is the position in the grammar that the finished words lead to.
 type place struct {
 	node *kong.Node
 	// enums are the values of parameters that have a fixed set, by flag.
 	enums map[string][]string
-	// also are flags that may stand here without being the command's own.
+	// also holds flags that are accepted here but belong to another command.
 	also []*kong.Flag
-	// enter leads on from a command whose own grammar is another; nil stays.
+	// enter returns the place in a command's separate grammar; nil if it has none.
 	enter func(command string) *place
 }
 
@@ -120,7 +120,7 @@ func enumsOf(c *api.Command) map[string][]string {
 				enums[f.Name] = strings.Fields(each)
 			}
 		}
-		switch f.Name { // sets that are the server's to judge
+		switch f.Name { // fixed sets that the server checks, not the parser
 		case "event":
 			enums[f.Name] = server.EventNames()
 		case "types":
@@ -154,10 +154,10 @@ func (p *program) model(grammar any, options ...kong.Option) (*kong.Node, error)
 	return parser.Model.Node, nil
 }
 
-// complete walks along the finished words and says what the last may become.
+// complete follows the finished words and returns the candidates for the last.
 func (at *place) complete(words []string) []suggestion {
 	finished, current := words[:len(words)-1], words[len(words)-1]
-	var waiting *kong.Flag // whose value comes next
+	var waiting *kong.Flag // the flag whose value is the next word
 	for _, word := range finished {
 		name, isFlag := strings.CutPrefix(word, "--")
 		switch {
@@ -185,7 +185,8 @@ func (at *place) complete(words []string) []suggestion {
 	return matching(at.commands(), "", current)
 }
 
-// into is the place after a word: a command, or an argument that leads nowhere.
+// into returns the place after a word: inside a command, or unchanged after an
+// argument.
 func (at *place) into(word string) *place {
 	for _, child := range at.node.Children {
 		for _, name := range append([]string{child.Name}, child.Aliases...) {
@@ -224,7 +225,7 @@ func (at *place) flags() []suggestion {
 	return out
 }
 
-// commands are the commands that may follow, or an argument's fixed values.
+// commands returns the commands that may follow, or an argument's fixed values.
 func (at *place) commands() []suggestion {
 	var out []suggestion
 	for _, child := range at.node.Children {
@@ -258,7 +259,7 @@ func (at *place) values(f *kong.Flag) []suggestion {
 	return out
 }
 
-// matching are those that begin like typed, with before put ahead of them.
+// matching returns the candidates with the prefix typed, each prefixed by before.
 func matching(all []suggestion, before, typed string) []suggestion {
 	var out []suggestion
 	for _, s := range all {

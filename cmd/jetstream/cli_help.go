@@ -1,6 +1,6 @@
 package main
 
-// What the help of a command teaches beyond its flags.
+// The help texts of commands beyond their flags.
 
 // Help implements kong.HelpProvider.
 func (*serverCmd) Help() string {

@@ -17,7 +17,7 @@ import (
 // maxSecret bounds what is read as a password or another secret, in bytes.
 const maxSecret = 64 << 10
 
-// terminal returns standard input's descriptor if a person sits there.
+// terminal returns standard input's descriptor if it is a terminal.
 func (p *program) terminal() (fd int, ok bool) {
 	f, ok := p.Stdin.(*os.File)
 	if !ok {
@@ -30,8 +30,8 @@ func (p *program) terminal() (fd int, ok bool) {
 // ask prompts for a secret without echo. Call it only where terminal says ok.
 func (p *program) ask(ctx context.Context, prompt string) (string, error) {
 	fd, _ := p.terminal()
-	// Raw from here to the return, whoever reads: an interrupt finds the
-	// terminal in a known state and leaves it as it was.
+	// Raw mode from here to the return, so that an interrupt can restore the
+	// terminal's state.
 	before, err := term.MakeRaw(fd)
 	if err != nil {
 		return "", fmt.Errorf("the terminal cannot be asked: %w", err)
@@ -70,13 +70,14 @@ func (p *program) ask(ctx context.Context, prompt string) (string, error) {
 	return a.text, nil
 }
 
-// byByte reads no further than it must: what follows is for the next question.
+// byByte reads one byte at a time, so that input after the line remains for the
+// next prompt.
 type byByte struct{ io.Reader }
 
 // Read implements io.Reader.
 func (r byByte) Read(b []byte) (int, error) { return r.Reader.Read(b[:min(len(b), 1)]) }
 
-// askTwice asks for a new secret, and again to be sure.
+// askTwice prompts for a new secret and for its repetition.
 func (p *program) askTwice(ctx context.Context, prompt string) (string, error) {
 	first, err := p.ask(ctx, prompt)
 	if err != nil {

@@ -23,11 +23,11 @@ func usagef(format string, args ...any) *usageError {
 	return &usageError{message: fmt.Sprintf(format, args...)}
 }
 
-// Error is the sentence for people.
+// Error implements error.
 func (e *usageError) Error() string { return e.message }
 
-// usageOf turns the parser's failure into ours: a word that is not known is
-// named together with the nearest that is.
+// usageOf converts the parser's error into a usageError. For an unknown word it
+// suggests the nearest known one.
 func usageOf(root *kong.Node, err error) *usageError {
 	node, path := root, root.Name
 	if e, ok := errors.AsType[*kong.ParseError](err); ok && e.Context != nil {
@@ -93,7 +93,7 @@ var (
 	absent     = regexp.MustCompile(`^expected "(<.*)"$`)
 )
 
-// humanly says in words for people what the parser says in those of its own.
+// humanly rephrases a parser message for people.
 func humanly(message string) string {
 	if m := absent.FindStringSubmatch(message); m != nil {
 		return m[1] + " is missing"

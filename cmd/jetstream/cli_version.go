@@ -10,8 +10,8 @@ import (
 // -ldflags "-X main.version=...".
 var version = "0.1.0"
 
-// revision tells the source revision that the program was built from, with a
-// + when the tree had changes of its own; "unknown" outside a checkout.
+// revision returns the source revision that the program was built from, with a
+// + when the tree had uncommitted changes; "unknown" outside a checkout.
 func revision() string {
 	info, ok := debug.ReadBuildInfo()
 	if !ok {

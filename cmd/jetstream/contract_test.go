@@ -143,7 +143,7 @@ func (x exchange) holds(t *testing.T) {
 	}
 }
 
-// permitted tells whether the document allows the request.
+// permitted reports whether the document allows the request.
 func (x exchange) permitted(t *testing.T) error {
 	return openapi3filter.ValidateRequest(t.Context(), &x.request)
 }

@@ -87,14 +87,14 @@ func (f fixture) server(p *pair) *live {
 // fixtures has an entry for every command.
 var fixtures = map[string]fixture{
 	"getServerInfo": {params: none, varies: []string{"triggers"}},
-	"createUser": {user: "root", varies: []string{"name"}, params: func(_ *pair, door int) map[string]any {
-		return map[string]any{"name": fmt.Sprintf("user%d", door), "password": "a secret of some length"}
+	"createUser": {user: "root", varies: []string{"name"}, params: func(_ *pair, call int) map[string]any {
+		return map[string]any{"name": fmt.Sprintf("user%d", call), "password": "a secret of some length"}
 	}},
 	"getUsers":   {user: "root", params: none},
 	"getUser":    {params: func(*pair, int) map[string]any { return map[string]any{"name": "alice"} }},
 	"updateUser": {params: func(*pair, int) map[string]any { return map[string]any{"name": "alice", "password": testPassword} }},
-	"deleteUser": {user: "root", params: func(p *pair, door int) map[string]any {
-		name := fmt.Sprintf("leaver%d", door)
+	"deleteUser": {user: "root", params: func(p *pair, call int) map[string]any {
+		name := fmt.Sprintf("leaver%d", call)
 		p.from.callAs("root", "createUser", map[string]any{"name": name, "password": testPassword})
 		return map[string]any{"name": name}
 	}},
@@ -135,11 +135,11 @@ var fixtures = map[string]fixture{
 	"ls":      {params: func(*pair, int) map[string]any { return map[string]any{"path": "/reel"} }},
 	"lsRoots": {params: none},
 	"du":      {params: func(*pair, int) map[string]any { return map[string]any{"path": "/reel"} }},
-	"mkdir": {varies: []string{"path"}, params: func(_ *pair, door int) map[string]any {
-		return map[string]any{"path": fmt.Sprintf("/made/%d/deep", door)}
+	"mkdir": {varies: []string{"path"}, params: func(_ *pair, call int) map[string]any {
+		return map[string]any{"path": fmt.Sprintf("/made/%d/deep", call)}
 	}},
-	"mv": {varies: []string{"path"}, params: func(p *pair, door int) map[string]any {
-		return map[string]any{"path": p.file("old"), "newPath": fmt.Sprintf("/new%d", door)}
+	"mv": {varies: []string{"path"}, params: func(p *pair, call int) map[string]any {
+		return map[string]any{"path": p.file("old"), "newPath": fmt.Sprintf("/new%d", call)}
 	}},
 	"rm": {params: func(p *pair, _ int) map[string]any { return map[string]any{"path": p.file("superfluous")} }},
 
@@ -154,8 +154,8 @@ var fixtures = map[string]fixture{
 		d := p.from.call("send.createDestination", map[string]any{"destinationAddress": "127.0.0.1", "destinationPort": 8999})
 		return map[string]any{"destinationId": d["destinationId"], "destinationPublicKey": "", "sendRateMax": 200000, "userData": map[string]any{"site": "b"}}
 	}},
-	"send.deleteDestination": {params: func(p *pair, door int) map[string]any {
-		d := p.from.call("send.createDestination", map[string]any{"destinationAddress": "127.0.0.1", "destinationPort": 9000 + door})
+	"send.deleteDestination": {params: func(p *pair, call int) map[string]any {
+		d := p.from.call("send.createDestination", map[string]any{"destinationAddress": "127.0.0.1", "destinationPort": 9000 + call})
 		return map[string]any{"destinationId": d["destinationId"], "force": true}
 	}},
 	"send.createManifest": {params: func(*pair, int) map[string]any {
@@ -178,7 +178,7 @@ var fixtures = map[string]fixture{
 	}},
 	"send.getTransfer":     {varies: []string{"rate"}, params: func(p *pair, _ int) map[string]any { return map[string]any{"transferId": p.transfer()} }},
 	"send.waitForTransfer": {varies: []string{"rate"}, params: func(p *pair, _ int) map[string]any { return map[string]any{"transferId": p.transfer()} }},
-	"send.cancelTransfer": {params: func(p *pair, door int) map[string]any {
+	"send.cancelTransfer": {params: func(p *pair, call int) map[string]any {
 		// Nobody listens at that port: it waits until it is cancelled.
 		d := p.from.call("send.createDestination", map[string]any{"destinationAddress": "127.0.0.1", "destinationPort": 1})
 		x := p.from.call("send.createTransfer", map[string]any{
@@ -201,8 +201,8 @@ var fixtures = map[string]fixture{
 		p.trusted(9)
 		return map[string]any{"limit": 1}
 	}},
-	"recv.addAuthorizedClient": {recv: true, user: "root", varies: []string{"publicKey"}, params: func(_ *pair, door int) map[string]any {
-		return map[string]any{"publicKey": clientKey(door), "description": "the archive"}
+	"recv.addAuthorizedClient": {recv: true, user: "root", varies: []string{"publicKey"}, params: func(_ *pair, call int) map[string]any {
+		return map[string]any{"publicKey": clientKey(call), "description": "the archive"}
 	}},
 	"recv.removeAuthorizedClient": {recv: true, user: "root", params: func(p *pair, _ int) map[string]any {
 		return map[string]any{"publicKey": p.trusted(8)}
@@ -264,14 +264,14 @@ func TestEveryCommand(t *testing.T) {
 func checkDoors(t *testing.T, p *pair, at *live, c *api.Command, f fixture, heard *fifo) {
 	t.Helper()
 	var results []any
-	for door := range 3 {
-		params := f.params(p, door)
+	for call := range 3 {
+		params := f.params(p, call)
 		if f.after == nil { // else nothing is heard before it was called
 			heard.drain()
 		}
 		var status int
 		var reply api.Reply
-		switch door {
+		switch call {
 		case 0:
 			status, reply = at.rest(f.user, c.Method, restPath(c, params), restBody(c, params))
 		case 1:
@@ -284,21 +284,21 @@ func checkDoors(t *testing.T, p *pair, at *live, c *api.Command, f fixture, hear
 			status, reply = c.Status, api.Reply{Status: api.CodeSuccess, Result: json.RawMessage(stdout)}
 		}
 		if reply.Status != api.CodeSuccess || status != c.Status && status != 200 {
-			t.Fatalf("door %d: %d %s %q, want %d success", door, status, reply.Status, reply.Message, c.Status)
+			t.Fatalf("call %d: %d %s %q, want %d success", call, status, reply.Status, reply.Message, c.Status)
 		}
-		if door < 2 && reply.Message == "" {
-			t.Errorf("door %d: success says nothing", door)
+		if call < 2 && reply.Message == "" {
+			t.Errorf("call %d: success says nothing", call)
 		}
 		if f.after != nil {
 			f.after(p)
 		}
 		result := object(t, reply.Result)
-		checkTrigger(t, heard.next("on."+c.Name), c, params, reply, door)
+		checkTrigger(t, heard.next("on."+c.Name), c, params, reply, call)
 		results = append(results, plain(result, f.varies))
 	}
-	for door := 1; door < 3; door++ {
-		if diff := cmp.Diff(results[0], results[door]); diff != "" {
-			t.Errorf("call %d gave another result than REST (-REST +other):\n%s%s", door, diff, variesCure(c.Name, differing(results[0], results[door])))
+	for call := 1; call < 3; call++ {
+		if diff := cmp.Diff(results[0], results[call]); diff != "" {
+			t.Errorf("call %d gave another result than REST (-REST +other):\n%s%s", call, diff, variesCure(c.Name, differing(results[0], results[call])))
 		}
 	}
 }
@@ -339,10 +339,10 @@ func differing(a, b any) (fields []string) {
 }
 
 // checkTrigger holds the four arguments of on.<command>.
-func checkTrigger(t *testing.T, args []string, c *api.Command, params map[string]any, reply api.Reply, door int) {
+func checkTrigger(t *testing.T, args []string, c *api.Command, params map[string]any, reply api.Reply, call int) {
 	t.Helper()
 	if len(args) != 4 {
-		t.Fatalf("door %d: on.%s got %d arguments, want 4: %q", door, c.Name, len(args), args)
+		t.Fatalf("call %d: on.%s got %d arguments, want 4: %q", call, c.Name, len(args), args)
 	}
 	command, want := object(t, []byte(args[0])), map[string]any{}
 	for name, v := range params {
@@ -352,10 +352,10 @@ func checkTrigger(t *testing.T, args []string, c *api.Command, params map[string
 		want[name] = v
 	}
 	if diff := cmp.Diff(jsonValue(t, map[string]any{"request": c.Name, "parameters": want}), any(command)); diff != "" {
-		t.Errorf("door %d: command argument (-want +got):\n%s", door, diff)
+		t.Errorf("call %d: command argument (-want +got):\n%s", call, diff)
 	}
-	if args[1] != "success" || door < 2 && args[2] != reply.Message {
-		t.Errorf("door %d: status and message arguments are %q %q, the reply's %q", door, args[1], args[2], reply.Message)
+	if args[1] != "success" || call < 2 && args[2] != reply.Message {
+		t.Errorf("call %d: status and message arguments are %q %q, the reply's %q", call, args[1], args[2], reply.Message)
 	}
 	result := object(t, reply.Result)
 	for _, f := range api.Fields(c.ResultType) {
@@ -364,7 +364,7 @@ func checkTrigger(t *testing.T, args []string, c *api.Command, params map[string
 		}
 	}
 	if diff := cmp.Diff(result, object(t, []byte(args[3]))); diff != "" {
-		t.Errorf("door %d: result argument (-reply +argument):\n%s", door, diff)
+		t.Errorf("call %d: result argument (-reply +argument):\n%s", call, diff)
 	}
 }
 

@@ -13,7 +13,7 @@ import (
 	"jetstream/internal/client"
 )
 
-// loginCmd is jetstream login: a token of one's own instead of the password.
+// loginCmd is jetstream login: creates and stores a token for later commands.
 type loginCmd struct {
 	loginFlags
 	Days int `default:"90" help:"How long the login lasts; 0 is until jetstream logout."`
@@ -22,12 +22,12 @@ type loginCmd struct {
 // mostDays is a century: enough for everybody, and far from any overflow.
 const mostDays = 36500
 
-// Run asks for user and password, makes a token with them and keeps it.
+// Run prompts for user and password, creates a token with them and stores it.
 func (c *loginCmd) Run(ctx context.Context, p *program) error {
 	if c.Days < 0 || c.Days > mostDays {
 		return usagef("--days: %d is not between 0 and %d", c.Days, mostDays)
 	}
-	logins, err := p.logins() // before anybody is asked
+	logins, err := p.logins() // fails before any prompt
 	if err != nil {
 		return err
 	}
@@ -35,7 +35,7 @@ func (c *loginCmd) Run(ctx context.Context, p *program) error {
 		return err
 	}
 	o, err := c.options(p)
-	if err == nil && o.CAFile != "" { // it is kept, and used from elsewhere
+	if err == nil && o.CAFile != "" { // stored, and later used from other working directories
 		o.CAFile, err = filepath.Abs(o.CAFile)
 	}
 	if err != nil {
@@ -61,7 +61,7 @@ func (c *loginCmd) Run(ctx context.Context, p *program) error {
 	}
 	k.TLS, k.CA = o.TLS || o.CAFile != "", o.CAFile
 	host, port := c.server()
-	before, had, _ := logins.Load(host, port) // what cannot be read is written over
+	before, had, _ := logins.Load(host, port) // an unreadable login is overwritten
 	if err := logins.Save(host, port, k); err != nil {
 		_, undone := conn.Call(ctx, "deleteAPIToken", map[string]any{"tokenId": k.TokenID})
 		return errors.Join(fmt.Errorf("the login cannot be kept: %w", err), undone)
@@ -73,8 +73,8 @@ func (c *loginCmd) Run(ctx context.Context, p *program) error {
 	return err
 }
 
-// endLogin ends a login that another has taken the place of, at the server of o and
-// whosever it was: nobody would know its token any more. It may have ended.
+// endLogin deletes the token of a replaced login at the server of o, since no
+// copy of it is left. That the token has already ended is no error.
 func endLogin(ctx context.Context, k client.Login, o client.Options) {
 	k.Use(&o)
 	if conn, err := client.New(o); err == nil {
@@ -96,7 +96,7 @@ func (c *loginCmd) askUser(ctx context.Context, p *program) (err error) {
 	return err
 }
 
-// makeToken makes a token that is good for all that the user may do.
+// makeToken creates a token with all permissions of the user.
 func (c *loginCmd) makeToken(ctx context.Context, conn *client.Client) (client.Login, error) {
 	type account struct {
 		Name      string `json:"name"`
@@ -131,8 +131,8 @@ type logoutCmd struct {
 	loginFlags
 }
 
-// Run ends the token at the server and removes the file. As long as the server
-// cannot be asked the file stays, so that the token is not forgotten alive.
+// Run deletes the token at the server and then removes the file. If the server
+// cannot be reached the file stays, so that a valid token is not lost track of.
 func (c *logoutCmd) Run(ctx context.Context, p *program) error {
 	logins, err := p.logins()
 	if err != nil {
@@ -144,7 +144,7 @@ func (c *logoutCmd) Run(ctx context.Context, p *program) error {
 	if err == nil && !ok {
 		return fmt.Errorf("there is no login to end for port %d of %s", port, host)
 	}
-	if err != nil && os.Chmod(path, 0o600) == nil { // read by others: all the more reason to end it
+	if err != nil && os.Chmod(path, 0o600) == nil { // a token that others could read must be deleted too
 		k, _, err = logins.Load(host, port)
 	}
 	if err != nil {
@@ -175,7 +175,7 @@ func (c *logoutCmd) Run(ctx context.Context, p *program) error {
 // maxName bounds what is read as a user's name, in bytes.
 const maxName = 256
 
-// askLine prompts for a line that may be seen. Call it only where terminal
+// askLine prompts for a line with echo. Call it only where terminal
 // says ok.
 func (p *program) askLine(ctx context.Context, prompt string) (string, error) {
 	_, _ = fmt.Fprintf(p.Stderr, "%s: ", prompt)

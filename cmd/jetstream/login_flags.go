@@ -9,14 +9,14 @@ import (
 	"jetstream/internal/client"
 )
 
-// The variables of login that are no flags: secrets never are.
+// Variables of the login without a flag: secrets are never flags.
 const (
 	tokenVariable    = "JETSTREAM_API_TOKEN"
 	passwordVariable = "JETSTREAM_API_PASSWORD"
 	depthVariable    = "JETSTREAM_DEPTH"
 )
 
-// loginFlags say which server to call and as whom.
+// loginFlags select the server to call and the user to call it as.
 type loginFlags struct {
 	Host string `from:"JETSTREAM_API_HOST" placeholder:"HOST" help:"Host of the server's control API (localhost)."`
 	Port *int   `name:"api-control-port" from:"JETSTREAM_API_PORT" placeholder:"PORT" help:"Port of the server's control API (8886)."`
@@ -25,7 +25,7 @@ type loginFlags struct {
 	CA   string `name:"ca" from:"JETSTREAM_API_CA" placeholder:"FILE" help:"PEM file of the certificates to trust instead of the system's; implies --tls."`
 }
 
-// server is the host and the port that are called.
+// server returns the host and port to call.
 func (l *loginFlags) server() (host string, port int) {
 	host, port = "localhost", api.ControlPort
 	if l.Host != "" {
@@ -37,16 +37,16 @@ func (l *loginFlags) server() (host string, port int) {
 	return host, port
 }
 
-// callFlags are what every command has that calls a server: a login, or a
-// server of this machine that needs none.
+// callFlags are the flags of every command that calls a server: a login, or the
+// state directory of a server on this machine, which needs none.
 type callFlags struct {
 	loginFlags
 	PersistentStateDir string `name:"persistent-state-dir" type:"path" placeholder:"DIR" from:"JETSTREAM_SERVER_PERSISTENT_STATE_DIR" help:"State directory of a server on this machine, whose control socket is called when neither host, port, TLS, token, password nor a kept login is given; else those of this user and of the system are looked at."`
 }
 
-// connect makes the client that the flags and the environment describe, and
-// tells the user that it acts as ("" without login, or when only the server
-// knows). It asks for the password when one is needed and a person is there.
+// connect creates the client that flags and environment describe and returns the
+// user that it acts as ("" without login, or when only the server knows). It
+// prompts for a missing password on a terminal.
 func (l *callFlags) connect(ctx context.Context, p *program) (c *client.Client, user string, err error) {
 	o, err := l.options(p)
 	if err != nil {
@@ -70,7 +70,7 @@ func (l *callFlags) connect(ctx context.Context, p *program) (c *client.Client, 
 	return c, user, nil
 }
 
-// loginGiven tells whether anything says which server to call or how to log in
+// loginGiven reports whether anything says which server to call or how to log in
 // there: then the control socket is not used.
 func (l *loginFlags) loginGiven(p *program) (bool, error) {
 	if l.Host != "" || l.Port != nil || l.TLS || l.CA != "" || p.Getenv(tokenVariable) != "" || p.Getenv(passwordVariable) != "" {
@@ -80,16 +80,15 @@ func (l *loginFlags) loginGiven(p *program) (bool, error) {
 	return ok, err
 }
 
-// keptFor reads the login that was kept for the server, if it is that of the
-// user named.
+// keptFor returns the stored login for the server, if it is of the user named.
 func (l *loginFlags) keptFor(p *program) (k client.Login, ok bool, err error) {
-	logins, _ := p.logins() // where nothing can be kept, nothing is
+	logins, _ := p.logins() // without a home directory there are none
 	host, port := l.server()
 	k, ok, err = logins.Load(host, port)
 	return k, ok && (l.User == "" || strings.EqualFold(l.User, k.User)), err
 }
 
-// options say which server, without a login.
+// options returns the client options of the server, without a login.
 func (l *loginFlags) options(p *program) (o client.Options, err error) {
 	o = client.Options{TLS: l.TLS, CAFile: l.CA}
 	o.Host, o.Port = l.server()
@@ -100,7 +99,7 @@ func (l *loginFlags) options(p *program) (o client.Options, err error) {
 	return o, err
 }
 
-// depth is the number of trigger runs that led to this command.
+// depth returns the number of trigger runs that led to this command.
 func (p *program) depth() (int, error) {
 	text := p.Getenv(depthVariable)
 	if text == "" {
@@ -113,9 +112,9 @@ func (p *program) depth() (int, error) {
 	return n, nil
 }
 
-// credentials decides between token and password, and tells as whom. A token
-// goes first, unless the user named is another than the token's. Where nothing
-// is given, or a user without a password, a login that was kept is used.
+// credentials sets token or password in the options and returns the user. A token
+// takes precedence unless it is of another user than the one named. If nothing is
+// given, or a user without a password, the stored login is used.
 func (l *loginFlags) credentials(ctx context.Context, p *program, o *client.Options) (user string, err error) {
 	token, password := p.Getenv(tokenVariable), p.Getenv(passwordVariable)
 	if token != "" {

@@ -8,8 +8,8 @@ import (
 	"jetstream/internal/client"
 )
 
-// logins are those that jetstream login has kept for this user; an error says
-// that there is no home directory.
+// logins returns the store of logins made by jetstream login. The error is that
+// there is no home directory.
 func (p *program) logins() (client.Logins, error) {
 	base, home := p.Getenv("XDG_CONFIG_HOME"), p.Getenv("HOME")
 	switch runtime.GOOS {

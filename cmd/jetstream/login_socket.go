@@ -12,8 +12,8 @@ import (
 // socketTimeout bounds the wait for a control socket to accept a connection.
 const socketTimeout = 2 * time.Second
 
-// findSocket finds the control socket of a server that runs on this machine, by
-// socketDirs. It is "" where none answers that this user may use.
+// findSocket returns the path of the first control socket in socketDirs that
+// accepts a connection from this user, or "".
 func (p *program) findSocket(ctx context.Context, dir string) string {
 	for _, dir := range p.socketDirs(dir) {
 		path := filepath.Join(dir, server.SocketFile)
@@ -26,8 +26,8 @@ func (p *program) findSocket(ctx context.Context, dir string) string {
 	return ""
 }
 
-// socketDirs are the state directories in which a control socket is looked for:
-// the given one or, where that is empty, the default of this user and that of
+// socketDirs returns the state directories to search for a control socket: the
+// given one or, where that is empty, the default of this user and that of
 // the system.
 func (p *program) socketDirs(given string) []string {
 	if given != "" {

@@ -77,9 +77,9 @@ func (c *sendCmd) Run(ctx context.Context, p *program) error {
 	return transmit(ctx, conn, w, mappings, to, password)
 }
 
-// onlyUser is the server's user where there is no other who could be meant.
+// onlyUser returns the server's only user; an error if there are several.
 func onlyUser(ctx context.Context, conn *client.Client) (string, error) {
-	const most = 5 // that are named
+	const most = 5 // users named in the error
 	list, err := client.As[struct {
 		Users []account.User `json:"users"`
 	}](conn.Call(ctx, "getUsers", map[string]any{"limit": most + 1}))
@@ -101,7 +101,7 @@ func onlyUser(ctx context.Context, conn *client.Client) (string, error) {
 	return "", usagef("whose files are they? The server has several users: give --user NAME (%s)", strings.Join(names, ", "))
 }
 
-// label names what is sent; "." has a name too.
+// label names the sources for display; "." is replaced by the directory's name.
 func label(sources []string) string {
 	name := filepath.Base(sources[0])
 	if abs, err := filepath.Abs(sources[0]); err == nil {
@@ -127,8 +127,8 @@ func (c *sendCmd) remotePassword(ctx context.Context, p *program, to target) (st
 	return p.ask(ctx, "Password of "+to.User+" at "+to.Host)
 }
 
-// transmit makes destination, manifest and transfer, and watches to the end. What
-// an interrupt leaves behind half-made is taken back.
+// transmit creates destination, manifest and transfer and watches the transfer to
+// its end. On an interrupt it deletes what it has created.
 func transmit(ctx context.Context, conn *client.Client, w *watch.Watcher, mappings map[string]string, to target, password string) error {
 	destination := map[string]any{"destinationAddress": to.Host}
 	if to.Port != 0 {
@@ -138,8 +138,8 @@ func transmit(ctx context.Context, conn *client.Client, w *watch.Watcher, mappin
 	if err != nil {
 		return err
 	}
-	// Not to be interrupted: an answer that was not waited for would leave
-	// behind something whose id nobody knows.
+	// Creations are not cancelled with ctx: without the answer the id of what
+	// was created, and so the way to delete it, would be lost.
 	m, err := client.As[transfer.Manifest](conn.Call(context.WithoutCancel(ctx), "send.createManifest",
 		map[string]any{"fileMappings": mappings}))
 	if err != nil {

@@ -16,7 +16,7 @@ import (
 	"jetstream/triggers"
 )
 
-// serverCmd holds the flags of jetstream server; kong writes straight into it.
+// serverCmd holds the flags of jetstream server.
 type serverCmd struct {
 	APIHost         string   `name:"api-host" default:"127.0.0.1" help:"Address that the control API listens on."`
 	APIPort         uint16   `name:"api-port" default:"8886" help:"Port of the control API; 0 picks a free one."`
@@ -59,8 +59,8 @@ func (c *serverCmd) Run(ctx context.Context, p *program) error {
 		return err
 	}
 	if p.Getenv("GOGC") == "" {
-		// What lives is little, a few MiB: collecting the garbage of requests
-		// as often as Go would costs a fifth of their time.
+		// The live heap is a few MiB, so the default GC target would collect
+		// often enough to cost a fifth of the requests' time.
 		debug.SetGCPercent(200)
 	}
 	log, closeLog, err := c.logger(p.Stderr)
@@ -85,8 +85,8 @@ func serve(ctx context.Context, o server.Options) error {
 	return err
 }
 
-// options turns the flags into those of the server. Everything that it refuses
-// is about a flag: exit status 2.
+// options converts the flags into server.Options. Every error is a usage error:
+// exit status 2.
 func (c *serverCmd) options(p *program) (o server.Options, err error) {
 	if c.StateDir == "" {
 		if c.StateDir, err = defaultStateDir(p.Getenv); err != nil {
@@ -129,15 +129,15 @@ func (c *serverCmd) options(p *program) (o server.Options, err error) {
 	return o, nil
 }
 
-// flagOf is the flag for an option of the server, which has the same name in
-// serverCmd.
+// flagOf returns the flag for a field of server.Options; serverCmd has a field of
+// the same name.
 func flagOf(option string) string {
 	f, _ := reflect.TypeFor[serverCmd]().FieldByName(option)
 	return "--" + f.Tag.Get("name")
 }
 
-// orNone turns a flag's 0, which means none, into what the server's options
-// call none: there 0 is the default.
+// orNone maps a flag's 0, which means none, to a negative value: 0 in
+// server.Options is the default.
 func orNone(d time.Duration) time.Duration {
 	if d == 0 {
 		return -1
@@ -145,8 +145,8 @@ func orNone(d time.Duration) time.Duration {
 	return d
 }
 
-// systemStateDir is the state directory of a server that root runs, or an
-// account of its own.
+// systemStateDir is the state directory of a server run by root or by a service
+// account.
 const systemStateDir = "/var/lib/jetstream/state"
 
 // defaultStateDir is systemStateDir for root, else a directory in

@@ -17,8 +17,8 @@ import (
 	"jetstream/triggers"
 )
 
-// triggerCheckCmd is the doctor: it looks at a directory as the server does at
-// its start, and at the sandboxes that must stay away from it.
+// triggerCheckCmd is jetstream trigger check: it runs the server's start-up checks
+// on a trigger directory, and checks that no sandbox overlaps it.
 type triggerCheckCmd struct {
 	Dir                string `arg:"" optional:"" type:"path" help:"Trigger directory; else JETSTREAM_SERVER_TRIGGER_DIR."`
 	PersistentStateDir string `name:"persistent-state-dir" type:"path" placeholder:"DIR" from:"JETSTREAM_SERVER_PERSISTENT_STATE_DIR" help:"State directory of the server, whose users' sandboxes are looked at (${default_state_dir})."`
@@ -96,8 +96,8 @@ func printFindings(w io.Writer, findings []triggers.Finding) error {
 	return err
 }
 
-// overlaps looks for sandboxes by way of which received data could become a
-// script, or that cannot be written to for fear of it.
+// overlaps finds sandboxes that overlap the trigger directory: received files
+// could become scripts, so the server refuses writes to them.
 func (c *triggerCheckCmd) overlaps(ctx context.Context, p *program, dir, state string) []triggers.Finding {
 	place := []account.Protected{{What: "trigger directory", Path: dir, Scripts: true}}
 	var findings []triggers.Finding

@@ -7,8 +7,8 @@ import (
 	"syscall"
 )
 
-// ownerOf is the user that a server runs as, by its state directory; this
-// process's where that is not known.
+// ownerOf returns the user id that a server runs as: the owner of its state
+// directory, or this process's user if that is unknown.
 func ownerOf(stateDir string) int {
 	if fi, err := os.Stat(stateDir); err == nil {
 		if st, ok := fi.Sys().(*syscall.Stat_t); ok {

@@ -1,4 +1,4 @@
 package main
 
-// ownerOf is the user that a server runs as; Windows has no such number.
+// ownerOf returns 0: Windows has no numeric user ids.
 func ownerOf(string) int { return 0 }

@@ -19,7 +19,7 @@ type triggerListCmd struct {
 	All bool `help:"Show the events without a script too."`
 }
 
-// triggersShown is what getTriggers answers.
+// triggersShown is the result of getTriggers.
 type triggersShown struct {
 	Dir      string              `json:"dir"`
 	Queue    triggers.QueueState `json:"queue"`
@@ -44,13 +44,13 @@ func (c *triggerListCmd) Run(ctx context.Context, p *program) error {
 		return err
 	}
 	directory := "trigger directory: " + cmp.Or(list.Dir, "none (start the server with --trigger-dir)")
-	_, _ = fmt.Fprintln(p.Stdout, terminal.Printable(directory)) // printQueue tells of errors
+	_, _ = fmt.Fprintln(p.Stdout, terminal.Printable(directory)) // printQueue returns the error
 	if err := printQueue(p.Stdout, list.Queue); err != nil {
 		return err
 	}
 	problems := list.Problems
 	table := newTable(p.Stdout)
-	_, _ = fmt.Fprintln(table, "\nEVENT\tSCRIPT\tSUCCESS\tFAILED\tOTHER\tLAST RUN") // Flush tells of errors
+	_, _ = fmt.Fprintln(table, "\nEVENT\tSCRIPT\tSUCCESS\tFAILED\tOTHER\tLAST RUN") // Flush returns the error
 	shown := 0
 	for _, t := range list.Triggers {
 		problems = append(problems, t.Problems...)
@@ -111,7 +111,7 @@ func (c *triggerRunsCmd) Run(ctx context.Context, p *program) error {
 		return err
 	}
 	table := newTable(p.Stdout)
-	_, _ = fmt.Fprintln(table, "RUN\tEVENT\tATTEMPT\tSTATUS\tQUEUED\tTOOK\tWHY") // Flush tells of errors
+	_, _ = fmt.Fprintln(table, "RUN\tEVENT\tATTEMPT\tSTATUS\tQUEUED\tTOOK\tWHY") // Flush returns the error
 	for _, r := range list.Runs {
 		why := []rune(terminal.Printable(r.ErrorMessage))
 		if len(why) > 80 {
@@ -126,7 +126,7 @@ func (c *triggerRunsCmd) Run(ctx context.Context, p *program) error {
 	return err
 }
 
-// took is how long the script ran, or has been running.
+// took returns how long the script ran, or has been running.
 func took(r triggers.Run) string {
 	switch {
 	case r.StartTime == 0:

@@ -74,7 +74,7 @@ func (c *triggerTailCmd) Run(ctx context.Context, p *program) error {
 	})
 }
 
-// checkEventName refuses a name that no script could have.
+// checkEventName returns an error for a name that is no event's.
 func checkEventName(name string, known []string) error {
 	if slices.Contains(known, name) {
 		return nil
@@ -88,7 +88,7 @@ func checkEventName(name string, known []string) error {
 // maxTailLine is where a line without an end is broken, in bytes.
 const maxTailLine = 16 << 10
 
-// tail prints events for a person, or for a program.
+// tail prints events as text or, with --json, as JSON lines.
 type tail struct {
 	out  io.Writer
 	json bool

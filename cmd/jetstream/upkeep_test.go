@@ -23,15 +23,15 @@ func (p *pair) file(name string) string {
 }
 
 // clientKey is some public key.
-func clientKey(door int) string {
-	sum := sha256.Sum256([]byte{byte(door)})
+func clientKey(call int) string {
+	sum := sha256.Sum256([]byte{byte(call)})
 	return base64.RawURLEncoding.EncodeToString(sum[:])
 }
 
 // trusted is the key of a client that the receiver has just been told to trust.
-func (p *pair) trusted(door int) string {
-	p.to.callAs("root", "recv.addAuthorizedClient", map[string]any{"publicKey": clientKey(door)})
-	return clientKey(door)
+func (p *pair) trusted(call int) string {
+	p.to.callAs("root", "recv.addAuthorizedClient", map[string]any{"publicKey": clientKey(call)})
+	return clientKey(call)
 }
 
 func sourceVaries() []string {

@@ -21,7 +21,7 @@ type userCmd struct {
 	Remove userRemoveCmd `cmd:"" help:"Remove a user, whose transfers end; the files stay."`
 }
 
-// passwordFlags say where a new password comes from.
+// passwordFlags select the source of a new password.
 type passwordFlags struct {
 	PasswordStdin bool `name:"password-stdin" help:"Read the password from standard input; else it comes from JETSTREAM_USER_PASSWORD or is asked for."`
 }
@@ -49,7 +49,7 @@ type userAddCmd struct {
 
 // Run makes the user.
 func (c *userAddCmd) Run(ctx context.Context, p *program, parent *cli) error {
-	password, err := c.password(ctx, p, c.Name) // before a directory is made for it
+	password, err := c.password(ctx, p, c.Name) // before open creates the state directory
 	if err != nil {
 		return err
 	}
@@ -71,7 +71,7 @@ type userListCmd struct{}
 func (c *userListCmd) Run(ctx context.Context, p *program, parent *cli) error {
 	return parent.User.open(ctx, p, false, func(users users) error {
 		table := newTable(p.Stdout)
-		_, _ = fmt.Fprintln(table, "NAME\tROLE\tSTATE\tSANDBOX") // Flush tells of errors
+		_, _ = fmt.Fprintln(table, "NAME\tROLE\tSTATE\tSANDBOX") // Flush returns the error
 		err := users.Each(ctx, func(u account.User) {
 			role, state, sandbox := "user", "active", "(the server's default)"
 			if u.Superuser {
@@ -100,7 +100,7 @@ type userPasswdCmd struct {
 // Run changes the password; logins with the former one end at once.
 func (c *userPasswdCmd) Run(ctx context.Context, p *program, parent *cli) error {
 	var user account.User
-	err := parent.User.open(ctx, p, false, func(users users) (err error) { // before anybody is asked for a password
+	err := parent.User.open(ctx, p, false, func(users users) (err error) { // fails before the password prompt
 		user, err = users.User(ctx, c.Name)
 		return err
 	})

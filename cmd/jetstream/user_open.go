@@ -26,8 +26,8 @@ type users interface {
 }
 
 const (
-	// lockWait bounds the wait for another program that works on the state
-	// directory or is about to serve it; it is looked for every lockPoll.
+	// lockWait bounds the wait for another program that has locked the state
+	// directory; the lock is tried every lockPoll.
 	lockWait = 10 * time.Second
 	lockPoll = 50 * time.Millisecond
 )
@@ -36,13 +36,13 @@ func (c *userCmd) open(ctx context.Context, p *program, create bool, fn func(use
 	return p.openUsers(ctx, c.PersistentStateDir, create, lockWait, fn)
 }
 
-// errNoState tells that a directory is no state directory of a server.
+// errNoState is the error for a directory that is no server's state directory.
 var errNoState = errors.New("is no state directory of a server (it holds no " + store.File + "): name it with --persistent-state-dir")
 
-// openUsers calls fn with the users of the server that runs, by its control
-// socket, or of state directory dir where none runs. An empty dir is this user's
-// default. Where another program works on the directory it waits so long. Only
-// create lets a directory that is not there be made: elsewhere it is a typing
+// openUsers calls fn with the users of the running server, through its control
+// socket, or of the state directory dir if no server runs. An empty dir is this
+// user's default. It waits for another program that has locked the directory. A
+// missing directory is created only with create: otherwise it is likely a typing
 // error.
 func (p *program) openUsers(ctx context.Context, dir string, create bool, patience time.Duration, fn func(users) error) error {
 	given := dir

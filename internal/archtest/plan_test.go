@@ -68,7 +68,7 @@ func plan() []layer {
 	}
 }
 
-// within tells whether dir is parent or below it.
+// within reports whether dir is parent or below it.
 func within(dir, parent string) bool {
 	return dir == parent || strings.HasPrefix(dir, parent+"/")
 }
@@ -84,7 +84,7 @@ func layerOf(dir string) (layer, bool) {
 	return best, best.dir != ""
 }
 
-// mayImport tells whether code of the layer may import the package at dir. A
+// mayImport reports whether code of the layer may import the package at dir. A
 // layer named in may stands for those below it too, but not for its siblings
 // there: sender may import transfer and yet not receiver.
 func (l layer) mayImport(dir string) bool {

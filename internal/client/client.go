@@ -161,10 +161,10 @@ func (c *Client) Get(ctx context.Context, path string) (api.Reply, error) {
 	return c.do(ctx, http.MethodGet, path, "", nil, c.o.Timeout)
 }
 
-// LoggedIn tells whether calls carry a login, right or wrong, or need none.
+// LoggedIn reports whether calls carry a login, right or wrong, or need none.
 func (c *Client) LoggedIn() bool { return c.o.Token != "" || c.o.User != "" || c.o.Socket != "" }
 
-// BySocket tells whether calls go to a control socket.
+// BySocket reports whether calls go to a control socket.
 func (c *Client) BySocket() bool { return c.o.Socket != "" }
 
 // ActAs returns c with another Options.ActAs; both use the same connections.

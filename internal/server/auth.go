@@ -10,7 +10,7 @@ import (
 	"jetstream/middleware"
 )
 
-// authenticator answers the gateway's questions from the accounts.
+// authenticator implements the gateway's authentication with the account service.
 type authenticator struct{ accounts *account.Service }
 
 func (a authenticator) Password(ctx context.Context, name, password, remote string) (api.Caller, error) {
@@ -52,12 +52,12 @@ func (a authenticator) Open(ctx context.Context, name, password, remote string) 
 
 func (a authenticator) Close(id string) { a.accounts.CloseSession(id) }
 
-// keptReplies is the store's replays as middleware.Idempotency wants them.
+// keptReplies adapts store.Replays to the interface of middleware.Idempotency.
 type keptReplies struct{ *store.Replays }
 
 func (k keptReplies) Begin(ctx context.Context, owner, key, command string, body []byte) (context.Context, middleware.Replay, *api.Outcome, error) {
 	ctx, call, earlier, err := k.Replays.Begin(ctx, owner, key, command, body)
-	if call == nil { // a nil *store.Replay would be no nil middleware.Replay
+	if call == nil { // a nil *store.Replay in the interface would not equal nil
 		return ctx, nil, earlier, err
 	}
 	return ctx, call, nil, nil

@@ -6,11 +6,11 @@ import (
 	"path/filepath"
 )
 
-// EndpointFile is the file in the state directory that holds the Endpoint of
-// the server that runs; a server that has stopped removes it.
+// EndpointFile is the name of the file in the state directory that holds the
+// Endpoint of the running server. It is removed at a clean stop.
 const EndpointFile = "endpoint.json"
 
-// Endpoint is where a server listens.
+// Endpoint holds the addresses that a server listens on.
 type Endpoint struct {
 	APIHost   string `json:"apiHost"`
 	APIPort   int    `json:"apiPort"`
@@ -19,15 +19,15 @@ type Endpoint struct {
 	PID       int    `json:"pid"`
 }
 
-// Endpoint is where s listens, from New on.
+// Endpoint returns the addresses that s listens on. They are fixed by New.
 func (s *Server) Endpoint() Endpoint {
 	apiHost, apiPort := hostPort(s.apiListener)
 	_, recvPort := hostPort(s.recvListener)
 	return Endpoint{apiHost, apiPort, recvPort, s.serverUID, os.Getpid()}
 }
 
-// writeEndpoint tells other programs of this machine where the server is; the
-// file appears whole, once both ports listen, and goes at a clean stop.
+// writeEndpoint writes EndpointFile atomically, for other programs on this
+// machine. It is called once both ports listen.
 func (s *Server) writeEndpoint() error {
 	text, err := json.MarshalIndent(s.Endpoint(), "", "  ")
 	if err != nil {

@@ -9,7 +9,7 @@ import (
 	"jetstream/triggers"
 )
 
-// Health is what /healthz?verbose shows.
+// Health is the body of /healthz?verbose.
 type Health struct {
 	Faults    []string       `json:"faults"`
 	Database  string         `json:"database"` // ok, or what is wrong
@@ -32,8 +32,8 @@ type triggersHealth struct {
 	Dropped       map[triggers.DropReason]int64 `json:"dropped"`
 }
 
-// look tells the state of triggers and database. saving is why changes cannot
-// be saved, reading why the database cannot be read.
+// look checks triggers and database. saving is the error that keeps changes
+// from being saved, reading the error of reading the database.
 func (s *Server) look(ctx context.Context) (h triggers.Health, saving, reading error) {
 	recovered, saving := s.db.Writable(ctx)
 	if recovered {
@@ -71,7 +71,7 @@ func (s *Server) facts(ctx context.Context) (any, bool) {
 	return f, len(f.Faults) == 0
 }
 
-// healthy says what is out of order; nil when nothing is.
+// healthy returns an error that names what does not work, or nil.
 func (s *Server) healthy(ctx context.Context) error {
 	h, saving, err := s.look(ctx)
 	if faults := h.Faults(); len(faults) > 0 {

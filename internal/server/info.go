@@ -12,12 +12,12 @@ import (
 	"jetstream/triggers"
 )
 
-// apiVersion is the version of the control API: raised when a client written
-// for the former could be wrong.
+// apiVersion is the version of the control API: raised with every
+// change that can break a client written for the version before.
 const apiVersion = 1
 
-// Info implements handlers.Server. It is for logged-in callers; what
-// strangers see of it the handler decides.
+// Info implements handlers.Server. The handler removes the fields that callers
+// without a login must not see.
 func (s *Server) Info(ctx context.Context) (handlers.ServerInfo, error) {
 	endpoint := s.Endpoint()
 	info := handlers.ServerInfo{
@@ -45,7 +45,7 @@ func hostName() string {
 	return name
 }
 
-// hostNames are the names that requests may address this server by.
+// hostNames returns the names that the Host header of a request may have.
 func (s *Server) hostNames() []string {
 	names := append([]string{s.hostName}, s.o.APIAllowedHosts...)
 	if s.o.ExternalAddress != "" {
@@ -60,8 +60,8 @@ func (s *Server) hostNames() []string {
 	return names
 }
 
-// OpenAPIDocument describes the API of a program of that version; it depends on
-// nothing but the declarations.
+// OpenAPIDocument returns the OpenAPI document for a program of that version,
+// made from the declarations alone: no server runs.
 func OpenAPIDocument(version string) ([]byte, error) {
 	return document(handlers.Commands(handlers.Deps{}), version)
 }

@@ -8,8 +8,8 @@ import (
 	"strconv"
 )
 
-// listen opens a TCP port and says for people what is wrong when it cannot.
-// hostOption and portOption are where host and port come from.
+// listen opens a TCP port. An error is an *OptionError that names hostOption or
+// portOption, the options that host and port come from.
 func listen(ctx context.Context, host string, port uint16, hostOption, portOption option) (net.Listener, error) {
 	var lc net.ListenConfig
 	ln, err := lc.Listen(ctx, "tcp", net.JoinHostPort(host, strconv.Itoa(int(port))))
@@ -27,7 +27,8 @@ func listen(ctx context.Context, host string, port uint16, hostOption, portOptio
 	return nil, optionErrorf("cannot listen on %s port %d: %v; see %s and %s", host, port, err, hostOption, portOption)
 }
 
-// closeListener closes ln unless its server has done so already.
+// closeListener returns a function that closes ln; that it is already closed is
+// no error.
 func closeListener(ln net.Listener) func() error {
 	return func() error {
 		if err := ln.Close(); err != nil && !errors.Is(err, net.ErrClosed) {
@@ -46,7 +47,7 @@ func hostPort(ln net.Listener) (host string, port int) {
 	return h, port
 }
 
-// localHost is the address by which programs of this machine reach the API.
+// localHost returns the address at which programs on this machine reach the API.
 func localHost(listening string) string {
 	if ip := net.ParseIP(listening); ip != nil && ip.IsUnspecified() {
 		if ip.To4() == nil {

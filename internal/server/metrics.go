@@ -13,11 +13,11 @@ import (
 	"jetstream/triggers"
 )
 
-// metrics is what /metrics shows. Every label has a bounded set of values:
+// metrics holds the collectors of /metrics. Every label has a bounded set of values:
 // declared events, known commands, codes and states.
 type metrics struct {
 	registry     *prometheus.Registry
-	events       map[string]bool // names that the event label may have
+	events       map[string]bool // allowed values of the event label
 	runs         *prometheus.CounterVec
 	runSeconds   prometheus.Histogram
 	requests     *prometheus.CounterVec
@@ -50,8 +50,8 @@ func newMetrics() *metrics {
 	return m
 }
 
-// runEnded counts a run. What waits from a former version's commands may have
-// a name that is not declared any more.
+// runEnded counts a run. A run queued by an older version may have the name of
+// an event that is no longer declared.
 func (m *metrics) runEnded(r triggers.Run, took time.Duration) {
 	event := r.Event
 	if !m.events[event] {
@@ -63,22 +63,23 @@ func (m *metrics) runEnded(r triggers.Run, took time.Duration) {
 	}
 }
 
-// observe counts a command; its name is a declared one.
+// observe counts a command by its declared name.
 func (m *metrics) observe(_ context.Context, r *middleware.Record) {
 	m.requests.WithLabelValues(r.Command.Name, string(r.Status)).Inc()
 	m.requestTimes.Observe(r.Duration.Seconds())
 }
 
-// handler serves the metrics; s tells what is read at the time of asking.
+// handler serves the metrics, including those read from s at each scrape.
 func (m *metrics) handler(s *Server) http.Handler {
 	m.registry.MustRegister(present{s})
 	return promhttp.HandlerFor(m.registry, promhttp.HandlerOpts{ErrorHandling: promhttp.ContinueOnError, MaxRequestsInFlight: 4})
 }
 
-// present collects what the server knows at the time of asking.
+// present collects the metrics that are read from the server at each scrape.
 type present struct{ s *Server }
 
-// Describe implements prometheus.Collector: what is collected varies.
+// Describe implements prometheus.Collector. It describes nothing, which makes
+// the collector unchecked: the set of its metrics varies.
 func (present) Describe(chan<- *prometheus.Desc) {}
 
 // Collect implements prometheus.Collector.

@@ -16,15 +16,14 @@ import (
 	"jetstream/triggers"
 )
 
-// Options say what a server is and does. StateDir is needed; the zero value of
-// every other field is a default or leaves something out.
+// Options configure a server. StateDir is required; the zero value of every
+// other field selects a default or disables a feature.
 type Options struct {
 	// StateDir is the directory of the database and the keys, absolute. It is
-	// made with mode 0700 where it is missing, and belongs to one server at a
-	// time.
+	// created with mode 0700 if missing, and locked: one server at a time uses it.
 	StateDir string
-	// SandboxDir is the directory that / means for users without a sandbox of
-	// their own, absolute; %u in it is the user's name. Empty: files/%u beside
+	// SandboxDir is the sandbox root of users that have none of their own,
+	// absolute; %u in it is replaced by the user's name. Empty: files/%u next to
 	// StateDir.
 	SandboxDir string
 
@@ -32,65 +31,66 @@ type Options struct {
 	APIHost string
 	// APIPort is the port of the control API; 0 picks a free one.
 	APIPort uint16
-	// APIAllowedHosts are further names that clients may call this server by.
+	// APIAllowedHosts are additional names accepted in the Host header.
 	APIAllowedHosts []string
 	// RecvHost is the address that transfers are received on. Empty: all.
 	RecvHost string
 	// RecvPort is the port that transfers are received on; 0 picks a free one.
 	RecvPort uint16
-	// ExternalAddress is the host name or address that others reach this server
-	// by. Empty: unknown.
+	// ExternalAddress is the host name or address under which other machines
+	// reach this server. Empty: unknown.
 	ExternalAddress string
 
-	// NoControlSocket leaves out the control socket, the file control.sock in
+	// NoControlSocket disables the control socket, the file control.sock in
 	// StateDir. Windows has none.
 	NoControlSocket bool
 
 	// TLSCert and TLSKey are PEM files of the control API's certificate chain
-	// and its key; they are read again when they have changed. Empty: no TLS.
+	// and its key; they are reloaded when they change. Empty: no TLS.
 	TLSCert, TLSKey string
-	// AllowPlaintext lets the control API be offered beyond loopback without TLS.
+	// AllowPlaintext allows APIHost to be no loopback address without TLS.
 	AllowPlaintext bool
 
-	// TriggerDir is the directory of the trigger scripts, absolute. Empty:
-	// there are no triggers. The fields below mean nothing then.
+	// TriggerDir is the directory of the trigger scripts, absolute. Empty
+	// disables triggers; the Trigger fields below are then ignored.
 	TriggerDir string
 	// TriggerOnAPI runs the script on.<command> after each API command.
 	TriggerOnAPI bool
 	// TriggerLog logs which scripts run and prints their output on Console.
 	TriggerLog bool
-	// TriggerTimeout ends a script that runs longer; 0 is never.
+	// TriggerTimeout bounds the run time of a script; 0 is unbounded.
 	TriggerTimeout time.Duration
-	// TriggerGrace is the time between the polite signal to a script that must
-	// end and the killing one; 0 is 5 s, below 0 none.
+	// TriggerGrace is the time between asking a script to end and killing it;
+	// 0 is 5 s, negative none.
 	TriggerGrace time.Duration
-	// ShutdownGrace is how long a running script may go on when the server
-	// stops; 0 is 30 s, below 0 none.
+	// ShutdownGrace is how long running scripts may continue when the server
+	// stops; 0 is 30 s, negative none.
 	ShutdownGrace time.Duration
 	// TriggerKeep is how many records of ended runs are kept; 0 is 10,000.
 	TriggerKeep int
-	// TriggerOrder says which scripts may run side by side; empty: none.
+	// TriggerOrder selects which scripts may run concurrently; empty: none.
 	TriggerOrder triggers.Order
-	// TriggerConcurrency is how many scripts run at a time at most, where
-	// TriggerOrder lets them; 0 is 4.
+	// TriggerConcurrency bounds the scripts that run concurrently where
+	// TriggerOrder allows it; 0 is 4.
 	TriggerConcurrency int
 	// TriggerQueueMax is how many runs may wait before events of API commands
 	// are dropped; 0 is 100,000.
 	TriggerQueueMax int
-	// TriggerEnv names further variables of Environ that scripts get.
+	// TriggerEnv names additional variables of Environ to pass to scripts.
 	TriggerEnv []string
 
-	// Log gets what the operator should know; nil is silent.
+	// Log receives the server's log; nil discards it.
 	Log *slog.Logger
 	// Console is where TriggerLog prints the scripts' output; nil: nowhere.
 	Console io.Writer
-	// Environ is the environment as NAME=value, of which scripts get a few.
+	// Environ is the process's environment as NAME=value. Scripts get a few
+	// variables of it and those in TriggerEnv.
 	Environ []string
 	// Path is the list of directories in which the scripts' interpreters are
 	// looked for when TriggerDir is checked: the PATH of the environment.
 	Path string
-	// FirstPassword is given the password of the user admin, who is made when a
-	// server starts without users; an error fails the start. nil: the password
+	// FirstPassword receives the password of the user admin, which is created
+	// when a server starts without users; an error fails the start. nil: the password
 	// is written to the file initial-password in StateDir, mode 0600.
 	FirstPassword func(password string) error
 	// Version and Revision are those of the program, for getServerInfo and the
@@ -101,7 +101,8 @@ type Options struct {
 // option is the name of a field of Options.
 type option string
 
-// OptionError says what is wrong with an option, or with what an option names.
+// OptionError reports an invalid option, or an error of the file, directory or
+// address that an option names.
 type OptionError struct {
 	format string
 	args   []any
@@ -109,10 +110,10 @@ type OptionError struct {
 
 func optionErrorf(format string, args ...any) *OptionError { return &OptionError{format, args} }
 
-// Error calls the options as the fields are called.
+// Error names options by their fields in Options.
 func (e *OptionError) Error() string { return e.Message(func(field string) string { return field }) }
 
-// Message calls the options as name does, which is given the name of a field.
+// Message is the error text with each option named by name(field).
 func (e *OptionError) Message(name func(field string) string) string {
 	args := make([]any, len(e.args))
 	for i, arg := range e.args {
@@ -134,8 +135,7 @@ func (e *OptionError) Unwrap() error {
 	return nil
 }
 
-// Check tells what is wrong with the options by themselves, as an
-// *OptionError. New checks them too.
+// Check returns an *OptionError for the first invalid option. New calls it too.
 func (o *Options) Check() error {
 	filled := *o
 	filled.setDefaults()
@@ -161,7 +161,7 @@ func (o *Options) setDefaults() {
 	}
 }
 
-// DefaultSandboxDir is the Options.SandboxDir of a server that is given none.
+// DefaultSandboxDir returns the default of Options.SandboxDir.
 func DefaultSandboxDir(stateDir string) string {
 	return filepath.Join(filepath.Dir(stateDir), "files", "%u")
 }
@@ -205,7 +205,7 @@ func (o *Options) checkTriggers() error {
 		}
 		return nil
 	}
-	// What cannot be looked at is met when it is opened.
+	// Other errors of Stat are reported when the directory is opened.
 	if overlap, err := account.Overlap(o.TriggerDir, o.StateDir); err == nil && overlap {
 		return optionErrorf("%s %s and %s %s overlap: the server keeps its own files in the one and runs what lies in the other; "+
 			"neither may be or hold the other", option("TriggerDir"), o.TriggerDir, option("StateDir"), o.StateDir)
@@ -223,7 +223,7 @@ func isLoopback(host string) bool {
 	return err == nil && addr.IsLoopback() || strings.EqualFold(host, "localhost")
 }
 
-// SandboxRoot is the part of a sandbox directory above the user's name.
+// SandboxRoot returns the part of a sandbox directory template above %u.
 func SandboxRoot(template string) string {
 	for strings.Contains(template, "%u") {
 		template = filepath.Dir(template)

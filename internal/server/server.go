@@ -34,12 +34,12 @@ import (
 	"jetstream/web"
 )
 
-// lockWait bounds the wait for another process that works on the state
+// lockWait bounds the wait for another process that holds the lock of the state
 // directory.
 const lockWait = 10 * time.Second
 
-// Server is one server with everything that it is made of. What must be closed
-// is in closers, in the order in which it was opened.
+// Server is a JetStream server and its parts. closers closes the parts, which
+// happens in reverse order of opening.
 type Server struct {
 	o   Options
 	log *slog.Logger
@@ -69,9 +69,8 @@ type Server struct {
 	closers []func() error
 }
 
-// New opens the state directory and both ports and builds the server. What is
-// wrong with an option is an *OptionError. The caller owes the server a Serve
-// or a Close.
+// New opens the state directory and both ports and builds the server. An
+// invalid option is an *OptionError. The caller must call Serve or Close.
 func New(ctx context.Context, o Options) (*Server, error) {
 	if err := o.Check(); err != nil {
 		return nil, err
@@ -88,7 +87,7 @@ func New(ctx context.Context, o Options) (*Server, error) {
 	return s, nil
 }
 
-// Close closes a server that is not served.
+// Close releases a server on which Serve was not called.
 func (s *Server) Close() (err error) {
 	for _, closer := range slices.Backward(s.closers) {
 		err = errors.Join(err, closer())
@@ -98,20 +97,20 @@ func (s *Server) Close() (err error) {
 }
 
 // Serve runs the server until ctx ends or the command terminate is called, and
-// closes it. The first part that fails stops all others.
+// closes it. If one part fails, all others are stopped and its error returned.
 func (s *Server) Serve(ctx context.Context) (err error) {
 	ctx, s.stop = context.WithCancel(ctx)
 	defer s.stop()
 	err = s.run(ctx)
 	if ctx.Err() != nil && errors.Is(err, context.Canceled) {
-		err = nil // it was stopped while it started
+		err = nil // stopped during the start
 	}
 	return errors.Join(err, s.Close())
 }
 
 func (s *Server) onClose(f func() error) { s.closers = append(s.closers, f) }
 
-// openState takes the state directory and opens what is kept there.
+// openState locks the state directory and opens the database and keys in it.
 func (s *Server) openState(ctx context.Context) error {
 	dir := s.o.StateDir
 	if err := store.PrepareDir(dir); err != nil {
@@ -123,7 +122,7 @@ func (s *Server) openState(ctx context.Context) error {
 		s.log.InfoContext(ctx, "the state directory is in use by another process; waiting for its end", "stateDir", dir, "atMost", lockWait)
 	}
 	for errors.Is(err, store.ErrLocked) && time.Since(begin) < lockWait && ctx.Err() == nil {
-		db, err = store.Open(ctx, dir) // which waits a moment itself
+		db, err = store.Open(ctx, dir) // Open also waits for the lock, but only briefly
 	}
 	if err != nil && ctx.Err() != nil {
 		return ctx.Err()
@@ -133,7 +132,7 @@ func (s *Server) openState(ctx context.Context) error {
 	}
 	s.db = db
 	s.onClose(db.Close)
-	// Of a server that was killed; it would say that this one listens.
+	// Left by a killed server; it would announce that this one already listens.
 	if err := os.Remove(filepath.Join(dir, EndpointFile)); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
@@ -150,8 +149,8 @@ func (s *Server) openState(ctx context.Context) error {
 	return err
 }
 
-// openListeners opens both ports before anything runs, so that a taken port
-// is met while nothing has happened yet.
+// openListeners opens both ports before anything runs, so that a port in use
+// fails the start without side effects.
 func (s *Server) openListeners(ctx context.Context) (err error) {
 	if s.o.TLSCert != "" {
 		if s.certificate, err = openCertificate(s.o.TLSCert, s.o.TLSKey, s.log); err != nil {
@@ -184,7 +183,7 @@ func (s *Server) openAccounts(context.Context) error {
 	return nil
 }
 
-// firstUser makes the user admin when there is nobody yet.
+// firstUser creates the user admin when there are no users.
 func (s *Server) firstUser(ctx context.Context) error {
 	password, made, err := s.accounts.EnsureAdmin(ctx)
 	if err != nil || !made {
@@ -237,7 +236,7 @@ func (s *Server) openGateway(context.Context) error {
 	return nil
 }
 
-// observers get the record of every processed command.
+// observers returns the observers that get the record of every processed command.
 func (s *Server) observers(registry *api.Registry) []middleware.Observer {
 	observers := []middleware.Observer{s.logCommand, s.metrics.observe}
 	if s.o.TriggerOnAPI {
@@ -246,12 +245,12 @@ func (s *Server) observers(registry *api.Registry) []middleware.Observer {
 	return observers
 }
 
-// run is Serve without the closing.
+// run is Serve without closing the server.
 func (s *Server) run(ctx context.Context) error {
 	if err := s.writeEndpoint(); err != nil {
 		return err
 	}
-	// Whoever stops it from here on has seen its endpoint: it starts whole, then stops.
+	// Once the endpoint file exists, a stop request waits for the start to complete.
 	starting := context.WithoutCancel(ctx)
 	e := s.Endpoint()
 	if err := s.tellStarted(starting, e); err != nil {
@@ -295,13 +294,13 @@ func (s *Server) secured(ln net.Listener) net.Listener {
 }
 
 // logCommand writes one line for each processed command: the audit trail.
-// Commands that only look are at level debug.
+// Read-only commands are logged at level debug.
 func (s *Server) logCommand(ctx context.Context, r *middleware.Record) {
 	level := slog.LevelInfo
 	if r.Command.Method == "GET" {
 		level = slog.LevelDebug
 	}
-	peer := slog.Attr{} // is left out
+	peer := slog.Attr{} // an empty attribute is omitted
 	if r.Caller.Peer != "" {
 		peer = slog.String("peer", r.Caller.Peer)
 	}

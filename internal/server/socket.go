@@ -5,14 +5,14 @@ import (
 	"path/filepath"
 )
 
-// SocketFile is the control socket in the state directory: the control API for
-// the user of the server and root, who need no login there.
+// SocketFile is the name of the control socket in the state directory. It serves
+// the control API without login to root and to the user that the server runs as.
 const SocketFile = "control.sock"
 
-// maxSocketPath is how long the path of a socket may be everywhere, in bytes.
+// maxSocketPath is the longest socket path, in bytes, that all platforms accept.
 const maxSocketPath = 103
 
-// checkSocket tells whether the path of the control socket is too long.
+// checkSocket returns an error if the path of the control socket is too long.
 func (o *Options) checkSocket() error {
 	path := filepath.Join(o.StateDir, SocketFile)
 	if o.NoControlSocket || !hasSockets || len(path) <= maxSocketPath {
@@ -22,8 +22,8 @@ func (o *Options) checkSocket() error {
 		len(path), maxSocketPath, path, option("StateDir"), option("NoControlSocket"))
 }
 
-// openSocket opens the control socket. The state directory is this server's, and
-// none that others may write to.
+// openSocket opens the control socket. The state directory must be locked by
+// this server; one that other users may write to is refused.
 func (s *Server) openSocket(ctx context.Context) (err error) {
 	if s.o.NoControlSocket || !hasSockets {
 		return nil

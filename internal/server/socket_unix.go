@@ -16,9 +16,9 @@ import (
 
 const hasSockets = true
 
-// listenSocket listens at path, for the user of this process and root. What a
-// server that was killed has left there is removed; what answers, or is no
-// socket, is an error. The file goes when the listener is closed.
+// listenSocket listens at path for the user of this process and root. The stale
+// socket of a killed server is removed; a socket that answers, or another kind of
+// file, is an error. Closing the listener removes the file.
 func listenSocket(ctx context.Context, path string, log *slog.Logger) (net.Listener, error) {
 	if err := removeStaleSocket(ctx, path); err != nil {
 		return nil, err
@@ -28,7 +28,7 @@ func listenSocket(ctx context.Context, path string, log *slog.Logger) (net.Liste
 	if err != nil {
 		return nil, err
 	}
-	// Others who connect before this are refused by their user id.
+	// Other users who connect before the chmod are refused by Accept.
 	if err := os.Chmod(path, 0o600); err != nil { //nolint:gosec // the state directory is the operator's
 		return nil, errors.Join(err, ln.Close())
 	}
@@ -58,8 +58,8 @@ func removeStaleSocket(ctx context.Context, path string) error {
 	return os.Remove(path) //nolint:gosec // the state directory is the operator's
 }
 
-// peerListener accepts connections of this process's user and of root alone,
-// known by what the kernel says of the process that connected.
+// peerListener accepts connections only from this process's user and root,
+// identified by the peer credentials that the kernel reports.
 type peerListener struct {
 	*net.UnixListener
 	log *slog.Logger
@@ -85,7 +85,7 @@ func (l *peerListener) Accept() (net.Conn, error) {
 	}
 }
 
-// peerUser is the user that the process had that connected.
+// peerUser returns the user id of the process at the other end of conn.
 func peerUser(conn *net.UnixConn) (uid int, err error) {
 	raw, err := conn.SyscallConn()
 	if err != nil {
@@ -96,7 +96,7 @@ func peerUser(conn *net.UnixConn) (uid int, err error) {
 	return uid, errors.Join(err, failed)
 }
 
-// peerConn has the user of its peer as its remote address.
+// peerConn is a connection whose remote address is its peer's user id.
 type peerConn struct {
 	*net.UnixConn
 	peer peerAddr
@@ -105,7 +105,7 @@ type peerConn struct {
 // RemoteAddr implements net.Conn.
 func (c *peerConn) RemoteAddr() net.Addr { return c.peer }
 
-// peerAddr is the user id of a process that is connected to the control socket.
+// peerAddr is the user id of a process connected to the control socket.
 type peerAddr int
 
 // Network implements net.Addr.

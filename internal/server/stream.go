@@ -37,15 +37,14 @@ var (
 		"The server stops; the stream ends after it. For superusers.")
 )
 
-// StreamTypes are the entries of the event stream that are no events with
-// scripts.
+// StreamTypes returns the types of the event stream that run no scripts.
 func StreamTypes() []stream.Definition {
 	return slices.Concat(
 		[]stream.Definition{serverStarted.Definition, serverStopping.Definition},
 		transfer.StreamTypes(), triggers.StreamTypes())
 }
 
-// LoggedTypes are all types of the event stream and the log.
+// LoggedTypes returns all types of the event stream and the event log.
 func LoggedTypes() []string {
 	var types []string
 	for _, d := range triggers.Definitions() {
@@ -57,7 +56,7 @@ func LoggedTypes() []string {
 	return types
 }
 
-// openStream opens the log of what happened.
+// openStream opens the event log.
 func (s *Server) openStream(ctx context.Context) (err error) {
 	if s.stream, err = stream.New(ctx, stream.Options{Store: s.db.Entries(), Types: LoggedTypes(), Log: s.log}); err != nil {
 		return err
@@ -66,16 +65,17 @@ func (s *Server) openStream(ctx context.Context) (err error) {
 	return nil
 }
 
-// follow begins to read the event stream for a caller.
+// follow opens an event stream for a caller.
 func (s *Server) follow(caller api.Caller, q gateway.EventQuery) (gateway.Feed, error) {
 	f, err := s.stream.Follow(stream.Query{User: caller.User, All: caller.Superuser, Since: caller.Since, Types: q.Types, After: q.After})
 	if err != nil {
-		return nil, err // not f: a nil Follower is no nil Feed
+		return nil, err // not f: a nil *Follower in the interface would not equal nil
 	}
 	return f, nil
 }
 
-// standing identifies an account as it is now, for streams that go on for long.
+// standing returns an identifier of an account's present state. A long-lived
+// stream compares it to find out that the account has changed.
 func (s *Server) standing(ctx context.Context, name string) (string, error) {
 	u, err := s.accounts.User(ctx, name)
 	if err != nil {
@@ -88,14 +88,14 @@ func (s *Server) standing(ctx context.Context, name string) (string, error) {
 	return hex.EncodeToString(sum[:]), nil
 }
 
-// tellStarted writes that the server listens.
+// tellStarted appends server.started to the event log.
 func (s *Server) tellStarted(ctx context.Context, e Endpoint) error {
 	return s.stream.Update(ctx, func(tx stream.Tx) error {
 		return serverStarted.Append(s.stream, tx, "", startedEntry{s.serverID, s.serverUID, s.o.Version, e.APIPort, e.RecvPort})
 	})
 }
 
-// tellStopping writes that the server stops, and ends the event streams.
+// tellStopping appends server.stopping to the event log and ends the streams.
 func (s *Server) tellStopping() {
 	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
 	defer cancel()

@@ -10,12 +10,11 @@ import (
 	"time"
 )
 
-// certificateLook is how often, at most, the certificate's files are looked at.
+// certificateLook is the shortest interval between checks of the certificate files.
 const certificateLook = 5 * time.Second
 
-// certificate is the control API's certificate. Renewed files are taken up
-// without a restart: they are looked at when a client connects. Safe for
-// concurrent use.
+// certificate is the control API's certificate. Its files are checked for changes
+// when a client connects and reloaded without a restart. Safe for concurrent use.
 type certificate struct {
 	certFile, keyFile string
 	log               *slog.Logger
@@ -26,13 +25,13 @@ type certificate struct {
 	looked time.Time
 }
 
-// fileStamp tells one version of a file from another.
+// fileStamp identifies a version of a file.
 type fileStamp struct {
 	modified time.Time
 	size     int64
 }
 
-// openCertificate reads the files; a fault in them is met at start.
+// openCertificate loads the certificate from its files.
 func openCertificate(certFile, keyFile string, log *slog.Logger) (*certificate, error) {
 	c := &certificate{certFile: certFile, keyFile: keyFile, log: log}
 	stamp, err := c.stamps()
@@ -65,9 +64,9 @@ func (c *certificate) load(stamp [2]fileStamp) error {
 	return nil
 }
 
-// get is the present certificate. Files that cannot be used, as in the moment
-// between the renewal of the one and the other, leave the former in force; the
-// log says so once for each version of them.
+// get returns the current certificate. If changed files cannot be loaded, as when
+// only one of the two has been renewed yet, it keeps the previous certificate and
+// logs the error once for each version of the files.
 func (c *certificate) get(*tls.ClientHelloInfo) (*tls.Certificate, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -91,7 +90,7 @@ func (c *certificate) get(*tls.ClientHelloInfo) (*tls.Certificate, error) {
 	return c.pair, nil
 }
 
-// names are the host names that the certificate is for.
+// names returns the host names that the certificate is valid for.
 func (c *certificate) names() []string {
 	leaf, err := x509.ParseCertificate(c.pair.Certificate[0])
 	if err != nil {

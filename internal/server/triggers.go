@@ -12,8 +12,8 @@ import (
 	"jetstream/triggers"
 )
 
-// openTriggers checks the trigger directory as the doctor does and makes the
-// queue and its runner.
+// openTriggers runs the checks of `jetstream trigger check` on the trigger
+// directory and creates the queue and its runner.
 func (s *Server) openTriggers(ctx context.Context) (err error) {
 	if s.o.TriggerDir != "" {
 		findings, err := triggers.CheckDir(s.o.TriggerDir, EventNames(), s.o.Path)
@@ -37,7 +37,8 @@ func (s *Server) openTriggers(ctx context.Context) (err error) {
 	return err
 }
 
-// emitLaunch fires launch once both ports listen and scripts can call back.
+// emitLaunch emits the event launch. Both ports must listen, so that scripts can
+// call back.
 func (s *Server) emitLaunch(ctx context.Context, e Endpoint) error {
 	s.triggers.SetAPI(triggers.APIAccess{Host: localHost(e.APIHost), Port: e.APIPort, CAFile: s.o.TLSCert})
 	launch, err := triggers.Launch.Event(triggers.LaunchParams{Port: strconv.Itoa(e.APIPort)}, triggers.Cause{Key: "launch"})
@@ -47,11 +48,10 @@ func (s *Server) emitLaunch(ctx context.Context, e Endpoint) error {
 	return s.triggers.Emit(ctx, launch)
 }
 
-// emitCommand makes the observer that fires on.<command>; it is mounted only
-// with Options.TriggerOnAPI. The reply waits for it, so that the event is saved
-// before the caller knows. When it cannot be saved (full disk) it is lost, which
-// the engine counts and logs, and the command, which was carried out, is
-// answered as it is.
+// emitCommand returns the observer that emits on.<command>; it is mounted only
+// with Options.TriggerOnAPI. It runs before the reply is written, so the event is
+// saved by then. If saving fails (full disk), the event is dropped, counted and
+// logged, and the reply is unchanged: the command was carried out.
 func (s *Server) emitCommand(registry *api.Registry) middleware.Observer {
 	kinds := map[string]triggers.Kind[triggers.CommandParams]{}
 	for _, name := range registry.Names() {
@@ -69,7 +69,7 @@ func (s *Server) emitCommand(registry *api.Registry) middleware.Observer {
 	}
 }
 
-// EventNames lists what a script may be called.
+// EventNames returns the names of all events, which are those of scripts.
 func EventNames() []string {
 	var names []string
 	for _, d := range handlers.Events() {
@@ -78,7 +78,7 @@ func EventNames() []string {
 	return names
 }
 
-// report is the last line: what ran, what waits for the next start.
+// report logs the last line: the number of runs ended and still queued.
 func (s *Server) report() {
 	r, err := s.triggers.Report(context.Background())
 	if err != nil {

@@ -7,7 +7,7 @@ import (
 	"jetstream/internal/retention"
 )
 
-// openUpkeep makes what works on files and on what is over.
+// openUpkeep creates the file service and the garbage collector.
 func (s *Server) openUpkeep(ctx context.Context) (err error) {
 	if s.files, err = files.New(files.Options{Accounts: s.accounts, Receptions: s.receiver}); err != nil {
 		return err
@@ -16,6 +16,6 @@ func (s *Server) openUpkeep(ctx context.Context) (err error) {
 	return err
 }
 
-// Terminate implements handlers.Server. The gateway answers the calls that are
-// under way before it is done.
+// Terminate implements handlers.Server. The gateway answers calls in
+// progress before it stops.
 func (s *Server) Terminate() { s.stop() }

@@ -8,9 +8,9 @@ import (
 	"jetstream/internal/store"
 )
 
-// WithAccounts calls fn with the accounts of a state directory on which no
-// server runs. It makes the directory where it is missing. One that another
-// process works on is a store.ErrLocked.
+// WithAccounts calls fn with the account service of a state directory on which no
+// server runs. It creates the directory if missing. If another process holds the
+// directory, the error is store.ErrLocked.
 func WithAccounts(ctx context.Context, stateDir string, fn func(*account.Service) error) (err error) {
 	if err := store.PrepareDir(stateDir); err != nil {
 		return err

@@ -34,7 +34,7 @@ func Printable(text string) string {
 	return b.String()
 }
 
-// harmless tells whether a terminal shows r as itself, and nothing else happens.
+// harmless reports whether a terminal shows r as itself, and nothing else happens.
 func harmless(r rune) bool {
 	return r == ' ' || unicode.IsGraphic(r) && !unicode.Is(unicode.Zs, r) && !unicode.Is(unicode.Bidi_Control, r)
 }
@@ -73,7 +73,7 @@ func PrintableLines(text string) string {
 	return b.String()
 }
 
-// IsTerminal tells whether w is a terminal.
+// IsTerminal reports whether w is a terminal.
 func IsTerminal(w io.Writer) bool {
 	f, ok := w.(*os.File)
 	return ok && term.IsTerminal(int(f.Fd()))

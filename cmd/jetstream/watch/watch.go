@@ -123,7 +123,7 @@ func (w *Watcher) Interrupted(ctx context.Context, command string, params map[st
 	return errors.New("interrupted: " + done)
 }
 
-// away tells whether err may pass when the server has come back.
+// away reports whether err may pass when the server has come back.
 func away(err error) bool {
 	e := api.ErrorOf(err)
 	return e.Code == api.CodeUnavailable || e.Code == api.CodeTimeout || e.Code == api.CodeTooManyRequests
