@@ -10,9 +10,9 @@ import (
 
 	"github.com/alecthomas/kong"
 
-	"jetstream/cmd/jetstream/terminal"
 	"jetstream/handlers"
 	"jetstream/internal/api"
+	"jetstream/internal/terminal"
 )
 
 // remotePasswordVariable holds the password of the receiving server's user.

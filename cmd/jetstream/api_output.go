@@ -10,8 +10,8 @@ import (
 	"text/tabwriter"
 	"time"
 
-	"jetstream/cmd/jetstream/terminal"
 	"jetstream/internal/api"
+	"jetstream/internal/terminal"
 )
 
 // printTable prints a result for people: a list as a line an entry, any other

@@ -8,8 +8,8 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"jetstream/cmd/jetstream/terminal"
 	"jetstream/internal/api"
+	"jetstream/internal/terminal"
 )
 
 type everyKind struct {

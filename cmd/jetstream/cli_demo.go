@@ -7,11 +7,11 @@ import (
 	"os"
 	"runtime"
 
-	"jetstream/cmd/jetstream/terminal"
-	"jetstream/cmd/jetstream/watch"
 	"jetstream/internal/client"
 	"jetstream/internal/demo"
 	"jetstream/internal/server"
+	"jetstream/internal/terminal"
+	"jetstream/internal/watch"
 )
 
 // demoCmd is jetstream demo.

@@ -11,7 +11,7 @@ import (
 
 	"golang.org/x/term"
 
-	"jetstream/cmd/jetstream/terminal"
+	"jetstream/internal/terminal"
 )
 
 // maxSecret bounds what is read as a password or another secret, in bytes.

@@ -18,8 +18,8 @@ import (
 
 	"github.com/alecthomas/kong"
 
-	"jetstream/cmd/jetstream/terminal"
 	"jetstream/internal/api"
+	"jetstream/internal/terminal"
 )
 
 // The exit statuses of every command.

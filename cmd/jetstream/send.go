@@ -8,12 +8,12 @@ import (
 	"slices"
 	"strings"
 
-	"jetstream/cmd/jetstream/watch"
 	"jetstream/handlers"
 	"jetstream/internal/account"
 	"jetstream/internal/api"
 	"jetstream/internal/client"
 	"jetstream/internal/transfer"
+	"jetstream/internal/watch"
 )
 
 // sendCmd is jetstream send: destination, manifest and transfer through the
@@ -39,7 +39,7 @@ func (c *sendCmd) Run(ctx context.Context, p *program) error {
 		return usagef("a SOURCE is empty")
 	}
 	last := len(c.Paths) - 1
-	to, err := parseTarget(c.Paths[last])
+	to, err := transfer.ParseTarget(c.Paths[last])
 	if err != nil {
 		return usagef("%v", err)
 	}
@@ -113,7 +113,7 @@ func label(sources []string) string {
 	return name
 }
 
-func (c *sendCmd) remotePassword(ctx context.Context, p *program, to target) (string, error) {
+func (c *sendCmd) remotePassword(ctx context.Context, p *program, to transfer.Target) (string, error) {
 	if c.RemotePasswordFile != "" {
 		return readSecretFile("--remote-password-file", c.RemotePasswordFile)
 	}
@@ -129,7 +129,7 @@ func (c *sendCmd) remotePassword(ctx context.Context, p *program, to target) (st
 
 // transmit creates destination, manifest and transfer and watches the transfer to
 // its end. On an interrupt it deletes what it has created.
-func transmit(ctx context.Context, conn *client.Client, w *watch.Watcher, mappings map[string]string, to target, password string) error {
+func transmit(ctx context.Context, conn *client.Client, w *watch.Watcher, mappings map[string]string, to transfer.Target, password string) error {
 	destination := map[string]any{"destinationAddress": to.Host}
 	if to.Port != 0 {
 		destination["destinationPort"] = to.Port

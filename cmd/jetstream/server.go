@@ -11,8 +11,8 @@ import (
 	"runtime/debug"
 	"time"
 
-	"jetstream/cmd/jetstream/terminal"
 	"jetstream/internal/server"
+	"jetstream/internal/terminal"
 	"jetstream/triggers"
 )
 

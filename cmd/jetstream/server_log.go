@@ -9,7 +9,7 @@ import (
 
 	"github.com/lmittmann/tint"
 
-	"jetstream/cmd/jetstream/terminal"
+	"jetstream/internal/terminal"
 )
 
 // logger writes to the console and, with --log, to a file as well. The file

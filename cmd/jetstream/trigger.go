@@ -11,10 +11,10 @@ import (
 	"text/tabwriter"
 	"time"
 
-	"jetstream/cmd/jetstream/terminal"
 	"jetstream/handlers"
 	"jetstream/internal/api"
 	"jetstream/internal/client"
+	"jetstream/internal/terminal"
 	"jetstream/triggers"
 )
 

@@ -10,10 +10,10 @@ import (
 	"slices"
 	"strings"
 
-	"jetstream/cmd/jetstream/terminal"
 	"jetstream/internal/account"
 	"jetstream/internal/api"
 	"jetstream/internal/server"
+	"jetstream/internal/terminal"
 	"jetstream/triggers"
 )
 

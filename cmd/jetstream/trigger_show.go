@@ -9,8 +9,8 @@ import (
 	"strings"
 	"time"
 
-	"jetstream/cmd/jetstream/terminal"
 	"jetstream/internal/api"
+	"jetstream/internal/terminal"
 	"jetstream/triggers"
 )
 

@@ -10,11 +10,11 @@ import (
 	"strings"
 	"time"
 
-	"jetstream/cmd/jetstream/terminal"
 	"jetstream/internal/api"
 	"jetstream/internal/client"
 	"jetstream/internal/server"
 	"jetstream/internal/stream"
+	"jetstream/internal/terminal"
 	"jetstream/triggers"
 )
 

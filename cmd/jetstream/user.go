@@ -4,8 +4,8 @@ import (
 	"context"
 	"fmt"
 
-	"jetstream/cmd/jetstream/terminal"
 	"jetstream/internal/account"
+	"jetstream/internal/terminal"
 )
 
 // userPasswordVariable holds the password for user add and user passwd.

@@ -8,7 +8,7 @@ import (
 	"github.com/dustin/go-humanize"
 	"github.com/schollz/progressbar/v3"
 
-	"jetstream/cmd/jetstream/terminal"
+	"jetstream/internal/terminal"
 	"jetstream/internal/transfer"
 )
 

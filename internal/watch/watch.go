@@ -11,9 +11,9 @@ import (
 	"strings"
 	"time"
 
-	"jetstream/cmd/jetstream/terminal"
 	"jetstream/internal/api"
 	"jetstream/internal/client"
+	"jetstream/internal/terminal"
 	"jetstream/internal/transfer"
 )
 
