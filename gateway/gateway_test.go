@@ -185,7 +185,7 @@ func (f *fixture) reply(res *http.Response) (api.Reply, map[string]any) {
 	return reply, result
 }
 
-func TestBothDoorsGiveTheSame(t *testing.T) {
+func TestRouteAndEnvelopeGiveTheSame(t *testing.T) {
 	f := newFixture(t)
 	want := map[string]any{"id": "a/b c", "count": 3.0, "mode": "slow", "force": true, "rate": 0.0,
 		"names": []any{"x"}, "data": map[string]any{"k": "v"}, "token": "open sesame"}

@@ -30,7 +30,7 @@ func (b *builder) addEnvelope(registry *api.Registry) error {
 		creates = creates || c.Status == 201
 	}
 	op := b.operation("command", tagBeside, "Carry out any command by its name",
-		"The other door to every command: its parameters are those of the command's own route, path parameters included, "+
+		"The other way to call every command: its parameters are those of the command's own route, path parameters included, "+
 			"and so are its reply and its HTTP status. Nothing is answered here without login.")
 	shape := commandShape(names)
 	shape["required"] = []any{"request"}

@@ -330,8 +330,8 @@ func TestTheSameInputGivesTheSameBytes(t *testing.T) {
 	}
 }
 
-// TestTheValidatorValidates guards the other tests: a broken document must not pass.
-func TestTheValidatorValidates(t *testing.T) {
+// TestBrokenDocumentIsFound guards the other tests: a broken document must not pass.
+func TestBrokenDocumentIsFound(t *testing.T) {
 	good, _ := document(t, sample())
 	for what, change := range map[string][2]string{
 		"a type that does not exist": {`"type": "boolean"`, `"type": "truth"`},

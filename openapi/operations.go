@@ -62,7 +62,7 @@ func idempotencyKey() openapi31.ParameterOrReference {
 	p := &openapi31.Parameter{Name: api.IdempotencyHeader, In: openapi31.ParameterInHeader,
 		Schema: map[string]any{"type": "string", "minLength": 1, "maxLength": 255, "pattern": "^[!-~]+$"}}
 	p.WithDescription("Names this creation, so that it can be repeated when the answer was lost: for 24 hours the same key, user, " +
-		"command and parameters, by either door, get the first answer again (with `" + api.ReplayedHeader + ": true`) and nothing is made " +
+		"command and parameters, by REST or envelope, get the first answer again (with `" + api.ReplayedHeader + ": true`) and nothing is made " +
 		"twice. With other parameters, and while the first call is still being carried out, it is a `conflict`. A failure is not " +
 		"kept: the key is free again.")
 	return openapi31.ParameterOrReference{Parameter: p}

@@ -154,7 +154,7 @@ func needOf(c *api.Command) api.Permission {
 	return api.PermissionWrite
 }
 
-// TestEveryRouteAndMethodIsGuarded walks all commands by both doors and by every
+// TestEveryRouteAndMethodIsGuarded walks all commands by REST and envelope and by every
 // method, and what stands beside them, with every kind of login. What is
 // permitted is called with a parameter that does not exist, so that nothing
 // happens: it answers 400.
@@ -246,9 +246,9 @@ func TestEveryRouteAndMethodIsGuarded(t *testing.T) {
 	log.finish()
 }
 
-// TestNobodyLearnsWhoThereIs: what a stranger or a common user is told about
+// TestUsersCannotBeEnumerated: what a stranger or a common user is told about
 // somebody who is there is what they are told about nobody.
-func TestNobodyLearnsWhoThereIs(t *testing.T) {
+func TestUsersCannotBeEnumerated(t *testing.T) {
 	l := newLive(t)
 	l.start()
 	same := func(what string, call func(name string) (int, api.Reply)) {

@@ -168,8 +168,8 @@ func TestPathsAreUnescapedOnce(t *testing.T) {
 	}
 }
 
-// TestWhichNamesAreOurs asks a server by every name that it has, and by others.
-func TestWhichNamesAreOurs(t *testing.T) {
+// TestUnknownHostNamesAreRefused asks a server by every name that it has, and by others.
+func TestUnknownHostNamesAreRefused(t *testing.T) {
 	l := newLive(t)
 	l.start("--external-address=outside.example", "--api-allowed-host=other.example")
 	host, err := os.Hostname()
@@ -258,8 +258,8 @@ func TestAPIOverTLS(t *testing.T) {
 	}
 }
 
-// TestFormOfTheLog: JSON for programs, text for people, the file always JSON.
-func TestFormOfTheLog(t *testing.T) {
+// TestLogFormatFollowsItsReader: JSON for programs, text for people, the file always JSON.
+func TestLogFormatFollowsItsReader(t *testing.T) {
 	isJSON := func(text string) bool { return json.Valid([]byte(strings.TrimSpace(text))) }
 	for format, want := range map[string]bool{"auto": true, "json": true, "text": false} {
 		var out strings.Builder

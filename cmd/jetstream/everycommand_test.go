@@ -219,7 +219,7 @@ var fixtures = map[string]fixture{
 }
 
 // TestEveryCommand holds what one declaration promises, for every command:
-// both doors and the command line give the same, strangers and unknown
+// both ways of calling and the command line give the same, strangers and unknown
 // parameters are refused, it stands in the document and in the help, and its
 // trigger gets exactly the four arguments.
 func TestEveryCommand(t *testing.T) {
@@ -243,7 +243,7 @@ func TestEveryCommand(t *testing.T) {
 			f := fixtureOf(t, c.Name)
 			at := f.server(p)
 			p.from.t, p.to.t = t, t
-			checkDoors(t, p, at, c, f, heard[at])
+			checkCalls(t, p, at, c, f, heard[at])
 			checkRefusals(t, at, c, f)
 			if !document[c.Name] {
 				t.Error("it is not in the OpenAPI document")
@@ -260,8 +260,8 @@ func TestEveryCommand(t *testing.T) {
 	}
 }
 
-// checkDoors calls c by REST, envelope and command line.
-func checkDoors(t *testing.T, p *pair, at *live, c *api.Command, f fixture, heard *fifo) {
+// checkCalls calls c by REST, envelope and command line.
+func checkCalls(t *testing.T, p *pair, at *live, c *api.Command, f fixture, heard *fifo) {
 	t.Helper()
 	var results []any
 	for call := range 3 {

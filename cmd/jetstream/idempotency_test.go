@@ -15,7 +15,7 @@ import (
 )
 
 // TestIdempotencyKey: a creation that is repeated gives the first answer and
-// makes nothing twice, over both doors and a restart.
+// makes nothing twice, by REST and envelope and a restart.
 func TestIdempotencyKey(t *testing.T) {
 	l := newLive(t)
 	l.script("on.send.createManifest", "#!/bin/sh\nexit 0\n")

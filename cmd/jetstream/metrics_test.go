@@ -44,7 +44,7 @@ func (l *live) get(user, path string) (int, string) {
 }
 
 // Metrics and the facts of the health are for superusers; the word is for all.
-func TestWhoSeesTheInside(t *testing.T) {
+func TestMetricsAndVerboseHealthNeedAdmin(t *testing.T) {
 	l := newLive(t)
 	l.start("--trigger-dir=" + l.triggers)
 	for _, path := range []string{"/metrics", "/healthz?verbose"} {
@@ -59,7 +59,7 @@ func TestWhoSeesTheInside(t *testing.T) {
 	}
 }
 
-func TestMetricsTellWhatHappened(t *testing.T) {
+func TestMetricsCountWhatHappened(t *testing.T) {
 	l := newLive(t)
 	l.script("launch", "#!/bin/sh\nexit 3\n")
 	l.start("--trigger-dir="+l.triggers, "--trigger-log")

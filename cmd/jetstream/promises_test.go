@@ -143,7 +143,7 @@ func (l *live) waitForRun(event string) map[string]any {
 }
 
 // What is said at start when something is wrong, each with the way out.
-func TestStartFaults(t *testing.T) {
+func TestFaultsAtStartAreReported(t *testing.T) {
 	taken := newLive(t)
 	taken.start()
 	tests := []struct {

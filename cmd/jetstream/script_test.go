@@ -22,7 +22,7 @@ import (
 	"jetstream/internal/server"
 )
 
-// TestScripts runs the program from outside. Beside testscript's own commands
+// TestCommandLineScripts runs the program from outside. Beside testscript's own commands
 // the scripts have:
 //
 //	server NAME [FLAG...]  start a server whose state is $WORK/NAME/state; its
@@ -35,7 +35,7 @@ import (
 //	interrupt TEXT         wait until it has printed TEXT on stderr, send it an
 //	                       interrupt, and wait for its end
 //	said TEXT              fail unless it printed TEXT on stderr
-func TestScripts(t *testing.T) {
+func TestCommandLineScripts(t *testing.T) {
 	s := &scripted{running: map[*testscript.TestScript]*scriptState{}}
 	t.Cleanup(func() {
 		if s.faults != nil {

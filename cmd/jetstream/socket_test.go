@@ -17,7 +17,7 @@ import (
 	"jetstream/internal/server"
 )
 
-// here runs a command on the server's own machine, told nothing but where the
+// here runs a command on the server's own machine, given nothing but where the
 // state directory is.
 func (l *live) here(env map[string]string, args ...string) outcome {
 	l.t.Helper()
@@ -58,7 +58,7 @@ func TestCommandsByTheControlSocket(t *testing.T) {
 
 // The socket is for those who are given no other way: whatever says which
 // server to call, or how to log in, keeps them from being a superuser.
-func TestWhatKeepsFromTheControlSocket(t *testing.T) {
+func TestLoginSettingsBypassTheControlSocket(t *testing.T) {
 	l := newLive(t)
 	l.start()
 	port := strconv.Itoa(l.apiPort)

@@ -1,5 +1,5 @@
-// Package client calls the control API of a JetStream server over HTTP. It is
-// what stands behind jetstream api, send and demo.
+// Package client calls the control API of a JetStream server over HTTP or the
+// control socket. The jetstream commands that call a server use it.
 package client
 
 import (
@@ -27,7 +27,7 @@ const (
 	maxDrain = 64 << 10
 )
 
-// Options say which server to call and as whom.
+// Options select the server to call and the login to call it with.
 type Options struct {
 	// Socket is the path of the server's control socket, which is called instead
 	// of Host and Port: the kernel tells the server who calls, and ActAs names
@@ -60,8 +60,8 @@ type Options struct {
 	Depth int
 
 	// Timeout is how long a call may take beyond the timeoutSeconds that its
-	// parameters ask for; default 90 s, since a wait command that is not told
-	// otherwise waits for 60 s.
+	// parameters ask for; default 90 s, since a wait command waits
+	// for 60 s by default.
 	Timeout time.Duration
 }
 
@@ -73,7 +73,7 @@ type Client struct {
 	http    *http.Client
 }
 
-// New makes a client; it connects at the first call. It fails when CAFile
+// New returns a client; it connects at the first call. It fails when CAFile
 // cannot be read or holds no certificate, or when a login cannot be sent.
 func New(o Options) (*Client, error) {
 	given := cmp.Or(o.Host, "localhost")
@@ -91,8 +91,8 @@ func New(o Options) (*Client, error) {
 		return nil, api.Errorf(api.CodeInvalid, "the token holds blanks or line breaks; it must be one word")
 	}
 	transport := &http.Transport{
-		// No Proxy: a control API is called directly, and its credentials
-		// are nobody else's business.
+		// No Proxy: a control API is called directly, so that its credentials
+		// pass through no other host.
 		DialContext:           (&net.Dialer{Timeout: 10 * time.Second}).DialContext,
 		TLSHandshakeTimeout:   10 * time.Second,
 		ResponseHeaderTimeout: 0, // a wait command answers late; Timeout bounds the call
@@ -122,7 +122,7 @@ func New(o Options) (*Client, error) {
 		o: o, address: cmp.Or(o.Socket, address), url: scheme + "://" + address + api.Prefix,
 		http: &http.Client{
 			Transport: transport,
-			// A redirect would carry the login to whoever it names.
+			// A redirect would send the login to the host it names.
 			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 		},
 	}, nil
@@ -131,11 +131,11 @@ func New(o Options) (*Client, error) {
 // Address is the server's host:port, or the path of its socket.
 func (c *Client) Address() string { return c.address }
 
-// Close lets go of idle connections. Calls in progress go on.
+// Close closes idle connections. Calls in progress continue.
 func (c *Client) Close() { c.http.CloseIdleConnections() }
 
 // Call carries out one command and returns its reply. params is anything that
-// encodes as a JSON object, or nil. A failure, the server's or the way's, is an
+// encodes as a JSON object, or nil. A failure, of the server or the connection, is an
 // *api.Error with code, message and fields; the reply is then empty.
 func (c *Client) Call(ctx context.Context, command string, params any) (api.Reply, error) {
 	return c.CallOnce(ctx, "", command, params)
@@ -155,8 +155,9 @@ func (c *Client) CallOnce(ctx context.Context, key, command string, params any) 
 	return c.do(ctx, http.MethodPost, api.EnvelopePath, key, text, c.timeout(body.Parameters))
 }
 
-// Get reads a route without parameters, such as /server: what is open to
-// strangers is so by its route only, never by the envelope. Errors are as Call's.
+// Get reads a route without parameters, such as /server: commands
+// that need no login have that by their route only, never by the envelope. Errors
+// are those of Call.
 func (c *Client) Get(ctx context.Context, path string) (api.Reply, error) {
 	return c.do(ctx, http.MethodGet, path, "", nil, c.o.Timeout)
 }
@@ -190,7 +191,7 @@ func (c *Client) do(ctx context.Context, method, path, key string, body []byte, 
 		return api.Reply{}, c.unreachable(ctx, err)
 	}
 	defer func() {
-		_, _ = io.CopyN(io.Discard, resp.Body, maxDrain) // lets the connection be used again
+		_, _ = io.CopyN(io.Discard, resp.Body, maxDrain) // so that the connection can be reused
 		_ = resp.Body.Close()
 	}()
 	return c.read(ctx, resp)
@@ -230,13 +231,13 @@ func encode(command string, params any) (envelope, error) {
 	return e, nil
 }
 
-// timeout adds what a wait command was asked to wait.
+// timeout returns Options.Timeout plus the timeoutSeconds of a wait command.
 func (c *Client) timeout(params json.RawMessage) time.Duration {
 	var wait struct {
 		TimeoutSeconds int `json:"timeoutSeconds"`
 	}
 	if err := json.Unmarshal(params, &wait); err != nil {
-		return c.o.Timeout // the server says what is wrong with it
+		return c.o.Timeout // the server reports the error
 	}
 	return c.o.Timeout + time.Duration(min(max(wait.TimeoutSeconds, 0), 600))*time.Second
 }
@@ -262,7 +263,7 @@ func (c *Client) authorize(req *http.Request) {
 	}
 }
 
-// read turns an HTTP response into a reply, or into the error that it says.
+// read converts an HTTP response into a reply, or into the error that it holds.
 func (c *Client) read(ctx context.Context, resp *http.Response) (api.Reply, error) {
 	text, err := io.ReadAll(io.LimitReader(resp.Body, maxReply+1))
 	if err != nil {

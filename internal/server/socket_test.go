@@ -130,7 +130,7 @@ func TestControlSocketNeedsNoLogin(t *testing.T) {
 	}
 }
 
-func TestWithoutAControlSocket(t *testing.T) {
+func TestControlSocketCanBeDisabled(t *testing.T) {
 	dir := stateDir(t)
 	start(t, Options{StateDir: dir, NoControlSocket: true})
 	if _, err := os.Lstat(filepath.Join(dir, SocketFile)); !errors.Is(err, fs.ErrNotExist) {
@@ -139,7 +139,7 @@ func TestWithoutAControlSocket(t *testing.T) {
 }
 
 // What lies at the socket's place is removed if it is dead, and else stays.
-func TestWhatLiesAtTheSocketsPlace(t *testing.T) {
+func TestOnlyStaleSocketsAreRemoved(t *testing.T) {
 	dir := stateDir(t)
 	if err := os.Mkdir(dir, 0o700); err != nil {
 		t.Fatal(err)

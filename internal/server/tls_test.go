@@ -12,7 +12,7 @@ import (
 	"jetstream/internal/server/servertest"
 )
 
-func TestRenewedCertificateIsTakenUp(t *testing.T) {
+func TestRenewedCertificateIsReloaded(t *testing.T) {
 	dir := t.TempDir()
 	certFile, keyFile := filepath.Join(dir, "cert.pem"), filepath.Join(dir, "key.pem")
 	synctest.Test(t, func(t *testing.T) { // for the clock
