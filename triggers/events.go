@@ -34,7 +34,7 @@ type FailureParams struct {
 type CommandParams struct {
 	Command json.RawMessage `json:"command" doc:"The command as submitted: request and parameters, secrets masked" sample:"{\"request\":\"\",\"parameters\":{}}"`
 	Status  string          `json:"status" doc:"success or the error code" sample:"success"`
-	Message string          `json:"message" doc:"The message that the caller got" sample:"A sample, made by emitTrigger."`
+	Message string          `json:"message" doc:"The message of the reply" sample:"A sample, made by emitTrigger."`
 	Result  json.RawMessage `json:"result" doc:"The result that the caller got, secrets masked" sample:"{}"`
 }
 

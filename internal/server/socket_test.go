@@ -21,6 +21,7 @@ import (
 	"testing"
 
 	"jetstream/internal/account"
+	"jetstream/internal/api"
 	"jetstream/internal/client"
 	"jetstream/internal/store"
 )
@@ -37,7 +38,7 @@ func stateDir(t *testing.T) string {
 }
 
 // start runs a server until stop, which is called at the end of the test too.
-func start(t *testing.T, o Options) (stop func()) {
+func start(t *testing.T, o Options) (s *Server, stop func()) {
 	t.Helper()
 	o.RecvHost = "127.0.0.1"
 	s, err := New(t.Context(), o)
@@ -54,7 +55,7 @@ func start(t *testing.T, o Options) (stop func()) {
 		}
 	})
 	t.Cleanup(stop)
-	return stop
+	return s, stop
 }
 
 // call carries out a command by the socket of a state directory.
@@ -105,7 +106,7 @@ func (l *logged) await(text string) <-chan struct{} {
 
 func TestControlSocketNeedsNoLogin(t *testing.T) {
 	dir, log := stateDir(t), &logged{}
-	stop := start(t, Options{StateDir: dir, Log: slog.New(slog.NewTextHandler(log, nil))})
+	_, stop := start(t, Options{StateDir: dir, Log: slog.New(slog.NewTextHandler(log, nil))})
 	path := filepath.Join(dir, SocketFile)
 	info, err := os.Lstat(path)
 	if err != nil || info.Mode() != fs.ModeSocket|0o600 {
@@ -167,7 +168,8 @@ func TestOnlyStaleSocketsAreRemoved(t *testing.T) {
 	if err := ln.Close(); err != nil {
 		t.Fatal(err)
 	}
-	start(t, Options{StateDir: dir})() // at a dead socket
+	_, stop := start(t, Options{StateDir: dir}) // at a dead socket
+	stop()
 	if err := os.WriteFile(path, []byte("mine"), 0o600); err != nil {
 		t.Fatal(err)
 	}
@@ -346,4 +348,55 @@ func TestStartWaitsForTheStateDirectory(t *testing.T) {
 	if err := WithAccounts(t.Context(), dir, nil); !errors.Is(err, store.ErrLocked) || !strings.Contains(err.Error(), fmt.Sprintf("(pid %d)", os.Getpid())) {
 		t.Errorf("beside the server: %v", err)
 	}
+}
+
+func TestEventsByTheControlSocket(t *testing.T) {
+	dir := stateDir(t)
+	start(t, Options{StateDir: dir})
+	if _, err := call(t, dir, "", "createUser", map[string]any{"name": "ann", "password": "pw"}); err != nil {
+		t.Fatal(err)
+	}
+	c, err := client.New(client.Options{Socket: filepath.Join(dir, SocketFile)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	connected, enough := make(chan struct{}), errors.New("enough")
+	go func() {
+		<-connected
+		_, _ = call(t, dir, "ann", "send.createDestination", map[string]any{"destinationAddress": "127.0.0.1"})
+	}()
+	err = c.Events(t.Context(), client.EventOptions{Types: []string{"send.destinationCreated"}, Connected: func() { close(connected) }},
+		func(client.Event) error { return enough })
+	if !errors.Is(err, enough) {
+		t.Error(err)
+	}
+}
+
+// Who guesses passwords by the socket slows nobody at the port, and the other
+// way round.
+func TestGuessesByTheSocketAreCountedApart(t *testing.T) {
+	dir := stateDir(t)
+	s, _ := start(t, Options{StateDir: dir})
+	guess := func(o client.Options, user string) error {
+		o.User, o.Password = user, "wrong"
+		c, err := client.New(o)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer c.Close()
+		_, err = c.Call(t.Context(), "getServerInfo", nil)
+		return err
+	}
+	socket, tcp := client.Options{Socket: filepath.Join(dir, SocketFile)}, client.Options{Host: "127.0.0.1", Port: s.Endpoint().APIPort}
+	slowed := &api.Error{Code: api.CodeTooManyRequests}
+	for i := range 1000 {
+		if err := guess(socket, fmt.Sprintf("user%d", i)); errors.Is(err, slowed) {
+			if err := guess(tcp, "another"); !errors.Is(err, &api.Error{Code: api.CodeUnauthorized}) {
+				t.Errorf("at the port: %v", err)
+			}
+			return
+		}
+	}
+	t.Error("guessing by the socket is not slowed")
 }
