@@ -88,6 +88,7 @@ func TestPeerOfTheSocketNeedsNoLogin(t *testing.T) {
 		{"at a depth", map[string]string{api.DepthHeader: "3"}, 200, whoami{Superuser: true, Depth: 3, Peer: "uid 7"}},
 		{"a session besides", map[string]string{"Cookie": "jetstream_session=sid"}, 200, whoami{Superuser: true, Peer: "uid 7"}},
 		{"a token, which wins", map[string]string{"Authorization": "Bearer tok"}, 200, whoami{Superuser: true, Depth: 2}},
+		{"an empty login", map[string]string{"Authorization": ""}, 401, whoami{}},
 		{"a wrong token, which wins too", map[string]string{"Authorization": "Bearer other"}, 401, whoami{}},
 	} {
 		req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://any.name/api/v1/whoami", nil)

@@ -80,7 +80,11 @@ func authenticate(r *http.Request, auth Authenticator) (api.Caller, error) {
 	if len(headers) > 1 {
 		return api.Caller{}, api.Errorf(api.CodeUnauthorized, "there is more than one Authorization header, and who stands between may believe another; send one")
 	}
-	if len(headers) == 1 && headers[0] != "" {
+	actAs := r.Header[http.CanonicalHeaderKey(api.UserHeader)]
+	if len(actAs) > 1 {
+		return api.Caller{}, api.Errorf(api.CodeUnauthorized, "there is more than one %s header; send one", api.UserHeader)
+	}
+	if len(headers) == 1 { // an empty one too: a login that was left out is no login by the socket
 		scheme, token, _ := strings.Cut(headers[0], " ")
 		token = strings.TrimSpace(token)
 		switch {
@@ -90,14 +94,14 @@ func authenticate(r *http.Request, auth Authenticator) (api.Caller, error) {
 			}
 			return api.Caller{}, api.Errorf(api.CodeUnauthorized, "the Authorization header cannot be read: after Basic comes the base64 of NAME:PASSWORD")
 		case !strings.EqualFold(scheme, "Bearer"):
-			return api.Caller{}, api.Errorf(api.CodeUnauthorized, "the Authorization header is neither Basic nor Bearer")
+			return api.Caller{}, api.Errorf(api.CodeUnauthorized, "the Authorization header is neither Basic nor Bearer; leave it out to send none")
 		case token == "":
 			return api.Caller{}, api.Errorf(api.CodeUnauthorized, "the Authorization header cannot be read: no token follows Bearer")
 		}
-		return auth.Token(ctx, token, r.Header.Get(api.UserHeader))
+		return auth.Token(ctx, token, strings.Join(actAs, ""))
 	}
 	if peer, ok := peerOf(ctx); ok {
-		caller, err := auth.ActAs(ctx, r.Header.Get(api.UserHeader))
+		caller, err := auth.ActAs(ctx, strings.Join(actAs, ""))
 		caller.Peer = peer
 		return caller, err
 	}

@@ -61,6 +61,8 @@ func TestCallersAreKnownByTheirCredentials(t *testing.T) {
 		{"wrong password", []string{"Authorization", "Basic YW5uOm5v"}, api.Caller{}, 401, "wrong"},
 		{"wrong token and a right cookie", []string{"Authorization", "Bearer no", "Cookie", api.SessionCookie + "=sid"}, api.Caller{}, 401, "wrong"},
 		{"two logins", []string{"Authorization", basicAnn, "Authorization", "Bearer tok"}, api.Caller{}, 401, "more than one Authorization"},
+		{"empty login", []string{"Authorization", ""}, api.Caller{}, 401, "neither Basic nor Bearer"},
+		{"token for two users", []string{"Authorization", "Bearer tok", api.UserHeader, "bob", api.UserHeader, "ann"}, api.Caller{}, 401, "more than one X-Jetstream-User"},
 		{"no base64", []string{"Authorization", "Basic !!!"}, api.Caller{}, 401, "base64 of NAME:PASSWORD"},
 		{"no token", []string{"Authorization", "Bearer "}, api.Caller{}, 401, "no token follows"},
 		{"another scheme", []string{"Authorization", `Digest username="ann"`}, api.Caller{}, 401, "neither Basic nor Bearer"},

@@ -2,24 +2,22 @@ package main
 
 import (
 	"context"
-	"net"
 	"path/filepath"
 	"time"
 
+	"jetstream/internal/client"
 	"jetstream/internal/server"
 )
 
-// socketTimeout bounds the wait for a control socket to accept a connection.
+// socketTimeout bounds the wait for a control socket to answer.
 const socketTimeout = 2 * time.Second
 
 // findSocket returns the path of the first control socket in socketDirs that
-// accepts a connection from this user, or "".
+// answers this user, or "". A server cuts off users that it does not serve.
 func (p *program) findSocket(ctx context.Context, dir string) string {
 	for _, dir := range p.socketDirs(dir) {
 		path := filepath.Join(dir, server.SocketFile)
-		conn, err := (&net.Dialer{Timeout: socketTimeout}).DialContext(ctx, "unix", path)
-		if err == nil {
-			_ = conn.Close()
+		if client.Answers(ctx, path, socketTimeout) {
 			return path
 		}
 	}

@@ -63,13 +63,14 @@ func (p *program) openUsers(ctx context.Context, dir string, create bool, patien
 		if !errors.Is(err, store.ErrLocked) || ctx.Err() != nil {
 			return err
 		}
+		if time.Since(begin) < patience {
+			continue // a server may be starting or stopping
+		}
 		if _, e := os.Stat(filepath.Join(dir, server.EndpointFile)); e == nil {
-			return fmt.Errorf("a server runs on %s and has no control socket: stop it, or log in to it as a superuser: "+
+			return fmt.Errorf("a server runs on %s, or is stopping, and has no control socket: stop it, or log in to it as a superuser: "+
 				"jetstream api --user NAME createUser (or getUsers, updateUser, deleteUser)", dir)
 		}
-		if time.Since(begin) >= patience {
-			return err
-		}
+		return err
 	}
 }
 

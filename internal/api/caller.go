@@ -50,7 +50,7 @@ func (c Caller) CheckOwner(owner, kind, id string) error {
 // invalid for a login without a user.
 func (c Caller) Owner() (string, error) {
 	if c.User == "" {
-		return "", Errorf(CodeInvalid, "this login is no user's: name the user who shall own it with --user NAME")
+		return "", Errorf(CodeInvalid, "this login is no user's: name the user who shall own it with --user NAME, or the header %s", UserHeader)
 	}
 	return c.User, nil
 }

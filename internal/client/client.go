@@ -302,3 +302,16 @@ func (c *Client) read(ctx context.Context, resp *http.Response) (api.Reply, erro
 	}
 	return api.Reply{}, failure
 }
+
+// Answers reports whether a server answers at a control socket within timeout.
+func Answers(ctx context.Context, socket string, timeout time.Duration) bool {
+	c, err := New(Options{Socket: socket})
+	if err != nil {
+		return false
+	}
+	defer c.Close()
+	ctx, cancel := context.WithTimeout(ctx, timeout)
+	defer cancel()
+	_, err = c.Get(ctx, "/server")
+	return err == nil
+}

@@ -44,7 +44,7 @@ func (a *Accounts) InsertUser(ctx context.Context, u account.User) error {
 		case n == 1:
 			return t.disown(u.Name)
 		}
-		return api.Errorf(api.CodeConflict, "there is a user %q already (names differ by more than upper and lower case); choose another name", u.Name)
+		return api.Errorf(api.CodeConflict, "there is a user %q already, and upper and lower case are the same in names; choose another name", u.Name)
 	})
 }
 

@@ -133,7 +133,7 @@ func removeFormerFiles(dir string) error {
 		_ = f.Close()
 		if head != [formerJournalHead]byte{} {
 			return fmt.Errorf("state directory %s was left by an earlier build of JetStream that did not stop cleanly: its file %s may hold queued events that this build "+
-				"cannot read; start that build on it once more and stop it, or remove the file, and the events in it are lost", dir, formerJournal)
+				"cannot read; start that build on it once more and stop it, or remove the file. The events in a removed file are lost", dir, formerJournal)
 		}
 	}
 	if err != nil && !errors.Is(err, io.EOF) && !errors.Is(err, fs.ErrNotExist) {
