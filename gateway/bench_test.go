@@ -45,9 +45,9 @@ func BenchmarkCommand(b *testing.B) {
 				func(_ context.Context, p benchParams) (benchParams, error) { return p, nil }),
 		),
 		Auth: testAuth{}, Sessions: testAuth{}, Log: slog.New(slog.DiscardHandler),
-		Observers: []middleware.Observer{func(context.Context, *middleware.Record) {}},
+		Capture: middleware.Capture(func(context.Context, *middleware.Record) {}),
 	})
-	handler := impatient(g)
+	handler := withDeadlines(g)
 	for _, c := range []struct{ name, method, route, body string }{
 		{"no-parameters", "GET", "/look", ""},
 		{"body", "POST", "/make", `{"destinationAddress":"10.100.100.100","destinationPort":8887,"sendRateMax":100000,` +
@@ -56,7 +56,7 @@ func BenchmarkCommand(b *testing.B) {
 	} {
 		b.Run(c.name, func(b *testing.B) {
 			body := strings.NewReader(c.body)
-			r, err := http.NewRequest(c.method, "http://127.0.0.1:8886"+Prefix+c.route, io.NopCloser(body))
+			r, err := http.NewRequest(c.method, "http://127.0.0.1:8886"+api.Prefix+c.route, io.NopCloser(body))
 			if err != nil {
 				b.Fatal(err)
 			}

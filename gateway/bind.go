@@ -5,17 +5,12 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"net/http"
-	"net/url"
 	"reflect"
 	"slices"
-	"strconv"
 	"strings"
-	"unicode/utf8"
-
-	"github.com/go-chi/chi/v5"
 
 	"jetstream/internal/api"
+	"jetstream/internal/strictjson"
 )
 
 // binder makes one command's parameter struct from what a request submitted.
@@ -23,7 +18,6 @@ import (
 type binder struct {
 	command  *api.Command
 	names    []string
-	inPath   []api.Field
 	pristine reflect.Value // with the defaults of absent parameters
 	validate *checker
 	// none is what a call without parameters is carried out with; nil where it
@@ -36,13 +30,10 @@ func newBinder(c *api.Command) *binder {
 	b := &binder{command: c, pristine: reflect.New(c.ParamsType).Elem(), validate: newChecker(c)}
 	for _, f := range c.Params {
 		b.names = append(b.names, f.Name)
-		if f.InPath {
-			b.inPath = append(b.inPath, f)
-		}
 		if f.Default == "" || f.Pointer {
 			continue
 		}
-		if err := json.Unmarshal(fromText(f, f.Default), b.pristine.FieldByIndex(f.Index).Addr().Interface()); err != nil {
+		if err := json.Unmarshal(f.FromText(f.Default), b.pristine.FieldByIndex(f.Index).Addr().Interface()); err != nil {
 			panic(fmt.Sprintf("command %s: default of %s: %v", c.Name, f.Name, err))
 		}
 	}
@@ -52,110 +43,11 @@ func newBinder(c *api.Command) *binder {
 	return b
 }
 
-// gather adds what path and query hold, typed as declared, to the parameters of
-// the body.
-func (b *binder) gather(r *http.Request, params map[string]json.RawMessage) error {
-	query, err := queryOf(r)
-	if err != nil {
-		return err
-	}
-	for name, values := range query {
-		f, known := b.command.Param(name)
-		if _, twice := params[name]; twice {
-			return invalidField(name, "unique", fmt.Sprintf("%.100q is given in the query and in the body; give it once", name))
-		}
-		if known && (f.Secret || f.InPath) {
-			return invalidField(name, "place", fmt.Sprintf("%s does not belong into the query of an address", name))
-		}
-		if slices.ContainsFunc(values, func(v string) bool { return !utf8.ValidString(v) }) {
-			return notText(name)
-		}
-		switch {
-		case known && f.Kind == api.KindList:
-			params[name] = listFromText(values)
-		case len(values) > 1:
-			return invalidField(name, "unique", fmt.Sprintf("%.100q is given more than once", name))
-		default:
-			value := fromText(f, values[0])
-			if half := unpaired(value); half != "" {
-				return invalidField(name, "utf8", fmt.Sprintf("%s holds %s, which is one half of a character", bounded(name), half))
-			}
-			params[name] = value
-		}
-	}
-	for _, f := range b.inPath {
-		if _, twice := params[f.Name]; twice {
-			return invalidField(f.Name, "place", f.Name+" is given in the path; leave it out of the body")
-		}
-		value := chi.URLParam(r, f.Name)
-		if r.URL.RawPath != "" { // else net/url has unescaped it already
-			if value, err = url.PathUnescape(value); err != nil {
-				return invalidField(f.Name, "escape", f.Name+" in the path is not escaped correctly")
-			}
-		}
-		if !utf8.ValidString(value) {
-			return notText(f.Name)
-		}
-		params[f.Name] = fromText(f, value)
-	}
-	return nil
-}
-
-// queryOf reads the whole query or none of it: r.URL.Query would leave out what
-// it cannot read. It spares the many requests without one the work.
-func queryOf(r *http.Request) (url.Values, error) {
-	if r.URL.RawQuery == "" {
-		return nil, nil
-	}
-	query, err := url.ParseQuery(r.URL.RawQuery)
-	if err != nil {
-		return nil, api.Errorf(api.CodeInvalid, "the query of the address cannot be read; escape it as application/x-www-form-urlencoded")
-	}
-	return query, nil
-}
-
-func notText(name string) error {
-	return invalidField(name, "utf8", strings.ToValidUTF8(bounded(name), "\uFFFD")+" is not UTF-8")
-}
-
-// fromText turns the text of a path, a query or a default into JSON of the
-// field's kind. Text that does not fit becomes a JSON string, which bind will
-// refuse with a sentence about the type.
-func fromText(f api.Field, text string) json.RawMessage {
-	switch f.Kind {
-	case api.KindInteger, api.KindNumber:
-		if _, err := strconv.ParseFloat(text, 64); err == nil && json.Valid([]byte(text)) {
-			return json.RawMessage(text)
-		}
-	case api.KindBool:
-		if text == "true" || text == "false" {
-			return json.RawMessage(text)
-		}
-	case api.KindMap, api.KindList:
-		if text = strings.TrimSpace(text); json.Valid([]byte(text)) {
-			return json.RawMessage(text)
-		}
-	}
-	quoted, err := api.Marshal(text)
-	if err != nil { // a string always marshals
-		return json.RawMessage(`""`)
-	}
-	return quoted
-}
-
-func listFromText(values []string) json.RawMessage {
-	b, err := api.Marshal(values)
-	if err != nil {
-		return json.RawMessage(`[]`)
-	}
-	return b
-}
-
 // maxFaults is how many faults of one request are named.
 const maxFaults = 100
 
-// bind decodes the parameters into the command's struct, which it returns a
-// pointer to, and validates it. Faults are named, not only the first.
+// bind decodes the parameters into a new value of the command's struct, validates
+// it, and returns a pointer to it. The error lists all faults, not only the first.
 func (b *binder) bind(params map[string]json.RawMessage) (any, error) {
 	if len(params) == 0 && b.none != nil {
 		return b.none, nil
@@ -167,7 +59,7 @@ func (b *binder) bind(params map[string]json.RawMessage) (any, error) {
 	for name, raw := range params {
 		f, known := b.command.Param(name)
 		if !known {
-			faults = append(faults, api.FieldError{Field: bounded(name), Rule: "unknown"}) // put into words below
+			faults = append(faults, api.FieldError{Field: api.Shorten(name, 100), Rule: "unknown"}) // put into words below
 			continue
 		}
 		if fault := decode(f, raw, v.FieldByIndex(f.Index)); fault != nil {
@@ -208,13 +100,13 @@ func decode(f api.Field, raw json.RawMessage, field reflect.Value) *api.FieldErr
 		field.Set(p)
 		field = p.Elem()
 	}
-	if plainValue(raw, field.Addr().Interface()) {
+	if strictjson.DecodePlain(raw, field.Addr().Interface()) {
 		return nil
 	}
-	if holdsNull(raw) {
+	if strictjson.ContainsNull(raw) {
 		return &api.FieldError{Field: f.Name, Rule: "null", Message: f.Name + " may not be null; leave it out instead"}
 	}
-	if namesTwice(raw) {
+	if strictjson.HasDuplicateNames(raw) {
 		return &api.FieldError{Field: f.Name, Rule: "unique", Message: f.Name + " names a member twice"}
 	}
 	field.SetZero() // else a list or map would be written over the default, which all calls share
@@ -240,18 +132,6 @@ func decode(f api.Field, raw json.RawMessage, field reflect.Value) *api.FieldErr
 		}
 	}
 	return &api.FieldError{Field: f.Name, Rule: "type", Message: f.Name + " must be " + wanted}
-}
-
-// bounded keeps a name that somebody sent short enough for a message.
-func bounded(name string) string {
-	if len(name) > 100 {
-		return strings.ToValidUTF8(name[:100], "") + "..."
-	}
-	return name
-}
-
-func invalidField(field, rule, message string) *api.Error {
-	return invalid([]api.FieldError{{Field: bounded(field), Rule: rule, Message: message}})
 }
 
 // invalid makes one error of all faults; its message names the first few.

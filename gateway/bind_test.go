@@ -42,27 +42,6 @@ func TestDefaultsStayWhatTheyAre(t *testing.T) {
 	}
 }
 
-// TestOneFormOfParameters: the fingerprint of a keyed call does not depend on
-// how its JSON was written, and does on every value.
-func TestOneFormOfParameters(t *testing.T) {
-	form := func(text string) string {
-		params, err := parseObject([]byte(text))
-		if err != nil {
-			t.Fatal(err)
-		}
-		return string(canonical(params))
-	}
-	a := form(`{"n": 9007199254740993, "m": {"b": "\u0041", "a": [1, 2]}}`)
-	if b := form(`{"m":{"a":[1,2],"b":"A"},"n":9007199254740993}`); a != b {
-		t.Errorf("%s and %s", a, b)
-	}
-	for _, other := range []string{`{"m":{"a":[1,2],"b":"A"},"n":9007199254740992}`, `{"m":{"a":[2,1],"b":"A"},"n":9007199254740993}`, `{}`} {
-		if b := form(other); a == b {
-			t.Errorf("%s is taken for %s", b, a)
-		}
-	}
-}
-
 // TestMapsInTheQuery: what is JSON there is held to what holds of a body.
 func TestMapsInTheQuery(t *testing.T) {
 	f := newFixture(t)

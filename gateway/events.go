@@ -15,8 +15,6 @@ import (
 )
 
 const (
-	// EventsPath is the route of the event stream below Prefix.
-	EventsPath = "/events"
 	// heartbeatEvery is how long a stream may be silent.
 	heartbeatEvery = 15 * time.Second
 	// recheckEvery is how long, while events go out, a caller counts as
@@ -51,17 +49,17 @@ type Feed interface {
 func (g *Gateway) events(w http.ResponseWriter, r *http.Request) {
 	caller, loggedIn := api.CallerOf(r.Context())
 	if err := (api.Spec{Name: "the event stream", Method: http.MethodGet}).Permit(caller, loggedIn); err != nil {
-		g.refuse(w, r, err)
+		middleware.Fail(w, r, g.log, err)
 		return
 	}
 	q, err := eventQuery(r)
 	if err != nil {
-		g.refuse(w, r, err)
+		middleware.Fail(w, r, g.log, err)
 		return
 	}
 	entitled, err := g.entitlement(r)
 	if err != nil {
-		g.refuse(w, r, err)
+		middleware.Fail(w, r, g.log, err)
 		return
 	}
 	select {
@@ -70,16 +68,16 @@ func (g *Gateway) events(w http.ResponseWriter, r *http.Request) {
 	default:
 		e := api.Errorf(api.CodeTooManyRequests, "%d event streams are open, which is the limit; close one of them or try again later", cap(g.streams))
 		e.RetryAfter = 10 * time.Second
-		g.refuse(w, r, e)
+		middleware.Fail(w, r, g.log, e)
 		return
 	}
 	feed, err := g.o.Events(caller, q)
 	if err != nil {
-		g.refuse(w, r, err)
+		middleware.Fail(w, r, g.log, err)
 		return
 	}
 	defer feed.Close()
-	g.crowd.serves(r.Context())
+	pinConnection(r.Context())
 
 	h := w.Header()
 	h.Set("Content-Type", "text/event-stream")
@@ -97,7 +95,7 @@ func (g *Gateway) events(w http.ResponseWriter, r *http.Request) {
 // eventQuery reads what is asked for. A reconnecting browser repeats its query
 // and adds the header, which therefore goes first.
 func eventQuery(r *http.Request) (q EventQuery, err error) {
-	query, err := queryOf(r)
+	query, err := middleware.ParseQuery(r)
 	if err != nil {
 		return q, err
 	}
@@ -114,11 +112,11 @@ func eventQuery(r *http.Request) (q EventQuery, err error) {
 			}
 		case "lastEventId":
 			if len(values) > 1 {
-				return q, invalidField(name, "unique", "lastEventId is given more than once")
+				return q, api.InvalidField(name, "unique", "lastEventId is given more than once")
 			}
 			last = values[0]
 		default:
-			return q, invalidField(name, "unknown", fmt.Sprintf("the event stream has no parameter %.100q; it has types and lastEventId", name))
+			return q, api.InvalidField(name, "unknown", fmt.Sprintf("the event stream has no parameter %.100q; it has types and lastEventId", name))
 		}
 	}
 	if header := r.Header.Get("Last-Event-ID"); header != "" {
@@ -129,7 +127,7 @@ func eventQuery(r *http.Request) (q EventQuery, err error) {
 	}
 	id, err := strconv.ParseInt(last, 10, 64)
 	if err != nil || id < 0 || last[0] == '+' {
-		return q, invalidField("lastEventId", "type", fmt.Sprintf("%.100q is no id of an event: it is the decimal number that an event came with", last))
+		return q, api.InvalidField("lastEventId", "type", fmt.Sprintf("%.100q is no id of an event: it is the decimal number that an event came with", last))
 	}
 	q.After = &id
 	return q, nil
@@ -169,7 +167,7 @@ type eventStream struct {
 	w        http.ResponseWriter
 	rc       *http.ResponseController
 	end      func() // must be called before the handler returns
-	told     int64  // the id that the client would go on after
+	cursor   int64  // the id that the client would go on after
 	checked  time.Time
 	deadline time.Time // of the next heartbeat
 }
@@ -192,11 +190,11 @@ func newEventStream(ctx context.Context, w http.ResponseWriter) *eventStream {
 
 // follow copies the feed to the client, with a heartbeat where it is silent.
 func (s *eventStream) follow(feed Feed, fromNow bool, entitled func(context.Context) error) error {
-	// The place to go on from is told first, so that nothing is lost when the
-	// connection breaks before the first event.
+	// The cursor goes out first, so that nothing is lost when the connection
+	// breaks before the first event.
 	hello := "retry: 1000\n"
-	if s.told = feed.Last(); fromNow && s.told > 0 {
-		hello += "id: " + strconv.FormatInt(s.told, 10) + "\n"
+	if s.cursor = feed.Last(); fromNow && s.cursor > 0 {
+		hello += "id: " + strconv.FormatInt(s.cursor, 10) + "\n"
 	}
 	if err := s.write([]byte(hello + "\n")); err != nil {
 		return err
@@ -220,7 +218,7 @@ func (s *eventStream) follow(feed Feed, fromNow bool, entitled func(context.Cont
 			return err
 		}
 		if !silent {
-			s.told = feed.Last()
+			s.cursor = feed.Last()
 		}
 	}
 }
@@ -232,12 +230,12 @@ func (s *eventStream) next(feed Feed) ([][]byte, error) {
 }
 
 // heartbeat is a comment. When events were passed over that the client does
-// not see, it also moves the place to go on from: else that would be too old
-// one day.
+// not see, it also moves the client's cursor: else that would be too old one
+// day.
 func (s *eventStream) heartbeat(last int64) []byte {
 	beat := ": heartbeat\n"
-	if last != s.told {
-		s.told = last
+	if last != s.cursor {
+		s.cursor = last
 		beat += "id: " + strconv.FormatInt(last, 10) + "\n"
 	}
 	return []byte(beat + "\n")

@@ -73,7 +73,7 @@ func newStreamsOf(t testing.TB, connections int) *streams {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s.url = "http://" + ln.Addr().String() + Prefix + EventsPath
+	s.url = "http://" + ln.Addr().String() + api.Prefix + api.EventsPath
 	ctx, cancel := context.WithCancel(context.Background())
 	served := make(chan error, 1)
 	go func() { served <- g.Serve(ctx, ln) }()
@@ -240,7 +240,7 @@ func TestEventStreamEndsWithTheAccount(t *testing.T) {
 				t.Fatal(err)
 			}
 			req.SetBasicAuth("ann", "pw")
-			g := New(Options{Registry: testRegistry(), Auth: testAuth{}, Standing: func(context.Context, string) (string, error) {
+			g := New(Options{Registry: testRegistry(), Auth: testAuth{}, Log: slog.New(slog.DiscardHandler), Standing: func(context.Context, string) (string, error) {
 				mark, _ := s.standing.Load().(string)
 				if mark == "gone" {
 					return "", api.Errorf(api.CodeNotFound, "no such user")

@@ -2,8 +2,9 @@
 // for each command, the envelope POST /api/v1/command for all of them, and
 // what stands beside the commands (health, documents, the page, its session).
 //
-// The way of a command: bind path, query and body into its parameters,
-// validate, carry out, encode once, report to the capture middleware, answer.
+// chain.go lists the middlewares that a command passes. Behind them the gateway
+// binds the parameters into the command's struct, validates them, carries the
+// command out, encodes its result once, fills in its record, and answers.
 package gateway
 
 import (
@@ -19,9 +20,6 @@ import (
 	"jetstream/internal/api"
 	"jetstream/middleware"
 )
-
-// Prefix is where the commands' routes begin.
-const Prefix = "/api/v1"
 
 // Sessions logs people in on the page.
 type Sessions interface {
@@ -39,8 +37,9 @@ type Options struct {
 	// Hosts are the names, beside IP literals and localhost, that requests
 	// may address this server by.
 	Hosts []string
-	// Observers are told of every command before its reply goes out.
-	Observers []middleware.Observer
+	// Capture records commands: middleware.Capture with the observers; nil: no
+	// command has observers.
+	Capture func(http.Handler) http.Handler
 	// Healthy tells why the server is out of order, nil when it is fine; nil
 	// means always fine.
 	Healthy func(context.Context) error
@@ -61,8 +60,8 @@ type Options struct {
 	// more, one is closed on which no command is carried out; half of them may
 	// be event streams, and a quarter wait commands.
 	MaxConnections int
-	// Replays keeps answers for Idempotency-Key; nil refuses that header.
-	Replays Replays
+	// Replays keeps outcomes for Idempotency-Key; nil refuses that header.
+	Replays middleware.Replays
 	// Secure tells that the server speaks TLS: cookies are marked so.
 	Secure bool
 	// OpenAPI is the document at /openapi.json; Docs serves /docs and what is
@@ -76,27 +75,30 @@ type Options struct {
 type Gateway struct {
 	o       Options
 	log     *slog.Logger
-	binders map[string]*binder
+	binders map[*api.Command]*binder
 	router  chi.Router
-	crowd   *crowd
-	streams chan struct{} // holds a token for each event stream
-	waits   *share
-	large   *share // bodies
-	answers *share // large ones, in KiB
+	streams chan struct{}         // holds a token for each event stream
+	results *middleware.UserQuota // large ones, in KiB
+	public  map[methodPath]bool   // the public commands
 }
+
+type methodPath struct{ method, path string }
 
 // New builds the routes.
 func New(o Options) *Gateway {
-	g := &Gateway{o: o, log: o.Log, binders: map[string]*binder{}, crowd: newCrowd(o.MaxConnections, o.Log)}
-	g.streams = make(chan struct{}, max(1, g.crowd.max/2))
-	g.waits = newShare(g.crowd.max/waitsShare,
-		"too many wait commands are open (%d, %d of them by this user); end some, or follow the event stream, which tells of all transfers at once")
-	g.large = newShare(largeBodies,
-		"too many large requests are in work (%d, %d of them by this user); send them one after the other")
-	g.answers = newShare(answerRoom,
-		"answers of %d KiB are on their way, %d KiB of them to this user; read these to their end first, or give a lower limit")
+	o.MaxConnections = cmp.Or(o.MaxConnections, defaultMaxConnections)
+	if o.Capture == nil {
+		o.Capture = middleware.Capture()
+	}
+	g := &Gateway{
+		o: o, log: o.Log, binders: map[*api.Command]*binder{}, public: map[methodPath]bool{},
+		streams: make(chan struct{}, max(1, o.MaxConnections/2)), results: newResultQuota(maxResults),
+	}
 	for _, c := range o.Registry.All() {
-		g.binders[c.Name] = newBinder(c)
+		g.binders[c] = newBinder(c)
+		if c.Access == api.AccessPublic {
+			g.public[methodPath{c.Method, api.Prefix + c.Path}] = true
+		}
 	}
 	g.router = g.routes()
 	return g
@@ -105,13 +107,13 @@ func New(o Options) *Gateway {
 // ServeHTTP implements http.Handler.
 func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) { g.router.ServeHTTP(w, r) }
 
-// routes is the whole map of the server. Everything under Prefix needs a login
-// but the public commands by their own route; what stands outside it is for
-// everybody and shows no state.
+// routes is the whole map of the server. Everything under api.Prefix needs a
+// login but the public commands by their own route; what stands outside it is
+// for everybody and shows no state.
 func (g *Gateway) routes() chi.Router {
+	chain := g.chain()
 	r := chi.NewRouter()
-	r.Use(middleware.WithRequestID, middleware.Log(g.log), middleware.Recover(g.log),
-		middleware.Hosts(g.log, g.o.Hosts...), middleware.SameOrigin(g.log))
+	r.Use(chain.every...)
 	r.NotFound(g.notFound)
 	r.MethodNotAllowed(g.methodNotAllowed)
 
@@ -133,21 +135,21 @@ func (g *Gateway) routes() chi.Router {
 		get(r, "/static/*", g.o.Web.ServeHTTP)
 	}
 
-	r.Route(Prefix, func(r chi.Router) {
-		r.Use(middleware.Capture(g.o.Observers...), middleware.Authenticate(g.log, g.o.Auth, g.exempt))
+	r.Route(api.Prefix, func(r chi.Router) {
+		r.Use(chain.below...)
 		// Set again, so that strangers cannot tell which routes exist.
 		r.NotFound(g.notFound)
 		r.MethodNotAllowed(g.methodNotAllowed)
-		r.Post("/command", g.envelope)
 		if g.o.Events != nil {
-			r.Get(EventsPath, g.events)
+			r.Get(api.EventsPath, g.events)
 		}
+		r = r.With(chain.command...)
+		r.Post(api.EnvelopePath, g.command)
 		for _, c := range g.o.Registry.All() {
+			r.MethodFunc(c.Method, c.Path, g.command)
 			if c.Access == api.AccessPublic && c.Method == http.MethodGet {
-				get(r, c.Path, g.rest(c))
-				continue
+				r.Head(c.Path, g.command)
 			}
-			r.Method(c.Method, c.Path, g.rest(c))
 		}
 	})
 	return r
@@ -160,18 +162,13 @@ func get(r chi.Router, pattern string, h http.HandlerFunc) {
 	r.Head(pattern, h)
 }
 
-// exempt is the short list of what strangers may call under Prefix.
-func (g *Gateway) exempt(r *http.Request) bool {
-	for _, c := range g.o.Registry.All() {
-		method := r.Method
-		if method == http.MethodHead {
-			method = http.MethodGet
-		}
-		if c.Access == api.AccessPublic && method == c.Method && r.URL.Path == Prefix+c.Path {
-			return true
-		}
+// isPublic tells whether a request below api.Prefix calls a public command.
+func (g *Gateway) isPublic(r *http.Request) bool {
+	method := r.Method
+	if method == http.MethodHead {
+		method = http.MethodGet
 	}
-	return false
+	return g.public[methodPath{method, r.URL.Path}]
 }
 
 func (g *Gateway) document(w http.ResponseWriter, _ *http.Request) {

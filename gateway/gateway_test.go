@@ -100,6 +100,13 @@ func (testAuth) Session(_ context.Context, id string) (api.Caller, error) {
 	return api.Caller{User: "ann"}, nil
 }
 
+func (testAuth) ActAs(_ context.Context, name string) (api.Caller, error) {
+	if name == "nobody" {
+		return api.Caller{}, api.Errorf(api.CodeUnauthorized, "there is no such user")
+	}
+	return api.Caller{User: name, Superuser: name == ""}, nil
+}
+
 func (testAuth) Open(_ context.Context, name, password, _ string) (string, time.Time, error) {
 	if password != "pw" {
 		return "", time.Time{}, api.Errorf(api.CodeUnauthorized, "user or password is wrong")
@@ -123,11 +130,11 @@ func newFixture(t *testing.T) *fixture {
 	f.g = New(Options{
 		Registry: testRegistry(), Auth: testAuth{}, Sessions: testAuth{}, Hosts: []string{"box.example"},
 		Log: slog.New(slog.NewJSONHandler(&f.log, nil)),
-		Observers: []middleware.Observer{func(_ context.Context, r *middleware.Record) {
+		Capture: middleware.Capture(func(_ context.Context, r *middleware.Record) {
 			f.mu.Lock()
 			defer f.mu.Unlock()
 			f.seen = append(f.seen, r.Caller.User+" "+string(r.Request())+" "+string(r.Status)+" "+r.Message+" "+string(r.Result))
-		}},
+		}),
 		OpenAPI: []byte("{}"),
 	})
 	return f
@@ -178,7 +185,7 @@ func (f *fixture) reply(res *http.Response) (api.Reply, map[string]any) {
 	return reply, result
 }
 
-func TestBothDoorsGiveTheSame(t *testing.T) {
+func TestRouteAndEnvelopeGiveTheSame(t *testing.T) {
 	f := newFixture(t)
 	want := map[string]any{"id": "a/b c", "count": 3.0, "mode": "slow", "force": true, "rate": 0.0,
 		"names": []any{"x"}, "data": map[string]any{"k": "v"}, "token": "open sesame"}
@@ -361,13 +368,13 @@ func TestRetryAfterIsRoundedUp(t *testing.T) {
 func TestRequestID(t *testing.T) {
 	f := newFixture(t)
 	for sent, kept := range map[string]bool{"abc-1.2_3": true, "": false, "a b": false, strings.Repeat("x", 65): false} {
-		got := f.do("ann", "GET", "/api/v1/open", "", middleware.RequestIDHeader, sent).Header.Get(middleware.RequestIDHeader)
+		got := f.do("ann", "GET", "/api/v1/open", "", api.RequestIDHeader, sent).Header.Get(api.RequestIDHeader)
 		if (got == sent) != kept || got == "" {
 			t.Errorf("sent %q, got %q", sent, got)
 		}
 	}
-	f.do("ann", "GET", "/api/v1/send/fail?name=plain", "", middleware.RequestIDHeader, "in-the-log")
-	f.do("", "GET", "/api/v1/send/fail?name=plain", "", middleware.RequestIDHeader, "refused")
+	f.do("ann", "GET", "/api/v1/send/fail?name=plain", "", api.RequestIDHeader, "in-the-log")
+	f.do("", "GET", "/api/v1/send/fail?name=plain", "", api.RequestIDHeader, "refused")
 	if log := f.log.String(); !strings.Contains(log, `"requestId":"in-the-log"`) || strings.Contains(log, "refused") {
 		t.Errorf("the log says %s", log)
 	}
@@ -377,10 +384,10 @@ func TestDepthCanOnlyRise(t *testing.T) {
 	for header, want := range map[string]int{"": 2, "1": 2, "5": 5, "-1": 2, "junk": 2, "999999": 1000} {
 		var got int
 		g := New(Options{Registry: testRegistry(), Auth: testAuth{}, Log: slog.New(slog.DiscardHandler),
-			Observers: []middleware.Observer{func(_ context.Context, r *middleware.Record) { got = r.Caller.Depth }}})
+			Capture: middleware.Capture(func(_ context.Context, r *middleware.Record) { got = r.Caller.Depth })})
 		r := httptest.NewRequest("GET", "http://localhost/api/v1/open", nil)
 		r.Header.Set("Authorization", "Bearer tok")
-		r.Header.Set(middleware.DepthHeader, header)
+		r.Header.Set(api.DepthHeader, header)
 		g.ServeHTTP(httptest.NewRecorder(), r)
 		if got != want {
 			t.Errorf("header %q: depth %d, want %d", header, got, want)
@@ -423,7 +430,7 @@ func TestEveryRouteWantsALogin(t *testing.T) {
 	f := newFixture(t)
 	for _, c := range f.g.o.Registry.All() {
 		for _, method := range []string{"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "PROPFIND"} {
-			res := f.do("", method, Prefix+strings.ReplaceAll(c.Path, "{id}", "x"), "")
+			res := f.do("", method, api.Prefix+strings.ReplaceAll(c.Path, "{id}", "x"), "")
 			public := c.Access == api.AccessPublic && (method == c.Method || method == "HEAD" && c.Method == "GET")
 			if public != (res.StatusCode == 200) || !public && res.StatusCode != 401 && res.StatusCode != 405 {
 				t.Errorf("%s %s without login: %d", method, c.Path, res.StatusCode)
@@ -445,7 +452,7 @@ func TestUnreadableLogin(t *testing.T) {
 		"Basicx YW5uOnB3":       "neither Basic nor Bearer",
 	} {
 		w := httptest.NewRecorder()
-		r := httptest.NewRequest(http.MethodGet, Prefix+"/send/echo/x", nil)
+		r := httptest.NewRequest(http.MethodGet, api.Prefix+"/send/echo/x", nil)
 		r.Host = "localhost"
 		r.Header.Set("Authorization", header)
 		g.ServeHTTP(w, r)

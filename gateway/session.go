@@ -9,30 +9,33 @@ import (
 	"jetstream/middleware"
 )
 
+// maxSessionBody bounds the body of a login, in bytes: strangers send it.
+const maxSessionBody = 16 << 10
+
 // openSession logs somebody in on the page: JSON name and password in, cookie
 // out. Script cannot read the cookie, and other sites cannot make a browser
 // send it.
 func (g *Gateway) openSession(w http.ResponseWriter, r *http.Request) {
-	members, err := readObject(w, r, maxSessionBody, nil)
+	members, err := middleware.ReadObject(w, r, maxSessionBody, nil)
 	if err != nil {
-		g.refuse(w, r, err)
+		middleware.Fail(w, r, g.log, err)
 		return
 	}
 	var name, password string
 	for key, field := range map[string]*string{"name": &name, "password": &password} {
 		if json.Unmarshal(members[key], field) != nil || *field == "" {
-			g.refuse(w, r, invalidField(key, "required", key+" is required and must be a string"))
+			middleware.Fail(w, r, g.log, api.InvalidField(key, "required", key+" is required and must be a string"))
 			return
 		}
 		delete(members, key)
 	}
 	for key := range members {
-		g.refuse(w, r, invalidField(key, "unknown", "a session takes name and password, nothing else"))
+		middleware.Fail(w, r, g.log, api.InvalidField(key, "unknown", "a session takes name and password, nothing else"))
 		return
 	}
 	id, expires, err := g.o.Sessions.Open(r.Context(), name, password, middleware.RemoteIP(r))
 	if err != nil {
-		g.refuse(w, r, err)
+		middleware.Fail(w, r, g.log, err)
 		return
 	}
 	http.SetCookie(w, g.cookie(r, id, int(time.Until(expires).Seconds())))

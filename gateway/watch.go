@@ -14,7 +14,7 @@ func (g *Gateway) superusers(next http.HandlerFunc) http.HandlerFunc {
 	nobody := func(*http.Request) bool { return false }
 	return middleware.Authenticate(g.log, g.o.Auth, nobody)(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if caller, ok := api.CallerOf(r.Context()); !ok || !caller.Superuser {
-			g.refuse(w, r, api.Errorf(api.CodeForbidden, "%s shows the server's inside and is for superusers", r.URL.Path))
+			middleware.Fail(w, r, g.log, api.Errorf(api.CodeForbidden, "%s shows the server's inside and is for superusers", r.URL.Path))
 			return
 		}
 		next(w, r)

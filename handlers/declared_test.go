@@ -5,17 +5,17 @@ import (
 	"testing"
 )
 
-// TestEveryCommandIsExplained holds what the manual and the help need of each
-// declaration: a reader must be able to imitate the example.
+// TestEveryCommandIsExplained checks what the manual and the help need of each
+// declaration.
 func TestEveryCommandIsExplained(t *testing.T) {
 	for _, c := range Commands(Deps{}).All() {
 		if c.Summary == "" || strings.HasSuffix(c.Summary, ".") || c.Message == "" {
-			t.Errorf("%s: summary %q and message %q: the first has no period, neither is empty", c.Name, c.Summary, c.Message)
+			t.Errorf("%s: its api.Spec needs a Summary without a period and a Message, and has %q and %q", c.Name, c.Summary, c.Message)
 		}
 		example := c.ExampleParams()
 		for _, f := range c.Params {
 			if _, given := example[f.Name]; f.Required && !f.Secret && !given {
-				t.Errorf("%s: its Spec.Example lacks %s, which is required", c.Name, f.Name)
+				t.Errorf("%s: its api.Spec needs an Example with %s, which is required", c.Name, f.Name)
 			}
 		}
 	}

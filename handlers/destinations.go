@@ -48,33 +48,14 @@ func destinationCommands(d Deps) []*api.Command {
 	}
 }
 
-type createDestinationParams struct {
-	DestinationAddress   string            `json:"destinationAddress" doc:"Host name or IP of the receiver, or either with its receive port as host:port or [IPv6]:port" validate:"required,max=300"`
-	DestinationPort      *int              `json:"destinationPort" doc:"Receive port of the receiver, where destinationAddress names none" default:"8887" validate:"omitempty,min=1,max=65535"`
-	DestinationPublicKey *string           `json:"destinationPublicKey" doc:"The receiver's publicKey, base64url; without it the key first seen is kept" validate:"omitempty,max=64"`
-	SendRateMax          *int64            `json:"sendRateMax" doc:"Highest send rate in kbit/s; 0 is no limit. It is kept, and has no effect yet" default:"0" validate:"omitempty,min=0,max=1000000000000"`
-	UserData             map[string]string `json:"userData" doc:"Data of your own, kept with the destination" validate:"max=64"`
-}
-
-func (h destinationHandlers) create(ctx context.Context, p createDestinationParams) (api.Result[transfer.Destination], error) {
-	var none api.Result[transfer.Destination]
+func (h destinationHandlers) create(ctx context.Context, p transfer.DestinationParams) (api.Result[transfer.Destination], error) {
 	caller, _ := api.CallerOf(ctx)
-	owner, err := caller.Owner()
-	if err != nil {
-		return none, err
-	}
-	d, existing, err := h.engine.CreateDestination(ctx, transfer.NewDestination{
-		Owner: owner, Address: p.DestinationAddress, Port: p.DestinationPort, PublicKey: p.DestinationPublicKey,
-		SendRateMax: p.SendRateMax, UserData: p.UserData, RequestID: caller.RequestID, Depth: caller.Depth,
-	})
-	if err != nil {
-		return none, err
-	}
+	d, existing, err := h.engine.CreateDestination(ctx, caller, p)
 	r := api.Result[transfer.Destination]{Value: d, Existing: existing}
 	if existing {
 		r.Message = "Destination exists."
 	}
-	return r, nil
+	return r, err
 }
 
 type getDestinationsParams struct {
@@ -84,7 +65,7 @@ type getDestinationsParams struct {
 
 type destinationList struct {
 	Destinations []transfer.Destination `json:"destinations" doc:"The destinations, newest first"`
-	NextCursor   *string                `json:"nextCursor" doc:"Cursor of the next page; null on the last"`
+	nextPage
 }
 
 func (h destinationHandlers) list(ctx context.Context, p getDestinationsParams) (destinationList, error) {
@@ -92,12 +73,8 @@ func (h destinationHandlers) list(ctx context.Context, p getDestinationsParams) 
 	if err != nil {
 		return destinationList{}, err
 	}
-	found, more, err := h.engine.Destinations(ctx, page)
-	list := destinationList{Destinations: listed(found)}
-	if more {
-		list.NextCursor = cursor(found[len(found)-1].Seq)
-	}
-	return list, err
+	found, next, err := h.engine.Destinations(ctx, page)
+	return destinationList{listed(found), pageAt(next)}, err
 }
 
 type getDestinationParams struct {
@@ -105,31 +82,18 @@ type getDestinationParams struct {
 }
 
 func (h destinationHandlers) get(ctx context.Context, p getDestinationParams) (transfer.Destination, error) {
-	d, err := h.engine.Destination(ctx, p.DestinationID)
-	if err == nil {
-		err = mayAct(ctx, d.Owner, "destination", p.DestinationID)
-	}
-	if err != nil {
-		return transfer.Destination{}, err
-	}
-	return d, nil
+	caller, _ := api.CallerOf(ctx)
+	return h.engine.Destination(ctx, caller, p.DestinationID)
 }
 
 type updateDestinationParams struct {
 	getDestinationParams
-	DestinationPublicKey *string           `json:"destinationPublicKey" doc:"The receiver's publicKey, base64url; empty: forget the key, and keep the one seen next" validate:"omitempty,max=64"`
-	SendRateMax          *int64            `json:"sendRateMax" doc:"Highest send rate in kbit/s; 0 is no limit. It is kept, and has no effect yet" validate:"omitempty,min=0,max=1000000000000"`
-	UserData             map[string]string `json:"userData" doc:"Data of your own, in place of what was kept; {} removes it" validate:"max=64"`
+	transfer.DestinationChange
 }
 
 func (h destinationHandlers) update(ctx context.Context, p updateDestinationParams) (transfer.Destination, error) {
-	if _, err := h.get(ctx, p.getDestinationParams); err != nil {
-		return transfer.Destination{}, err
-	}
 	caller, _ := api.CallerOf(ctx)
-	return h.engine.UpdateDestination(ctx, p.DestinationID, transfer.DestinationChange{
-		PublicKey: p.DestinationPublicKey, SendRateMax: p.SendRateMax, UserData: p.UserData,
-	}, caller.RequestID)
+	return h.engine.UpdateDestination(ctx, caller, p.DestinationID, p.DestinationChange)
 }
 
 type deleteDestinationParams struct {
@@ -138,9 +102,6 @@ type deleteDestinationParams struct {
 }
 
 func (h destinationHandlers) delete(ctx context.Context, p deleteDestinationParams) (api.Empty, error) {
-	if _, err := h.get(ctx, p.getDestinationParams); err != nil {
-		return api.Empty{}, err
-	}
 	caller, _ := api.CallerOf(ctx)
-	return api.Empty{}, h.engine.DeleteDestination(ctx, p.DestinationID, p.Force, caller.RequestID, caller.Depth)
+	return api.Empty{}, h.engine.DeleteDestination(ctx, caller, p.DestinationID, p.Force)
 }

@@ -11,7 +11,7 @@ import (
 type eventLogHandlers struct{ log *stream.Log }
 
 func eventLogCommands(d Deps) []*api.Command {
-	h := eventLogHandlers{d.Log}
+	h := eventLogHandlers{d.EventLog}
 	return []*api.Command{
 		api.Define(api.Spec{
 			Name: "getEventLog", Method: "GET", Path: "/server/event-log",
@@ -38,8 +38,8 @@ type loggedEvent struct {
 }
 
 type eventList struct {
-	Events     []loggedEvent `json:"events" doc:"The events, newest first"`
-	NextCursor *string       `json:"nextCursor" doc:"Cursor of the next page; null on the last"`
+	Events []loggedEvent `json:"events" doc:"The events, newest first"`
+	nextPage
 }
 
 func (h eventLogHandlers) list(ctx context.Context, p getEventLogParams) (eventList, error) {
@@ -55,12 +55,9 @@ func (h eventLogHandlers) list(ctx context.Context, p getEventLogParams) (eventL
 	found, next, err := h.log.Page(ctx, stream.PageQuery{
 		User: caller.User, All: caller.Superuser, Types: p.Types, Since: since, Before: before, Limit: p.Limit,
 	})
-	list := eventList{Events: make([]loggedEvent, 0, len(found))}
+	list := eventList{make([]loggedEvent, 0, len(found)), pageAt(next)}
 	for _, e := range found {
 		list.Events = append(list.Events, loggedEvent{e.ID, e.Type, e.Time, e.User, e.Data})
-	}
-	if next != 0 {
-		list.NextCursor = cursor(next)
 	}
 	return list, err
 }

@@ -2,7 +2,6 @@ package handlers
 
 import (
 	"context"
-	"encoding/base64"
 
 	"jetstream/internal/api"
 	"jetstream/internal/files"
@@ -63,41 +62,40 @@ func fileCommands(d Deps) []*api.Command {
 	}
 }
 
-// fileUser is whose sandbox a call works in.
-func fileUser(ctx context.Context) (files.Who, error) {
+// principalOf returns the user in whose sandbox the call works.
+func principalOf(ctx context.Context) (files.Principal, error) {
 	caller, _ := api.CallerOf(ctx)
 	user, err := caller.Owner()
-	return files.Who{User: user, Within: caller.ConfinedTo()}, err
+	return files.Principal{User: user, Within: caller.ConfinedTo()}, err
+}
+
+type optionalPathParam struct {
+	Path string `json:"path" doc:"Path in your sandbox, which is /" default:"/" validate:"max=16384"`
 }
 
 type lsParams struct {
-	Path string `json:"path" doc:"Path in your sandbox, which is /" default:"/" validate:"max=16384"`
+	optionalPathParam
 	api.ListParams
 }
 
 type fileList struct {
-	Path       string        `json:"path" doc:"The path that was listed"`
-	Files      []files.Entry `json:"files" doc:"Its entries, in the order of their names"`
-	NextCursor *string       `json:"nextCursor" doc:"Cursor of the next page; null on the last"`
+	Path  string        `json:"path" doc:"The path that was listed"`
+	Files []files.Entry `json:"files" doc:"Its entries, in the order of their names"`
+	nextPage
 }
 
-// list uses as cursor the last name that was looked at, base64url.
+// list lists a page. Its cursor is the last name that the page before has read.
 func (h fileHandlers) list(ctx context.Context, p lsParams) (fileList, error) {
-	who, err := fileUser(ctx)
+	principal, err := principalOf(ctx)
 	if err != nil {
 		return fileList{}, err
 	}
-	after, err := base64.RawURLEncoding.DecodeString(p.Cursor)
+	after, err := parseNameCursor(p.Cursor)
 	if err != nil {
-		return fileList{}, badCursor(err)
+		return fileList{}, err
 	}
-	clean, found, next, err := h.files.List(ctx, who, p.Path, string(after), p.Limit)
-	list := fileList{Path: clean, Files: listed(found)}
-	if next != "" {
-		c := base64.RawURLEncoding.EncodeToString([]byte(next))
-		list.NextCursor = &c
-	}
-	return list, err
+	clean, found, next, err := h.files.List(ctx, principal, p.Path, after, p.Limit)
+	return fileList{clean, listed(found), pageAfter(next)}, err
 }
 
 type lsRootsParams struct{}
@@ -107,24 +105,20 @@ type rootList struct {
 }
 
 func (h fileHandlers) roots(ctx context.Context, _ lsRootsParams) (rootList, error) {
-	who, err := fileUser(ctx)
+	principal, err := principalOf(ctx)
 	if err != nil {
 		return rootList{}, err
 	}
-	roots, err := h.files.Roots(ctx, who)
+	roots, err := h.files.Roots(ctx, principal)
 	return rootList{roots}, err
 }
 
-type duParams struct {
-	Path string `json:"path" doc:"Path in your sandbox, which is /" default:"/" validate:"max=16384"`
-}
-
-func (h fileHandlers) usage(ctx context.Context, p duParams) (files.Usage, error) {
-	who, err := fileUser(ctx)
+func (h fileHandlers) usage(ctx context.Context, p optionalPathParam) (files.Usage, error) {
+	principal, err := principalOf(ctx)
 	if err != nil {
 		return files.Usage{}, err
 	}
-	return h.files.Usage(ctx, who, p.Path)
+	return h.files.Usage(ctx, principal, p.Path)
 }
 
 type pathParam struct {
@@ -137,11 +131,11 @@ type pathResult struct {
 
 func (h fileHandlers) mkdir(ctx context.Context, p pathParam) (api.Result[pathResult], error) {
 	none := api.Result[pathResult]{}
-	who, err := fileUser(ctx)
+	principal, err := principalOf(ctx)
 	if err != nil {
 		return none, err
 	}
-	clean, made, err := h.files.MakeDir(ctx, who, p.Path)
+	clean, made, err := h.files.MakeDir(ctx, principal, p.Path)
 	if err != nil {
 		return none, err
 	}
@@ -159,11 +153,11 @@ type mvParams struct {
 }
 
 func (h fileHandlers) move(ctx context.Context, p mvParams) (pathResult, error) {
-	who, err := fileUser(ctx)
+	principal, err := principalOf(ctx)
 	if err != nil {
 		return pathResult{}, err
 	}
-	clean, err := h.files.Move(ctx, who, p.Path, p.NewPath, p.Overwrite)
+	clean, err := h.files.Move(ctx, principal, p.Path, p.NewPath, p.Overwrite)
 	return pathResult{clean}, err
 }
 
@@ -178,10 +172,10 @@ type rmResult struct {
 }
 
 func (h fileHandlers) remove(ctx context.Context, p rmParams) (rmResult, error) {
-	who, err := fileUser(ctx)
+	principal, err := principalOf(ctx)
 	if err != nil {
 		return rmResult{}, err
 	}
-	clean, removed, err := h.files.Remove(ctx, who, p.Path, p.Recursive)
+	clean, removed, err := h.files.Remove(ctx, principal, p.Path, p.Recursive)
 	return rmResult{clean, removed}, err
 }

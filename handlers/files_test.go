@@ -3,7 +3,6 @@ package handlers
 import (
 	"context"
 	"encoding/base64"
-	"encoding/json"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -20,7 +19,7 @@ import (
 	"jetstream/internal/stream"
 )
 
-// quiet is a receiver that receives nothing.
+// quiet is a receiver without transfers.
 type quiet struct{}
 
 func (quiet) PartDirs(context.Context) ([]string, error) { return nil, nil }
@@ -30,12 +29,12 @@ type entryData struct {
 	N int `json:"n" doc:"A number"`
 }
 
-// desk is the commands of files and of the event log, with a sandbox of
-// alice's and a log with an event of hers and one of bob's.
+// desk holds the commands for files and for the event log, with a sandbox of
+// alice and an event log with an entry of alice, one of bob, and one of the
+// server.
 type desk struct {
-	t   *testing.T
+	calls
 	box string
-	*api.Registry
 }
 
 func newDesk(t *testing.T) *desk {
@@ -46,7 +45,7 @@ func newDesk(t *testing.T) *desk {
 			t.Fatal(err)
 		}
 	}
-	d := &desk{t: t, box: t.TempDir()}
+	d := &desk{box: t.TempDir()}
 	db, err := store.Open(t.Context(), t.TempDir())
 	must(err)
 	t.Cleanup(func() { must(db.Close()) })
@@ -59,40 +58,12 @@ func newDesk(t *testing.T) *desk {
 	for i, user := range []string{"alice", "bob", ""} {
 		must(log.Update(t.Context(), func(tx stream.Tx) error { return kind.Append(log, tx, user, entryData{i}) }))
 	}
-	deps := Deps{Files: service, Log: log}
-	d.Registry = api.NewRegistry(slices.Concat(fileCommands(deps), eventLogCommands(deps))...)
+	deps := Deps{Files: service, EventLog: log}
+	d.calls = calls{t, api.NewRegistry(slices.Concat(fileCommands(deps), eventLogCommands(deps))...)}
 	return d
 }
 
-func (d *desk) as(user, name string, params any) (api.Outcome, map[string]any, error) {
-	d.t.Helper()
-	c, ok := d.Find(name)
-	if !ok {
-		d.t.Fatalf("no command %s", name)
-	}
-	out, err := c.Do(api.WithCaller(d.t.Context(), api.Caller{User: user, Superuser: user == "root" || user == ""}), params)
-	if err != nil {
-		return out, nil, err
-	}
-	var result map[string]any
-	if err := json.Unmarshal(out.Result, &result); err != nil {
-		d.t.Fatal(err)
-	}
-	return out, result, nil
-}
-
-func (d *desk) ok(user, name string, params any) (api.Outcome, map[string]any) {
-	d.t.Helper()
-	out, result, err := d.as(user, name, params)
-	if err != nil {
-		d.t.Fatalf("%s as %q: %v", name, user, err)
-	}
-	return out, result
-}
-
-// TestCursorOfLongNames: where a page ends does not depend on how long names
-// are: the longest that a file system takes leads on too, at either door.
-func TestCursorOfLongNames(t *testing.T) {
+func TestLsCursorFitsTheLongestFileName(t *testing.T) {
 	d := newDesk(t)
 	want := []string{strings.Repeat("a", 255), strings.Repeat("b", 255)}
 	for _, name := range want {
@@ -103,7 +74,7 @@ func TestCursorOfLongNames(t *testing.T) {
 	ls, _ := d.Find("ls")
 	cursor, _ := ls.Param("cursor")
 	var names []string
-	list := lsParams{Path: "/", ListParams: api.ListParams{Limit: 1}}
+	list := lsParams{optionalPathParam{"/"}, api.ListParams{Limit: 1}}
 	for more := true; more; {
 		_, page := d.ok("alice", "ls", list)
 		for _, f := range page["files"].([]any) {
@@ -118,7 +89,7 @@ func TestCursorOfLongNames(t *testing.T) {
 	}
 }
 
-func TestFileCommands(t *testing.T) {
+func TestFileCommandsListMakeMoveAndRemove(t *testing.T) {
 	d := newDesk(t)
 	for _, want := range []struct {
 		status            int
@@ -135,7 +106,7 @@ func TestFileCommands(t *testing.T) {
 		}
 	}
 	var names []string
-	list := lsParams{Path: "/a", ListParams: api.ListParams{Limit: 2}}
+	list := lsParams{optionalPathParam{"/a"}, api.ListParams{Limit: 2}}
 	for {
 		_, page := d.ok("alice", "ls", list)
 		for _, f := range page["files"].([]any) {
@@ -150,7 +121,7 @@ func TestFileCommands(t *testing.T) {
 	if !slices.Equal(names, []string{"b c", "f0", "f1", "f2", "f3", "f4"}) {
 		t.Errorf("ls: %v", names)
 	}
-	if _, u := d.ok("alice", "du", duParams{"/"}); u["totalSize"] != 15.0 || u["totalFiles"] != 5.0 || u["totalDirectories"] != 2.0 {
+	if _, u := d.ok("alice", "du", optionalPathParam{"/"}); u["totalSize"] != 15.0 || u["totalFiles"] != 5.0 || u["totalDirectories"] != 2.0 {
 		t.Errorf("du: %v", u)
 	}
 	if _, r := d.ok("alice", "mv", mvParams{pathParam: pathParam{"/a/f0"}, NewPath: "/a/f1", Overwrite: true}); r["path"] != "/a/f1" {
@@ -159,7 +130,7 @@ func TestFileCommands(t *testing.T) {
 	if _, r := d.ok("alice", "rm", rmParams{pathParam{"/a"}, true}); r["removed"] != 6.0 {
 		t.Errorf("rm: %v", r)
 	}
-	if _, page := d.ok("alice", "ls", lsParams{Path: "/", ListParams: api.ListParams{Limit: 2}}); len(page["files"].([]any)) != 0 || page["nextCursor"] != nil {
+	if _, page := d.ok("alice", "ls", lsParams{optionalPathParam{"/"}, api.ListParams{Limit: 2}}); len(page["files"].([]any)) != 0 || page["nextCursor"] != nil {
 		t.Errorf("ls of an empty directory: %v", page)
 	}
 	if _, r := d.ok("alice", "lsRoots", lsRootsParams{}); fmt.Sprint(r["roots"]) != "[map[path:/ reason: writable:true]]" {
@@ -167,7 +138,7 @@ func TestFileCommands(t *testing.T) {
 	}
 }
 
-func TestFileCommandsRefuse(t *testing.T) {
+func TestFileCommandsRefuseBadParametersAndCallersWithoutUser(t *testing.T) {
 	d := newDesk(t)
 	evil := base64.RawURLEncoding.EncodeToString([]byte("../../etc\x00"))
 	for _, c := range []struct {
@@ -175,14 +146,14 @@ func TestFileCommandsRefuse(t *testing.T) {
 		params     any
 		code       api.Code
 	}{
-		{"alice", "ls", lsParams{Path: "/", ListParams: api.ListParams{Limit: 1, Cursor: "%%%"}}, api.CodeInvalid},
-		{"alice", "ls", lsParams{Path: "/../x", ListParams: api.ListParams{Limit: 1}}, api.CodeInvalid},
-		{"alice", "ls", lsParams{Path: "/x", ListParams: api.ListParams{Limit: 1}}, api.CodeNotFound},
+		{"alice", "ls", lsParams{optionalPathParam{"/"}, api.ListParams{Limit: 1, Cursor: "%%%"}}, api.CodeInvalid},
+		{"alice", "ls", lsParams{optionalPathParam{"/../x"}, api.ListParams{Limit: 1}}, api.CodeInvalid},
+		{"alice", "ls", lsParams{optionalPathParam{"/x"}, api.ListParams{Limit: 1}}, api.CodeNotFound},
 		{"alice", "rm", rmParams{pathParam{"/"}, true}, api.CodeInvalid},
-		{"nobody", "ls", lsParams{Path: "/", ListParams: api.ListParams{Limit: 1}}, api.CodeNotFound},
-		{"", "ls", lsParams{Path: "/", ListParams: api.ListParams{Limit: 1}}, api.CodeInvalid}, // a launch token that named nobody
+		{"nobody", "ls", lsParams{optionalPathParam{"/"}, api.ListParams{Limit: 1}}, api.CodeNotFound},
+		{"", "ls", lsParams{optionalPathParam{"/"}, api.ListParams{Limit: 1}}, api.CodeInvalid}, // a launch token that named nobody
 		{"", "lsRoots", lsRootsParams{}, api.CodeInvalid},
-		{"", "du", duParams{"/"}, api.CodeInvalid},
+		{"", "du", optionalPathParam{"/"}, api.CodeInvalid},
 		{"", "mkdir", pathParam{"/x"}, api.CodeInvalid},
 		{"", "mv", mvParams{pathParam: pathParam{"/x"}, NewPath: "/y"}, api.CodeInvalid},
 		{"", "rm", rmParams{pathParam{"/x"}, true}, api.CodeInvalid},
@@ -192,8 +163,8 @@ func TestFileCommandsRefuse(t *testing.T) {
 			t.Errorf("%s %+v as %q answers %v, want %s", c.name, c.params, c.user, err, c.code)
 		}
 	}
-	// A cursor is only a name to go on after: one that is made up shows nothing more.
-	if _, page := d.ok("alice", "ls", lsParams{Path: "/", ListParams: api.ListParams{Limit: 1, Cursor: evil}}); len(page["files"].([]any)) != 0 {
+	// A forged cursor is only a name that the page begins after.
+	if _, page := d.ok("alice", "ls", lsParams{optionalPathParam{"/"}, api.ListParams{Limit: 1, Cursor: evil}}); len(page["files"].([]any)) != 0 {
 		t.Errorf("a made-up cursor shows %v", page)
 	}
 }

@@ -1,6 +1,7 @@
-// Package handlers declares the commands of the control API, one file a noun,
-// each command beside the function that carries it out. Handlers check who
-// may, call the engine's rooms and shape the result; they know nothing of HTTP.
+// Package handlers declares the commands of the control API: one file per noun,
+// each command beside the function that handles it. A handler passes the caller
+// and the parameters to a domain package and shapes the result. Handlers know
+// nothing of HTTP.
 package handlers
 
 import (
@@ -8,16 +9,17 @@ import (
 
 	"jetstream/internal/account"
 	"jetstream/internal/api"
-	"jetstream/internal/collect"
 	"jetstream/internal/files"
+	"jetstream/internal/retention"
 	"jetstream/internal/stream"
 	"jetstream/internal/transfer"
 	"jetstream/internal/transfer/receiver"
 	"jetstream/triggers"
 )
 
-// Deps is what the commands work on. The zero value is enough to declare them
-// (for the command line and the OpenAPI document), not to call them.
+// Deps are the services that the commands call. With the zero value the
+// commands can be declared, as the command line and the OpenAPI document do,
+// but not called.
 type Deps struct {
 	Server   Server
 	Accounts *account.Service
@@ -25,13 +27,14 @@ type Deps struct {
 	Engine   *transfer.Engine
 	Receiver *receiver.Receiver
 	Files    *files.Service
-	// Log is what the event stream keeps.
-	Log *stream.Log
-	// Collector removes what has been over for long.
-	Collector *collect.Collector
+	// EventLog holds the stored events.
+	EventLog *stream.Log
+	// Collector removes old objects.
+	Collector *retention.Collector
 }
 
-// Commands declares every command, in the order of the manual.
+// Commands returns the declarations of all commands, in the order of the
+// manual.
 func Commands(d Deps) *api.Registry {
 	return api.NewRegistry(slices.Concat(
 		serverCommands(d),

@@ -10,13 +10,13 @@ import (
 	"jetstream/internal/transfer"
 )
 
-// ownerParam filters a list by owner; embed it.
+// ownerParam filters a list by owner. It is meant to be embedded.
 type ownerParam struct {
 	Owner string `json:"owner" doc:"Only the objects of this user; others than one's own are for superusers" validate:"max=64"`
 }
 
-// pageOf makes the page of a list that the caller may see: of everybody for a
-// superuser, else of their own.
+// pageOf returns the page of a list that the caller may see: a superuser may
+// list the objects of any user, everybody else only their own.
 func pageOf(ctx context.Context, l api.ListParams, owner string, status transfer.Status) (transfer.Page, error) {
 	caller, _ := api.CallerOf(ctx)
 	if !caller.Superuser {
@@ -29,29 +29,57 @@ func pageOf(ctx context.Context, l api.ListParams, owner string, status transfer
 	return transfer.Page{Owner: owner, Status: status, Before: before, Limit: l.Limit}, err
 }
 
-// cursor writes where the next page begins: opaque to callers, for us the
-// number of its order.
-func cursor(n int64) *string {
-	s := base64.RawURLEncoding.EncodeToString(strconv.AppendInt(nil, n, 10))
-	return &s
+// nextPage is the member of a list's result that holds the cursor of the next
+// page. It is meant to be embedded.
+type nextPage struct {
+	NextCursor *string `json:"nextCursor" doc:"Cursor of the next page; null on the last"`
 }
 
-// parseCursor reads what cursor wrote; empty is 0, the first page.
+// pageAt returns the cursor of the page that begins at position n, none for 0.
+func pageAt(n int64) nextPage {
+	if n == 0 {
+		return nextPage{}
+	}
+	return pageAfter(strconv.FormatInt(n, 10))
+}
+
+// pageAfter returns the cursor of the page that begins after a name, none for
+// "".
+func pageAfter(name string) nextPage {
+	if name == "" {
+		return nextPage{}
+	}
+	cursor := base64.RawURLEncoding.EncodeToString([]byte(name))
+	return nextPage{&cursor}
+}
+
+// parseNameCursor reads a cursor that pageAfter has made; an empty one gives
+// "".
+func parseNameCursor(s string) (string, error) {
+	name, err := base64.RawURLEncoding.DecodeString(s)
+	if err != nil {
+		return "", badCursor(err)
+	}
+	return string(name), nil
+}
+
+// parseCursor reads a cursor that pageAt has made; an empty one gives 0.
 func parseCursor(s string) (int64, error) {
 	if s == "" {
 		return 0, nil
 	}
-	b, err := base64.RawURLEncoding.DecodeString(s)
-	if err == nil {
-		var n int64
-		if n, err = strconv.ParseInt(string(b), 10, 64); err == nil && n > 0 {
-			return n, nil
-		}
+	text, err := parseNameCursor(s)
+	if err != nil {
+		return 0, err
 	}
-	return 0, badCursor(err)
+	n, err := strconv.ParseInt(text, 10, 64)
+	if err != nil || n <= 0 {
+		return 0, badCursor(err)
+	}
+	return n, nil
 }
 
-// listed is a list as replies show it: an empty one is [], not null.
+// listed makes sure that an empty list is encoded as [], not null.
 func listed[T any](list []T) []T {
 	if list == nil {
 		return []T{}
@@ -63,13 +91,4 @@ func badCursor(cause error) error {
 	e := api.Wrap(cause, api.CodeInvalid, "cursor is not the nextCursor of a page of this list; start again without it")
 	e.Fields = []api.FieldError{{Field: "cursor", Rule: "cursor", Message: e.Message}}
 	return e
-}
-
-// mayAct answers notFound, as for an object that does not exist, unless the
-// caller owns it or is a superuser.
-func mayAct(ctx context.Context, owner, what, id string) error {
-	if caller, ok := api.CallerOf(ctx); ok && caller.MayAct(owner) {
-		return nil
-	}
-	return api.Errorf(api.CodeNotFound, "there is no %s %q", what, id)
 }

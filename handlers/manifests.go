@@ -58,21 +58,9 @@ func manifestCommands(d Deps) []*api.Command {
 	}
 }
 
-type createManifestParams struct {
-	FileMappings map[string]string `json:"fileMappings" doc:"Source paths in your sandbox and the names that they get at the receiver, 1 to 10000 entries" validate:"required,min=1,max=10000"`
-	UserData     map[string]string `json:"userData" doc:"Data of your own, kept with the manifest" validate:"max=64"`
-}
-
-func (h manifestHandlers) create(ctx context.Context, p createManifestParams) (transfer.Manifest, error) {
+func (h manifestHandlers) create(ctx context.Context, p transfer.ManifestParams) (transfer.Manifest, error) {
 	caller, _ := api.CallerOf(ctx)
-	owner, err := caller.Owner()
-	if err != nil {
-		return transfer.Manifest{}, err
-	}
-	return h.engine.CreateManifest(ctx, transfer.NewManifest{
-		Owner: owner, FileMappings: p.FileMappings, UserData: p.UserData, Confined: caller.ConfinedTo(),
-		RequestID: caller.RequestID, Depth: caller.Depth,
-	})
+	return h.engine.CreateManifest(ctx, caller, p)
 }
 
 type getManifestsParams struct {
@@ -82,8 +70,8 @@ type getManifestsParams struct {
 }
 
 type manifestList struct {
-	Manifests  []transfer.Manifest `json:"manifests" doc:"The manifests, newest first"`
-	NextCursor *string             `json:"nextCursor" doc:"Cursor of the next page; null on the last"`
+	Manifests []transfer.Manifest `json:"manifests" doc:"The manifests, newest first"`
+	nextPage
 }
 
 func (h manifestHandlers) list(ctx context.Context, p getManifestsParams) (manifestList, error) {
@@ -91,12 +79,8 @@ func (h manifestHandlers) list(ctx context.Context, p getManifestsParams) (manif
 	if err != nil {
 		return manifestList{}, err
 	}
-	found, more, err := h.engine.Manifests(ctx, page)
-	list := manifestList{Manifests: listed(found)}
-	if more {
-		list.NextCursor = cursor(found[len(found)-1].Seq)
-	}
-	return list, err
+	found, next, err := h.engine.Manifests(ctx, page)
+	return manifestList{listed(found), pageAt(next)}, err
 }
 
 type getManifestParams struct {
@@ -104,14 +88,8 @@ type getManifestParams struct {
 }
 
 func (h manifestHandlers) get(ctx context.Context, p getManifestParams) (transfer.Manifest, error) {
-	m, err := h.engine.Manifest(ctx, p.ManifestID)
-	if err == nil {
-		err = mayAct(ctx, m.Owner, "manifest", p.ManifestID)
-	}
-	if err != nil {
-		return transfer.Manifest{}, err
-	}
-	return m, nil
+	caller, _ := api.CallerOf(ctx)
+	return h.engine.Manifest(ctx, caller, p.ManifestID)
 }
 
 type waitForManifestParams struct {
@@ -120,10 +98,8 @@ type waitForManifestParams struct {
 }
 
 func (h manifestHandlers) wait(ctx context.Context, p waitForManifestParams) (transfer.Manifest, error) {
-	if _, err := h.get(ctx, p.getManifestParams); err != nil {
-		return transfer.Manifest{}, err
-	}
-	return h.engine.WaitForManifest(ctx, p.ManifestID, time.Duration(p.TimeoutSeconds)*time.Second)
+	caller, _ := api.CallerOf(ctx)
+	return h.engine.WaitForManifest(ctx, caller, p.ManifestID, time.Duration(p.TimeoutSeconds)*time.Second)
 }
 
 type getManifestFilesParams struct {
@@ -141,30 +117,21 @@ type manifestFile struct {
 type manifestFileList struct {
 	ManifestID string         `json:"manifestId" doc:"Id of the manifest"`
 	Files      []manifestFile `json:"files" doc:"Files and empty directories, in the order of the manifest"`
-	NextCursor *string        `json:"nextCursor" doc:"Cursor of the next page; null on the last"`
+	nextPage
 }
 
 func (h manifestHandlers) files(ctx context.Context, p getManifestFilesParams) (manifestFileList, error) {
-	if _, err := h.get(ctx, p.getManifestParams); err != nil {
-		return manifestFileList{}, err
-	}
 	from, err := parseCursor(p.Cursor)
 	if err != nil {
 		return manifestFileList{}, err
 	}
-	found, err := h.engine.ManifestFiles(ctx, p.ManifestID, from, p.Limit+1)
-	if err != nil {
-		return manifestFileList{}, err
-	}
-	list := manifestFileList{ManifestID: p.ManifestID, Files: []manifestFile{}}
-	if len(found) > p.Limit {
-		list.NextCursor = cursor(found[p.Limit].Index)
-		found = found[:p.Limit]
-	}
+	caller, _ := api.CallerOf(ctx)
+	found, next, err := h.engine.ManifestFiles(ctx, caller, p.ManifestID, from, p.Limit)
+	list := manifestFileList{p.ManifestID, make([]manifestFile, 0, len(found)), pageAt(next)}
 	for _, f := range found {
 		list.Files = append(list.Files, manifestFile{f.Source, f.Name, f.Size, f.EmptyDir})
 	}
-	return list, nil
+	return list, err
 }
 
 type deleteManifestParams struct {
@@ -173,8 +140,6 @@ type deleteManifestParams struct {
 }
 
 func (h manifestHandlers) delete(ctx context.Context, p deleteManifestParams) (api.Empty, error) {
-	if _, err := h.get(ctx, p.getManifestParams); err != nil {
-		return api.Empty{}, err
-	}
-	return api.Empty{}, h.engine.DeleteManifest(ctx, p.ManifestID, p.Force)
+	caller, _ := api.CallerOf(ctx)
+	return api.Empty{}, h.engine.DeleteManifest(ctx, caller, p.ManifestID, p.Force)
 }

@@ -53,8 +53,8 @@ type getReceivedListParams struct {
 }
 
 type receivedList struct {
-	Transfers  []transfer.RecvTransfer `json:"transfers" doc:"The transfers, newest first"`
-	NextCursor *string                 `json:"nextCursor" doc:"Cursor of the next page; null on the last"`
+	Transfers []transfer.RecvTransfer `json:"transfers" doc:"The transfers, newest first"`
+	nextPage
 }
 
 func (h receivedHandlers) list(ctx context.Context, p getReceivedListParams) (receivedList, error) {
@@ -66,12 +66,8 @@ func (h receivedHandlers) list(ctx context.Context, p getReceivedListParams) (re
 	if err != nil {
 		return receivedList{}, err
 	}
-	found, more, err := h.receiver.Transfers(ctx, page)
-	list := receivedList{Transfers: listed(found)}
-	if more {
-		list.NextCursor = cursor(found[len(found)-1].Seq)
-	}
-	return list, err
+	found, next, err := h.receiver.Transfers(ctx, page)
+	return receivedList{listed(found), pageAt(next)}, err
 }
 
 type getReceivedParams struct {
@@ -80,22 +76,12 @@ type getReceivedParams struct {
 
 func (h receivedHandlers) get(ctx context.Context, p getReceivedParams) (transfer.RecvTransfer, error) {
 	caller, _ := api.CallerOf(ctx)
-	username := caller.User
-	if caller.Superuser {
-		username = ""
-	} else if username == "" {
-		return transfer.RecvTransfer{}, mayAct(ctx, "", "received transfer", p.TransferID)
-	}
-	return h.receiver.Transfer(ctx, p.TransferID, username)
+	return h.receiver.Transfer(ctx, caller, p.TransferID)
 }
 
 func (h receivedHandlers) cancel(ctx context.Context, p getReceivedParams) (transfer.RecvTransfer, error) {
-	t, err := h.get(ctx, p)
-	if err != nil {
-		return t, err
-	}
 	caller, _ := api.CallerOf(ctx)
-	return h.receiver.Cancel(ctx, t, caller.User)
+	return h.receiver.Cancel(ctx, caller, p.TransferID)
 }
 
 type getReceivedFilesParams struct {
@@ -115,20 +101,17 @@ type receivedFile struct {
 type receivedFileList struct {
 	TransferID string         `json:"transferId" doc:"Id of the transfer"`
 	Files      []receivedFile `json:"files" doc:"Files and empty directories, in the order of the manifest"`
-	NextCursor *string        `json:"nextCursor" doc:"Cursor of the next page; null on the last"`
+	nextPage
 }
 
 func (h receivedHandlers) files(ctx context.Context, p getReceivedFilesParams) (receivedFileList, error) {
-	t, err := h.get(ctx, p.getReceivedParams)
-	if err != nil {
-		return receivedFileList{}, err
-	}
 	from, err := parseCursor(p.Cursor)
 	if err != nil {
 		return receivedFileList{}, err
 	}
-	found, more, err := h.receiver.Files(ctx, t, from, p.Limit)
-	list := receivedFileList{TransferID: t.TransferID, Files: make([]receivedFile, 0, len(found))}
+	caller, _ := api.CallerOf(ctx)
+	found, next, err := h.receiver.Files(ctx, caller, p.TransferID, from, p.Limit)
+	list := receivedFileList{p.TransferID, make([]receivedFile, 0, len(found)), pageAt(next)}
 	for _, f := range found {
 		file := receivedFile{
 			Name: f.Name, FileSize: f.Size, IsEmptyDir: f.EmptyDir,
@@ -138,9 +121,6 @@ func (h receivedHandlers) files(ctx context.Context, p getReceivedFilesParams) (
 			file.Path = f.Final
 		}
 		list.Files = append(list.Files, file)
-	}
-	if more {
-		list.NextCursor = cursor(found[len(found)-1].Index + 1)
 	}
 	return list, err
 }

@@ -6,24 +6,24 @@ import (
 	"jetstream/internal/api"
 )
 
-// Server is the running server as commands see it.
+// Server is what commands need of the running server.
 type Server interface {
-	// Info tells the facts that getServerInfo shows.
+	// Info returns the result of getServerInfo.
 	Info(ctx context.Context) (ServerInfo, error)
-	// Terminate begins a graceful stop and returns at once: calls under way,
-	// its caller's among them, are answered.
+	// Terminate begins a graceful stop and returns at once: pending calls, that
+	// of its caller included, are still answered.
 	Terminate()
 }
 
-// ServerInfo is the result of getServerInfo. Without login only Version,
-// APIVersion and AuthRequired are filled in; the rest is absent.
+// ServerInfo is the result of getServerInfo. Callers who are not logged in get
+// only Version, APIVersion and AuthRequired.
 type ServerInfo struct {
 	Version        string        `json:"version" doc:"Version of the program"`
 	APIVersion     int           `json:"apiVersion" doc:"Version of the control API"`
 	AuthRequired   bool          `json:"authRequired" doc:"Whether commands need a login; always true"`
 	Revision       string        `json:"revision,omitempty" doc:"Source revision that the program was built from"`
 	ServerID       string        `json:"serverId,omitempty" doc:"Id of this process, new at each start"`
-	ServerUID      string        `json:"serverUid,omitempty" doc:"Id of this server, the same over restarts"`
+	ServerUID      string        `json:"serverUid,omitempty" doc:"Id of this server, the same across restarts"`
 	ServerName     string        `json:"serverName,omitempty" doc:"Name of the server"`
 	HostName       string        `json:"hostName,omitempty" doc:"Name of the host it runs on"`
 	APIControlPort int           `json:"apiControlPort,omitempty" doc:"Port of the control API"`
@@ -34,7 +34,7 @@ type ServerInfo struct {
 	StartTime      api.Time      `json:"startTime,omitempty" doc:"When this process started"`
 }
 
-// TriggersInfo is the part of ServerInfo about triggers.
+// TriggersInfo is the state of the triggers in ServerInfo.
 type TriggersInfo struct {
 	Dir     string `json:"dir" doc:"Trigger directory, empty when there is none"`
 	OnAPI   bool   `json:"onApi" doc:"Whether API commands fire on.* triggers"`

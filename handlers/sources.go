@@ -44,7 +44,7 @@ func sourceCommands(d Deps) []*api.Command {
 		api.Define(api.Spec{
 			Name: "recv.allowOnlyAuthorizedClients", Method: "PATCH", Path: "/recv/authorized-clients",
 			Summary:     "Say whether only trusted servers may send here",
-			Description: "It holds over restarts. Connections of servers that may not send any more end at once; what they have sent stays and can go on once they are trusted.",
+			Description: "It holds across restarts. Connections of servers that may not send any more end at once; what they have sent stays and can go on once they are trusted.",
 			Message:     "Setting changed.", Access: api.AccessSuperuser,
 			Example: map[string]any{"onlyAuthorizedClientsAllowed": true},
 		}, h.only),
@@ -54,8 +54,8 @@ func sourceCommands(d Deps) []*api.Command {
 type getSourcesParams struct{ api.ListParams }
 
 type sourceList struct {
-	Sources    []transfer.Source `json:"sources" doc:"The sending servers"`
-	NextCursor *string           `json:"nextCursor" doc:"Cursor of the next page; null on the last"`
+	Sources []transfer.Source `json:"sources" doc:"The sending servers"`
+	nextPage
 }
 
 func (h sourceHandlers) sources(ctx context.Context, p getSourcesParams) (sourceList, error) {
@@ -63,20 +63,16 @@ func (h sourceHandlers) sources(ctx context.Context, p getSourcesParams) (source
 	if err != nil {
 		return sourceList{}, err
 	}
-	found, more, err := h.receiver.Sources(ctx, page.Owner, page.Before, page.Limit)
-	list := sourceList{Sources: listed(found)}
-	if more {
-		list.NextCursor = cursor(found[len(found)-1].Seq)
-	}
-	return list, err
+	found, next, err := h.receiver.Sources(ctx, page.Owner, page.Before, page.Limit)
+	return sourceList{listed(found), pageAt(next)}, err
 }
 
 type getAuthorizedClientsParams struct{ api.ListParams }
 
 type clientList struct {
-	Only       bool                        `json:"onlyAuthorizedClientsAllowed" doc:"Whether nobody else may send here"`
-	Clients    []transfer.AuthorizedClient `json:"authorizedClients" doc:"The trusted servers, newest first"`
-	NextCursor *string                     `json:"nextCursor" doc:"Cursor of the next page; null on the last"`
+	Only    bool                        `json:"onlyAuthorizedClientsAllowed" doc:"Whether nobody else may send here"`
+	Clients []transfer.AuthorizedClient `json:"authorizedClients" doc:"The trusted servers, newest first"`
+	nextPage
 }
 
 func (h sourceHandlers) clients(ctx context.Context, p getAuthorizedClientsParams) (clientList, error) {
@@ -84,12 +80,8 @@ func (h sourceHandlers) clients(ctx context.Context, p getAuthorizedClientsParam
 	if err != nil {
 		return clientList{}, err
 	}
-	found, only, more, err := h.receiver.AuthorizedClients(ctx, before, p.Limit)
-	list := clientList{Only: only, Clients: listed(found)}
-	if more {
-		list.NextCursor = cursor(found[len(found)-1].Seq)
-	}
-	return list, err
+	found, only, next, err := h.receiver.AuthorizedClients(ctx, before, p.Limit)
+	return clientList{only, listed(found), pageAt(next)}, err
 }
 
 type clientKeyParam struct {
@@ -126,5 +118,5 @@ func (h sourceHandlers) only(ctx context.Context, p onlyClientsParams) (onlyClie
 	return onlyClients{*p.Only}, h.receiver.AllowOnlyAuthorizedClients(ctx, *p.Only)
 }
 
-// exampleKey is a public key as the manual shows it.
+// exampleKey is the public key in examples.
 const exampleKey = "p7Lq0mB3xWc9tYd2VnRk5uEaZs8hGf1iJo4lQeXw6Cy"

@@ -65,8 +65,8 @@ type getAPITokensParams struct {
 
 // APITokenList is the result of getAPITokens.
 type APITokenList struct {
-	Tokens     []account.APIToken `json:"tokens" doc:"The tokens, newest first"`
-	NextCursor *string            `json:"nextCursor" doc:"Cursor of the next page; null on the last"`
+	Tokens []account.APIToken `json:"tokens" doc:"The tokens, newest first"`
+	nextPage
 }
 
 func (h tokenHandlers) list(ctx context.Context, p getAPITokensParams) (APITokenList, error) {
@@ -74,15 +74,8 @@ func (h tokenHandlers) list(ctx context.Context, p getAPITokensParams) (APIToken
 	if err != nil {
 		return APITokenList{}, err
 	}
-	found, err := h.accounts.APITokens(ctx, page.Owner, page.Before, page.Limit+1)
-	if err != nil {
-		return APITokenList{}, err
-	}
-	list := APITokenList{Tokens: append([]account.APIToken{}, found[:min(len(found), page.Limit)]...)}
-	if len(found) > page.Limit {
-		list.NextCursor = cursor(found[page.Limit-1].Seq)
-	}
-	return list, nil
+	found, next, err := h.accounts.APITokens(ctx, page.Owner, page.Before, page.Limit)
+	return APITokenList{listed(found), pageAt(next)}, err
 }
 
 type deleteAPITokenParams struct {
@@ -90,12 +83,6 @@ type deleteAPITokenParams struct {
 }
 
 func (h tokenHandlers) delete(ctx context.Context, p deleteAPITokenParams) (api.Empty, error) {
-	t, err := h.accounts.APIToken(ctx, p.TokenID)
-	if err == nil {
-		err = mayAct(ctx, t.Owner, "token", p.TokenID)
-	}
-	if err != nil {
-		return api.Empty{}, err
-	}
-	return api.Empty{}, h.accounts.DeleteAPIToken(ctx, p.TokenID)
+	caller, _ := api.CallerOf(ctx)
+	return api.Empty{}, h.accounts.DeleteAPIToken(ctx, caller, p.TokenID)
 }

@@ -42,14 +42,14 @@ func transferCommands(d Deps) []*api.Command {
 		api.Define(api.Spec{
 			Name: "send.cancelTransfer", Method: "POST", Path: "/send/transfers/{transferId}/cancel",
 			Summary:     "Cancel a sent transfer",
-			Description: "The receiver is told in the background. A transfer that has ended is a `conflict`.",
+			Description: "The receiver is notified in the background. A transfer that has ended is a `conflict`.",
 			Message:     "Transfer cancelled.", Errors: []api.Code{api.CodeNotFound, api.CodeConflict},
 		}, h.cancel),
 		api.Define(api.Spec{
 			Name: "send.deleteTransfer", Method: "DELETE", Path: "/send/transfers/{transferId}",
 			Summary: "Remove a sent transfer from the list",
 			Description: "What has arrived stays where it is. One that has not ended is a `conflict`, unless `force`, which " +
-				"cancels it; its receiver is told in the background.",
+				"cancels it; its receiver is notified in the background.",
 			Message: "Transfer deleted.", Errors: []api.Code{api.CodeNotFound, api.CodeConflict},
 			Example: map[string]any{"force": true},
 		}, h.delete),
@@ -57,44 +57,13 @@ func transferCommands(d Deps) []*api.Command {
 }
 
 type createTransferParams struct {
-	ManifestID                 string            `json:"manifestId" doc:"What to send: a manifest that is complete" validate:"required,max=64"`
-	DestinationID              string            `json:"destinationId" doc:"Where to send it" validate:"required,max=64"`
-	Username                   string            `json:"username" doc:"The receiver's user that authorizes the transfer" validate:"required,max=64"`
-	Password                   string            `json:"password" doc:"That user's password at the receiver, 1 to 1024 bytes" validate:"required,max=1024" secret:"true"`
-	DestinationPath            string            `json:"destinationPath" doc:"Directory in the receiving user's sandbox that the files are placed below" default:"/" validate:"max=4096"`
-	Priority                   int               `json:"priority" doc:"Lower goes first" default:"100" validate:"min=0,max=1000000"`
-	CheckpointFrequencySeconds int               `json:"checkpointFrequencySeconds" doc:"Seconds between durable checkpoints; 0 is none" default:"5" validate:"min=0,max=86400"`
-	Conflict                   string            `json:"conflict" doc:"What happens when a file exists" default:"overwrite" validate:"oneof=overwrite skip rename fail"`
-	OnError                    string            `json:"onError" doc:"What happens when one file fails" default:"stop" validate:"oneof=stop continue"`
-	UserData                   map[string]string `json:"userData" doc:"Data of your own, kept with the transfer" validate:"max=64"`
+	transfer.Params
+	Password string `json:"password" doc:"Password of username at the receiver, 1 to 1024 bytes" validate:"required,max=1024" secret:"true"`
 }
 
 func (h transferHandlers) create(ctx context.Context, p createTransferParams) (transfer.Transfer, error) {
-	m, err := h.engine.Manifest(ctx, p.ManifestID)
-	if err == nil {
-		err = mayAct(ctx, m.Owner, "manifest", p.ManifestID)
-	}
-	if err != nil {
-		return transfer.Transfer{}, err
-	}
-	d, err := h.engine.Destination(ctx, p.DestinationID)
-	if err == nil {
-		err = mayAct(ctx, d.Owner, "destination", p.DestinationID)
-	}
-	if err != nil {
-		return transfer.Transfer{}, err
-	}
 	caller, _ := api.CallerOf(ctx)
-	if caller.Scope != nil && !caller.Scope.Covers(m.Confined) {
-		return transfer.Transfer{}, api.Errorf(api.CodeForbidden,
-			"this token is confined to %q and manifest %s is not; make the manifest with this token", caller.ConfinedTo(), m.ManifestID)
-	}
-	return h.engine.CreateTransfer(ctx, transfer.NewTransfer{
-		ManifestID: p.ManifestID, DestinationID: p.DestinationID, Username: p.Username, Password: p.Password,
-		DestinationPath: p.DestinationPath, Priority: p.Priority, CheckpointFrequencySeconds: p.CheckpointFrequencySeconds,
-		Conflict: p.Conflict, OnError: p.OnError, UserData: p.UserData,
-		RequestID: caller.RequestID, Depth: caller.Depth,
-	})
+	return h.engine.CreateTransfer(ctx, caller, p.Params, p.Password)
 }
 
 type getTransfersParams struct {
@@ -104,8 +73,8 @@ type getTransfersParams struct {
 }
 
 type transferList struct {
-	Transfers  []transfer.Transfer `json:"transfers" doc:"The transfers, newest first"`
-	NextCursor *string             `json:"nextCursor" doc:"Cursor of the next page; null on the last"`
+	Transfers []transfer.Transfer `json:"transfers" doc:"The transfers, newest first"`
+	nextPage
 }
 
 func (h transferHandlers) list(ctx context.Context, p getTransfersParams) (transferList, error) {
@@ -113,12 +82,8 @@ func (h transferHandlers) list(ctx context.Context, p getTransfersParams) (trans
 	if err != nil {
 		return transferList{}, err
 	}
-	found, more, err := h.engine.Transfers(ctx, page)
-	list := transferList{Transfers: listed(found)}
-	if more {
-		list.NextCursor = cursor(found[len(found)-1].Seq)
-	}
-	return list, err
+	found, next, err := h.engine.Transfers(ctx, page)
+	return transferList{listed(found), pageAt(next)}, err
 }
 
 type getTransferParams struct {
@@ -126,14 +91,8 @@ type getTransferParams struct {
 }
 
 func (h transferHandlers) get(ctx context.Context, p getTransferParams) (transfer.Transfer, error) {
-	t, err := h.engine.Transfer(ctx, p.TransferID)
-	if err == nil {
-		err = mayAct(ctx, t.Owner, "transfer", p.TransferID)
-	}
-	if err != nil {
-		return transfer.Transfer{}, err
-	}
-	return t, nil
+	caller, _ := api.CallerOf(ctx)
+	return h.engine.Transfer(ctx, caller, p.TransferID)
 }
 
 type waitForTransferParams struct {
@@ -142,17 +101,13 @@ type waitForTransferParams struct {
 }
 
 func (h transferHandlers) wait(ctx context.Context, p waitForTransferParams) (transfer.Transfer, error) {
-	if _, err := h.get(ctx, p.getTransferParams); err != nil {
-		return transfer.Transfer{}, err
-	}
-	return h.engine.WaitForTransfer(ctx, p.TransferID, time.Duration(p.TimeoutSeconds)*time.Second)
+	caller, _ := api.CallerOf(ctx)
+	return h.engine.WaitForTransfer(ctx, caller, p.TransferID, time.Duration(p.TimeoutSeconds)*time.Second)
 }
 
 func (h transferHandlers) cancel(ctx context.Context, p getTransferParams) (transfer.Transfer, error) {
-	if _, err := h.get(ctx, p); err != nil {
-		return transfer.Transfer{}, err
-	}
-	return h.engine.CancelTransfer(ctx, p.TransferID)
+	caller, _ := api.CallerOf(ctx)
+	return h.engine.CancelTransfer(ctx, caller, p.TransferID)
 }
 
 type deleteTransferParams struct {
@@ -161,8 +116,6 @@ type deleteTransferParams struct {
 }
 
 func (h transferHandlers) delete(ctx context.Context, p deleteTransferParams) (api.Empty, error) {
-	if _, err := h.get(ctx, p.getTransferParams); err != nil {
-		return api.Empty{}, err
-	}
-	return api.Empty{}, h.engine.DeleteTransfer(ctx, p.TransferID, p.Force)
+	caller, _ := api.CallerOf(ctx)
+	return api.Empty{}, h.engine.DeleteTransfer(ctx, caller, p.TransferID, p.Force)
 }

@@ -2,7 +2,6 @@ package handlers
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -17,16 +16,15 @@ import (
 	"jetstream/triggers"
 )
 
-// sending is the commands of destinations, manifests and transfers on a real
-// engine that serves; alice and bob share a sandbox with three files.
+// sending holds the commands for destinations, manifests and transfers, on an
+// engine that serves. The users alice and bob share a sandbox with three files.
 type sending struct {
-	t *testing.T
-	*api.Registry
+	calls
 	engine   *transfer.Engine
 	accounts account.Store
 }
 
-func newSending(t *testing.T) *sending {
+func newSending(t *testing.T, change ...func(*transfer.Options)) *sending {
 	t.Helper()
 	must := func(err error) {
 		t.Helper()
@@ -46,9 +44,13 @@ func newSending(t *testing.T) *sending {
 	}
 	events, err := triggers.New(triggers.Options{Store: db.Runs()})
 	must(err)
-	engine, err := transfer.New(transfer.Options{
+	options := transfer.Options{
 		Store: db.Transfers(), Emitter: events, Accounts: account.New(db.Accounts(), account.Options{}), SealKey: [32]byte{1},
-	})
+	}
+	for _, c := range change {
+		c(&options)
+	}
+	engine, err := transfer.New(options)
 	must(err)
 	ctx, cancel := context.WithCancel(context.Background())
 	served := make(chan error, 1)
@@ -58,62 +60,26 @@ func newSending(t *testing.T) *sending {
 		must(<-served)
 	})
 	d := Deps{Engine: engine}
-	return &sending{t, api.NewRegistry(slices.Concat(destinationCommands(d), manifestCommands(d), transferCommands(d))...), engine, db.Accounts()}
+	return &sending{calls{t, api.NewRegistry(slices.Concat(destinationCommands(d), manifestCommands(d), transferCommands(d))...)}, engine, db.Accounts()}
 }
 
-// as carries a command out for a user; root is a superuser.
-func (s *sending) as(user, name string, params any) (api.Outcome, map[string]any, error) {
-	s.t.Helper()
-	c, ok := s.Find(name)
-	if !ok {
-		s.t.Fatalf("no command %s", name)
-	}
-	ctx := api.WithCaller(s.t.Context(), api.Caller{User: user, Superuser: user == "root" || user == "", RequestID: "req"})
-	out, err := c.Do(ctx, params)
-	if err != nil {
-		return out, nil, err
-	}
-	var result map[string]any
-	if err := json.Unmarshal(out.Result, &result); err != nil {
-		s.t.Fatal(err)
-	}
-	return out, result, nil
-}
-
-// ok is as for a command that must succeed.
-func (s *sending) ok(user, name string, params any) (api.Outcome, map[string]any) {
-	s.t.Helper()
-	out, result, err := s.as(user, name, params)
-	if err != nil {
-		s.t.Fatalf("%s as %q: %v", name, user, err)
-	}
-	return out, result
-}
-
-// refused is as for a command that must answer that code.
-func (s *sending) refused(code api.Code, user, name string, params any) {
-	s.t.Helper()
-	if _, _, err := s.as(user, name, params); err == nil || api.ErrorOf(err).Code != code {
-		s.t.Errorf("%s as %q answers %v, want %s", name, user, err, code)
-	}
-}
-
-// made is what alice makes: ids of a destination, a manifest and a transfer.
+// made makes a destination, a manifest and a transfer of alice and returns
+// their ids.
 func (s *sending) made() (destination, manifest, transferID string) {
 	s.t.Helper()
-	_, d := s.ok("alice", "send.createDestination", createDestinationParams{DestinationAddress: "127.0.0.1"})
-	_, m := s.ok("alice", "send.createManifest", createManifestParams{FileMappings: map[string]string{"/": "/all"}})
+	_, d := s.ok("alice", "send.createDestination", transfer.DestinationParams{Address: "127.0.0.1"})
+	_, m := s.ok("alice", "send.createManifest", transfer.ManifestParams{FileMappings: map[string]string{"/": "/all"}})
 	destination, manifest = d["destinationId"].(string), m["manifestId"].(string)
 	s.ok("alice", "send.waitForManifest", waitForManifestParams{getManifestParams{manifest}, api.WaitParams{TimeoutSeconds: 60}})
 	_, x := s.ok("alice", "send.createTransfer", createTransferParams{
-		ManifestID: manifest, DestinationID: destination, Username: "bob", Password: "hush-hush", Priority: 100, Conflict: "overwrite", OnError: "stop",
+		transfer.Params{ManifestID: manifest, DestinationID: destination, Username: "bob", Priority: 100, Conflict: "overwrite", OnError: "stop"}, "hush-hush",
 	})
 	return destination, manifest, x["transferId"].(string)
 }
 
 func TestCreateAnswersAsTheContractSays(t *testing.T) {
 	s := newSending(t)
-	out, m := s.ok("alice", "send.createManifest", createManifestParams{FileMappings: map[string]string{"/a": "/a"}})
+	out, m := s.ok("alice", "send.createManifest", transfer.ManifestParams{FileMappings: map[string]string{"/a": "/a"}})
 	if out.Message != "Manifest requested." || out.Status != 201 || out.Location != "/send/manifests/"+m["manifestId"].(string) {
 		t.Errorf("createManifest: %+v", out)
 	}
@@ -124,7 +90,7 @@ func TestCreateAnswersAsTheContractSays(t *testing.T) {
 			t.Errorf("createManifest: %s is %v, want %v", name, got, want)
 		}
 	}
-	p := createDestinationParams{DestinationAddress: "127.0.0.1:9000"}
+	p := transfer.DestinationParams{Address: "127.0.0.1:9000"}
 	out, d := s.ok("alice", "send.createDestination", p)
 	if out.Status != 201 || d["destinationAddress"] != "127.0.0.1" || d["destinationPort"] != 9000.0 {
 		t.Errorf("createDestination: %d %v", out.Status, d)
@@ -133,7 +99,7 @@ func TestCreateAnswersAsTheContractSays(t *testing.T) {
 		t.Errorf("createDestination again: %d %v", out.Status, again)
 	}
 	other := 9001
-	p.DestinationPort = &other
+	p.Port = &other
 	s.refused(api.CodeInvalid, "alice", "send.createDestination", p)
 
 	_, _, id := s.made()
@@ -157,7 +123,7 @@ func TestObjectsOfOthersAreNotFound(t *testing.T) {
 		{"send.getManifestFiles", getManifestFilesParams{m, api.ListParams{Limit: 1}}},
 		{"send.getTransfer", x},
 		{"send.waitForTransfer", waitForTransferParams{x, api.WaitParams{}}},
-		{"send.createTransfer", createTransferParams{ManifestID: manifest, DestinationID: destination, Username: "u", Password: "p"}},
+		{"send.createTransfer", createTransferParams{transfer.Params{ManifestID: manifest, DestinationID: destination, Username: "u"}, "p"}},
 		{"send.cancelTransfer", x},
 		{"send.updateDestination", updateDestinationParams{getDestinationParams: d}},
 		{"send.deleteManifest", deleteManifestParams{m, true}},
@@ -187,14 +153,15 @@ func TestObjectsOfOthersAreNotFound(t *testing.T) {
 func TestWhatASuperuserSendsBelongsToTheManifestsOwner(t *testing.T) {
 	s := newSending(t)
 	destination, manifest, _ := s.made()
-	p := createTransferParams{ManifestID: manifest, DestinationID: destination, Username: "u", Password: "p"}
+	p := createTransferParams{transfer.Params{ManifestID: manifest, DestinationID: destination, Username: "u"}, "p"}
 	if _, x := s.ok("root", "send.createTransfer", p); x["owner"] != "alice" {
 		t.Errorf("the transfer belongs to %v", x["owner"])
 	}
-	// A launch script's token of no user sees everything and owns nothing.
+	// The token of a launch script that acts as no user sees everything and
+	// owns nothing.
 	s.ok("", "send.getManifest", getManifestParams{manifest})
-	s.refused(api.CodeInvalid, "", "send.createManifest", createManifestParams{FileMappings: map[string]string{"/a": "/a"}})
-	s.refused(api.CodeInvalid, "", "send.createDestination", createDestinationParams{DestinationAddress: "h"})
+	s.refused(api.CodeInvalid, "", "send.createManifest", transfer.ManifestParams{FileMappings: map[string]string{"/a": "/a"}})
+	s.refused(api.CodeInvalid, "", "send.createDestination", transfer.DestinationParams{Address: "h"})
 }
 
 func TestListsGoOnByCursor(t *testing.T) {
@@ -202,12 +169,12 @@ func TestListsGoOnByCursor(t *testing.T) {
 	want := map[string][]string{}
 	for i := range 7 {
 		user := []string{"alice", "bob"}[i%2]
-		_, d := s.ok(user, "send.createDestination", createDestinationParams{DestinationAddress: fmt.Sprintf("127.0.0.%d", i+1)})
-		_, m := s.ok(user, "send.createManifest", createManifestParams{FileMappings: map[string]string{"/a": "/a"}})
+		_, d := s.ok(user, "send.createDestination", transfer.DestinationParams{Address: fmt.Sprintf("127.0.0.%d", i+1)})
+		_, m := s.ok(user, "send.createManifest", transfer.ManifestParams{FileMappings: map[string]string{"/a": "/a"}})
 		manifest := getManifestParams{m["manifestId"].(string)}
 		s.ok(user, "send.waitForManifest", waitForManifestParams{manifest, api.WaitParams{TimeoutSeconds: 60}})
 		_, x := s.ok(user, "send.createTransfer", createTransferParams{
-			ManifestID: manifest.ManifestID, DestinationID: d["destinationId"].(string), Username: "u", Password: "p",
+			transfer.Params{ManifestID: manifest.ManifestID, DestinationID: d["destinationId"].(string), Username: "u"}, "p",
 		})
 		for key, id := range map[string]any{"destinations": d["destinationId"], "manifests": m["manifestId"], "transfers": x["transferId"]} {
 			want[key] = append([]string{user + " " + id.(string)}, want[key]...)

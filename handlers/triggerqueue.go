@@ -14,14 +14,14 @@ import (
 type triggerQueueHandlers struct {
 	engine   *triggers.Engine
 	received receivedTransfers
-	// events are all events, on.* last; they are made of the registry, which
-	// these commands are part of, so at their first use.
+	// events returns all events, on.* last. They include those of the commands
+	// declared here and are therefore made at the first use.
 	events func() []triggers.Definition
 }
 
-// receivedTransfers finds a received transfer of any user.
+// receivedTransfers finds a received transfer.
 type receivedTransfers interface {
-	Transfer(ctx context.Context, transferID, username string) (transfer.RecvTransfer, error)
+	Transfer(ctx context.Context, caller api.Caller, transferID string) (transfer.RecvTransfer, error)
 }
 
 func triggerQueueCommands(d Deps) []*api.Command {
@@ -37,7 +37,7 @@ func triggerQueueCommands(d Deps) []*api.Command {
 		api.Define(api.Spec{
 			Name: "emitTrigger", Method: "POST", Path: "/triggers/{event}/emit", Status: 201, Location: "/trigger-runs/{runId}",
 			Summary: "Queue the script of an event, with sample or given parameters",
-			Description: "Nothing but the script is told that the event happened. With the `transfer_id` of a received transfer, " +
+			Description: "Only the script gets the event; nothing else is notified. With the `transfer_id` of a received transfer, " +
 				"the script gets that transfer's file list; else an event that has one gets an empty list.",
 			Message: "The event is queued.", Errors: []api.Code{api.CodeNotFound, api.CodeConflict, api.CodeUnavailable}, Access: api.AccessSuperuser,
 			Example: map[string]any{"event": "recv.transferComplete"},
@@ -70,7 +70,7 @@ func triggerQueueCommands(d Deps) []*api.Command {
 	}
 }
 
-// Events lists every event that a script may be written for: the declared ones
+// Events lists the events that scripts can be written for: the declared ones
 // and on.<command> for each command.
 func Events() []triggers.Definition {
 	events := triggers.Definitions()
@@ -83,11 +83,11 @@ func Events() []triggers.Definition {
 type getTriggersParams struct{ api.ListParams }
 
 type triggerList struct {
-	Dir        string              `json:"dir" doc:"The trigger directory, empty when there is none"`
-	Queue      triggers.QueueState `json:"queue" doc:"State of the queue"`
-	Triggers   []triggerShown      `json:"triggers" doc:"The events, in the order of the manual"`
-	Problems   []triggers.Finding  `json:"problems" doc:"What the doctor finds at the directory and at files that are no event's"`
-	NextCursor *string             `json:"nextCursor" doc:"Cursor of the next page; null on the last"`
+	Dir      string              `json:"dir" doc:"The trigger directory, empty when there is none"`
+	Queue    triggers.QueueState `json:"queue" doc:"State of the queue"`
+	Triggers []triggerShown      `json:"triggers" doc:"The events, in the order of the manual"`
+	Problems []triggers.Finding  `json:"problems" doc:"What the doctor finds at the directory and at files that are no event's"`
+	nextPage
 }
 
 type triggerShown struct {
@@ -141,7 +141,7 @@ func (h triggerQueueHandlers) list(ctx context.Context, p getTriggersParams) (tr
 		list.Triggers = append(list.Triggers, shown)
 	}
 	if next := from + int64(len(page)); len(page) > 0 && next < int64(len(events)) {
-		list.NextCursor = cursor(next)
+		list.nextPage = pageAt(next)
 	}
 	list.Queue, err = h.engine.QueueState(ctx)
 	return list, err
@@ -181,8 +181,8 @@ func (h triggerQueueHandlers) emit(ctx context.Context, p emitTriggerParams) (tr
 	return h.engine.EmitNow(ctx, triggers.Event{Definition: events[i], Parameters: parameters, Cause: cause})
 }
 
-// causeOf gives an emitted event the key that a real one would have, and that
-// of a received transfer its file list.
+// causeOf makes the cause of an emitted event: with the key that a real event
+// would have and, for a received transfer, the file list.
 func (h triggerQueueHandlers) causeOf(ctx context.Context, p emitTriggerParams) (triggers.Cause, error) {
 	caller, _ := api.CallerOf(ctx)
 	cause := triggers.Cause{User: caller.User, RequestID: caller.RequestID, Depth: caller.Depth, Key: p.Event}
@@ -197,7 +197,7 @@ func (h triggerQueueHandlers) causeOf(ctx context.Context, p emitTriggerParams) 
 	if !strings.HasPrefix(p.Event, "recv.") {
 		return cause, nil
 	}
-	t, err := h.received.Transfer(ctx, id, "")
+	t, err := h.received.Transfer(ctx, caller, id)
 	switch {
 	case err == nil:
 		cause.Subject = transfer.RecvSubject(t.SourcePublicKey, t.TransferID)

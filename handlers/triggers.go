@@ -11,7 +11,7 @@ import (
 
 type triggerHandlers struct {
 	engine *triggers.Engine
-	events func() []triggers.Definition // as of triggerQueueHandlers
+	events func() []triggers.Definition // see triggerQueueHandlers
 }
 
 func triggerCommands(d Deps) []*api.Command {
@@ -41,8 +41,8 @@ type getTriggerRunsParams struct {
 }
 
 type triggerRunList struct {
-	Runs       []triggers.Run `json:"runs" doc:"The runs, newest first"`
-	NextCursor *string        `json:"nextCursor" doc:"Cursor of the next page; null on the last"`
+	Runs []triggers.Run `json:"runs" doc:"The runs, newest first"`
+	nextPage
 }
 
 func (h triggerHandlers) list(ctx context.Context, p getTriggerRunsParams) (triggerRunList, error) {
@@ -53,24 +53,14 @@ func (h triggerHandlers) list(ctx context.Context, p getTriggerRunsParams) (trig
 	if err := h.checkEvent(ctx, p.Event); err != nil {
 		return triggerRunList{}, err
 	}
-	runs, more, err := h.engine.Runs(ctx, triggers.Filter{
+	runs, next, err := h.engine.Runs(ctx, triggers.Filter{
 		Event: p.Event, Status: triggers.Status(p.Status), Since: api.Time(p.Since), Before: before, Limit: p.Limit,
 	})
-	if err != nil {
-		return triggerRunList{}, err
-	}
-	l := triggerRunList{Runs: runs}
-	if l.Runs == nil {
-		l.Runs = []triggers.Run{} // an empty list, not null
-	}
-	if more {
-		l.NextCursor = cursor(runs[len(runs)-1].Seq)
-	}
-	return l, nil
+	return triggerRunList{listed(runs), pageAt(next)}, err
 }
 
-// checkEvent refuses a filter that could never show anything: an event that is
-// not declared and has no records of another version either.
+// checkEvent refuses to filter by an event that does not exist. One of another
+// version of the server is accepted as long as it has records.
 func (h triggerHandlers) checkEvent(ctx context.Context, name string) error {
 	known := eventNames(h.events())
 	if name == "" || slices.Contains(known, name) {

@@ -14,7 +14,7 @@ import (
 	"jetstream/triggers"
 )
 
-func TestTriggerRunsListedInPages(t *testing.T) {
+func TestTriggerRunsGoOnByCursor(t *testing.T) {
 	db, err := store.Open(t.Context(), t.TempDir())
 	if err != nil {
 		t.Fatal(err)
@@ -30,7 +30,7 @@ func TestTriggerRunsListedInPages(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	// Not served: the runs stay in the queue.
+	// The engine is not served: the runs stay queued.
 	engine, err := triggers.New(triggers.Options{Dir: dir, StateDir: t.TempDir(), Store: db.Runs()})
 	if err != nil {
 		t.Fatal(err)
@@ -96,8 +96,7 @@ func TestTriggerRunsListedInPages(t *testing.T) {
 	if l := list(getTriggerRunsParams{ListParams: api.ListParams{Limit: 100}, Since: int64(api.Now()) + 1e9}); l.Runs == nil || len(l.Runs) != 0 {
 		t.Errorf("since the future: %v, want an empty list", l.Runs)
 	}
-	// An event that there cannot be is refused; one that another version knew,
-	// and which has records, is as good as any.
+	// An unknown event is refused, unless it has records of another version.
 	older, err := triggers.Define[struct{}]("send.oldName", "An event of another version.").Event(struct{}{}, triggers.Cause{})
 	if err != nil {
 		t.Fatal(err)

@@ -4,12 +4,12 @@ import (
 	"context"
 
 	"jetstream/internal/api"
-	"jetstream/internal/collect"
+	"jetstream/internal/retention"
 )
 
 type upkeepHandlers struct {
 	server    Server
-	collector *collect.Collector
+	collector *retention.Collector
 }
 
 func upkeepCommands(d Deps) []*api.Command {
@@ -43,13 +43,13 @@ type updateCollectParams struct {
 	ObjectLifetime *int64 `json:"objectLifetime" doc:"Seconds that objects are kept, 172800 (48 h) at first; 0: for ever; absent: unchanged" validate:"omitempty,min=0,max=315360000"`
 }
 
-func (h upkeepHandlers) update(ctx context.Context, p updateCollectParams) (collect.State, error) {
+func (h upkeepHandlers) update(ctx context.Context, p updateCollectParams) (retention.State, error) {
 	return h.collector.Update(ctx, p.Interval, p.ObjectLifetime)
 }
 
 type garbageCollectParams struct{}
 
-func (h upkeepHandlers) collect(ctx context.Context, _ garbageCollectParams) (collect.Counts, error) {
+func (h upkeepHandlers) collect(ctx context.Context, _ garbageCollectParams) (retention.Counts, error) {
 	return h.collector.Run(ctx)
 }
 

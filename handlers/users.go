@@ -2,7 +2,6 @@ package handlers
 
 import (
 	"context"
-	"encoding/base64"
 	"strings"
 
 	"jetstream/internal/account"
@@ -59,18 +58,8 @@ func userCommands(d Deps) []*api.Command {
 	}
 }
 
-type createUserParams struct {
-	Name      string `json:"name" doc:"Name of the user: 1 to 64 letters, digits or ._@-, the first a letter, a digit or _" validate:"required,max=64"`
-	Password  string `json:"password" doc:"Password of the user, 1 to 1024 bytes" validate:"required,max=1024" secret:"true"`
-	Superuser bool   `json:"superuser" doc:"Whether the user may see and change everything" default:"false"`
-	Sandbox   string `json:"sandbox" doc:"Absolute directory that / means in the user's paths; absent: the server's default" validate:"max=4096"`
-	Disabled  bool   `json:"disabled" doc:"Whether the user may not log in" default:"false"`
-}
-
-func (h userHandlers) create(ctx context.Context, p createUserParams) (account.User, error) {
-	return h.accounts.Create(ctx, account.NewUser{
-		Name: p.Name, Password: p.Password, Superuser: p.Superuser, Sandbox: p.Sandbox, Disabled: p.Disabled,
-	})
+func (h userHandlers) create(ctx context.Context, n account.NewUser) (account.User, error) {
+	return h.accounts.Create(ctx, n)
 }
 
 type getUsersParams struct {
@@ -78,28 +67,26 @@ type getUsersParams struct {
 }
 
 type userList struct {
-	Users      []account.User `json:"users" doc:"The users, newest first"`
-	NextCursor *string        `json:"nextCursor" doc:"Cursor of the next page; null on the last"`
+	Users []account.User `json:"users" doc:"The users, newest first"`
+	nextPage
 }
 
-// list uses as cursor the name of the last user on the page, base64url.
+// list lists a page. Its cursor is the name of the last user of the page
+// before.
 func (h userHandlers) list(ctx context.Context, p getUsersParams) (userList, error) {
-	after, err := base64.RawURLEncoding.DecodeString(p.Cursor)
-	if err != nil || len(after) > 0 && !account.ValidName(string(after)) {
-		return userList{}, &api.Error{Code: api.CodeInvalid, Message: "cursor is not one that getUsers answered; start again from the first page", Err: err,
-			Fields: []api.FieldError{{Field: "cursor", Rule: "cursor", Message: "cursor is not one that getUsers answered"}}}
+	after, err := parseNameCursor(p.Cursor)
+	if err == nil && after != "" && !account.ValidName(after) {
+		err = badCursor(nil)
 	}
-	users, err := h.accounts.Users(ctx, string(after), p.Limit+1) // one more tells whether there is a next page
 	if err != nil {
 		return userList{}, err
 	}
-	list := userList{Users: []account.User{}}
-	list.Users = append(list.Users, users[:min(len(users), p.Limit)]...)
+	users, err := h.accounts.Users(ctx, after, p.Limit+1) // one more, to know whether there is a next page
+	list := userList{Users: listed(users)}
 	if len(users) > p.Limit {
-		next := base64.RawURLEncoding.EncodeToString([]byte(users[p.Limit-1].Name))
-		list.NextCursor = &next
+		list = userList{users[:p.Limit], pageAfter(users[p.Limit-1].Name)}
 	}
-	return list, nil
+	return list, err
 }
 
 type getUserParams struct {
@@ -113,8 +100,8 @@ func (h userHandlers) get(ctx context.Context, p getUserParams) (account.User, e
 	return h.accounts.User(ctx, p.Name)
 }
 
-// mayManage answers notFound to those who ask for others, whether these exist
-// or not.
+// mayManage checks that the caller is the user of that name or a superuser. To
+// others every user is notFound, whether it exists or not.
 func mayManage(ctx context.Context, name string) error {
 	caller, _ := api.CallerOf(ctx)
 	if caller.Superuser || caller.User != "" && strings.EqualFold(caller.User, name) {
@@ -125,10 +112,7 @@ func mayManage(ctx context.Context, name string) error {
 
 type updateUserParams struct {
 	getUserParams
-	Password  *string `json:"password" doc:"New password, 1 to 1024 bytes" validate:"omitempty,min=1,max=1024" secret:"true"`
-	Superuser *bool   `json:"superuser" doc:"Whether the user may see and change everything"`
-	Sandbox   *string `json:"sandbox" doc:"Absolute directory that / means in the user's paths; empty: the server's default" validate:"omitempty,max=4096"`
-	Disabled  *bool   `json:"disabled" doc:"Whether the user may not log in"`
+	account.Change
 }
 
 func (h userHandlers) update(ctx context.Context, p updateUserParams) (account.User, error) {
@@ -142,10 +126,8 @@ func (h userHandlers) update(ctx context.Context, p updateUserParams) (account.U
 	if !caller.Superuser && (p.Superuser != nil || p.Sandbox != nil || p.Disabled != nil) {
 		return account.User{}, api.Errorf(api.CodeForbidden, "only a superuser may change more than one's own password")
 	}
-	u, err := h.accounts.Update(ctx, p.Name, account.Change{
-		Password: p.Password, Superuser: p.Superuser, Sandbox: p.Sandbox, Disabled: p.Disabled,
-	})
-	if err == nil && u.Disabled { // a caller who hangs up now leaves nothing half done
+	u, err := h.accounts.Update(ctx, p.Name, p.Change)
+	if err == nil && u.Disabled { // also if the caller hangs up
 		err = h.engine.DisableTransfersOf(context.WithoutCancel(ctx), u.Name)
 	}
 	if err != nil {
@@ -174,7 +156,7 @@ func (h userHandlers) delete(ctx context.Context, p deleteUserParams) (api.Empty
 	if err := h.accounts.Delete(ctx, u.Name); err != nil {
 		return api.Empty{}, err
 	}
-	// Also those that were made since: nobody can make another one now, nor
-	// call this again.
+	// This includes transfers that were made since. The user can make no others
+	// now, and this command cannot be called again.
 	return api.Empty{}, h.engine.CancelTransfersOf(context.WithoutCancel(ctx), u.Name)
 }

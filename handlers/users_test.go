@@ -12,7 +12,7 @@ import (
 	"jetstream/internal/transfer"
 )
 
-// userRegistry is the user commands on a fresh database.
+// userRegistry returns the commands for users on an empty database.
 func userRegistry(t *testing.T) *api.Registry {
 	t.Helper()
 	db, err := store.Open(t.Context(), t.TempDir())
@@ -27,7 +27,7 @@ func userRegistry(t *testing.T) *api.Registry {
 	return api.NewRegistry(userCommands(Deps{Accounts: account.New(db.Accounts(), account.Options{})})...)
 }
 
-// do carries a command out as its caller would, parameters bound.
+// do calls a command without a caller.
 func do(t *testing.T, r *api.Registry, name string, params any) (api.Outcome, error) {
 	t.Helper()
 	c, ok := r.Find(name)
@@ -39,7 +39,7 @@ func do(t *testing.T, r *api.Registry, name string, params any) (api.Outcome, er
 
 func TestCreateUserAnswersWithoutSecrets(t *testing.T) {
 	r := userRegistry(t)
-	out, err := do(t, r, "createUser", createUserParams{Name: "bob@site", Password: "hush-hush", Superuser: true, Sandbox: "/srv/bob"})
+	out, err := do(t, r, "createUser", account.NewUser{Name: "bob@site", Password: "hush-hush", Superuser: true, Sandbox: "/srv/bob"})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -60,7 +60,7 @@ func TestCreateUserAnswersWithoutSecrets(t *testing.T) {
 	if shown := string(c.Request(map[string]json.RawMessage{"name": json.RawMessage(`"bob"`), "password": json.RawMessage(`"hush-hush"`)})); strings.Contains(shown, "hush") {
 		t.Errorf("the command as logs see it tells the password: %s", shown)
 	}
-	if _, err := do(t, r, "createUser", createUserParams{Name: "BOB@site", Password: "p"}); api.ErrorOf(err).Code != api.CodeConflict {
+	if _, err := do(t, r, "createUser", account.NewUser{Name: "BOB@site", Password: "p"}); api.ErrorOf(err).Code != api.CodeConflict {
 		t.Errorf("the same name again: %v", err)
 	}
 }
@@ -76,7 +76,7 @@ func TestUserCommandsAreForSuperusers(t *testing.T) {
 	}
 }
 
-func TestGetUsersInPages(t *testing.T) {
+func TestGetUsersGoesOnByCursor(t *testing.T) {
 	r := userRegistry(t)
 	list := func(cursor string) (names []string, next *string) {
 		t.Helper()
@@ -103,7 +103,7 @@ func TestGetUsersInPages(t *testing.T) {
 		t.Errorf("no users: %v, %v", names, next)
 	}
 	for _, name := range []string{"a", "b", "c", "d"} {
-		if _, err := do(t, r, "createUser", createUserParams{Name: name, Password: "p"}); err != nil {
+		if _, err := do(t, r, "createUser", account.NewUser{Name: name, Password: "p"}); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -122,7 +122,7 @@ func TestGetUsersInPages(t *testing.T) {
 	}
 }
 
-// hangsUp is the real store of a caller who goes away once it has changed a user.
+// hangsUp is a store that cancels the call after it has changed a user.
 type hangsUp struct {
 	account.Store
 	goAway func()
@@ -138,15 +138,13 @@ func (h hangsUp) DeleteUser(ctx context.Context, name string) error {
 	return h.Store.DeleteUser(ctx, name)
 }
 
-// TestTransfersEndWithTheirUserWhoeverHangsUp: what belongs to a disabled or
-// removed user ends, also when nobody waits for the answer.
-func TestTransfersEndWithTheirUserWhoeverHangsUp(t *testing.T) {
+func TestTransfersOfARemovedUserEndEvenIfTheCallerHangsUp(t *testing.T) {
 	yes := true
 	for name, c := range map[string]struct {
 		params any
 		want   transfer.Status
 	}{
-		"updateUser": {updateUserParams{getUserParams: getUserParams{"alice"}, Disabled: &yes}, transfer.StatusError},
+		"updateUser": {updateUserParams{getUserParams{"alice"}, account.Change{Disabled: &yes}}, transfer.StatusError},
 		"deleteUser": {deleteUserParams{getUserParams{"alice"}, true}, transfer.StatusCancelled},
 	} {
 		s := newSending(t)
@@ -157,7 +155,7 @@ func TestTransfersEndWithTheirUserWhoeverHangsUp(t *testing.T) {
 		if _, err := command.Do(api.WithCaller(ctx, api.Caller{User: "root", Superuser: true}), c.params); err != nil {
 			t.Errorf("%s: %v", name, err)
 		}
-		if x, err := s.engine.Transfer(t.Context(), id); err != nil || x.Status != c.want {
+		if x, err := s.engine.LoadTransfer(t.Context(), id); err != nil || x.Status != c.want {
 			t.Errorf("after %s the user's transfer is %s (%v), want %s", name, x.Status, err, c.want)
 		}
 	}

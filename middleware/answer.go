@@ -2,7 +2,6 @@ package middleware
 
 import (
 	"bytes"
-	"context"
 	"log/slog"
 	"math"
 	"net/http"
@@ -16,7 +15,7 @@ import (
 // writeTimeout bounds how long a client may take to read an answer.
 const writeTimeout = 60 * time.Second
 
-var buffers = sync.Pool{New: func() any { return new(bytes.Buffer) }}
+var buffers = sync.Pool{New: func() any { return new(bytes.Buffer) }} //nolint:gochecknoglobals // a pool
 
 // Answer writes a reply: the one place where replies become bytes. Status is
 // the HTTP status. Errors of writing mean that the client went away and are
@@ -36,23 +35,35 @@ func Answer(w http.ResponseWriter, status int, reply api.Reply) {
 	h, values := w.Header(), []string{"application/json", strconv.Itoa(b.Len()), "no-store", "nosniff"} // one array for all
 	h["Content-Type"], h["Content-Length"] = values[0:1:1], values[1:2:2]
 	h["Cache-Control"], h["X-Content-Type-Options"] = values[2:3:3], values[3:4:4]
+	w.WriteHeader(status) // may take long: a middleware may wait for a disk before it lets the reply pass
 	_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(writeTimeout))
-	w.WriteHeader(status)
 	_, _ = w.Write(b.Bytes())
+}
+
+// Succeed answers the outcome of a command.
+func Succeed(w http.ResponseWriter, out api.Outcome) {
+	if out.Location != "" {
+		w.Header().Set("Location", api.Prefix+out.Location)
+	}
+	Answer(w, out.Status, api.Reply{Status: api.CodeSuccess, Message: out.Message, Result: out.Result})
 }
 
 // Fail answers an error. What has no code is internal: the caller gets a
 // general sentence, the log gets the cause.
 func Fail(w http.ResponseWriter, r *http.Request, log *slog.Logger, err error) {
-	FailStatus(w, r, log, 0, err)
+	e := api.ErrorOf(err)
+	status := e.Code.HTTPStatus()
+	if len(e.Fields) == 1 && e.Fields[0].Rule == ruleContentType {
+		status = http.StatusUnsupportedMediaType
+	}
+	FailStatus(w, r, log, status, e)
 }
 
-// FailStatus is Fail with another HTTP status than the code's (0: the code's).
+// FailStatus is Fail with another HTTP status than the error's.
 func FailStatus(w http.ResponseWriter, r *http.Request, log *slog.Logger, status int, err error) {
 	e := api.ErrorOf(err)
-	LogFailure(r.Context(), w, log, e)
-	if status == 0 {
-		status = e.Code.HTTPStatus()
+	if e.Code == api.CodeInternal {
+		log.ErrorContext(r.Context(), "request failed", "requestId", RequestID(w), "error", e.Error())
 	}
 	switch e.Code {
 	case api.CodeTooManyRequests:
@@ -62,12 +73,4 @@ func FailStatus(w http.ResponseWriter, r *http.Request, log *slog.Logger, status
 		w.Header().Set("WWW-Authenticate", `Bearer realm="JetStream"`)
 	}
 	Answer(w, status, api.FailureReply(e))
-}
-
-// LogFailure writes the cause of an error that is our fault, met on the way to
-// the answer w, to the log.
-func LogFailure(ctx context.Context, w http.ResponseWriter, log *slog.Logger, e *api.Error) {
-	if e.Code == api.CodeInternal {
-		log.ErrorContext(ctx, "request failed", "requestId", RequestID(w), "error", e.Error())
-	}
 }

@@ -13,19 +13,6 @@ import (
 	"jetstream/internal/api"
 )
 
-// Headers of the command line's own, written as net/http keeps them.
-const (
-	// DepthHeader carries JETSTREAM_DEPTH: how many trigger runs led to this
-	// call. It can only raise the depth that a script's token carries.
-	DepthHeader = "X-Jetstream-Depth"
-	// UserHeader names the user that a launch script's token acts as.
-	UserHeader = "X-Jetstream-User"
-)
-
-// SessionCookie is the name of the page's cookie at the usual port; see
-// SessionCookieOf.
-const SessionCookie = "jetstream_session"
-
 // SessionCookieOf is the name of the page's cookie where r was sent to. Cookies
 // know hosts and no ports: without the port in their names a browser would lose
 // its session with one server by signing in at another on the same host, or at
@@ -33,12 +20,12 @@ const SessionCookie = "jetstream_session"
 func SessionCookieOf(r *http.Request) string {
 	_, text, err := net.SplitHostPort(r.Host)
 	if port, bad := strconv.ParseUint(text, 10, 16); err == nil && bad == nil && port != api.ControlPort {
-		return fmt.Sprintf("%s_%d", SessionCookie, port)
+		return fmt.Sprintf("%s_%d", api.SessionCookie, port)
 	}
-	return SessionCookie
+	return api.SessionCookie
 }
 
-// maxDepth bounds what DepthHeader may say; a chain never gets there.
+// maxDepth bounds what api.DepthHeader may say; a chain never gets there.
 const maxDepth = 1000
 
 // Authenticator tells who the bearer of credentials is. Failures are
@@ -47,6 +34,9 @@ type Authenticator interface {
 	Password(ctx context.Context, name, password, remote string) (api.Caller, error)
 	Token(ctx context.Context, token, actAs string) (api.Caller, error)
 	Session(ctx context.Context, id string) (api.Caller, error)
+	// ActAs tells who one is who may act as everybody: the user of that name, or
+	// a superuser who is nobody where the name is empty.
+	ActAs(ctx context.Context, name string) (api.Caller, error)
 }
 
 // Authenticate refuses requests without login, but those that exempt names:
@@ -70,12 +60,13 @@ func Authenticate(log *slog.Logger, auth Authenticator, exempt func(*http.Reques
 				return
 			}
 			caller.RequestID = RequestID(w)
-			if depth := r.Header.Get(DepthHeader); depth != "" {
+			if depth := r.Header.Get(api.DepthHeader); depth != "" {
 				if d, err := strconv.Atoi(depth); err == nil && d > caller.Depth {
 					caller.Depth = min(d, maxDepth)
 				}
 			}
-			next.ServeHTTP(w, r.WithContext(api.WithCaller(r.Context(), caller)))
+			ctx := withCall(api.WithCaller(r.Context(), caller), &Call{})
+			next.ServeHTTP(w, r.WithContext(ctx))
 		})
 	}
 }
@@ -85,24 +76,30 @@ var errNoCredentials = api.Errorf(api.CodeUnauthorized,
 
 func authenticate(r *http.Request, auth Authenticator) (api.Caller, error) {
 	ctx := r.Context()
-	if len(r.Header.Values("Authorization")) > 1 {
+	headers := r.Header["Authorization"]
+	if len(headers) > 1 {
 		return api.Caller{}, api.Errorf(api.CodeUnauthorized, "there is more than one Authorization header, and who stands between may believe another; send one")
 	}
-	if header := r.Header.Get("Authorization"); header != "" {
-		if name, password, ok := r.BasicAuth(); ok {
-			return auth.Password(ctx, name, password, RemoteIP(r))
-		}
-		scheme, token, _ := strings.Cut(header, " ")
+	if len(headers) == 1 && headers[0] != "" {
+		scheme, token, _ := strings.Cut(headers[0], " ")
 		token = strings.TrimSpace(token)
 		switch {
 		case strings.EqualFold(scheme, "Basic"):
+			if name, password, ok := r.BasicAuth(); ok {
+				return auth.Password(ctx, name, password, RemoteIP(r))
+			}
 			return api.Caller{}, api.Errorf(api.CodeUnauthorized, "the Authorization header cannot be read: after Basic comes the base64 of NAME:PASSWORD")
 		case !strings.EqualFold(scheme, "Bearer"):
 			return api.Caller{}, api.Errorf(api.CodeUnauthorized, "the Authorization header is neither Basic nor Bearer")
 		case token == "":
 			return api.Caller{}, api.Errorf(api.CodeUnauthorized, "the Authorization header cannot be read: no token follows Bearer")
 		}
-		return auth.Token(ctx, token, r.Header.Get(UserHeader))
+		return auth.Token(ctx, token, r.Header.Get(api.UserHeader))
+	}
+	if peer, ok := peerOf(ctx); ok {
+		caller, err := auth.ActAs(ctx, r.Header.Get(api.UserHeader))
+		caller.Peer = peer
+		return caller, err
 	}
 	if c, err := r.Cookie(SessionCookieOf(r)); err == nil {
 		caller, err := auth.Session(ctx, c.Value)
@@ -121,8 +118,8 @@ func Reauthenticate(r *http.Request, auth Authenticator) (api.Caller, error) {
 	return authenticate(r, auth)
 }
 
-// RemoteIP is the client's address without the port: of the connection, never
-// of a header that a client may set.
+// RemoteIP is the client's address without the port, at the control socket its
+// user: of the connection, never of a header that a client may set.
 func RemoteIP(r *http.Request) string {
 	host, _, err := net.SplitHostPort(r.RemoteAddr)
 	if err != nil {

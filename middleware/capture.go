@@ -15,6 +15,10 @@ type Record struct {
 	Caller  api.Caller
 	// Params are the parameters as submitted; see Request.
 	Params map[string]json.RawMessage
+
+	// What follows, down to Err, is the handler's to fill in. A record without
+	// status is empty: the command counts as refused.
+
 	// Status is success or the error's code, Message what the caller gets.
 	Status  api.Code
 	Message string
@@ -28,35 +32,47 @@ type Record struct {
 // Request is the command structure with secret and unknown parameters masked.
 func (r *Record) Request() json.RawMessage { return r.Command.Request(r.Params) }
 
-// Observer is told of every command that was processed, before its reply goes
-// out: what it has saved when it returns, the caller may rely on. Its context
-// outlives a caller who hangs up.
+// Observer gets the record of every processed command, before the first byte of
+// the reply goes out: what it has saved when it returns, the caller may rely on.
+// Its context outlives a caller who hangs up.
 type Observer func(context.Context, *Record)
 
-type slot struct{ observers []Observer }
-
-type slotKey struct{}
-
-// Capture puts an empty slot into the request's context, which the gateway
-// fills by Report when it has carried a command out. Nobody re-reads a body
-// or parses what was just written.
+// Capture gives each call an empty record and hands it, filled in, to the
+// observers, one after the other: once, when the handler begins to write its
+// reply or returns without one. An empty record is handed to nobody.
 func Capture(observers ...Observer) func(http.Handler) http.Handler {
-	s := &slot{observers: observers}
 	return func(next http.Handler) http.Handler {
 		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-			next.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), slotKey{}, s)))
+			call := CallOf(r.Context())
+			caller, _ := api.CallerOf(r.Context())
+			c := &capture{
+				ctx: r.Context(), observers: observers, start: time.Now(),
+				record: Record{Command: call.Command, Caller: caller, Params: call.Params},
+			}
+			c.reply = holdBack{ResponseWriter: w, hook: c}
+			call.Record = &c.record
+			next.ServeHTTP(&c.reply, r)
+			c.reply.release()
 		})
 	}
 }
 
-// Report hands a record to the observers, one after the other.
-func Report(ctx context.Context, rec *Record) {
-	s, ok := ctx.Value(slotKey{}).(*slot)
-	if !ok {
+// capture is the recording of one request's call.
+type capture struct {
+	ctx       context.Context //nolint:containedctx // it is the request's, for as long as the request
+	observers []Observer
+	start     time.Time
+	record    Record
+	reply     holdBack
+}
+
+func (c *capture) beforeReply() {
+	if c.record.Status == "" {
 		return
 	}
-	ctx = context.WithoutCancel(ctx)
-	for _, observe := range s.observers {
-		observe(ctx, rec)
+	c.record.Duration = time.Since(c.start)
+	ctx := context.WithoutCancel(c.ctx)
+	for _, observe := range c.observers {
+		observe(ctx, &c.record)
 	}
 }

@@ -13,7 +13,8 @@ import (
 // Hosts lets only requests pass whose Host is an IP literal, localhost or one
 // of names (without port, without case). It is checked on loopback too: a web
 // page whose name is re-pointed at 127.0.0.1 (DNS rebinding) arrives with that
-// page's name in Host.
+// page's name in Host. No page reaches the control socket: there every Host
+// passes.
 func Hosts(log *slog.Logger, names ...string) func(http.Handler) http.Handler {
 	allowed := map[string]bool{"localhost": true}
 	for _, n := range names {
@@ -24,7 +25,8 @@ func Hosts(log *slog.Logger, names ...string) func(http.Handler) http.Handler {
 	return func(next http.Handler) http.Handler {
 		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			host := canonicalHost(r.Host)
-			if _, err := netip.ParseAddr(host); err != nil && !allowed[host] {
+			_, bySocket := peerOf(r.Context())
+			if _, err := netip.ParseAddr(host); err != nil && !allowed[host] && !bySocket {
 				Fail(w, r, log, api.Errorf(api.CodeForbidden,
 					"%.200q is not a name of this server; if it is, start the server with --api-allowed-host", host))
 				return

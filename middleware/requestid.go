@@ -6,26 +6,22 @@ import (
 	"jetstream/internal/api"
 )
 
-// RequestIDHeader names a request; it comes back in the answer and is in
-// logs, events and triggers.
-const RequestIDHeader = "X-Request-Id"
-
 // WithRequestID gives every request an id: the caller's own, if it is up to
 // 64 letters, digits, dots, underscores and dashes, else a new one.
 func WithRequestID(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		id := r.Header.Get(RequestIDHeader)
+		id := r.Header.Get(api.RequestIDHeader)
 		if !plainID(id) {
 			id = api.NewID()
 		}
-		w.Header().Set(RequestIDHeader, id)
+		w.Header()[api.RequestIDHeader] = []string{id} // Set would only spell the name anew
 		next.ServeHTTP(w, r)
 	})
 }
 
 // RequestID returns the id of the request that w answers, or "". It is kept
 // where it goes anyway.
-func RequestID(w http.ResponseWriter) string { return w.Header().Get(RequestIDHeader) }
+func RequestID(w http.ResponseWriter) string { return w.Header().Get(api.RequestIDHeader) }
 
 func plainID(s string) bool {
 	if s == "" || len(s) > 64 {

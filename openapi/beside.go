@@ -30,7 +30,7 @@ func (b *builder) addEnvelope(registry *api.Registry) error {
 		creates = creates || c.Status == 201
 	}
 	op := b.operation("command", tagBeside, "Carry out any command by its name",
-		"The other door to every command: its parameters are those of the command's own route, path parameters included, "+
+		"The other way to call every command: its parameters are those of the command's own route, path parameters included, "+
 			"and so are its reply and its HTTP status. Nothing is answered here without login.")
 	shape := commandShape(names)
 	shape["required"] = []any{"request"}
@@ -48,7 +48,7 @@ func (b *builder) addEnvelope(registry *api.Registry) error {
 		r.set(201, success("Made.", "", result).WithHeadersItem("Location", header("Path of what was made", "string")))
 	}
 	op.WithResponses(*r.Responses)
-	return b.spec().AddOperation("POST", Prefix+"/command", *op)
+	return b.spec().AddOperation("POST", api.Prefix+api.EnvelopePath, *op)
 }
 
 // commandShape is the schema of a command structure, as the envelope takes it
@@ -89,8 +89,8 @@ func (b *builder) addSession() error {
 	}
 
 	open := b.operation("openSession", tagBeside, "Sign in on the page",
-		"Sets the cookie `"+SessionCookie+"`, which script cannot read and other sites cannot make a browser send. "+
-			"Another port than "+strconv.Itoa(api.ControlPort)+" in the address is a part of its name, as in `"+SessionCookie+"_9000`.")
+		"Sets the cookie `"+api.SessionCookie+"`, which script cannot read and other sites cannot make a browser send. "+
+			"Another port than "+strconv.Itoa(api.ControlPort)+" in the address is a part of its name, as in `"+api.SessionCookie+"_9000`.")
 	open.RequestBody = jsonBody(shape, true)
 	setExample(open.RequestBody, map[string]any{"name": "alice", "password": exampleSecret})
 	r := newResponses()
@@ -117,7 +117,7 @@ func (b *builder) addHealth() error {
 		"For load balancers and supervisors. Superusers who add `?verbose` get a reply whose result has the members "+
 			"`faults`, `database`, `listeners` and `triggers`; its HTTP status is the same.")
 	plain := func(text, example string) *openapi31.Response {
-		return (&openapi31.Response{Description: text}).WithHeadersItem(requestIDHeader, requestIDRef()).
+		return (&openapi31.Response{Description: text}).WithHeadersItem(api.RequestIDHeader, requestIDRef()).
 			WithContentItem("text/plain", openapi31.MediaType{Schema: map[string]any{"type": "string", "examples": []any{example}}})
 	}
 	r := newResponses()
@@ -140,7 +140,7 @@ func (b *builder) addHealth() error {
 func (b *builder) addSelf() error {
 	op := b.operation("openapi", tagBeside, "Get this document", "The page at `/docs` shows it; it needs no network.")
 	r := newResponses()
-	r.set(200, (&openapi31.Response{Description: "The OpenAPI 3.1 document."}).WithHeadersItem(requestIDHeader, requestIDRef()).
+	r.set(200, (&openapi31.Response{Description: "The OpenAPI 3.1 document."}).WithHeadersItem(api.RequestIDHeader, requestIDRef()).
 		WithContentItem(jsonType, openapi31.MediaType{Schema: map[string]any{"type": "object"}}))
 	r.fail(api.CodeForbidden)
 	op.WithResponses(*r.Responses)

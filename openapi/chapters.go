@@ -2,6 +2,8 @@ package openapi
 
 import (
 	_ "embed"
+	"maps"
+	"slices"
 	"strings"
 
 	"github.com/swaggest/openapi-go/openapi31"
@@ -50,7 +52,8 @@ func chapters() []chapter {
 	}
 }
 
-// chapterOf is the chapter whose path c's route begins with.
+// chapterOf names the chapter of c: the one whose path c's route begins with,
+// else one that is named after the route, such as "Sending: schedules".
 func chapterOf(c *api.Command) string {
 	for _, ch := range chapters() {
 		if ch.path != "" && (c.Path == ch.path || strings.HasPrefix(c.Path, ch.path+"/")) {
@@ -60,14 +63,33 @@ func chapterOf(c *api.Command) string {
 	if strings.HasPrefix(c.Path, "/trigger-") {
 		return "Triggers"
 	}
-	return tagServer
+	segments := strings.Split(strings.TrimPrefix(c.Path, "/"), "/")
+	group := map[string]string{"send": "Sending: ", "recv": "Receiving: "}[segments[0]]
+	if group != "" && len(segments) > 1 {
+		return group + strings.ReplaceAll(segments[1], "-", " ")
+	}
+	return strings.ToUpper(segments[0][:1]) + strings.ReplaceAll(segments[0][1:], "-", " ")
 }
 
-// addChapters names the chapters in use, in their order.
+// addChapters names the chapters in use: those of commands, with the ones that
+// have no text last, and what is beside the commands.
 func (b *builder) addChapters() {
-	for _, ch := range chapters() {
-		if b.chapters[ch.name] {
-			b.spec().Tags = append(b.spec().Tags, openapi31.Tag{Name: ch.name, Description: &ch.text})
+	listed := chapters()
+	var further []chapter
+	for _, name := range slices.Sorted(maps.Keys(b.chapters)) {
+		if !slices.ContainsFunc(listed, func(ch chapter) bool { return ch.name == name }) {
+			further = append(further, chapter{name: name})
 		}
+	}
+	beside := slices.IndexFunc(listed, func(ch chapter) bool { return ch.path == "" })
+	for _, ch := range slices.Insert(listed, beside, further...) {
+		if !b.chapters[ch.name] {
+			continue
+		}
+		tag := openapi31.Tag{Name: ch.name}
+		if ch.text != "" {
+			tag.WithDescription(ch.text)
+		}
+		b.spec().Tags = append(b.spec().Tags, tag)
 	}
 }

@@ -4,14 +4,14 @@ import (
 	"testing"
 
 	"jetstream/handlers"
-	"jetstream/openapi"
+	"jetstream/internal/api"
 )
 
 func TestEveryRealCommandIsDescribed(t *testing.T) {
 	r := handlers.Commands(handlers.Deps{})
 	_, doc := document(t, r)
 	for _, c := range r.All() {
-		item := doc.Paths.Value(openapi.Prefix + c.Path)
+		item := doc.Paths.Value(api.Prefix + c.Path)
 		if item == nil || item.GetOperation(c.Method) == nil || item.GetOperation(c.Method).OperationID != c.Name {
 			t.Errorf("%s is not described at %s %s", c.Name, c.Method, c.Path)
 		}

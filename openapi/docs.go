@@ -106,7 +106,7 @@ func serve(w http.ResponseWriter, r *http.Request, assets map[string]asset) {
 	_, _ = io.Copy(w, plain) //nolint:gosec // the archive is our own; a client that went away is nobody's concern
 }
 
-// acceptsGzip tells whether the request names gzip and does not refuse it.
+// acceptsGzip reports whether the request names gzip and does not refuse it.
 func acceptsGzip(r *http.Request) bool {
 	for part := range strings.SplitSeq(r.Header.Get("Accept-Encoding"), ",") {
 		coding, q, weighted := strings.Cut(strings.TrimSpace(part), ";")

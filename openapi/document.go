@@ -18,12 +18,6 @@ import (
 	"jetstream/triggers"
 )
 
-// Prefix is where the commands' routes begin, as the gateway mounts them.
-const Prefix = "/api/v1"
-
-// SessionCookie is the name of the page's cookie, as the middleware reads it.
-const SessionCookie = "jetstream_session"
-
 // Info is what the document says about itself.
 type Info struct {
 	// Version is the program's version; it must not be empty.

@@ -11,9 +11,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"go.uber.org/goleak"
 
-	"jetstream/gateway"
 	"jetstream/internal/api"
-	"jetstream/middleware"
 	"jetstream/openapi"
 	"jetstream/triggers"
 )
@@ -270,7 +268,7 @@ func passes(t *testing.T, s *openapi3.Schema, v any, expected bool) {
 func TestOperations(t *testing.T) {
 	raw, doc := document(t, sample())
 	op := doc.Paths.Value("/api/v1/things/{thingId}/pause").Post
-	if op.OperationID != "pause" || op.Tags[0] != "Server" || op.Summary != "Pause" || op.Description != "All of it.\n\nFor superusers." {
+	if op.OperationID != "pause" || op.Tags[0] != "Things" || op.Summary != "Pause" || op.Description != "All of it.\n\nFor superusers." {
 		t.Errorf("pause is described as %+v", op)
 	}
 	want(t, raw, "paths /api/v1/hello get security", `[{}, {"basic": []}, {"bearer": []}, {"cookie": []}]`)
@@ -283,9 +281,19 @@ func TestOperations(t *testing.T) {
 	for _, beside := range []string{"/session post", "/session delete", "/healthz get", "/openapi.json get"} {
 		want(t, raw, "paths "+beside+" security", `[{}]`)
 	}
-	want(t, raw, "components securitySchemes cookie name", `"`+middleware.SessionCookie+`"`)
-	if openapi.Prefix != gateway.Prefix {
-		t.Errorf("the document says %s, the gateway %s", openapi.Prefix, gateway.Prefix)
+	want(t, raw, "components securitySchemes cookie name", `"`+api.SessionCookie+`"`)
+}
+
+// A noun without a chapter of its own gets one that is named after its routes.
+func TestChapters(t *testing.T) {
+	_, doc := document(t, sample())
+	var got []string
+	for _, tag := range doc.Tags {
+		got = append(got, tag.Name)
+	}
+	want := []string{"Hello", "Receiving: things", "Sending: things", "Things", "Beside the commands", "Events for scripts"}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("chapters (-want +got):\n%s", diff)
 	}
 }
 
@@ -322,8 +330,8 @@ func TestTheSameInputGivesTheSameBytes(t *testing.T) {
 	}
 }
 
-// TestTheValidatorValidates guards the other tests: a broken document must not pass.
-func TestTheValidatorValidates(t *testing.T) {
+// TestBrokenDocumentIsFound guards the other tests: a broken document must not pass.
+func TestBrokenDocumentIsFound(t *testing.T) {
 	good, _ := document(t, sample())
 	for what, change := range map[string][2]string{
 		"a type that does not exist": {`"type": "boolean"`, `"type": "truth"`},

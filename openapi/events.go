@@ -41,14 +41,14 @@ func (b *builder) addCommandEvent(registry *api.Registry) error {
 	}
 	command := commandShape(commands)
 	command["required"] = []any{"request", "parameters"}
-	command["description"] = "The command as it was submitted, by whichever door; values of secret and unknown parameters are \"***\""
+	command["description"] = "The command as it was submitted, by REST, envelope or command line; values of secret and unknown parameters are \"***\""
 	names := []any{"command", "status", "message", "result"}
 	shape := map[string]any{
 		"type": "object", "additionalProperties": false, "required": names,
 		"properties": map[string]any{
 			"command": command,
 			"status":  map[string]any{"type": "string", "description": "`success`, or the code of the failure"},
-			"message": map[string]any{"type": "string", "description": "What the caller was told"},
+			"message": map[string]any{"type": "string", "description": "The message of the reply"},
 			"result":  map[string]any{"type": "object", "description": "What the caller got; values of secret fields are \"***\""},
 		},
 	}

@@ -54,15 +54,15 @@ func (b *builder) addCommand(c *api.Command) error {
 	case api.AccessUser:
 	}
 	op.WithMapOfAnythingItem("x-permission", string(c.Needs())) // what a token must have
-	return b.spec().AddOperation(c.Method, Prefix+c.Path, *op)
+	return b.spec().AddOperation(c.Method, api.Prefix+c.Path, *op)
 }
 
 // idempotencyKey is the header that makes a creation safe to repeat.
 func idempotencyKey() openapi31.ParameterOrReference {
-	p := &openapi31.Parameter{Name: "Idempotency-Key", In: openapi31.ParameterInHeader,
+	p := &openapi31.Parameter{Name: api.IdempotencyHeader, In: openapi31.ParameterInHeader,
 		Schema: map[string]any{"type": "string", "minLength": 1, "maxLength": 255, "pattern": "^[!-~]+$"}}
 	p.WithDescription("Names this creation, so that it can be repeated when the answer was lost: for 24 hours the same key, user, " +
-		"command and parameters, by either door, get the first answer again (with `Idempotency-Replayed: true`) and nothing is made " +
+		"command and parameters, by REST or envelope, get the first answer again (with `" + api.ReplayedHeader + ": true`) and nothing is made " +
 		"twice. With other parameters, and while the first call is still being carried out, it is a `conflict`. A failure is not " +
 		"kept: the key is free again.")
 	return openapi31.ParameterOrReference{Parameter: p}

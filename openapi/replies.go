@@ -10,8 +10,7 @@ import (
 )
 
 const (
-	jsonType        = "application/json"
-	requestIDHeader = "X-Request-Id"
+	jsonType = "application/json"
 
 	// badContentType is the component of invalid with HTTP status 415.
 	badContentType = "badContentType"
@@ -21,7 +20,7 @@ const (
 )
 
 // failures say when each code is answered, in the order of their statuses.
-var failures = []struct {
+var failures = []struct { //nolint:gochecknoglobals // a table that is never written
 	code api.Code
 	when string
 }{
@@ -56,7 +55,7 @@ func (b *builder) addReplies() error {
 	c := b.spec().ComponentsEns()
 	c.WithSchemasItem("Failure", replyShape(map[string]any{"type": "string", "enum": codes, "description": "Code of the failure"},
 		"", result))
-	c.WithHeadersItem(requestIDHeader, header("Id of the request, also in the server's log, in events and in triggers", "string"))
+	c.WithHeadersItem(api.RequestIDHeader, header("Id of the request, also in the server's log, in events and in triggers", "string"))
 
 	for _, f := range failures {
 		response := b.failure(f.when, string(f.code))
@@ -80,7 +79,7 @@ func (b *builder) failure(when, recorded string) *openapi31.Response {
 		media.WithExample(reply)
 	}
 	return (&openapi31.Response{Description: when}).
-		WithContentItem(jsonType, media).WithHeadersItem(requestIDHeader, requestIDRef())
+		WithContentItem(jsonType, media).WithHeadersItem(api.RequestIDHeader, requestIDRef())
 }
 
 // replyShape is the schema of a whole reply.
@@ -100,7 +99,7 @@ func replyShape(status map[string]any, message string, result map[string]any) ma
 func success(when, message string, result map[string]any) *openapi31.Response {
 	shape := replyShape(map[string]any{"type": "string", "const": string(api.CodeSuccess)}, message, result)
 	return (&openapi31.Response{Description: when}).
-		WithContentItem(jsonType, openapi31.MediaType{Schema: shape}).WithHeadersItem(requestIDHeader, requestIDRef())
+		WithContentItem(jsonType, openapi31.MediaType{Schema: shape}).WithHeadersItem(api.RequestIDHeader, requestIDRef())
 }
 
 func header(text, kind string) openapi31.HeaderOrReference {
@@ -108,7 +107,7 @@ func header(text, kind string) openapi31.HeaderOrReference {
 }
 
 func requestIDRef() openapi31.HeaderOrReference {
-	return openapi31.HeaderOrReference{Reference: &openapi31.Reference{Ref: "#/components/headers/" + requestIDHeader}}
+	return openapi31.HeaderOrReference{Reference: &openapi31.Reference{Ref: "#/components/headers/" + api.RequestIDHeader}}
 }
 
 // responses are the answers of one operation.
@@ -159,5 +158,5 @@ func addLogins(c *openapi31.Components) {
 	add("bearer", "A token. A trigger script finds its own in JETSTREAM_API_TOKEN.",
 		openapi31.SecurityScheme{HTTPBearer: &openapi31.SecuritySchemeHTTPBearer{Scheme: "bearer"}})
 	add("cookie", "The session of the page at `/`, made by `POST /session`, which says how the cookie's name follows the port.",
-		openapi31.SecurityScheme{APIKey: &openapi31.SecuritySchemeAPIKey{Name: SessionCookie, In: openapi31.SecuritySchemeAPIKeyInCookie}})
+		openapi31.SecurityScheme{APIKey: &openapi31.SecuritySchemeAPIKey{Name: api.SessionCookie, In: openapi31.SecuritySchemeAPIKeyInCookie}})
 }

@@ -70,14 +70,14 @@ func elements(s *jsonschema.Schema) (*jsonschema.Schema, error) {
 
 // silentRules depend on other fields or on the server, or only say when the
 // others apply; the field's doc tag says them in words.
-var silentRules = []string{
+var silentRules = []string{ //nolint:gochecknoglobals // a table that is never written
 	"omitempty", "omitnil", "omitzero",
 	"required_if", "required_unless", "required_with", "required_with_all", "required_without", "required_without_all",
 	"excluded_if", "excluded_unless", "excluded_with", "excluded_without", "eqfield", "nefield",
 }
 
 // formats are the rules that JSON Schema knows by a format or a pattern.
-var formats = map[string]struct{ format, pattern string }{
+var formats = map[string]struct{ format, pattern string }{ //nolint:gochecknoglobals // a table that is never written
 	"email":            {format: "email"},
 	"url":              {format: "uri"},
 	"uri":              {format: "uri"},

@@ -41,7 +41,7 @@ func newBuilder(info Info) (*builder, error) {
 
 func (b *builder) spec() *openapi31.Spec { return b.reflector.SpecEns() }
 
-// direction tells whether a schema is of what clients send or of what they get.
+// direction reports whether a schema is of what clients send or of what they get.
 type direction bool
 
 const (
@@ -139,8 +139,10 @@ func property(d direction, p jsonschema.InterceptPropParams) error {
 	if err != nil {
 		return fmt.Errorf("%s: %w", p.Name, err)
 	}
-	if err := applyDefault(tag.Get("default"), s); err != nil {
-		return fmt.Errorf("%s: %w", p.Name, err)
+	if d == request {
+		if err := applyDefault(tag.Get("default"), s); err != nil {
+			return fmt.Errorf("%s: %w", p.Name, err)
+		}
 	}
 	moment := t == reflect.TypeFor[api.Time]()
 	if doc := tag.Get("doc"); doc != "" {

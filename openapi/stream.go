@@ -67,7 +67,7 @@ func (b *builder) addStream(events []triggers.Definition, entries []stream.Defin
 	}
 
 	op := (&openapi31.Operation{}).WithID("events").WithTags(tagBeside).WithSummary("Follow what happens").WithDescription(
-		"Server-sent events. `id` is a decimal integer, +1 each, over restarts; `event` is the type; `data` is one JSON object. " +
+		"Server-sent events. `id` is a decimal integer, +1 each, across restarts; `event` is the type; `data` is one JSON object. " +
 			"Superusers see every event, others their own. An event is saved in the transaction of the change that it tells of, " +
 			"and kept for seven days. Without `Last-Event-ID` the stream starts now; with it, it goes on after that id, and begins " +
 			"with `reset` when that is not kept any more. A comment comes when nothing else did for 15 seconds. Whoever does not " +
@@ -89,10 +89,10 @@ func (b *builder) addStream(events []triggers.Definition, entries []stream.Defin
 	r.fail(api.CodeInvalid, api.CodeUnauthorized, api.CodeForbidden, api.CodeTooManyRequests, api.CodeInternal, api.CodeUnavailable)
 	var example any = "id: 17\nevent: launch\ndata: {\"time\":1793534400123456,\"user\":\"\",\"port\":\"8886\"}\n\n"
 	r.set(200, (&openapi31.Response{Description: "The stream, until the client goes or the server stops."}).
-		WithHeadersItem(requestIDHeader, requestIDRef()).
+		WithHeadersItem(api.RequestIDHeader, requestIDRef()).
 		WithContentItem("text/event-stream", openapi31.MediaType{Schema: map[string]any{"type": "string"}, Example: &example}))
 	op.WithResponses(*r.Responses)
-	return b.spec().AddOperation("GET", Prefix+"/events", *op)
+	return b.spec().AddOperation("GET", api.Prefix+api.EventsPath, *op)
 }
 
 // members is the schema of one object with the members of several structs.

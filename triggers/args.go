@@ -5,11 +5,12 @@ import (
 	"encoding/json"
 	"fmt"
 	"strings"
-	"unicode/utf8"
+
+	"jetstream/internal/api"
 )
 
-// maxArgument is the longest argument that is passed as it is, in bytes. Linux
-// refuses 131,072; what is longer is in the payload only.
+// maxArgument is the size of the longest argument in bytes. Linux refuses
+// 131,072. Longer values are only in the payload.
 const maxArgument = 64 << 10
 
 // parameter is one member of a parameters object.
@@ -18,7 +19,7 @@ type parameter struct {
 	value json.RawMessage
 }
 
-// parametersOf reads an object's members in their order.
+// parametersOf returns the members of an object in their order.
 func parametersOf(object json.RawMessage) ([]parameter, error) {
 	d := json.NewDecoder(bytes.NewReader(object))
 	if t, err := d.Token(); err != nil || t != json.Delim('{') {
@@ -41,9 +42,9 @@ func parametersOf(object json.RawMessage) ([]parameter, error) {
 	return out, err
 }
 
-// arguments turns an event's parameters into positional arguments: strings as
-// they are, everything else as compact JSON. Too long ones are cut (strings)
-// or replaced by a marker that says so (JSON).
+// arguments returns the positional arguments for the parameters of an event:
+// strings as they are, all other values as compact JSON. Longer strings are
+// truncated; longer JSON is replaced by a marker.
 func arguments(parameters json.RawMessage) ([]string, error) {
 	params, err := parametersOf(parameters)
 	if err != nil {
@@ -56,7 +57,7 @@ func arguments(parameters json.RawMessage) ([]string, error) {
 			if err := json.Unmarshal(p.value, &s); err != nil {
 				return nil, err
 			}
-			s = cut(withoutNUL(s), maxArgument)
+			s = api.Truncate(withoutNUL(s), maxArgument)
 		} else if s, err = compact(p.value); err != nil {
 			return nil, err
 		} else if len(s) > maxArgument {
@@ -75,17 +76,6 @@ func compact(value json.RawMessage) (string, error) {
 	return b.String(), nil
 }
 
-// withoutNUL replaces the one character that no argument and no environment
-// variable can hold.
+// withoutNUL replaces NUL, which arguments and environment variables cannot
+// contain.
 func withoutNUL(s string) string { return strings.ReplaceAll(s, "\x00", "\uFFFD") }
-
-// cut shortens s to at most n bytes without splitting a character.
-func cut(s string, n int) string {
-	if len(s) <= n {
-		return s
-	}
-	for n > 0 && !utf8.RuneStart(s[n]) {
-		n--
-	}
-	return s[:n]
-}

@@ -10,7 +10,7 @@ import (
 	"jetstream/triggers"
 )
 
-func TestArguments(t *testing.T) {
+func TestParametersBecomeArguments(t *testing.T) {
 	long := strings.Repeat("é", triggers.MaxArgument)
 	for _, c := range []struct {
 		parameters string

@@ -13,8 +13,8 @@ import (
 
 func itoa(n int) string { return strconv.Itoa(n) }
 
-// bareTable is a table of SQLite on a database of its own, with the same
-// durability as the server's and one index: the least that a queue needs.
+// bareTable is a table of a SQLite database with the same durability as that of
+// the server, and one index: the minimum for a queue.
 type bareTable struct {
 	b          *testing.B
 	db         *sql.DB
@@ -40,7 +40,7 @@ func newBareTable(b *testing.B, parameters string) *bareTable {
 	return t
 }
 
-// commit saves so many rows in one durable transaction.
+// commit inserts rows in one durable transaction.
 func (t *bareTable) commit(rows int) {
 	tx, err := t.db.Begin()
 	if err != nil {

@@ -2,23 +2,23 @@ package triggers
 
 import "strings"
 
-// maxBatchLine bounds the line that runs a batch file: cmd.exe takes 8,191
-// characters, of which 300 are kept for its own path and switches, which
-// CreateProcess puts before ours. Counted in bytes, which are never fewer.
+// maxBatchLine is the longest command line of a batch file in bytes. cmd.exe
+// allows 8,191 characters, of which 300 are reserved for its path and options,
+// which CreateProcess puts before the line.
 const maxBatchLine = 8191 - 300
 
-// perArgument is what an argument costs beyond itself: a space, two quotes.
+// perArgument is the overhead of an argument: a space and two quotes.
 const perArgument = 3
 
-// batchArguments makes arguments safe for the Windows batch file at path,
-// whose line cmd.exe parses again: one that holds a character with a meaning
-// there (inside quotes too), or that makes the line too long, becomes "-". The
-// payload has them all.
+// batchArguments makes arguments safe for the Windows batch file at path, of
+// which cmd.exe parses the command line again. An argument with a character
+// that is special also inside quotes, or that makes the line too long, becomes
+// "-". The payload contains it.
 func batchArguments(path string, args []string) []string {
 	out := make([]string, len(args))
 	left := maxBatchLine - len(path) - 2 - (perArgument+len("-"))*len(args)
 	for i, a := range args {
-		if strings.ContainsFunc(a, meansSomethingToBatch) || len(a) > left {
+		if strings.ContainsFunc(a, isBatchSpecial) || len(a) > left {
 			a = "-"
 		}
 		left -= len(a)
@@ -27,22 +27,22 @@ func batchArguments(path string, args []string) []string {
 	return out
 }
 
-// meansSomethingToBatch tells whether quotes do not keep r from acting in a
-// batch file. Of the control characters only the tab is harmless.
-func meansSomethingToBatch(r rune) bool {
+// isBatchSpecial reports whether r is special in a batch file even inside
+// quotes.
+func isBatchSpecial(r rune) bool {
 	return strings.ContainsRune("&<>()@^|%!\"\x7f", r) || r < ' ' && r != '\t'
 }
 
-// batchLine is the line that runs a batch file. cmd.exe divides it not only at
-// spaces, but at tabs, commas, semicolons and equals signs too, so whatever is
-// not plain stands in quotes; a plain one stays without, as echo would show
-// them. args come from batchArguments.
+// batchLine returns the command line of a batch file for the results of
+// batchArguments. Arguments with characters other than plain ones are quoted,
+// since cmd.exe also splits at tabs, commas, semicolons and equals signs. Plain
+// ones are not, since echo would show the quotes.
 func batchLine(path string, args []string) string {
 	var b strings.Builder
 	b.WriteString(`"` + path + `"`)
 	for _, a := range args {
 		b.WriteByte(' ')
-		if a == "" || strings.ContainsFunc(a, func(r rune) bool { return !plainInBatch(r) }) {
+		if a == "" || strings.ContainsFunc(a, func(r rune) bool { return !isBatchPlain(r) }) {
 			a = `"` + a + `"`
 		}
 		b.WriteString(a)
@@ -50,12 +50,12 @@ func batchLine(path string, args []string) string {
 	return b.String()
 }
 
-func plainInBatch(r rune) bool {
+func isBatchPlain(r rune) bool {
 	return '0' <= r && r <= '9' || 'a' <= r && r <= 'z' || 'A' <= r && r <= 'Z' || strings.ContainsRune(`._:/\[]+-`, r)
 }
 
-// isBatch tells whether Windows runs the file by cmd.exe. It ignores what
-// Windows ignores at the end of a name.
+// isBatch reports whether Windows runs the file through cmd.exe. Like Windows it
+// ignores dots and spaces at the end of the name.
 func isBatch(path string) bool {
 	path = strings.ToLower(strings.TrimRight(path, ". "))
 	return strings.HasSuffix(path, ".bat") || strings.HasSuffix(path, ".cmd")

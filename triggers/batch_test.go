@@ -13,7 +13,7 @@ import (
 
 const batchFile = `C:\ProgramData\JetStream\triggers\on.getServerInfo.bat`
 
-func TestBatchArguments(t *testing.T) {
+func TestBatchArgumentsAreSafeForCmd(t *testing.T) {
 	for _, c := range []struct{ arg, want string }{
 		{"8886", "8886"}, {"192.0.2.7:8887", "192.0.2.7:8887"}, {"[2001:db8::1]:8887", "[2001:db8::1]:8887"}, {"", ""}, {"two words", "two words"},
 		{"tab\tand, comma", "tab\tand, comma"}, {"grüße", "grüße"}, {`a\`, `a\`},
@@ -35,7 +35,7 @@ func TestBatchArguments(t *testing.T) {
 	}
 }
 
-func TestBatchLine(t *testing.T) {
+func TestBatchLineQuotesWhatIsNotPlain(t *testing.T) {
 	for _, c := range []struct {
 		args []string
 		want string
@@ -52,7 +52,7 @@ func TestBatchLine(t *testing.T) {
 	}
 }
 
-func TestIsBatch(t *testing.T) {
+func TestBatchFilesAreRecognized(t *testing.T) {
 	for path, want := range map[string]bool{
 		`C:\t\launch.bat`: true, `C:\t\launch.CMD`: true, `launch.bat. . `: true, `launch.exe`: false, `launch`: false, `bat`: false,
 	} {
@@ -62,8 +62,8 @@ func TestIsBatch(t *testing.T) {
 	}
 }
 
-// The line of any arguments is divided by cmd.exe into as many as were given,
-// fits, and holds nothing that acts.
+// cmd.exe splits the line of any arguments into the same number of arguments.
+// The line is not too long and contains no special characters.
 func FuzzBatchLine(f *testing.F) {
 	f.Add("a", `"&calc`, "c")
 	f.Add("a,b;c=d", "tab\there\v\f", "")
@@ -86,7 +86,7 @@ func FuzzBatchLine(f *testing.F) {
 	})
 }
 
-// divide takes a line apart as cmd.exe does.
+// divide splits a line like cmd.exe.
 func divide(line string) []string {
 	var out []string
 	quoted, begun := false, false
@@ -109,8 +109,8 @@ func divide(line string) []string {
 	return out
 }
 
-// The extensions of Windows, looked for on the disk of any system.
-func TestFindScript(t *testing.T) {
+// The extensions of Windows can be tested on all systems.
+func TestScriptIsFoundByEventAndExtension(t *testing.T) {
 	dir := t.TempDir()
 	windows := []string{".bat", ".cmd", ".exe"}
 	find := func(extensions ...string) string {

@@ -17,12 +17,11 @@ import (
 	"jetstream/triggers"
 )
 
-// What is measured here is put beside something bare that is measured in the
-// same run, in turns, because disks and machines differ by the hour. The ratio
-// is the median over the rounds; above 1 the engine is the faster.
+// The benchmarks compare the engine with a bare implementation that is measured
+// in the same run, alternately. The ratio is the median over the rounds; above
+// 1 the engine is faster.
 
-// bench is an engine as the server has it: on a real database, with the log of
-// what happened.
+// bench is an engine with a database and an event log, as in the server.
 type bench struct {
 	*triggers.Engine
 	b      *testing.B
@@ -32,7 +31,7 @@ type bench struct {
 	pruned chan struct{} // gets one whenever the queue has become empty
 }
 
-// pruning is the store that tells when old records have been looked for.
+// pruning is a store that reports each Prune.
 type pruning struct {
 	triggers.Store
 	done chan struct{}
@@ -67,7 +66,7 @@ func newBench(b *testing.B) *bench {
 	return e
 }
 
-// event is an on.* event as a small API command makes it.
+// event returns an on.* event of a small API command.
 func (e *bench) event() triggers.Event {
 	ev, err := commandEvent(`{"request":"send.createManifest","parameters":{"fileMappings":{"/reel":"/reel"}}}`,
 		"Manifest requested.", `{"manifestId":"0199f3a2c1d47e0f8a5b6c7d8e9f0a1b","status":"pending","processing":true}`,
@@ -78,8 +77,8 @@ func (e *bench) event() triggers.Event {
 	return ev
 }
 
-// rounds measures engine and bare in turns, n operations each, and reports
-// both and their ratio. ready, if not nil, goes before engine and is not
+// rounds measures engine and bare alternately, n operations each, and reports
+// both and their ratio. ready, if not nil, is called before engine and not
 // measured.
 func rounds(b *testing.B, n int, ready, engine, bare func(n int)) {
 	var e, p, ratios []float64
@@ -112,8 +111,8 @@ func median(v []float64) float64 {
 	return v[len(v)/2]
 }
 
-// BenchmarkEmit is the durable emits of 64 callers, and of one, beside bare
-// transactions that save as many rows of the same size in a commit of their own.
+// BenchmarkEmit compares durable emits of 64 callers, and of one, with bare
+// transactions that insert rows of the same size.
 func BenchmarkEmit(b *testing.B) {
 	for _, callers := range []int{1, 64} {
 		b.Run("callers="+itoa(callers), func(b *testing.B) {
@@ -146,8 +145,8 @@ func BenchmarkEmit(b *testing.B) {
 	}
 }
 
-// BenchmarkDispatch is scripts run one after the other, from the queue to their
-// records, beside a bare loop that starts the same program and waits for it.
+// BenchmarkDispatch compares the execution of scripts, from the queue to the
+// record, with a bare loop that starts the same program and waits for it.
 func BenchmarkDispatch(b *testing.B) {
 	noop := filepath.Join(b.TempDir(), "noop")
 	build := exec.Command("go", "build", "-o", noop, "./testdata/noop")

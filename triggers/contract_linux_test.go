@@ -16,9 +16,9 @@ import (
 	"jetstream/triggers"
 )
 
-// TestClockSetBack: the next process of the server begins a quarter of a
-// century before the events that wait.
-func TestClockSetBack(t *testing.T) {
+// The next process of the server starts with a clock that is 25 years behind
+// the queued events.
+func TestClockSetBackDoesNotChangeTheOrder(t *testing.T) {
 	dir, state := t.TempDir(), t.TempDir()
 	before := rigIn(t, dir, state, nil)
 	before.script("send.destinationCreated", "#!/bin/sh\necho $1 >> order.txt\n")
@@ -44,8 +44,7 @@ func TestClockSetBack(t *testing.T) {
 	}
 }
 
-// TestEventsOnAFullDisk fills the disk of the database.
-func TestEventsOnAFullDisk(t *testing.T) {
+func TestEventOnAFullDiskIsDroppedAndReported(t *testing.T) {
 	state := t.TempDir()
 	if err := syscall.Mount("tmpfs", state, "tmpfs", 0, "size=16m"); err != nil {
 		t.Skipf("cannot mount a tmpfs here: %v", err)
@@ -88,9 +87,7 @@ func TestEventsOnAFullDisk(t *testing.T) {
 	r.succeeded()
 }
 
-// TestQueueTakenOverOnAFullDisk: a start that cannot put the queue of a former
-// process into order waits for room, and then does so.
-func TestQueueTakenOverOnAFullDisk(t *testing.T) {
+func TestRecoveryWaitsForAFullDisk(t *testing.T) {
 	state := t.TempDir()
 	if err := syscall.Mount("tmpfs", state, "tmpfs", 0, "size=16m"); err != nil {
 		t.Skipf("cannot mount a tmpfs here: %v", err)
@@ -131,7 +128,7 @@ func TestQueueTakenOverOnAFullDisk(t *testing.T) {
 	}
 }
 
-// TestTimeoutCountsToTheScriptsOwnExit: who keeps the output may be slower.
+// A background child that has the output open may take longer than the timeout.
 func TestTimeoutCountsToTheScriptsOwnExit(t *testing.T) {
 	inTime(t, func(limit time.Duration) bool {
 		r := newRig(t, func(o *triggers.Options) { o.Timeout = limit })
@@ -152,7 +149,7 @@ func TestTimeoutCountsToTheScriptsOwnExit(t *testing.T) {
 	})
 }
 
-func TestTimesOfTheContract(t *testing.T) {
+func TestDurationsAreThoseOfTheContract(t *testing.T) {
 	if got := triggers.Times(newRig(t, nil).Engine); got != [2]time.Duration{time.Minute, 2 * time.Second} {
 		t.Errorf("a script is slow after, and its output waited for: %v", got)
 	}
@@ -163,8 +160,7 @@ func TestTimesOfTheContract(t *testing.T) {
 	}
 }
 
-// With TLS a script is told which certificate to trust.
-func TestScriptIsToldWhatToTrust(t *testing.T) {
+func TestScriptGetsTheCertificateToTrust(t *testing.T) {
 	r := newRig(t, nil)
 	r.SetAPI(triggers.APIAccess{Host: "localhost", Port: 1, CAFile: "/etc/jetstream/cert.pem"})
 	r.script("launch", "#!/bin/sh\necho $JETSTREAM_API_HOST:$JETSTREAM_API_PORT $JETSTREAM_API_CA\n")
@@ -175,7 +171,6 @@ func TestScriptIsToldWhatToTrust(t *testing.T) {
 	}
 }
 
-// A script may be a link to one.
 func TestScriptMayBeALink(t *testing.T) {
 	r := newRig(t, nil)
 	elsewhere := filepath.Join(t.TempDir(), "launched.sh")
@@ -190,8 +185,7 @@ func TestScriptMayBeALink(t *testing.T) {
 	}
 }
 
-// Every variable that scripts inherit, and none beside them.
-func TestInheritedVariables(t *testing.T) {
+func TestScriptsInheritOnlyNamedVariables(t *testing.T) {
 	inherited := []string{"PATH=/bin:/usr/bin", "HOME=/h", "USER=u", "LANG=C", "LC_TIME=C", "TZ=UTC", "TMPDIR=/tmp",
 		"SystemRoot=s", "ComSpec=c", "PATHEXT=p", "TEMP=t", "TMP=t", "NAMED=n"}
 	r := newRig(t, func(o *triggers.Options) {
@@ -207,7 +201,7 @@ func TestInheritedVariables(t *testing.T) {
 	}
 }
 
-func TestRetryGoesToTheEnd(t *testing.T) {
+func TestRetryIsQueuedLast(t *testing.T) {
 	r := newRig(t, nil)
 	gate := r.fifo("gate")
 	r.script("send.destinationCreated", "#!/bin/sh\ncase $1 in hang) read x < gate ;; esac\necho $1 $JETSTREAM_ATTEMPT >> order.txt\ncase $1 in a) exit 1 ;; esac\n")
@@ -234,8 +228,7 @@ func TestRetryGoesToTheEnd(t *testing.T) {
 	}
 }
 
-// TestAMillionLines spools the list of a large transfer.
-func TestAMillionLines(t *testing.T) {
+func TestMemoryOfAMillionLinesIsBounded(t *testing.T) {
 	n := 1_000_000
 	if underRace {
 		n = 100_000

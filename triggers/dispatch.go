@@ -7,17 +7,18 @@ import (
 	"jetstream/internal/api"
 )
 
-// dispatcher takes runs from the queue and carries out as many at a time as
-// the order allows. It belongs to Serve's goroutine.
+// dispatcher takes runs from the queue and executes as many at the same time as
+// the order permits. It is for the goroutine of Serve.
 type dispatcher struct {
 	e     *Engine
 	lanes *lanes // with OrderKey
 	free  int    // how many further scripts may run
 	all   int
-	ended chan string // the key of a run that has ended
+	ended chan string // receives the key of each run that has ended
 }
 
-// dispatch runs the queue until ctx ends and all its scripts have.
+// dispatch executes the queue until ctx has ended and all started scripts as
+// well. When hard ends, running scripts are ended.
 func (e *Engine) dispatch(ctx, hard context.Context) {
 	n := e.o.Concurrency
 	if e.o.Order == OrderGlobal {
@@ -67,7 +68,7 @@ func (d *dispatcher) next(ctx context.Context) (*Run, error) {
 	return d.e.o.Store.Next(ctx)
 }
 
-// start lets a run begin beside the others.
+// start starts the goroutine that executes a run and those that follow it.
 func (d *dispatcher) start(ctx, hard context.Context, r *Run) {
 	c := d.e.begin(ctx, hard, r)
 	if c == nil {
@@ -85,10 +86,11 @@ func (d *dispatcher) start(ctx, hard context.Context, r *Run) {
 		d.ended <- r.Key
 	}()
 	if d.e.o.Order == OrderNone {
-		<-first.started // in order, also where one takes long to prepare
+		<-first.started // keeps the order of the starts if a run takes long to prepare
 	}
 }
 
+// release ends the occupation of a slot by a run of the key.
 func (d *dispatcher) release(key string) {
 	d.free++
 	if d.lanes != nil {
@@ -96,10 +98,10 @@ func (d *dispatcher) release(key string) {
 	}
 }
 
-// begin records the start of a run, and returns nil when it is not to start:
-// it was cancelled, the queue stands still, or ctx has ended. Nothing starts
-// before the record says so: else a crash would leave a process that nobody
-// knows of. A run that cannot be recorded must neither start nor be forgotten.
+// begin records the start of a run. It returns nil if the run may not start: it
+// was cancelled, the queue is paused, or ctx has ended. The record is saved
+// before the script starts, so that no process is unknown after a crash; begin
+// retries until it is.
 func (e *Engine) begin(ctx, hard context.Context, r *Run) *current {
 	var log throttle
 	for {
@@ -114,8 +116,8 @@ func (e *Engine) begin(ctx, hard context.Context, r *Run) *current {
 	}
 }
 
-// tryBegin is begin's one attempt; start saves it. Nobody pauses the queue or
-// cancels the run between the look at it and its start.
+// tryBegin is one attempt of begin; start saves the record. The queue cannot be
+// paused and the run not cancelled between the check and the start.
 func (e *Engine) tryBegin(ctx, hard context.Context, r *Run, start func(context.Context, *Run) (bool, error)) (*current, error) {
 	e.gate.Lock()
 	defer e.gate.Unlock()
@@ -137,15 +139,15 @@ func (e *Engine) tryBegin(ctx, hard context.Context, r *Run, start func(context.
 	return c, nil
 }
 
-// carryOut runs one script and records how it ended. It returns the run to
-// carry out next if that has begun already.
+// carryOut executes one run and records its end. It returns the next run if
+// that has begun with it.
 func (e *Engine) carryOut(ctx, hard context.Context, c *current) (next *current) {
 	r := c.run
 	e.logStart(r)
 	e.execute(ctx, hard, c)
 	c.end(nil)
-	c.begun()
-	// From here on it cannot be cancelled.
+	c.markStarted()
+	// From here on the run cannot be cancelled.
 	e.mu.Lock()
 	delete(e.running, r.RunID)
 	e.mu.Unlock()
@@ -155,15 +157,15 @@ func (e *Engine) carryOut(ctx, hard context.Context, c *current) (next *current)
 		r.Status, r.ErrorMessage = StatusCancelled, "the server stopped and ended the script; the next start has a launch of its own"
 	}
 	r.PID, r.PIDStart = 0, 0
-	// Counted before it is saved: whoever sees the record sees it counted.
+	// Before the save, so that the counts include every record that is visible.
 	if r.Status != StatusInterrupted {
 		e.ran.Add(1)
 	}
 	e.count(r, took)
 	if r.Status == StatusInterrupted {
-		e.giveUp(r, c.ready)
-		if err := e.o.Store.Interrupt(context.WithoutCancel(hard), r, e.again(r)); err != nil {
-			// It stays marked as running and is found by the next start.
+		e.discard(r, c.prepared)
+		if err := e.o.Store.Interrupt(context.WithoutCancel(hard), r, e.retryOf(r)); err != nil {
+			// It stays marked as running, which the next start detects.
 			e.o.Log.Error("an interrupted trigger run could not be saved; the next start queues it again", "run", r.RunID, "error", err)
 		} else {
 			e.waiting.Add(1)
@@ -172,19 +174,18 @@ func (e *Engine) carryOut(ctx, hard context.Context, c *current) (next *current)
 		next = e.endAndBegin(ctx, hard, c)
 	}
 	if next == nil {
-		e.forgetAhead(c)
+		e.dropUpcoming(c)
 	}
 	e.logEnd(r, took)
 	e.prune(hard, false)
 	return next
 }
 
-// save marks r in the store and tries again while the store fails, until ctx
-// ends.
+// save saves r and retries while the store fails, until ctx ends.
 func (e *Engine) save(ctx context.Context, r *Run) {
 	var log throttle
 	for {
-		// The attempt itself is not cut off, so that a shutdown is recorded too.
+		// The attempt itself is not cancelled, so that a shutdown is recorded.
 		err := e.o.Store.Mark(context.WithoutCancel(ctx), r)
 		if err == nil {
 			e.saveFailing.Store(false)
@@ -204,10 +205,10 @@ func (e *Engine) saveFailed(log *throttle, r *Run, err error) {
 	}
 }
 
-// throttle lets something happen at most once a minute. Not safe for
-// concurrent use.
+// throttle limits something to once a minute. Not safe for concurrent use.
 type throttle struct{ last time.Time }
 
+// due reports whether a minute has passed since it last returned true.
 func (t *throttle) due() bool {
 	if !t.last.IsZero() && time.Since(t.last) < time.Minute {
 		return false

@@ -1,5 +1,5 @@
-// Package triggers runs the operator's scripts when something happens: events
-// are declared once (Define), saved in a durable queue within the transaction
-// that caused them, run one at a time by the Engine, and each run leaves a
-// record. The contract is the manual's chapter on triggers.
+// Package triggers runs the operator's scripts on events. Events are declared
+// once (Define) and queued durably in the transaction that causes them. The
+// Engine runs the queued scripts and keeps a record of each run. For the
+// contract see the chapter on triggers of the manual.
 package triggers

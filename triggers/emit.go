@@ -12,26 +12,26 @@ import (
 	"jetstream/internal/api"
 )
 
-// MaxDepth is how long a chain of scripts that call the API may get: at this
-// depth of the caller, on.* events are dropped.
+// MaxDepth is the maximum length of a chain of scripts that call the API. on.*
+// events of a caller with this depth are dropped.
 const MaxDepth = 8
 
-// DropReason says why an event with a script got no run.
+// DropReason is the reason why an event with a script was dropped.
 type DropReason string
 
 // The reasons.
 const (
-	DropLoop    DropReason = "loop"    // scripts call the API, which runs scripts, too deep
-	DropFull    DropReason = "full"    // the queue is at its bound
-	DropUnsaved DropReason = "unsaved" // the database did not take it
+	DropLoop    DropReason = "loop"    // MaxDepth: scripts call the API, which runs scripts
+	DropFull    DropReason = "full"    // QueueMax runs wait
+	DropUnsaved DropReason = "unsaved" // the database could not save it
 )
 
-// Queue writes the event into the log and saves a run of its script, if such a
-// script is there now, within the caller's transaction. The run begins some
-// time after the commit. An error must fail the transaction.
+// Queue appends the event to the event log and queues a run of its script, if
+// there is one, in the caller's transaction. The script runs some time after
+// the commit. An error must fail the transaction.
 func (e *Engine) Queue(tx Tx, ev Event) error {
-	if e.logged(ev) {
-		if err := e.note(tx, ev); err != nil {
+	if e.hasEntry(ev) {
+		if err := e.appendEntry(tx, ev); err != nil {
 			return err
 		}
 	}
@@ -45,40 +45,38 @@ func (e *Engine) Queue(tx Tx, ev Event) error {
 	return e.insert(tx, e.newRun(ev), false)
 }
 
-// Emit is Queue in a transaction of its own: when it returns nil, the event is
-// on disk and its script will run, or it was dropped, which has been counted
-// and logged: an on.* event of a loop, or beyond QueueMax. One that could not
-// be saved counts as dropped as well. The end of ctx does not stop it: what
-// happened has happened.
+// Emit is Queue in a transaction of its own. When it returns nil the event is
+// on disk and its script will run, or the event was dropped: an on.* event
+// beyond MaxDepth or QueueMax. Dropped events are counted and logged, as are
+// those that could not be saved. Emit does not stop when ctx ends.
 func (e *Engine) Emit(ctx context.Context, ev Event) error {
-	_, err := e.emit(ctx, ev, e.hasScript(ev), e.logged(ev))
-	return unlessBounded(err)
+	_, err := e.emit(ctx, ev, e.hasScript(ev), e.hasEntry(ev))
+	return ifUnsaved(err)
 }
 
-// unlessBounded is err, but nil where it says that an event was dropped as it
-// should be, and not that it could not be saved.
-func unlessBounded(err error) error {
+// ifUnsaved returns err, but nil for an event that was dropped for another
+// reason than that it could not be saved.
+func ifUnsaved(err error) error {
 	if d, ok := errors.AsType[*droppedError](err); ok && d.reason != DropUnsaved {
 		return nil
 	}
 	return err
 }
 
-// EmitWanted is Emit of an event that is made only if something of such events
-// is saved now, so that one need not be made for nobody.
+// EmitWanted is Emit of an event that it makes by calling event, only if the
+// event has a script or an entry in the event log.
 func (e *Engine) EmitWanted(ctx context.Context, d Definition, event func() Event) error {
 	ev := Event{Definition: d}
-	wanted, logged := e.hasScript(ev), e.logged(ev)
-	if !wanted && !logged {
+	wanted, entry := e.hasScript(ev), e.hasEntry(ev)
+	if !wanted && !entry {
 		return nil
 	}
-	_, err := e.emit(ctx, event(), wanted, logged)
-	return unlessBounded(err)
+	_, err := e.emit(ctx, event(), wanted, entry)
+	return ifUnsaved(err)
 }
 
-// EmitNow is Emit for somebody who asks for just this run. Codes: notFound
-// when there is no script; conflict when a loop, unavailable when the queue's
-// bound drops it.
+// EmitNow is Emit for a caller who wants this run. Codes: notFound when there
+// is no script; conflict beyond MaxDepth, unavailable beyond QueueMax.
 func (e *Engine) EmitNow(ctx context.Context, ev Event) (Run, error) {
 	if e.o.Dir == "" {
 		return Run{}, errNoTriggers()
@@ -99,7 +97,7 @@ func (e *Engine) EmitNow(ctx context.Context, ev Event) (Run, error) {
 	return *r, nil
 }
 
-// droppedError tells that an event got no run.
+// droppedError reports that an event was dropped.
 type droppedError struct {
 	reason DropReason
 	err    error
@@ -108,10 +106,10 @@ type droppedError struct {
 func (d *droppedError) Error() string { return "dropped: " + string(d.reason) }
 func (d *droppedError) Unwrap() error { return d.err }
 
-// emit saves a run where one is wanted, which it returns, and an entry in the
-// log where the event is logged.
-func (e *Engine) emit(ctx context.Context, ev Event, wanted, logged bool) (made *Run, err error) {
-	if !wanted && !logged {
+// emit queues a run, which it returns, if wanted, and appends an entry to the
+// event log if entry.
+func (e *Engine) emit(ctx context.Context, ev Event, wanted, entry bool) (made *Run, err error) {
+	if !wanted && !entry {
 		return nil, nil
 	}
 	bounded := wanted && strings.HasPrefix(ev.Name, commandPrefix)
@@ -126,11 +124,11 @@ func (e *Engine) emit(ctx context.Context, ev Event, wanted, logged bool) (made 
 	}
 	if wanted {
 		made = e.newRun(ev)
-		made.describe() // before all who emit wait for each other
+		made.describe() // outside of the transaction, which is exclusive
 	}
 	err = e.o.Store.Update(context.WithoutCancel(ctx), func(tx Tx) error {
-		if logged {
-			if err := e.note(tx, ev); err != nil {
+		if entry {
+			if err := e.appendEntry(tx, ev); err != nil {
 				return err
 			}
 		}
@@ -153,8 +151,8 @@ func (e *Engine) emit(ctx context.Context, ev Event, wanted, logged bool) (made 
 	return nil, errUnsaved(&droppedError{DropUnsaved, err}, "event "+ev.Name)
 }
 
-// errUnsaved tells what could not be saved and, where the store says it to
-// people, why.
+// errUnsaved returns the error that what could not be saved, with the reason if
+// the store has one for users.
 func errUnsaved(err error, what string) error {
 	if why, ok := errors.AsType[*api.Error](err); ok {
 		return api.Wrap(err, why.Code, "%s could not be saved: %s", what, why.Message)
@@ -162,24 +160,23 @@ func errUnsaved(err error, what string) error {
 	return api.Wrap(err, api.CodeInternal, "%s could not be saved", what)
 }
 
-// hasScript tells whether anything of the event's name is in the trigger
-// directory; whether it can be run is seen when its turn comes.
+// hasScript reports whether the trigger directory contains a file for the
+// event. It is only checked at its run whether that can be executed.
 func (e *Engine) hasScript(ev Event) bool { return e.o.Dir != "" && scriptExists(e.o.Dir, ev.Name) }
 
-// tooDeep tells whether the event is the far end of a loop.
+// tooDeep reports whether the event is beyond MaxDepth.
 func tooDeep(ev Event) bool {
 	return ev.Cause.Depth >= MaxDepth && strings.HasPrefix(ev.Name, commandPrefix)
 }
 
-// drop is what was dropped for one reason.
+// drop counts the events that were dropped for one reason.
 type drop struct {
 	total, unlogged int64
 	last            time.Time
 	log             throttle
 }
 
-// dropped counts an event that gets no run and says so, at most once a minute:
-// a script in a loop must not fill the log either.
+// dropped counts a dropped event and logs it, at most once a minute per reason.
 func (e *Engine) dropped(reason DropReason, ev Event, cause error) {
 	e.mu.Lock()
 	d := e.drops[reason]
@@ -209,7 +206,7 @@ func (e *Engine) dropped(reason DropReason, ev Event, cause error) {
 	}
 }
 
-// newRun is the event's first run.
+// newRun returns the first run of an event.
 func (e *Engine) newRun(ev Event) *Run {
 	now := api.Now()
 	parameters := ev.Parameters
@@ -224,8 +221,7 @@ func (e *Engine) newRun(ev Event) *Run {
 	}
 }
 
-// insert saves a run to be carried out. counted tells that waiting has it
-// already.
+// insert queues a run. counted reports whether waiting includes it already.
 func (e *Engine) insert(tx Tx, r *Run, counted bool) error {
 	if err := tx.InsertRun(r); err != nil {
 		return err
@@ -234,22 +230,22 @@ func (e *Engine) insert(tx Tx, r *Run, counted bool) error {
 		if !counted {
 			e.waiting.Add(1)
 		}
-		e.notice()
+		e.wakeDispatcher()
 	})
 	return nil
 }
 
-// notice wakes the runner.
-func (e *Engine) notice() {
+// wakeDispatcher tells the dispatcher that a run may be due.
+func (e *Engine) wakeDispatcher() {
 	select {
 	case e.wake <- struct{}{}:
 	default:
 	}
 }
 
-// again is the next attempt at the event of a run that did not come to its end;
-// it goes before what waits.
-func (e *Engine) again(r *Run) *Run {
+// retryOf returns the next attempt for the event of a run that was interrupted.
+// It comes before all waiting runs.
+func (e *Engine) retryOf(r *Run) *Run {
 	return &Run{
 		RunID: api.NewID(), Event: r.Event, EventID: r.EventID, Attempt: r.Attempt + 1, Status: StatusQueued,
 		Parameters: slices.Clone(r.Parameters), EventTime: r.EventTime, QueueTime: api.Now(),
@@ -258,8 +254,8 @@ func (e *Engine) again(r *Run) *Run {
 	}
 }
 
-// urgency keeps a further attempt at the place that r had: before all that
-// waited behind r, behind what was interrupted and had begun before r.
+// urgency returns the Urgent of a retry of r, so that retries keep the order of
+// the interrupted runs and come before all other runs.
 func urgency(r *Run) int64 {
 	if r.Urgent > 0 {
 		return r.Urgent

@@ -9,25 +9,25 @@ import (
 	"jetstream/internal/api"
 )
 
-// Engine keeps the queue and runs the scripts. Safe for concurrent use.
+// Engine manages the queue and executes the scripts. Safe for concurrent use.
 type Engine struct {
 	o        Options
-	base     []string      // environment that every script gets
-	wake     chan struct{} // holds one token when something may be waiting
+	base     []string      // environment that all scripts get
+	wake     chan struct{} // holds a token when a run may be due
 	console  sync.Mutex
 	children children
-	buffers  sync.Pool // *[]byte to read outputs with
-	// background are Serve's goroutines and the drainers of output that
-	// outlives its run.
+	buffers  sync.Pool // of *[]byte, for reading outputs
+	// background counts the goroutines of Serve and those that drain output
+	// which outlives its run.
 	background sync.WaitGroup
 
-	// Times that tests shorten.
-	slowAfter  time.Duration // a script that runs longer while others wait is named in the log
-	outputWait time.Duration // how long output may stay open after the script's exit
-	retryAfter time.Duration // between attempts to reach a database that fails
+	// Durations that tests shorten.
+	slowAfter  time.Duration // after which a script that others wait for is logged
+	outputWait time.Duration // how long to wait for the end of output after the exit of a script
+	retryAfter time.Duration // between attempts while the database fails
 
-	// gate keeps the start of a run, a pause and a cancel apart; it is held
-	// while they are saved.
+	// gate serializes the start of a run, a pause and a cancellation. It is
+	// held while they are saved.
 	gate   sync.Mutex
 	paused atomic.Bool
 
@@ -36,18 +36,18 @@ type Engine struct {
 	running   map[string]*current // by runId
 	counts    map[string]map[Status]int64
 	drops     map[DropReason]*drop
-	unpruned  int   // ended runs since the last pruning
-	unprunedB int64 // their bytes
+	unpruned  int   // ended runs since the last prune
+	unprunedB int64 // their size
 
 	ran, waiting atomic.Int64
 	saveFailing  atomic.Bool // the last attempt to save a run or an on.* event failed
-	// roomless counts what waits for room on the disk, whatever else is saved
-	// meanwhile: runs, and the order of the queue at the start.
-	roomless atomic.Int32
+	// waitingForDisk counts what waits until the disk is no longer full: runs,
+	// and recoverQueue.
+	waitingForDisk atomic.Int32
 }
 
-// New makes an engine; it starts nothing. The trigger directory is not
-// examined: see CheckDir.
+// New returns an engine. Scripts run while Serve does. New does not examine the
+// trigger directory: see CheckDir.
 func New(o Options) (*Engine, error) {
 	if err := o.fill(); err != nil {
 		return nil, err
@@ -79,30 +79,35 @@ func errUnread(err error) error {
 	return api.Wrap(err, api.CodeInternal, "the trigger queue could not be read")
 }
 
-// Dir is the trigger directory, empty when there are no triggers.
+// Dir returns the trigger directory, empty if there are no triggers.
 func (e *Engine) Dir() string { return e.o.Dir }
 
-// SetAPI tells where scripts reach this server. Call it once the listener is
-// bound, before Serve.
+// SetAPI sets how scripts reach this server. It must be called before Serve,
+// after the listener is bound.
 func (e *Engine) SetAPI(a APIAccess) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	e.access = a
 }
 
-// Runs lists runs newest first; more tells whether there are further ones.
-func (e *Engine) Runs(ctx context.Context, f Filter) (page []Run, more bool, err error) {
-	return e.o.Store.Runs(ctx, f)
+// Runs lists runs newest first; next is the Before of the next page, 0 at the
+// end. A page may hold fewer than Limit where runs are large.
+func (e *Engine) Runs(ctx context.Context, f Filter) (page []Run, next int64, err error) {
+	page, more, err := e.o.Store.Runs(ctx, f)
+	if more && len(page) > 0 {
+		next = page[len(page)-1].Seq
+	}
+	return page, next, err
 }
 
-// Run shows one run; notFound otherwise.
+// Run returns a run. Codes: notFound.
 func (e *Engine) Run(ctx context.Context, runID string) (Run, error) {
 	return e.o.Store.Run(ctx, runID)
 }
 
-// Waiting counts the runs in the queue.
+// Waiting returns the number of queued runs.
 func (e *Engine) Waiting(ctx context.Context) (int, error) { return e.o.Store.Waiting(ctx) }
 
-// Queued is Waiting as the engine counts by itself, without asking the
-// database: what is being saved just now may be counted already.
+// Queued is Waiting by the count of the engine, without reading the database.
+// It may include runs that are just being saved.
 func (e *Engine) Queued() int { return int(max(e.waiting.Load(), 0)) }

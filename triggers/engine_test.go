@@ -87,7 +87,7 @@ func (r *rig) spoolIsEmpty() {
 	}
 }
 
-func TestCommandEvent(t *testing.T) {
+func TestCommandEventReachesItsScript(t *testing.T) {
 	r := newRig(t, nil)
 	r.script("on.send.createManifest", "#!/bin/sh\ncat\nprintf '%s\\n' \"$@\" >&2\n")
 	r.serve()
@@ -142,7 +142,7 @@ func TestQueueSharesTheTransactionOfItsCause(t *testing.T) {
 	}
 }
 
-func TestFileList(t *testing.T) {
+func TestScriptGetsTheFileList(t *testing.T) {
 	list := []triggers.ListedFile{
 		{ManifestFile: "reel/a b.mov", FilePath: "/srv/in/reel/a b.mov", Path: "/reel/a b.mov", Size: 7},
 		{ManifestFile: "t\ta\rb\nc", FilePath: "/srv/in/t\ta\rb\nc", Path: "/x", Size: 0},
@@ -189,7 +189,7 @@ cat "$JETSTREAM_FILE_LIST" > list.jsonl
 
 func TestSerialInTheOrderOfTheQueue(t *testing.T) {
 	r := newRig(t, nil)
-	// mkdir fails if another run is there: they would overlap.
+	// mkdir fails if another run is executed at the same time.
 	r.script("launch", "#!/bin/sh\nmkdir busy || exit 9\necho $1 >> order.txt\nrmdir busy\n")
 	r.serve()
 	const callers, each = 16, 10
@@ -248,7 +248,7 @@ func TestLoopEndsAtDepth(t *testing.T) {
 	if run := r.succeeded(); run.Stdout.Text != "8\n" {
 		t.Errorf("ran at depth %q, want 8", run.Stdout.Text)
 	}
-	// Only on.* events are cut off.
+	// Only on.* events are dropped.
 	r.emit(triggers.Launch.Event(triggers.LaunchParams{}, triggers.Cause{Depth: triggers.MaxDepth}))
 	r.succeeded()
 	report, err := r.Report(t.Context())
@@ -260,7 +260,7 @@ func TestLoopEndsAtDepth(t *testing.T) {
 	}
 }
 
-func TestTriggerLog(t *testing.T) {
+func TestTriggerLogShowsRunsAndOutput(t *testing.T) {
 	r := newRig(t, func(o *triggers.Options) { o.LogRuns = true })
 	path := r.script("launch", "#!/bin/sh\necho hello; printf 'no end' >&2; exit 3\n")
 	r.serve()
@@ -301,7 +301,7 @@ func TestKeepBoundsTheRecords(t *testing.T) {
 	}
 }
 
-func TestTenThousandWait(t *testing.T) {
+func TestTenThousandRunsCanWait(t *testing.T) {
 	r := newRig(t, nil)
 	gate := r.fifo("gate")
 	r.script("launch", "#!/bin/sh\nread x < gate\n")
@@ -327,7 +327,7 @@ func TestTenThousandWait(t *testing.T) {
 	if waiting, err := r.Waiting(t.Context()); waiting != n || err != nil {
 		t.Errorf("%d wait (%v), want %d: emitting waits for no script", waiting, err, n)
 	}
-	// Without a script, so that so many runs end soon.
+	// The script is missing, so that the runs end soon.
 	if err := os.Remove(filepath.Join(r.dir, "launch")); err != nil {
 		t.Fatal(err)
 	}

@@ -7,17 +7,18 @@ import (
 	"time"
 )
 
-// inherited are the variables of the server that every script gets; LC_* too.
-var inherited = []string{
+// inherited lists the environment variables of the server that all scripts get,
+// besides LC_*.
+var inherited = []string{ //nolint:gochecknoglobals // a table that is never written
 	"PATH", "HOME", "USER", "LANG", "TZ", "TMPDIR",
 	"SystemRoot", "ComSpec", "PATHEXT", "TEMP", "TMP", // Windows
 }
 
-// ownPrefix begins the variables that the engine sets itself.
+// ownPrefix is the prefix of the variables that the engine sets.
 const ownPrefix = "JETSTREAM_"
 
-// baseEnvironment picks from the server's environment what scripts may see:
-// nothing that is not named. The engine's own variables cannot be overlaid.
+// baseEnvironment returns the inherited and the further variables of environ.
+// It leaves out those that the engine sets.
 func baseEnvironment(environ, further []string) []string {
 	var base []string
 	for _, entry := range environ {
@@ -25,7 +26,7 @@ func baseEnvironment(environ, further []string) []string {
 		if !ok || name == "" || slices.Contains(ownVariables, name) {
 			continue
 		}
-		// Windows does not tell PATH from Path.
+		// On Windows names of variables are not case-sensitive.
 		same := func(s string) bool { return s == name || onWindows && strings.EqualFold(s, name) }
 		if slices.ContainsFunc(inherited, same) || strings.HasPrefix(name, "LC_") || slices.ContainsFunc(further, same) {
 			base = append(base, entry)
@@ -34,15 +35,15 @@ func baseEnvironment(environ, further []string) []string {
 	return base
 }
 
-// ownVariables are the names that the engine sets.
-var ownVariables = []string{
+// ownVariables lists the variables that the engine sets.
+var ownVariables = []string{ //nolint:gochecknoglobals // a table that is never written
 	ownPrefix + "EVENT", ownPrefix + "EVENT_ID", ownPrefix + "EVENT_TIME", ownPrefix + "EVENT_USER",
 	ownPrefix + "EVENT_REQUEST_ID", ownPrefix + "EVENT_SERVER", ownPrefix + "ATTEMPT", ownPrefix + "DEPTH",
 	ownPrefix + "PAYLOAD", ownPrefix + "FILE_LIST", ownPrefix + "API_HOST", ownPrefix + "API_PORT",
 	ownPrefix + "API_TOKEN", ownPrefix + "API_CA",
 }
 
-// environment is what the script of r sees.
+// environment returns the environment of the script of r.
 func (e *Engine) environment(r *Run, s *spooled, token string) []string {
 	e.mu.Lock()
 	access := e.access

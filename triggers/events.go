@@ -6,7 +6,7 @@ import (
 	"jetstream/internal/api"
 )
 
-// LaunchParams are the arguments of launch.
+// LaunchParams are the parameters of the event launch.
 type LaunchParams struct {
 	Port string `json:"port" doc:"Control port of the server" sample:"8886"`
 }
@@ -34,21 +34,21 @@ type FailureParams struct {
 type CommandParams struct {
 	Command json.RawMessage `json:"command" doc:"The command as submitted: request and parameters, secrets masked" sample:"{\"request\":\"\",\"parameters\":{}}"`
 	Status  string          `json:"status" doc:"success or the error code" sample:"success"`
-	Message string          `json:"message" doc:"What the caller was told" sample:"A sample, made by emitTrigger."`
+	Message string          `json:"message" doc:"The message of the reply" sample:"A sample, made by emitTrigger."`
 	Result  json.RawMessage `json:"result" doc:"The result that the caller got, secrets masked" sample:"{}"`
 }
 
-// commandPrefix begins the names of API command events.
+// commandPrefix is the prefix of the names of events of API commands.
 const commandPrefix = "on."
 
-// Command declares the event of one API command by the command's full name.
-// Declare each once and keep it: this reads struct tags.
+// Command declares the event of the API command of that full name. It reads
+// struct tags: the result should be kept.
 func Command(name string) Kind[CommandParams] {
 	return Define[CommandParams](commandPrefix+name, "The API command "+name+" was processed.")
 }
 
-// CommandEvent is kind.Event for the event of a command, of which there are
-// many: Command and Result are taken as api.Marshal wrote them, not read again.
+// CommandEvent is a faster kind.Event for events of commands. Command and
+// Result must have been encoded by api.Marshal.
 func CommandEvent(kind Kind[CommandParams], p CommandParams, cause Cause) Event {
 	b := make([]byte, 0, len(p.Command)+len(p.Status)+len(p.Message)+len(p.Result)+64)
 	b = append(append(b, `{"command":`...), p.Command...)
@@ -58,8 +58,8 @@ func CommandEvent(kind Kind[CommandParams], p CommandParams, cause Cause) Event 
 	return Event{Definition: kind.Definition, Parameters: append(b, '}'), Cause: cause}
 }
 
-// The events, each declared once. on.<command> events are made
-// from the command registry by Command.
+// All events that scripts can be named after, except on.<command>: the function
+// Command makes those.
 var (
 	Launch = Define[LaunchParams]("launch",
 		"The server has started and listens on its control port.")
@@ -86,11 +86,18 @@ func withFileList(k Kind[TransferParams]) Kind[TransferParams] {
 	return k
 }
 
-// Definitions lists the declared events in the order of the manual.
+// Definitions lists the events, except those of commands, in the order of the
+// manual.
 func Definitions() []Definition {
 	return []Definition{
-		Launch.Definition, SendDestinationCreated.Definition, SendDestinationDeleted.Definition,
-		SendTransferStarted.Definition, SendTransferComplete.Definition, SendTransferFailed.Definition,
-		RecvTransferStarted.Definition, RecvTransferComplete.Definition, RecvTransferFailed.Definition,
+		Launch.Definition,
+		SendDestinationCreated.Definition,
+		SendDestinationDeleted.Definition,
+		SendTransferStarted.Definition,
+		SendTransferComplete.Definition,
+		SendTransferFailed.Definition,
+		RecvTransferStarted.Definition,
+		RecvTransferComplete.Definition,
+		RecvTransferFailed.Definition,
 	}
 }

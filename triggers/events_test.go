@@ -2,6 +2,10 @@ package triggers_test
 
 import (
 	"encoding/json"
+	"go/ast"
+	"go/parser"
+	"go/token"
+	"slices"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -10,7 +14,53 @@ import (
 	"jetstream/triggers"
 )
 
-// The event of a command is put together by hand, and is what encoding makes.
+// TestDefinitionsListsEveryEvent compares Definitions with the variables of
+// events.go that Define makes.
+func TestDefinitionsListsEveryEvent(t *testing.T) {
+	file, err := parser.ParseFile(token.NewFileSet(), "events.go", nil, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var declared, listed []string
+	for _, d := range file.Decls {
+		switch d := d.(type) {
+		case *ast.GenDecl:
+			for _, spec := range d.Specs {
+				if v, ok := spec.(*ast.ValueSpec); ok && mentions(v, "Define") {
+					declared = append(declared, v.Names[0].Name)
+				}
+			}
+		case *ast.FuncDecl:
+			if d.Name.Name != "Definitions" {
+				continue
+			}
+			ast.Inspect(d, func(n ast.Node) bool {
+				if s, ok := n.(*ast.SelectorExpr); ok && s.Sel.Name == "Definition" {
+					listed = append(listed, s.X.(*ast.Ident).Name)
+				}
+				return true
+			})
+		}
+	}
+	for _, name := range declared {
+		if !slices.Contains(listed, name) {
+			t.Errorf("no script of %s would be found: add %s.Definition to Definitions() in triggers/events.go", name, name)
+		}
+	}
+	if !t.Failed() && !slices.Equal(declared, listed) {
+		t.Errorf("Definitions() in triggers/events.go lists\n%q, list them in the order of their declaration\n%q", listed, declared)
+	}
+}
+
+func mentions(n ast.Node, name string) (found bool) {
+	ast.Inspect(n, func(n ast.Node) bool {
+		id, ok := n.(*ast.Ident)
+		found = found || ok && id.Name == name
+		return true
+	})
+	return found
+}
+
 func TestCommandEventIsWhatItsParametersEncodeTo(t *testing.T) {
 	kind := triggers.Command("send.createManifest")
 	text := "a \"quoted\" name, a back\\slash, <&>, a\nline, é, \u2028 and \x00"
@@ -33,9 +83,7 @@ func TestCommandEventIsWhatItsParametersEncodeTo(t *testing.T) {
 	}
 }
 
-// TestDescribedAhead: the entry of a run that is queued is the same, whoever
-// makes it.
-func TestDescribedAhead(t *testing.T) {
+func TestDescribeEncodesTheEntry(t *testing.T) {
 	odd := "a \"quoted\" name, a back\\slash, <&>, a\nline, é, \u2028 and \x00"
 	for _, r := range []triggers.Run{
 		{RunID: "1", Event: "on.getServerInfo", EventID: "2", Attempt: 1, Status: triggers.StatusQueued, QueueTime: 3, EventTime: 4,

@@ -12,19 +12,19 @@ import (
 	"time"
 )
 
-// execution is one script on its way. It belongs to one goroutine.
+// execution is the execution of one run. It is for one goroutine.
 type execution struct {
 	*current
 	e       *Engine
-	r       *Run            // the current's
+	r       *Run            // that of current
 	serving context.Context // ends when no further script is to start
 	hard    context.Context // ends with the engine
 
 	proc *process
 }
 
-// execute carries out one run, from the check of its script to the end of its
-// output, and fills in how it ended. Whatever happens, r.Status has an end.
+// execute executes one run, from the check of its script to the end of its
+// output, and sets its final status, also after a panic.
 func (e *Engine) execute(ctx, hard context.Context, c *current) {
 	r := c.run
 	x := &execution{current: c, e: e, r: r, serving: ctx, hard: hard}
@@ -46,8 +46,8 @@ func (e *Engine) execute(ctx, hard context.Context, c *current) {
 	}
 }
 
-// begin prepares and starts the script and follows it to its end. The error
-// says why it could not be started.
+// begin prepares and starts the script and waits for its end. It returns an
+// error if the script could not be started.
 func (x *execution) begin() error {
 	path := scriptPath(x.e.o.Dir, x.r.Event)
 	if err := checkScript(path, os.Geteuid()); err != nil {
@@ -60,8 +60,8 @@ func (x *execution) begin() error {
 	if onWindows && isBatch(path) {
 		args = batchArguments(path, args)
 	}
-	if x.ready == nil {
-		if err := x.e.prepareInRoom(x.serving, x.current); err != nil {
+	if x.prepared == nil {
+		if err := x.e.prepareOrWait(x.serving, x.current); err != nil {
 			return err
 		}
 	}
@@ -70,16 +70,16 @@ func (x *execution) begin() error {
 		token = t.IssueRunToken(x.r.User, x.r.Event == Launch.Name, x.r.Depth)
 		defer t.RevokeRunToken(token)
 	}
-	if err := x.start(path, args, x.e.environment(x.r, &x.ready.spooled, token)); err != nil {
+	if err := x.start(path, args, x.e.environment(x.r, &x.prepared.spooled, token)); err != nil {
 		return err
 	}
 	x.follow()
 	return nil
 }
 
-// start starts the script with its output connected.
+// start starts the script.
 func (x *execution) start(path string, args, env []string) (err error) {
-	p := x.ready
+	p := x.prepared
 	attr := &os.ProcAttr{Dir: x.e.o.Dir, Env: env, Files: []*os.File{p.stdin, p.out.w, p.err.w}, Sys: groupAttr(path, args)}
 	if x.proc, err = x.e.launch(x.ctx, path, args, attr); err != nil {
 		return err
@@ -90,14 +90,14 @@ func (x *execution) start(path string, args, env []string) (err error) {
 	x.e.mu.Lock()
 	x.pid = x.proc.Pid
 	x.e.mu.Unlock()
-	x.begun()
+	x.markStarted()
 	x.markProcess()
 	x.e.lookAhead(x.current)
 	return nil
 }
 
-// follow waits until the script has exited and its output is closed, or is
-// ended because x.ctx ended, and fills in the outcome.
+// follow waits until the script has exited and its output is closed, and sets
+// the result. When x.ctx ends it ends the script.
 func (x *execution) follow() {
 	if limit := x.e.o.Timeout; limit > 0 {
 		timer := time.AfterFunc(limit, func() { x.end(errTimeout) })
@@ -113,7 +113,7 @@ func (x *execution) follow() {
 		case <-x.ctx.Done():
 			forced, waiting = true, false
 		case <-slow.C:
-			if !x.nameSlow() {
+			if !x.logSlow() {
 				slow.Reset(x.e.slowAfter)
 			}
 		}
@@ -138,8 +138,8 @@ func (x *execution) follow() {
 	}
 }
 
-// markProcess saves which process carries out the run. If this cannot be saved,
-// a crash now would leave an orphan that is found by its environment only.
+// markProcess saves the process of the run, by which it is found after a crash.
+// If it cannot be saved, it is found by its environment, if at all.
 func (x *execution) markProcess() {
 	x.r.PID, x.r.PIDStart = x.proc.Pid, x.proc.start
 	if err := x.e.o.Store.MarkProcess(x.r); err != nil {
@@ -147,13 +147,14 @@ func (x *execution) markProcess() {
 	}
 }
 
-// collect waits for the end of both outputs, a while at most, and takes what
-// they kept. What a background child holds open is drained from then on.
+// collect waits for the end of both outputs, outputWait at most, and stores
+// them in the run. Output that a background child holds open is discarded from
+// then on.
 func (x *execution) collect() {
 	timer := time.NewTimer(x.e.outputWait)
 	defer timer.Stop()
 	late := false
-	out, err := x.ready.out, x.ready.err
+	out, err := x.prepared.out, x.prepared.err
 	for _, s := range []*outputStream{out, err} {
 		if late {
 			continue
@@ -165,12 +166,13 @@ func (x *execution) collect() {
 		}
 	}
 	x.r.Stdout, x.r.Stderr = out.close(), err.close()
-	out.leave(x.hard, x.e)
-	err.leave(x.hard, x.e)
+	out.detach(x.hard, x.e)
+	err.detach(x.hard, x.e)
 }
 
-// nameSlow tells the operator, once, of a script that holds up others.
-func (x *execution) nameSlow() bool {
+// logSlow logs that other runs wait for the script. It reports whether there
+// are any.
+func (x *execution) logSlow() bool {
 	n := x.e.waiting.Load()
 	if n <= 0 {
 		return false
@@ -180,7 +182,7 @@ func (x *execution) nameSlow() bool {
 	return true
 }
 
-// fail ends the run before its script has begun.
+// fail sets the result of a run whose script could not be started.
 func (x *execution) fail(err error) {
 	x.r.Status, x.r.ErrorMessage = StatusFailed, err.Error()
 	if cause := context.Cause(x.ctx); cause != nil {
@@ -188,7 +190,7 @@ func (x *execution) fail(err error) {
 	}
 }
 
-// abandon cleans up after a panic.
+// abandon kills the script after a panic.
 func (x *execution) abandon() {
 	if x.proc == nil {
 		return
@@ -199,8 +201,8 @@ func (x *execution) abandon() {
 	x.collect()
 }
 
-// launch starts the process. A file that is being written, or a process table
-// that is full, gets a little time.
+// launch starts the process. If the file is being written or the process table
+// is full, it retries a few times.
 func (e *Engine) launch(ctx context.Context, path string, args []string, attr *os.ProcAttr) (*process, error) {
 	argv := append([]string{path}, args...)
 	delay := 10 * time.Millisecond
@@ -211,7 +213,7 @@ func (e *Engine) launch(ctx context.Context, path string, args []string, attr *o
 		}
 		switch {
 		case errors.Is(err, syscall.ENOEXEC) && argv[0] == path && !onWindows:
-			// As execvp does for a text file without #!.
+			// Like execvp for a text file without #!.
 			if s, err := readShebang(path); err != nil || s.binary {
 				return nil, fmt.Errorf("%s is a program that this machine cannot run; build it for this system", path)
 			}
@@ -240,8 +242,8 @@ func explainStart(path string, err error) error {
 	return fmt.Errorf("%s cannot be started: %w", path, err)
 }
 
-// children starts processes and knows the living ones, so that whoever reaps
-// adopted orphans leaves them alone. Safe for concurrent use.
+// children starts processes and knows those that run, so that reap does not
+// reap them. Safe for concurrent use.
 type children struct {
 	mu   sync.Mutex
 	pids map[int]struct{}

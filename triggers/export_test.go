@@ -7,13 +7,13 @@ import (
 	"jetstream/internal/api"
 )
 
-// What tests of the outside may shorten or look at.
+// Access for tests in package triggers_test.
 
 func (e *Engine) SetTimes(slowAfter, outputWait, retryAfter time.Duration) {
 	e.slowAfter, e.outputWait, e.retryAfter = slowAfter, outputWait, retryAfter
 }
 
-// Times are slowAfter and outputWait.
+// Times returns slowAfter and outputWait.
 func Times(e *Engine) [2]time.Duration { return [2]time.Duration{e.slowAfter, e.outputWait} }
 
 func Arguments(parameters json.RawMessage) ([]string, error) { return arguments(parameters) }
@@ -28,15 +28,15 @@ var (
 	Began          = began
 )
 
-// Described is the entry of a run that is to be queued, made ahead, and as it is
-// made otherwise.
+// Described returns the entry of a queued run as encoded by describe, and as
+// encoded by api.Marshal.
 func Described(r *Run) (ahead, otherwise json.RawMessage, err error) {
 	r.describe()
 	otherwise, err = api.Marshal(r.entry())
 	return r.described, otherwise, err
 }
 
-// NewCapture is a capture's write and close.
+// NewCapture returns the functions write and close of a capture.
 func NewCapture() (write func([]byte), end func() Output) {
 	c := &capture{}
 	return func(p []byte) { _, _ = c.Write(p) }, c.close

@@ -23,10 +23,10 @@ import (
 	"jetstream/triggers"
 )
 
-// nobody is a user who owns nothing and may not pass limits.
+// nobody is the uid of a user without files, to whom limits apply.
 const nobody = 65534
 
-// TestNoProcessesLeft runs an engine as a user whose processes are used up.
+// TestNoProcessesLeft runs an engine as a user whose process limit is reached.
 func TestNoProcessesLeft(t *testing.T) {
 	if os.Geteuid() != 0 || runtime.GOOS != "linux" {
 		t.Skip("only root on Linux can become another user by /proc/self/exe")
@@ -51,15 +51,15 @@ func TestNoProcessesLeft(t *testing.T) {
 	}
 }
 
-// crowded has no process left for the first script, and one for the second.
-func crowded(dir, state string) error {
+// outOfProcesses runs two scripts, of which only the second can be started.
+func outOfProcesses(dir, state string) error {
 	db, err := store.Open(context.Background(), state)
 	if err != nil {
 		return err
 	}
 	defer db.Close()
 	ended := make(chan triggers.Run, 2)
-	e, err := triggers.New(triggers.Options{Dir: dir, StateDir: state, Store: db.Runs(), Environ: os.Environ(), ProcessID: "crowded",
+	e, err := triggers.New(triggers.Options{Dir: dir, StateDir: state, Store: db.Runs(), Environ: os.Environ(), ProcessID: "outOfProcesses",
 		Ended: func(r triggers.Run, _ time.Duration) { ended <- r }})
 	if err != nil {
 		return err
@@ -106,8 +106,8 @@ func crowded(dir, state string) error {
 	return nil
 }
 
-// manyThreads gives the runtime threads to spare: it could not bear to get none
-// when it wants one.
+// manyThreads makes the runtime start many threads, since it would crash if it
+// could not start one later.
 func manyThreads() {
 	var ready, done sync.WaitGroup
 	release := make(chan struct{})

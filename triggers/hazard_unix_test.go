@@ -28,7 +28,7 @@ func (r *rig) fifo(name string) string {
 	return path
 }
 
-// open lets whoever reads the fifo go on.
+// open opens the fifo for writing, which releases its reader.
 func open(t *testing.T, fifo string) {
 	t.Helper()
 	if err := os.WriteFile(fifo, []byte("\n"), 0o600); err != nil {
@@ -67,7 +67,7 @@ func TestScriptsThatCannotRunSayWhy(t *testing.T) {
 	}
 }
 
-func TestForeignScriptIsNotRun(t *testing.T) {
+func TestScriptOfAnotherUserIsNotRun(t *testing.T) {
 	if os.Geteuid() != 0 {
 		t.Skip("only root can make a file another user's")
 	}
@@ -80,7 +80,7 @@ func TestForeignScriptIsNotRun(t *testing.T) {
 	r.failed("uid 12345")
 }
 
-func TestScriptGoneBeforeItsTurn(t *testing.T) {
+func TestMissingScriptFailsItsRun(t *testing.T) {
 	r := newRig(t, nil)
 	path := r.script("launch", "#!/bin/sh\n")
 	r.launch("1")
@@ -91,7 +91,7 @@ func TestScriptGoneBeforeItsTurn(t *testing.T) {
 	r.failed("is gone")
 }
 
-func TestScriptGoneBetweenCheckAndStart(t *testing.T) {
+func TestScriptRemovedAfterTheCheckFailsItsRun(t *testing.T) {
 	var path string
 	r := newRig(t, func(o *triggers.Options) {
 		// The list is spooled after the check and before the start.
@@ -139,7 +139,7 @@ func TestPanicAfterTheStartEndsTheScript(t *testing.T) {
 	r.failed()
 }
 
-// panicStore panics when it is told the pid of a script.
+// panicStore is a store that panics when it saves the pid of a script.
 type panicStore struct{ triggers.Store }
 
 func (p panicStore) MarkProcess(*triggers.Run) error { panic("no disk") }
@@ -161,8 +161,8 @@ func TestTextBusyIsRetried(t *testing.T) {
 	if tried := busy.EndTime.Std().Sub(busy.StartTime.Std()); tried < 100*time.Millisecond {
 		t.Errorf("given up after %v, before anybody could have closed the file", tried)
 	}
-	// A run that is being tried when the file becomes free succeeds. On a busy
-	// machine it may have been given up by then, which shows nothing.
+	// A run that is retried when the file becomes free succeeds. On a busy
+	// machine its last retry may have been before that.
 	for end := time.Now().Add(time.Minute); ; {
 		r.launch("becomes free")
 		r.await("running", func(run triggers.Run) bool { return run.Status == triggers.StatusRunning })
@@ -183,7 +183,7 @@ func TestTextBusyIsRetried(t *testing.T) {
 	}
 }
 
-func TestOversizeArguments(t *testing.T) {
+func TestOversizeArgumentsAreReplaced(t *testing.T) {
 	for _, n := range []int{131_071, 131_072} {
 		_, err := os.StartProcess("/bin/true", []string{"true", strings.Repeat("x", n)}, &os.ProcAttr{})
 		t.Logf("the kernel's own answer to an argument of %d bytes: %v", n, err)
@@ -211,7 +211,7 @@ func TestOversizeArguments(t *testing.T) {
 	}
 }
 
-func TestStdinThatIsNeverRead(t *testing.T) {
+func TestUnreadStdinDoesNotBlock(t *testing.T) {
 	r := newRig(t, nil)
 	r.script("on.send.createManifest", "#!/bin/sh\nexit 7\n")
 	r.serve()
@@ -219,7 +219,7 @@ func TestStdinThatIsNeverRead(t *testing.T) {
 	r.failed("exit status 7")
 }
 
-func TestStrangeNames(t *testing.T) {
+func TestStrangeNamesReachTheScriptUnchanged(t *testing.T) {
 	r := newRig(t, nil)
 	r.script("recv.transferComplete", "#!/bin/sh\nprintf '%s|%s' \"$1\" \"$2\"\n")
 	r.serve()
@@ -233,7 +233,7 @@ func TestStrangeNames(t *testing.T) {
 	}
 }
 
-func TestOutputThatIsNotUTF8(t *testing.T) {
+func TestInvalidUTF8IsReplacedInTheRecord(t *testing.T) {
 	r := newRig(t, nil)
 	r.script("launch", "#!/bin/sh\nprintf 'a\\377\\000b'\n")
 	r.serve()
@@ -243,7 +243,7 @@ func TestOutputThatIsNotUTF8(t *testing.T) {
 	}
 }
 
-func TestDeathBySignal(t *testing.T) {
+func TestSignalIsRecorded(t *testing.T) {
 	r := newRig(t, nil)
 	r.script("launch", "#!/bin/sh\nkill -SEGV $$\n")
 	r.serve()
@@ -253,7 +253,7 @@ func TestDeathBySignal(t *testing.T) {
 	}
 }
 
-func TestBackgroundChildKeepsTheOutput(t *testing.T) {
+func TestBackgroundChildDoesNotHoldUpTheQueue(t *testing.T) {
 	r := newRig(t, nil)
 	gate, said := r.fifo("gate"), r.fifo("said")
 	r.script("launch", "#!/bin/sh\necho first\n(read x < gate; seq 1 100000; echo alive > said) &\n")
@@ -264,7 +264,7 @@ func TestBackgroundChildKeepsTheOutput(t *testing.T) {
 		t.Errorf("stdout is %q", run.Stdout.Text)
 	}
 	open(t, gate)
-	// It was left alone, and more output than a pipe holds was drained.
+	// The child was not ended, and more output than a pipe holds was drained.
 	if b, err := os.ReadFile(said); string(b) != "alive\n" || err != nil {
 		t.Errorf("the child said %q (%v)", b, err)
 	}
@@ -285,7 +285,7 @@ func TestStopDoesNotWaitForABackgroundChild(t *testing.T) {
 	open(t, gate) // it is still there to read
 }
 
-func TestAGigabyteOfOutput(t *testing.T) {
+func TestGigabyteOfOutputIsBounded(t *testing.T) {
 	r := newRig(t, func(o *triggers.Options) { o.LogRuns, o.Console = true, io.Discard })
 	const total = 1_000_000_000
 	r.script("launch", "#!/bin/sh\nprintf begin\nhead -c "+strconv.Itoa(total)+" /dev/zero\nprintf end\n")

@@ -12,30 +12,30 @@ import (
 	"jetstream/internal/api"
 )
 
-// Health is the state of the triggers as operators and monitors want it.
+// Health is the state of the triggers for operators and monitoring.
 type Health struct {
-	// Waiting is how many runs are queued, OldestWaiting when the one that has
-	// waited longest was queued (0: none waits).
+	// Waiting is the number of queued runs, OldestWaiting when the oldest of
+	// them was queued, 0 if there is none.
 	Waiting       int
 	OldestWaiting api.Time
-	// Running are the scripts that run, the one that has run longest first.
+	// Running lists the running scripts, the longest running first.
 	Running []RunningScript
-	// Paused tells that no further script is started until somebody resumes.
+	// Paused reports whether the queue is paused.
 	Paused bool
-	// Full tells that on.* events are dropped because QueueMax runs wait, or
-	// were within the last minute.
+	// Full reports whether on.* events are dropped because QueueMax runs wait,
+	// or were within the last minute.
 	Full bool
-	// SaveFailing tells that the last event or run was refused by the database,
-	// or that something waits for room on the disk.
+	// SaveFailing reports whether the last event or run could not be saved, or
+	// something waits until the disk is no longer full.
 	SaveFailing bool
-	// Dropped counts the events with a script that got no run, since the start.
+	// Dropped counts the dropped events since the start.
 	Dropped map[DropReason]int64
-	// Runs counts the runs that have ended since the start, by event and by
-	// the status they came to.
+	// Runs counts the runs that have ended since the start, by event and
+	// status.
 	Runs map[string]map[Status]int64
 }
 
-// RunningScript is a script that runs now.
+// RunningScript is a running script.
 type RunningScript struct {
 	RunID  string        `json:"runId" doc:"Id of the run"`
 	Event  string        `json:"event" doc:"Name of the event"`
@@ -46,11 +46,11 @@ type RunningScript struct {
 	Ran    time.Duration `json:"-"`
 }
 
-// Health tells the present state. The error is the database's; what does not
-// come from there is filled in all the same.
+// Health returns the present state. If it returns an error of the database,
+// only OldestWaiting is missing.
 func (e *Engine) Health(ctx context.Context) (Health, error) {
 	h := Health{
-		Waiting: int(max(e.waiting.Load(), 0)), Paused: e.Paused(), SaveFailing: e.saveFailing.Load() || e.roomless.Load() > 0,
+		Waiting: int(max(e.waiting.Load(), 0)), Paused: e.Paused(), SaveFailing: e.saveFailing.Load() || e.waitingForDisk.Load() > 0,
 		Dropped: map[DropReason]int64{DropLoop: 0, DropFull: 0, DropUnsaved: 0}, Runs: map[string]map[Status]int64{},
 	}
 	h.Full = h.Waiting >= e.o.QueueMax
@@ -76,8 +76,7 @@ func (e *Engine) Health(ctx context.Context) (Health, error) {
 	return h, err
 }
 
-// Faults says what is out of order, a sentence each; none when all is well. A
-// pause is no fault.
+// Faults returns a sentence for each fault. A pause is no fault.
 func (h Health) Faults() []string {
 	var faults []string
 	if h.SaveFailing {
@@ -95,18 +94,18 @@ func (h Health) Faults() []string {
 	return faults
 }
 
-// Recovered tells the engine that its store takes changes again, which it would
-// find out with the next event only.
+// Recovered resets SaveFailing once the store can save again. Without it the
+// next event does.
 func (e *Engine) Recovered() { e.saveFailing.Store(false) }
 
-// Report is what an engine has done, for the last line of a server's log.
+// Report summarizes what an engine has done, for the last line of the log.
 type Report struct {
-	// Ran counts the scripts that ended, Waiting the runs that stay in the
-	// queue, Dropped the events that got none.
+	// Ran is the number of scripts that have ended, Waiting that of queued
+	// runs, Dropped that of dropped events.
 	Ran, Waiting, Dropped int
 }
 
-// Report tells what the engine has done so far.
+// Report returns the summary up to now.
 func (e *Engine) Report(ctx context.Context) (Report, error) {
 	waiting, err := e.Waiting(ctx)
 	r := Report{Ran: int(e.ran.Load()), Waiting: waiting}
@@ -118,7 +117,7 @@ func (e *Engine) Report(ctx context.Context) (Report, error) {
 	return r, err
 }
 
-// count takes note of a run that has ended.
+// count counts a run that has ended.
 func (e *Engine) count(r *Run, took time.Duration) {
 	e.mu.Lock()
 	counts := e.counts[r.Event]

@@ -11,30 +11,30 @@ import (
 	"jetstream/internal/api"
 )
 
-// Level says how much a finding matters.
+// Level is the severity of a finding.
 type Level string
 
 // The levels of findings.
 const (
-	LevelError   Level = "error"   // will not work
-	LevelWarning Level = "warning" // works, but ought to be changed
-	LevelNote    Level = "note"    // worth knowing
+	LevelError   Level = "error"   // it will not work
+	LevelWarning Level = "warning" // it works, but should be changed
+	LevelNote    Level = "note"    // information
 )
 
-// Finding is something that the operator should know of the trigger directory.
+// Finding is a finding of the doctor about the trigger directory.
 type Finding struct {
 	Level Level `json:"level" doc:"error: will not work; warning: ought to be changed; note: worth knowing" validate:"oneof=error warning note"`
-	// File is the file's name in the directory; empty: the directory itself.
+	// File is the name of the file in the directory, empty for the directory
+	// itself.
 	File string `json:"file" doc:"Name of the file in the trigger directory, empty for the directory itself"`
-	// Message names the fault and the way out; it stands without File.
+	// Message says what is wrong and what to do. It can be read without File.
 	Message string `json:"message" doc:"The fault and the way out"`
 }
 
-// CheckDir examines a trigger directory at the server's start. The error, if
-// any, is about the directory itself and forbids the start; the findings are
-// about its files. events are the names of all events, on.* included. path is
-// the PATH that scripts will get; empty: programs named by env in a first line
-// are not looked for.
+// CheckDir examines a trigger directory when the server starts. It returns an
+// error if the directory itself cannot be used. events are the names of all
+// events, those of commands included. path is the PATH of scripts, in which
+// programs in a first line with env are looked up unless it is empty.
 func CheckDir(dir string, events []string, path string) ([]Finding, error) {
 	findings := Inspect(dir, events, path)
 	for i, f := range findings {
@@ -45,7 +45,8 @@ func CheckDir(dir string, events []string, path string) ([]Finding, error) {
 	return findings, nil
 }
 
-// Inspect examines a trigger directory and changes nothing; see CheckDir.
+// Inspect examines a trigger directory. Unlike CheckDir it returns all
+// findings.
 func Inspect(dir string, events []string, path string) []Finding {
 	return InspectFor(os.Geteuid(), dir, events, path)
 }
@@ -79,7 +80,7 @@ func InspectFor(uid int, dir string, events []string, path string) []Finding {
 	return i.findings
 }
 
-// inspection is one look at a directory.
+// inspection is the state of one InspectFor.
 type inspection struct {
 	dir, path string
 	uid       int
@@ -91,7 +92,7 @@ func (i *inspection) add(level Level, file, message string) {
 	i.findings = append(i.findings, Finding{Level: level, File: file, Message: message})
 }
 
-// eventOf is the event that a file name belongs to; ok is false for none.
+// eventOf returns the event of a file name; ok is false if there is none.
 func (i *inspection) eventOf(file string) (event string, ok bool) {
 	for _, ext := range extensions() {
 		if len(file) > len(ext) && strings.EqualFold(file[len(file)-len(ext):], ext) {
@@ -108,7 +109,7 @@ func (i *inspection) file(entry fs.DirEntry) {
 	full := filepath.Join(i.dir, name)
 	fi, err := os.Stat(full)
 	if _, known := i.eventOf(name); !known {
-		i.stranger(name, err == nil && fi.Mode().IsRegular() && !onWindows && executable(fi))
+		i.unknownFile(name, err == nil && fi.Mode().IsRegular() && !onWindows && executable(fi))
 		return
 	}
 	if err := checkScript(full, i.uid); err != nil {
@@ -123,8 +124,8 @@ func (i *inspection) file(entry fs.DirEntry) {
 	}
 }
 
-// stranger looks at a file that no event is named like.
-func (i *inspection) stranger(name string, runs bool) {
+// unknownFile examines a file without an event.
+func (i *inspection) unknownFile(name string, runs bool) {
 	base := name
 	if onWindows {
 		base = strings.TrimSuffix(name, filepath.Ext(name))
@@ -142,7 +143,7 @@ func (i *inspection) stranger(name string, runs bool) {
 	}
 }
 
-// firstLine looks for what the kernel would say to the script's first line.
+// firstLine checks the first line of a script.
 func (i *inspection) firstLine(name, full string) {
 	s, err := readShebang(full)
 	switch {
@@ -185,7 +186,7 @@ func (i *inspection) interpreter(name, full string, s shebang) {
 	}
 }
 
-// inPath tells whether a program is there; path is a PATH.
+// inPath reports whether a program exists in path, which is a PATH.
 func inPath(program, path string) bool {
 	if strings.Contains(program, "/") {
 		_, err := exec.LookPath(program)
@@ -199,7 +200,7 @@ func inPath(program, path string) bool {
 	return false
 }
 
-// looksLikeEvent tells whether a file seems to be meant for an event.
+// looksLikeEvent reports whether a file is probably meant for an event.
 func looksLikeEvent(name string) bool {
 	for _, prefix := range []string{commandPrefix, "send.", "recv."} {
 		if strings.HasPrefix(name, prefix) {

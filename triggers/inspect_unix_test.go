@@ -53,7 +53,7 @@ func TestDirectoryThatForbidsTheStart(t *testing.T) {
 	}
 }
 
-func TestInspect(t *testing.T) {
+func TestDoctorFindsFaultsOfScripts(t *testing.T) {
 	dir := t.TempDir()
 	if err := os.Chmod(dir, 0o775); err != nil {
 		t.Fatal(err)

@@ -15,7 +15,7 @@ import (
 	"jetstream/triggers"
 )
 
-func TestSpoolOnAFullDisk(t *testing.T) {
+func TestFileListTooLargeForTheDiskFailsItsRun(t *testing.T) {
 	if os.Geteuid() != 0 {
 		t.Skip("only root can mount a small disk")
 	}
@@ -43,9 +43,9 @@ func TestSpoolOnAFullDisk(t *testing.T) {
 	r.succeeded() // what was spooled before is gone again
 }
 
-// fullSpool is a rig with a spool on a disk of its own, which fill fills and
-// empty empties. The queue runs, and has found the disk full, which it does
-// again each time that again has passed: launch 2 is due.
+// fullSpool is a rig with the spool on a disk of its own, which is full until
+// empty is called. The queue has found the disk full with launch 2, and checks
+// it again at that interval.
 func fullSpool(t *testing.T, again time.Duration, change func(*triggers.Options)) (r *rig, empty func()) {
 	if os.Geteuid() != 0 {
 		t.Skip("only root can mount a small disk")
@@ -72,7 +72,7 @@ func fullSpool(t *testing.T, again time.Duration, change func(*triggers.Options)
 	}
 	r.launch("2")
 	r.launch("3")
-	for !strings.Contains(r.log.String(), "waits for room") {
+	for !strings.Contains(r.log.String(), "a trigger run waits: the disk of the spool is full") {
 		select {
 		case <-r.log.wrote:
 		case run := <-r.marks:
@@ -88,9 +88,8 @@ func fullSpool(t *testing.T, again time.Duration, change func(*triggers.Options)
 	}
 }
 
-// TestFullDiskHoldsTheQueueUp: on a disk that is full anyway no event is used
-// up whose script could not be given what it reads.
-func TestFullDiskHoldsTheQueueUp(t *testing.T) {
+// While the disk is full no run fails because its files cannot be written.
+func TestFullDiskPausesTheQueue(t *testing.T) {
 	r, empty := fullSpool(t, 10*time.Millisecond, nil)
 	h, err := r.Health(t.Context())
 	if err != nil || !h.SaveFailing || len(h.Faults()) != 1 || h.Waiting != 1 {
@@ -105,14 +104,13 @@ func TestFullDiskHoldsTheQueueUp(t *testing.T) {
 	if h, err := r.Health(t.Context()); err != nil || h.SaveFailing {
 		t.Errorf("with room again health is %+v, %v", h, err)
 	}
-	if n := strings.Count(r.log.String(), "waits for room"); n != 1 {
+	if n := strings.Count(r.log.String(), "a trigger run waits: the disk of the spool is full"); n != 1 {
 		t.Errorf("the log says so %d times, want once a minute:\n%s", n, r.log)
 	}
 }
 
-// TestFullSpoolIsRedWhateverElseIsSaved: an event that finds room in the
-// database does not make well that no script can be started.
-func TestFullSpoolIsRedWhateverElseIsSaved(t *testing.T) {
+// Health reports a full spool also while events can be saved in the database.
+func TestFullSpoolTurnsHealthRed(t *testing.T) {
 	r, _ := fullSpool(t, time.Hour, nil)
 	r.launch("4")
 	if h, err := r.Health(t.Context()); err != nil || !h.SaveFailing || h.Waiting != 2 {
@@ -120,12 +118,11 @@ func TestFullSpoolIsRedWhateverElseIsSaved(t *testing.T) {
 	}
 	r.end()
 	if h, err := r.Health(t.Context()); err != nil || h.SaveFailing {
-		t.Errorf("when nothing waits for room any more health is %+v, %v", h, err)
+		t.Errorf("when nothing waits for the disk any more health is %+v, %v", h, err)
 	}
 }
 
-// TestWaitForRoomCanBeEnded by a cancel, and by a shutdown, which does not wait.
-func TestWaitForRoomCanBeEnded(t *testing.T) {
+func TestWaitForTheDiskCanBeEnded(t *testing.T) {
 	r, _ := fullSpool(t, 10*time.Millisecond, func(o *triggers.Options) { o.ShutdownGrace = time.Hour })
 	h, err := r.Health(t.Context())
 	if err != nil || len(h.Running) != 1 {
@@ -154,9 +151,8 @@ func TestWaitForRoomCanBeEnded(t *testing.T) {
 	}
 }
 
-// TestPIDOneReaps runs an engine as the first process of a PID namespace of its
-// own, where orphans are nobody else's.
-func TestPIDOneReaps(t *testing.T) {
+// The engine is the first process of a PID namespace.
+func TestPIDOneReapsOrphans(t *testing.T) {
 	if os.Geteuid() != 0 {
 		t.Skip("only root can make a PID namespace")
 	}

@@ -10,31 +10,31 @@ import (
 )
 
 const (
-	// showEvery is how often a piece of one output is shown at most.
+	// showEvery is the minimum time between two entries of one output.
 	showEvery = 100 * time.Millisecond
-	// showPiece is how much of an output is shown at once, in bytes; what comes
-	// faster is left out.
+	// showPiece is how much text one entry contains at most, in bytes. Output
+	// beyond it is dropped.
 	showPiece = 64 << 10
 )
 
-// liveOutput shows one output of a running script to those who follow the event
-// stream. It never waits for them. Safe for concurrent use.
+// liveOutput publishes one output of a running script as live entries. It never
+// waits for followers. Safe for concurrent use.
 type liveOutput struct {
 	log   *stream.Log
-	piece OutputEntry // all but the text
+	piece OutputEntry // without text
 
 	mu      sync.Mutex
 	pending []byte
 	dropped int64
 	shown   time.Time
-	timer   *time.Timer // set while pending waits for its time
+	timer   *time.Timer // set while pending waits for showEvery
 }
 
 func newLiveOutput(log *stream.Log, r *Run, output string) *liveOutput {
 	return &liveOutput{log: log, piece: OutputEntry{RunID: r.RunID, Event: r.Event, Stream: output}}
 }
 
-// write takes what the script wrote.
+// write adds output of the script.
 func (o *liveOutput) write(p []byte) {
 	followed := o.log.Followed(RunOutput.Type)
 	o.mu.Lock()
@@ -66,7 +66,7 @@ func (o *liveOutput) due() {
 	o.show(false)
 }
 
-// close shows what is left.
+// close publishes the rest.
 func (o *liveOutput) close() {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -77,8 +77,8 @@ func (o *liveOutput) close() {
 	o.show(true)
 }
 
-// show publishes what is pending but, before the end, the beginning of a
-// character whose rest is yet to come. mu is held.
+// show publishes the pending output, unless all without an incomplete character
+// at its end. mu is held.
 func (o *liveOutput) show(all bool) {
 	n := len(o.pending)
 	if !all {
@@ -89,7 +89,7 @@ func (o *liveOutput) show(all bool) {
 	}
 	p := o.piece
 	p.Text = strings.ToValidUTF8(string(o.pending[:n]), "\uFFFD")
-	// What was left out came after this text.
+	// What was dropped came after this text.
 	RunOutput.Publish(o.log, "", p)
 	o.piece.DroppedBytes, o.dropped = o.dropped, 0
 	o.pending = append(o.pending[:0], o.pending[n:]...)
@@ -102,7 +102,8 @@ func (o *liveOutput) show(all bool) {
 	}
 }
 
-// wholeRunes is the length of b without a character that is cut off at its end.
+// wholeRunes returns the length of b without an incomplete character at its
+// end.
 func wholeRunes(b []byte) int {
 	for i := 1; i < utf8.UTFMax && i <= len(b); i++ {
 		c := b[len(b)-i]

@@ -11,14 +11,14 @@ import (
 	"jetstream/internal/stream"
 )
 
-// noEntries is the empty store of a log that gets live entries only; a
-// database has no place in a bubble.
+// noEntries is an empty store for a log with only live entries, since a
+// database cannot be used with a fake clock.
 type noEntries struct{ stream.Store }
 
 func (noEntries) Entries(context.Context, int64, int) ([]*stream.Entry, error) { return nil, nil }
 func (noEntries) Newest(context.Context) (int64, error)                        { return 0, nil }
 
-// shown reads what a follower was shown until now.
+// shown reads the entries that a follower has got until now.
 func shown(t *testing.T, f *stream.Follower) (pieces []OutputEntry) {
 	t.Helper()
 	for {
@@ -39,8 +39,9 @@ func shown(t *testing.T, f *stream.Follower) (pieces []OutputEntry) {
 	}
 }
 
-// Output is shown at once, then ten times a second at most; characters stay
-// whole, what is too much is counted, and nobody who follows costs nothing.
+// Output is published at once, then at most ten times a second, without
+// splitting characters. Dropped output is counted. Without followers nothing is
+// done.
 func TestOutputIsShownInBoundedPieces(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		log, err := stream.New(t.Context(), stream.Options{Store: noEntries{}})
@@ -66,7 +67,7 @@ func TestOutputIsShownInBoundedPieces(t *testing.T) {
 		}
 		for range 50 { // 10 ms apart: half a second
 			o.write([]byte("."))
-			time.Sleep(10 * time.Millisecond)
+			time.Sleep(10 * time.Millisecond) //nolint:forbidigo // the bubble's clock
 			synctest.Wait()
 		}
 		got := shown(t, f)
@@ -77,7 +78,7 @@ func TestOutputIsShownInBoundedPieces(t *testing.T) {
 		if len(got) < 4 || len(got) > 6 || len(text) < 40 {
 			t.Errorf("50 writes in half a second came in %d pieces with %d bytes", len(got), len(text))
 		}
-		time.Sleep(time.Second)
+		time.Sleep(time.Second) //nolint:forbidigo // the bubble's clock
 		synctest.Wait()
 		shown(t, f)
 
@@ -85,7 +86,7 @@ func TestOutputIsShownInBoundedPieces(t *testing.T) {
 		if got := shown(t, f); len(got) != 1 || got[0].Text != "a" {
 			t.Errorf("of a cut character came %+v", got)
 		}
-		time.Sleep(time.Second)
+		time.Sleep(time.Second) //nolint:forbidigo // the bubble's clock
 		o.write([]byte("\xac\xff"))
 		if got := shown(t, f); len(got) != 1 || got[0].Text != "€\uFFFD" {
 			t.Errorf("its end came as %+v", got)
@@ -101,6 +102,6 @@ func TestOutputIsShownInBoundedPieces(t *testing.T) {
 		if got := shown(t, other); len(got) > 0 {
 			t.Errorf("one who is no superuser was shown %+v", got)
 		}
-		time.Sleep(time.Second) // no timer is left
+		time.Sleep(time.Second) //nolint:forbidigo // no timer is left
 	})
 }

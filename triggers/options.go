@@ -10,7 +10,7 @@ import (
 	"jetstream/internal/stream"
 )
 
-// What Options mean when they say nothing.
+// The defaults of Options.
 const (
 	DefaultGrace         = 5 * time.Second
 	DefaultShutdownGrace = 30 * time.Second
@@ -19,86 +19,87 @@ const (
 	DefaultConcurrency   = 4
 )
 
-// MaxConcurrency bounds how many scripts may run side by side.
+// MaxConcurrency is the maximum of Options.Concurrency.
 const MaxConcurrency = 1024
 
-// maxKeptBytes bounds what the records of ended runs weigh together.
+// maxKeptBytes bounds the total size of the records of ended runs.
 const maxKeptBytes = 1 << 30
 
-// Tokens makes the credentials that scripts carry.
+// Tokens issues the tokens of scripts.
 type Tokens interface {
-	// IssueRunToken makes a token that acts as user; launch tells that it is
-	// for a launch script, which has no user. depth is the run's.
+	// IssueRunToken returns a token that acts as user; launch is whether it is
+	// for a launch script, which has no user. depth is the depth of the run.
 	IssueRunToken(user string, launch bool, depth int) string
 	// RevokeRunToken ends a token.
 	RevokeRunToken(token string)
 }
 
-// APIAccess is where scripts reach their own server.
+// APIAccess is how scripts reach this server.
 type APIAccess struct {
-	// Host and Port are the control API's.
+	// Host and Port are those of the control API.
 	Host string
 	Port int
-	// CAFile is the certificate file that clients trust; empty without TLS.
+	// CAFile is the certificate file that clients must trust; empty without
+	// TLS.
 	CAFile string
 }
 
-// Options say how triggers work.
+// Options configure an Engine.
 type Options struct {
-	// Dir is the trigger directory, absolute. Empty: there are no triggers;
-	// what an earlier process queued stays queued.
+	// Dir is the absolute path of the trigger directory. Empty: there are no
+	// triggers, and queued runs stay queued.
 	Dir string
-	// StateDir is the state directory, absolute; payloads and file lists lie in
-	// its subdirectory spool while a run needs them.
+	// StateDir is the absolute path of the state directory. Its subdirectory
+	// spool contains the payloads and file lists of runs.
 	StateDir string
-	// Store keeps the runs. Needed.
+	// Store stores the runs. Required.
 	Store Store
-	// Stream is the log of what happened: it gets every event but on.*, whether
-	// or not a script exists, and the scripts' output while they run. nil: none.
-	// Runs come into it by the store: see NoteRun.
+	// Stream is the event log, which gets all events except those of commands,
+	// and the output of running scripts; nil discards them. Entries about runs
+	// are appended by the store: see NoteRun.
 	Stream *stream.Log
-	// Files gives the lists of received files. Needed where events with a file
-	// list occur.
+	// Files lists received files. Required for events with a file list.
 	Files Lister
-	// Tokens makes the scripts' credentials; nil: scripts carry none.
+	// Tokens issues the tokens of scripts; nil: they get none.
 	Tokens Tokens
-	// Log gets what the operator must know, and with LogRuns the runs; nil is silent.
+	// Log is for the operator; nil discards it.
 	Log *slog.Logger
-	// LogRuns logs the start and end of every run and prints the scripts'
-	// output, line by line, on Console (--trigger-log).
+	// LogRuns logs the start and end of all runs and prints the output of
+	// scripts on Console, line by line.
 	LogRuns bool
-	// Console is where LogRuns prints output; never a log file. nil: nowhere.
+	// Console is where LogRuns prints output; nil discards it.
 	Console io.Writer
-	// Timeout ends a script that runs longer; 0 is no limit.
+	// Timeout is how long a script may run; 0 is no limit.
 	Timeout time.Duration
-	// Grace is the time between SIGTERM and SIGKILL; 0 means 5 s, below 0 none.
+	// Grace is the time between SIGTERM and SIGKILL; 0 means 5 s, negative
+	// none.
 	Grace time.Duration
-	// ShutdownGrace is how long Serve lets the running script go on when its
-	// context ends; 0 means 30 s, below 0 none.
+	// ShutdownGrace is how long running scripts may continue after the context
+	// of Serve has ended; 0 means 30 s, negative not at all.
 	ShutdownGrace time.Duration
 	// Keep is how many ended runs are kept; 0 means 10,000.
 	Keep int
-	// QueueMax is how many runs may wait before on.* events are dropped; other
-	// events are never dropped for it. 0 means 100,000.
+	// QueueMax is how many runs may wait before on.* events are dropped. Other
+	// events are always queued. 0 means 100,000.
 	QueueMax int
-	// Order says which scripts may run side by side; empty is OrderGlobal: none.
+	// Order is which scripts may run concurrently; empty is OrderGlobal: none.
 	Order Order
-	// Concurrency is how many scripts run at a time at most with OrderKey and
+	// Concurrency is how many scripts may run concurrently with OrderKey and
 	// OrderNone; 0 means 4.
 	Concurrency int
-	// Ended, if not nil, is told of each run that has ended and of how long it
-	// took (0 for one that was cancelled in the queue). It is called from
-	// several goroutines and must return soon.
+	// Ended, if not nil, is called for each run that has ended; took is 0 for
+	// one that was cancelled in the queue. It must be safe for concurrent use
+	// and return soon.
 	Ended func(r Run, took time.Duration)
-	// Env names further environment variables that scripts get.
+	// Env names further environment variables of the server for scripts.
 	Env []string
-	// Environ is the server's environment as NAME=value; scripts get the few
-	// that the contract names, and those of Env.
+	// Environ is the environment of the server as NAME=value. Scripts get a few
+	// variables of it, and those named in Env.
 	Environ []string
-	// ServerUID names this server, the same over restarts.
+	// ServerUID identifies this server, also after restarts.
 	ServerUID string
-	// ProcessID names this process of the server; launch runs of another
-	// process are dropped.
+	// ProcessID identifies this process of the server. Queued launch runs of
+	// other processes are dropped.
 	ProcessID string
 }
 

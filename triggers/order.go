@@ -6,7 +6,7 @@ import (
 	"jetstream/internal/api"
 )
 
-// Order says which scripts may run at the same time.
+// Order is which scripts may run concurrently.
 type Order string
 
 // The orders.
@@ -14,18 +14,17 @@ const (
 	// OrderGlobal runs one script at a time, in the order of the events.
 	OrderGlobal Order = "global"
 	// OrderKey runs the scripts of one transfer, destination or user one at a
-	// time and in order, those of others beside them.
+	// time and in order, but concurrently with those of others.
 	OrderKey Order = "key"
-	// OrderNone starts the scripts in order and lets them run side by side.
+	// OrderNone starts the scripts in order and runs them concurrently.
 	OrderNone Order = "none"
 )
 
-// lanes finds the next run for OrderKey: the first in the queue whose key is
-// not busy. It belongs to one goroutine.
+// lanes finds the next run for OrderKey: the first one in the queue whose key
+// is not busy. It is for one goroutine.
 //
-// The queue is walked once: front moves on, and the keys whose runs it passed
-// by are remembered until their own runs have been fetched. There are no more
-// of them than scripts that ran since the last look.
+// It reads the queue only once: front is the position up to which it was read,
+// and passed holds the keys of the runs before it that were skipped.
 type lanes struct {
 	store  Store
 	front  Place
@@ -37,8 +36,8 @@ func newLanes(s Store) *lanes {
 	return &lanes{store: s, front: Front(), busy: map[string]bool{}, passed: map[string]bool{}}
 }
 
-// next returns the run that is due, or nil. It stays where it is until its
-// key is made busy and it is started.
+// next returns the next run, or nil. It returns the same run again until the
+// run is started and its key is busy.
 func (l *lanes) next(ctx context.Context) (*Run, error) {
 	var first *Run
 	for key := range l.passed {
@@ -50,7 +49,7 @@ func (l *lanes) next(ctx context.Context) (*Run, error) {
 		case err != nil:
 			return nil, err
 		case r == nil || l.front.Before(r.Place()):
-			delete(l.passed, key) // the walk will meet it
+			delete(l.passed, key) // it is behind front, if there is one
 		case first == nil || r.Place().Before(first.Place()):
 			first = r
 		}
@@ -76,7 +75,7 @@ func (l *lanes) next(ctx context.Context) (*Run, error) {
 	return r, nil
 }
 
-// checkOrder says what is wrong with an order or with how many scripts may run.
+// checkOrder checks the options Order and Concurrency.
 func checkOrder(o Order, concurrency int) error {
 	switch {
 	case o != OrderGlobal && o != OrderKey && o != OrderNone:

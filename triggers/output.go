@@ -7,24 +7,24 @@ import (
 	"sync"
 )
 
-// kept is how much of an output's beginning, and of its end, is kept, in bytes.
+// kept is how many bytes of the beginning and of the end of an output are kept.
 const kept = 16 << 10
 
-// capture keeps the first and the last of what is written to it, and counts
-// the rest, in fixed memory. It is safe for concurrent use.
+// capture keeps the first and the last bytes that are written to it, and counts
+// the others. Safe for concurrent use.
 type capture struct {
 	mu     sync.Mutex
 	closed bool
 	head   []byte
 	tail   []byte // the last bytes after head; a ring once it is full
-	next   int    // where the ring goes on
+	next   int    // start of the ring
 	total  int64
 
-	lines *lineWriter // gets everything too; nil: nobody
-	live  *liveOutput // shows it while the script runs; nil: to nobody
+	lines *lineWriter // also gets the output, unless nil
+	live  *liveOutput // also gets the output, unless nil
 }
 
-// Write never fails. What comes after the close is discarded.
+// Write adds output. It never fails. After close it discards the output.
 func (c *capture) Write(p []byte) (int, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -44,7 +44,7 @@ func (c *capture) Write(p []byte) (int, error) {
 		c.head = append(c.head, part...)
 		p = p[len(part):]
 	}
-	if len(p) > kept { // only its end can stay
+	if len(p) > kept { // only its end is kept
 		p = p[len(p)-kept:]
 	}
 	for len(p) > 0 {
@@ -61,7 +61,7 @@ func (c *capture) Write(p []byte) (int, error) {
 	return n, nil
 }
 
-// close ends the capture and returns what it holds.
+// close ends the capture and returns what it has kept.
 func (c *capture) close() Output {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -79,16 +79,16 @@ func (c *capture) close() Output {
 	}
 }
 
-// maxLine is where a line without an end is broken on the console, in bytes.
+// maxLine is the length at which lines are broken on the console, in bytes.
 const maxLine = 16 << 10
 
-// lineWriter prints whole lines, each with a prefix, so that outputs of several
-// streams do not mix within a line. Its user locks.
+// lineWriter prints whole lines with a prefix, so that the outputs of several
+// scripts are not mixed within a line. Not safe for concurrent use.
 type lineWriter struct {
 	to     io.Writer
-	lock   *sync.Mutex // of to, shared by all
+	lock   *sync.Mutex // of to, shared by all lineWriters
 	prefix string
-	rest   []byte // a line that has no end yet
+	rest   []byte // an incomplete line
 }
 
 func (w *lineWriter) write(p []byte) {
@@ -120,8 +120,8 @@ func (w *lineWriter) flush() {
 	}
 }
 
-// print writes the line in one piece. An error of the console is nobody's
-// trouble: the record has the output.
+// print writes the line. Errors are ignored, since the output is also in the
+// record.
 func (w *lineWriter) print() {
 	line := append(append([]byte(w.prefix), w.rest...), '\n')
 	w.rest = w.rest[:0]

@@ -6,20 +6,20 @@ import (
 	"time"
 )
 
-// process is a started script: the leader of a process group of its own.
+// process is a started script, the leader of a process group.
 type process struct {
 	*os.Process
 	group group
-	start uint64 // when it began, for Run.PIDStart
+	start uint64 // start time, for Run.PIDStart
 	// exited is closed when state and err are set.
 	exited chan struct{}
 	state  *os.ProcessState
 	err    error
 }
 
-// endGroup asks every process of the group to end, and after grace kills
-// them; it returns when the group is empty. When ctx ends, grace is over; a
-// negative grace kills at once.
+// endGroup terminates the processes of the group, and kills them after grace or
+// when ctx ends. It returns when the group is empty. A negative grace kills at
+// once.
 func (p *process) endGroup(ctx context.Context, grace time.Duration) { endGroup(ctx, p.group, grace) }
 
 func endGroup(ctx context.Context, g group, grace time.Duration) {
@@ -28,8 +28,8 @@ func endGroup(ctx context.Context, g group, grace time.Duration) {
 	if grace >= 0 {
 		g.terminate()
 	}
-	// The system announces the end of one's own children only, so the group is
-	// looked at, ever more seldom.
+	// The system only signals the end of direct children, so the group is
+	// polled, with growing intervals.
 	for wait := time.Millisecond; g.alive(); wait = min(2*wait, 50*time.Millisecond) {
 		if !pause(ctx, wait) {
 			break
@@ -41,7 +41,8 @@ func endGroup(ctx context.Context, g group, grace time.Duration) {
 	}
 }
 
-// endOrphan ends what a former process of the server left running with r.
+// endOrphan ends the processes of run r that another process of the server has
+// left.
 func (e *Engine) endOrphan(ctx context.Context, r *Run) {
 	for _, g := range orphanGroups(r) {
 		e.o.Log.Warn("a script of a former process of the server still runs and is ended", "event", r.Event, "run", r.RunID)

@@ -6,11 +6,10 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// zombie is the kernel's state of a dead process that was not reaped.
+// zombie is the state of a dead process that is not reaped.
 const zombie = 5
 
-// alive tells whether a process of the group lives. One that is dead and was
-// not reaped does not count.
+// alive reports whether the group has processes, not counting zombies.
 func (g group) alive() bool {
 	members, err := unix.SysctlKinfoProcSlice("kern.proc.pgrp", int(g))
 	if err != nil {
@@ -24,8 +23,8 @@ func (g group) alive() bool {
 	return false
 }
 
-// processStart tells when a process began, in microseconds; 0 when there is no
-// such process.
+// processStart returns the start time of a process in microseconds; 0 if there
+// is no such process.
 func processStart(pid int) uint64 {
 	p, err := unix.SysctlKinfoProc("kern.proc.pid", pid)
 	if err != nil || int(p.Proc.P_pid) != pid {
@@ -34,17 +33,18 @@ func processStart(pid int) uint64 {
 	return uint64(p.Proc.P_starttime.Sec)*1e6 + uint64(p.Proc.P_starttime.Usec)
 }
 
-// beforeStart is what startOf wants to know from before a process is started.
+// beforeStart returns the argument of startOf from before the start of a
+// process.
 func beforeStart() uint64 { return 0 }
 
-// startOf tells when a process that was just started began, for later.
+// startOf returns the Run.PIDStart of a process that was just started.
 func startOf(pid int, _ uint64) uint64 { return processStart(pid) }
 
-// began tells whether the process with this pid is the one that began then.
+// began reports whether the process of this pid has this Run.PIDStart.
 func began(pid int, start uint64) bool { return start != 0 && processStart(pid) == start }
 
-// orphanGroups finds the process group that a former process of the server
-// left behind with run r, by its leader's pid and start time.
+// orphanGroups finds the process group of run r that another process of the
+// server has left, by pid and start time of its leader.
 func orphanGroups(r *Run) []group {
 	if began(r.PID, r.PIDStart) {
 		return []group{group(r.PID)}
@@ -52,5 +52,5 @@ func orphanGroups(r *Run) []group {
 	return nil
 }
 
-// reapAdopted has nothing to do: PID 1 is never ours here.
+// reapAdopted does nothing: the server is never PID 1 on macOS.
 func (e *Engine) reapAdopted(context.Context) {}

@@ -15,20 +15,20 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// procStat is what /proc says of a process.
+// procStat is the part of /proc/PID/stat that is used here.
 type procStat struct {
 	pid, parent, group int
-	dead               bool   // waits to be reaped
+	dead               bool   // a zombie
 	start              uint32 // since boot, in userHZ; the low bits
 }
 
-// readStat reads /proc/PID/stat; false when there is no such process.
+// readStat reads /proc/PID/stat; false if there is no such process.
 func readStat(pid int) (procStat, bool) {
 	b, err := os.ReadFile("/proc/" + itoa(pid) + "/stat")
 	if err != nil {
 		return procStat{}, false
 	}
-	// The second field is the name in parentheses and may hold anything.
+	// The second field is the name in parentheses, which may contain spaces.
 	f := bytes.Fields(b[bytes.LastIndexByte(b, ')')+1:])
 	if len(f) < 20 {
 		return procStat{}, false
@@ -40,7 +40,7 @@ func readStat(pid int) (procStat, bool) {
 	return s, true
 }
 
-// processes lists the processes of this machine.
+// processes lists all processes.
 func processes() []procStat {
 	names, _ := filepath.Glob("/proc/[0-9]*")
 	all := make([]procStat, 0, len(names))
@@ -56,8 +56,7 @@ func processes() []procStat {
 	return all
 }
 
-// alive tells whether a process of the group lives. One that is dead and was
-// not reaped, which is its parent's business, does not count.
+// alive reports whether the group has processes, not counting zombies.
 func (g group) alive() bool {
 	if syscall.Kill(-int(g), 0) == syscall.ESRCH {
 		return false
@@ -70,12 +69,12 @@ func (g group) alive() bool {
 	return false
 }
 
-// userHZ is in how many parts of a second /proc counts the start of a process:
-// 100 wherever Go runs, however fast the kernel's own clock ticks.
+// userHZ is the unit of start times in /proc, per second. It is 100 on all
+// architectures that Go supports.
 const userHZ = 100
 
-// beforeStart is what startOf wants to know from before a process is started:
-// the time since boot in the unit of /proc, of which 32 bits are kept.
+// beforeStart returns the argument of startOf from before the start of a
+// process: the low 32 bits of the time since boot in the unit of /proc.
 func beforeStart() uint64 {
 	var t unix.Timespec
 	if err := unix.ClockGettime(unix.CLOCK_BOOTTIME, &t); err != nil {
@@ -84,33 +83,33 @@ func beforeStart() uint64 {
 	return uint64(uint32(t.Nano() / (1e9 / userHZ)))
 }
 
-// startOf tells when a process that was just started began: between before and
-// now, and in this boot of the machine. It does not ask /proc, which would slow
-// down the process and its end.
+// startOf returns the Run.PIDStart of a process that was just started: a hash
+// of the boot id, before, and the time since then. It does not read /proc,
+// which would slow down the process.
 func startOf(_ int, before uint64) uint64 {
 	took := min(uint32(beforeStart())-uint32(before), math.MaxUint16)
 	return bootHash()<<48 | before<<16 | uint64(took)
 }
 
-// began tells whether the process with this pid is the one that began then.
+// began reports whether the process of this pid has this Run.PIDStart.
 func began(pid int, start uint64) bool {
 	s, ok := readStat(pid)
 	return ok && start>>48 == bootHash() && s.start-uint32(start>>16) <= uint32(start&math.MaxUint16)
 }
 
-// bootHash tells this boot of the machine from others; not 0.
-var bootHash = sync.OnceValue(func() uint64 {
+// bootHash returns a hash of the boot id, which is not 0.
+var bootHash = sync.OnceValue(func() uint64 { //nolint:gochecknoglobals // read once, constant while the machine runs
 	h := fnv.New32a()
-	if boot, err := os.ReadFile("/proc/sys/kernel/random/boot_id"); err == nil { // else the time since boot must do
+	if boot, err := os.ReadFile("/proc/sys/kernel/random/boot_id"); err == nil { // without it only the time since boot is compared
 		_, _ = h.Write(boot)
 	}
 	return uint64(h.Sum32()&math.MaxUint16 | 1)
 })
 
-// orphanGroups finds the process groups that a former process of the server
-// left behind with run r: by the leader's pid and start time, and where the
-// leader is gone or its pid was not saved, by the event in the members'
-// environment.
+// orphanGroups finds the process groups of run r that another process of the
+// server has left: by pid and start time of the leader or, if the leader has
+// ended or its pid was not saved, by the event in the environment of the
+// members.
 func orphanGroups(r *Run) []group {
 	if began(r.PID, r.PIDStart) {
 		return []group{group(r.PID)}
@@ -135,8 +134,8 @@ func orphanGroups(r *Run) []group {
 	return groups
 }
 
-// reapAdopted reaps, as PID 1 of a container, the dead that nobody else does,
-// until ctx ends. Anywhere else the system's own init does that.
+// reapAdopted reaps adopted zombies until ctx ends, if the server is PID 1 of a
+// container. Elsewhere init does that.
 func (e *Engine) reapAdopted(ctx context.Context) {
 	if os.Getpid() != 1 {
 		return
@@ -155,7 +154,7 @@ func (e *Engine) reapAdopted(ctx context.Context) {
 	}
 }
 
-// reap takes in every dead child that was not started here.
+// reap reaps all zombies among the children that were not started by start.
 func (c *children) reap() {
 	c.mu.Lock()
 	defer c.mu.Unlock()

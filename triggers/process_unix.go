@@ -9,7 +9,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// group is a process group, known by its leader's pid.
+// group is the id of a process group, which is the pid of its leader.
 type group int
 
 // groupAttr makes a process the leader of a new group.
@@ -23,7 +23,8 @@ func (g group) terminate() { _ = syscall.Kill(-int(g), syscall.SIGTERM) }
 func (g group) kill()      { _ = syscall.Kill(-int(g), syscall.SIGKILL) }
 func (g group) release()   {}
 
-// result is the exit status, or the name of the signal that ended the process.
+// result returns the exit status, or the name of the signal that has ended the
+// process.
 func (p *process) result() (exitCode *int, signal string) {
 	if p.state == nil {
 		return nil, ""

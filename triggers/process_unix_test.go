@@ -21,7 +21,7 @@ import (
 	"jetstream/triggers"
 )
 
-// gone tells whether a process is dead, reaped or not.
+// gone reports whether a process is dead, reaped or not.
 func gone(pid int) bool {
 	if syscall.Kill(pid, 0) == syscall.ESRCH {
 		return true
@@ -30,7 +30,7 @@ func gone(pid int) bool {
 	return err != nil || strings.Contains(string(b), ") Z ")
 }
 
-// pids reads the numbers that a script wrote.
+// pids reads the numbers that a script has written.
 func pids(t *testing.T, text string) (out []int) {
 	t.Helper()
 	for word := range strings.FieldsSeq(text) {
@@ -43,9 +43,8 @@ func pids(t *testing.T, text string) (out []int) {
 	return out
 }
 
-// inTime does a try whose script has so much time. One whose script did not
-// come to its point in that, as on a busy machine, shows nothing: it is done
-// again with twice the time.
+// inTime calls try with a time limit for its script. If the script was not fast
+// enough, as on a busy machine, it calls try again with twice the time.
 func inTime(t *testing.T, try func(limit time.Duration) (shown bool)) {
 	t.Helper()
 	for limit := 200 * time.Millisecond; !try(limit); limit *= 2 {
@@ -59,7 +58,8 @@ func TestTimeoutEndsTheWholeGroup(t *testing.T) {
 	inTime(t, func(limit time.Duration) bool {
 		r := newRig(t, func(o *triggers.Options) { o.Timeout, o.Grace = limit, 50*time.Millisecond })
 		r.fifo("never")
-		// The script and its child ignore SIGTERM: the third is needed for both.
+		// The script and its child ignore SIGTERM: the third is needed for
+		// both.
 		r.script("launch", "#!/bin/sh\ntrap '' TERM\n(cat never) &\necho $$ $!\ncat never\nwait\n")
 		r.script("send.destinationCreated", "#!/bin/sh\n")
 		r.serve()
@@ -89,7 +89,7 @@ func TestTimeoutEndsTheWholeGroup(t *testing.T) {
 	})
 }
 
-func TestTimeoutAsksFirst(t *testing.T) {
+func TestTimeoutTerminatesBeforeItKills(t *testing.T) {
 	inTime(t, func(limit time.Duration) bool {
 		r := newRig(t, func(o *triggers.Options) { o.Timeout, o.Grace = limit, time.Minute })
 		r.fifo("never")
@@ -167,8 +167,8 @@ func TestShutdownInterruptsAndTheNextStartGoesOn(t *testing.T) {
 	}
 }
 
-// TestShutdownEndsALaunchForGood: whoever reads the record of a launch that was
-// cut off is not told that it will run again, and it does not.
+// The record of an interrupted launch does not say that it will run again, and
+// it does not.
 func TestShutdownEndsALaunchForGood(t *testing.T) {
 	r := newRig(t, nil)
 	r.fifo("never")
@@ -191,7 +191,7 @@ func TestShutdownEndsALaunchForGood(t *testing.T) {
 	}
 }
 
-func TestSlowScriptIsNamedOnce(t *testing.T) {
+func TestSlowScriptIsLoggedOnce(t *testing.T) {
 	r := newRig(t, nil)
 	r.SetTimes(time.Millisecond, time.Second, time.Second)
 	gate := r.fifo("gate")
@@ -217,14 +217,14 @@ func TestSlowScriptIsNamedOnce(t *testing.T) {
 	}
 }
 
-// child is this test program as another server.
+// child is this test program as another server process.
 func child(role string) int {
 	dir, state := os.Getenv("TRIGGERS_TEST_DIR"), os.Getenv("TRIGGERS_TEST_STATE")
 	if role == "pid1" {
 		return firstProcess(dir, state)
 	}
 	if role == "nproc" {
-		if err := crowded(dir, state); err != nil {
+		if err := outOfProcesses(dir, state); err != nil {
 			fmt.Println(err)
 			return 1
 		}
@@ -343,8 +343,8 @@ fi
 	}
 }
 
-// TestOrphanWithoutPID is a crash between the start and the save of the pid.
-func TestOrphanWithoutPID(t *testing.T) {
+// The server is killed between the start of the script and the save of its pid.
+func TestOrphanWithoutPIDIsFoundByItsEnvironment(t *testing.T) {
 	if _, err := os.Stat("/proc/self/environ"); err != nil {
 		t.Skip("this system does not show the environment of processes")
 	}
@@ -382,8 +382,8 @@ func TestOrphanWithoutPID(t *testing.T) {
 	_ = other.Wait()
 }
 
-// firstProcess is PID 1 of a namespace: it runs a script that leaves a dead
-// orphan behind and exits with 7, and looks whether the orphan is reaped.
+// firstProcess is PID 1 of a namespace. It runs a script that leaves a zombie
+// and exits with 7, and checks that the zombie is reaped.
 func firstProcess(dir, state string) int {
 	fail := func(err error) int {
 		fmt.Println(err)
@@ -438,8 +438,8 @@ func firstProcess(dir, state string) int {
 	return 0
 }
 
-// TestProcessStartNamesAProcess starts real processes: each is known by what was noted
-// of its start, no other is, and a start of former boots names nobody.
+// A process is recognized by its pid and start time; another process and one of
+// an earlier boot are not.
 func TestProcessStartNamesAProcess(t *testing.T) {
 	for range 50 {
 		before := triggers.BeforeStart()

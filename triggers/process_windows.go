@@ -9,15 +9,16 @@ import (
 	"golang.org/x/sys/windows"
 )
 
-// group is a job object with the script and what it starts; leader alone
-// where no job could be made or after a restart.
+// group is a job object with a script and the processes that it starts. job is
+// 0 if no job object could be made, and after a restart of the server.
 type group struct {
 	job    windows.Handle
 	leader int
 }
 
-// groupAttr makes a process the leader of a new console group, and gives a
-// batch file its line as cmd.exe reads it, which is not how programs do.
+// groupAttr makes a process the leader of a new console group. For a batch file
+// it also sets the command line, which cmd.exe parses differently from
+// programs.
 func groupAttr(path string, args []string) *syscall.SysProcAttr {
 	attr := &syscall.SysProcAttr{CreationFlags: windows.CREATE_NEW_PROCESS_GROUP}
 	if isBatch(path) {
@@ -80,7 +81,7 @@ func (g group) release() {
 	}
 }
 
-// result is the exit status; there are no signals.
+// result returns the exit status. There are no signals.
 func (p *process) result() (exitCode *int, signal string) {
 	if p.state == nil {
 		return nil, ""
@@ -89,8 +90,8 @@ func (p *process) result() (exitCode *int, signal string) {
 	return &code, ""
 }
 
-// processStart tells when a process began, in units of 100 ns; 0 when no such
-// process runs.
+// processStart returns the start time of a process in units of 100 ns; 0 if
+// there is no such process.
 func processStart(pid int) uint64 {
 	h, err := windows.OpenProcess(windows.PROCESS_QUERY_LIMITED_INFORMATION|windows.SYNCHRONIZE, false, uint32(pid))
 	if err != nil {
@@ -107,17 +108,18 @@ func processStart(pid int) uint64 {
 	return uint64(created.HighDateTime)<<32 | uint64(created.LowDateTime)
 }
 
-// beforeStart is what startOf wants to know from before a process is started.
+// beforeStart returns the argument of startOf from before the start of a
+// process.
 func beforeStart() uint64 { return 0 }
 
-// startOf tells when a process that was just started began, for later.
+// startOf returns the Run.PIDStart of a process that was just started.
 func startOf(pid int, _ uint64) uint64 { return processStart(pid) }
 
-// began tells whether the process with this pid is the one that began then.
+// began reports whether the process of this pid has this Run.PIDStart.
 func began(pid int, start uint64) bool { return start != 0 && processStart(pid) == start }
 
-// orphanGroups finds the process that a former process of the server left
-// behind with run r, by its pid and start time.
+// orphanGroups finds the process of run r that another process of the server
+// has left, by pid and start time.
 func orphanGroups(r *Run) []group {
 	if began(r.PID, r.PIDStart) {
 		return []group{{leader: r.PID}}
@@ -125,5 +127,5 @@ func orphanGroups(r *Run) []group {
 	return nil
 }
 
-// reapAdopted has nothing to do on Windows.
+// reapAdopted does nothing on Windows.
 func (e *Engine) reapAdopted(context.Context) {}

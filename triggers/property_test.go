@@ -26,8 +26,8 @@ import (
 
 var propertySeed = flag.Uint64("property.seed", 0, "seed of the queue's property test; 0 picks one")
 
-// propertyScript logs its start and its end, each with one write, and does
-// what the number in its parameters says: it is quick, slow, or it fails.
+// propertyScript logs its start and its end, each with one write. Depending on
+// the number in its parameters it is fast, slow or fails.
 const propertyScript = `#!/bin/sh
 echo "S $JETSTREAM_EVENT_ID $JETSTREAM_ATTEMPT $1" >> log.txt
 case $1 in
@@ -37,9 +37,9 @@ esac
 echo "E $JETSTREAM_EVENT_ID $JETSTREAM_ATTEMPT $1" >> log.txt
 `
 
-// TestQueueProperty does random things to servers that are killed again and
-// again, and then compares what the scripts did with what was promised.
-func TestQueueProperty(t *testing.T) {
+// Random operations on servers that are killed again and again. In the end the
+// executed scripts and the records must be consistent with the contract.
+func TestQueueKeepsItsPromisesUnderRandomUse(t *testing.T) {
 	seed := *propertySeed
 	if seed == 0 {
 		seed = uint64(time.Now().UnixNano())
@@ -62,8 +62,8 @@ func TestQueueProperty(t *testing.T) {
 	}
 }
 
-// property is one queue, the servers that work on it one after the other, and
-// what was asked of them.
+// property is a queue with the servers that use it one after another, and the
+// operations that were requested.
 type property struct {
 	*rig
 	order  triggers.Order
@@ -79,11 +79,12 @@ type property struct {
 	kills int
 }
 
-// live drives servers through so many steps and lets the last one finish.
+// live performs random steps, then lets the last server finish the queue.
 func (p *property) live(steps int) {
 	p.acked = map[string]bool{}
 	var err error
-	// Both ends, so that opening waits for nobody; a line lets one script go on.
+	// Opened for reading and writing, so that the open does not block. Each
+	// line releases one script.
 	if p.gate, err = os.OpenFile(filepath.Join(p.dir, "gate"), os.O_RDWR, 0); err != nil {
 		p.t.Fatal(err)
 	}
@@ -166,7 +167,7 @@ func (p *property) ask(command string) string {
 	return p.answer()
 }
 
-// open lets one slow script go on, if one waits or will.
+// open releases one slow script, now or later.
 func (p *property) open() {
 	if _, err := p.gate.WriteString("\n"); err != nil {
 		p.t.Fatal(err)
@@ -184,7 +185,7 @@ func (p *property) emit(n int) {
 	}
 }
 
-// kill ends the server in the midst of emits that are not answered yet.
+// kill kills the server while emits are pending.
 func (p *property) kill() {
 	for range p.random.IntN(4) {
 		p.say("emit " + strconv.Itoa(p.sent))
@@ -214,8 +215,8 @@ func (p *property) cancel() {
 	}
 }
 
-// propertyServer is a server of the test: it does what the lines of its
-// standard input say and answers each.
+// propertyServer is a server process of the test. It performs the commands on
+// its standard input and answers each with a line.
 func propertyServer(dir, state string) int {
 	ctx, stop := context.WithCancel(context.Background())
 	defer stop()
@@ -251,7 +252,7 @@ func propertyServer(dir, state string) int {
 	return 1
 }
 
-// propertyCommand carries one out.
+// propertyCommand performs one command.
 func propertyCommand(ctx context.Context, e *triggers.Engine, command, arg string) string {
 	fail := func(err error) string { return fmt.Sprint("error ", err) }
 	switch command {
@@ -284,7 +285,7 @@ func propertyCommand(ctx context.Context, e *triggers.Engine, command, arg strin
 		}
 		return strconv.Itoa(queued + len(running))
 	case "retry", "cancel":
-		// The run so many places from the newest: it may be in any state.
+		// A run counted from the newest one, in any state.
 		page, _, err := e.Runs(ctx, triggers.Filter{Limit: 60})
 		i, _ := strconv.Atoi(arg)
 		if err != nil || i >= len(page) {
@@ -302,7 +303,7 @@ func propertyCommand(ctx context.Context, e *triggers.Engine, command, arg strin
 	return "ok"
 }
 
-// line is one line of the scripts' log.
+// line is one line of the log of the scripts.
 type line struct {
 	start   bool
 	event   string
@@ -310,7 +311,7 @@ type line struct {
 	number  string
 }
 
-// check compares the log of the scripts and the records with the promises.
+// check compares the log of the scripts and the records with the contract.
 func (p *property) check() {
 	runs := p.records()
 	log := p.lines()
@@ -351,8 +352,9 @@ func numberOf(r triggers.Run) string {
 	return d.Destination
 }
 
-// checkAttempts: numbered from 1 without gaps, all of them at an end, and the
-// script ran unless every attempt was cancelled.
+// checkAttempts checks that the attempts of an event are numbered from 1
+// without gaps, have all ended, and that the script ran unless all were
+// cancelled.
 func (p *property) checkAttempts(event string, attempts []triggers.Run, started int) {
 	ran := false
 	for i, r := range attempts {
@@ -381,8 +383,8 @@ func (p *property) checkAttempts(event string, attempts []triggers.Run, started 
 	}
 }
 
-// checkOrder: the scripts ran in the order of the queue, one after the other
-// where that was promised.
+// checkOrder checks that the scripts ran in the order of the queue, and one at
+// a time where the contract says so.
 func (p *property) checkOrder(runs []triggers.Run, log []line) {
 	type key struct {
 		event   string
@@ -398,7 +400,7 @@ func (p *property) checkOrder(runs []triggers.Run, log []line) {
 		return r.RunID
 	}
 	lanes := map[key]string{}
-	// An interrupted event keeps its place with its next attempt.
+	// The retry of an interrupted event keeps its position.
 	place, ended := map[key]int64{}, map[key]triggers.Status{}
 	for _, r := range runs {
 		k, before := key{r.EventID, r.Attempt}, key{r.EventID, r.Attempt - 1}
@@ -428,7 +430,7 @@ func (p *property) checkOrder(runs []triggers.Run, log []line) {
 	if p.order != triggers.OrderNone {
 		return
 	}
-	// Side by side, but begun in order: the records tell.
+	// Concurrently, but started in order, according to the records.
 	begun := slices.DeleteFunc(slices.Clone(runs), func(r triggers.Run) bool { return r.StartTime == 0 })
 	at := func(r triggers.Run) int64 { return place[key{r.EventID, r.Attempt}] }
 	slices.SortStableFunc(begun, func(a, b triggers.Run) int { return int(at(a) - at(b)) })
@@ -440,7 +442,7 @@ func (p *property) checkOrder(runs []triggers.Run, log []line) {
 	}
 }
 
-// records are all runs, in the order of their numbers.
+// records returns all runs in the order of their Seq.
 func (p *property) records() []triggers.Run {
 	p.t.Helper()
 	var all []triggers.Run

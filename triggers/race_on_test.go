@@ -2,5 +2,5 @@
 
 package triggers_test
 
-// underRace tells that everything, the database most, is many times slower.
+// underRace reports whether the race detector is on, which makes tests slower.
 const underRace = true

@@ -13,7 +13,7 @@ import (
 	"jetstream/triggers"
 )
 
-// fullStore cannot save runs while fails is above zero, as on a full disk.
+// fullStore is a store that fails to save runs while fails is above zero.
 type fullStore struct {
 	triggers.Store
 	fails  *atomic.Int64

@@ -29,7 +29,7 @@ func TestMain(m *testing.M) {
 	goleak.VerifyTestMain(m)
 }
 
-// watched is the real store, which tells of every mark that it has saved.
+// watched is a store that reports each run that it has saved.
 type watched struct {
 	triggers.Store
 	marks chan triggers.Run
@@ -78,7 +78,7 @@ func (w *watched) Interrupt(ctx context.Context, ended, again *triggers.Run) err
 	return err
 }
 
-// files is a file list by subject.
+// files are file lists by subject.
 type files map[string][]triggers.ListedFile
 
 func (f files) List(_ context.Context, subject string) iter.Seq2[triggers.ListedFile, error] {
@@ -91,7 +91,7 @@ func (f files) List(_ context.Context, subject string) iter.Seq2[triggers.Listed
 	}
 }
 
-// tokens remembers which run tokens live.
+// tokens holds the valid run tokens.
 type tokens struct {
 	mu    sync.Mutex
 	alive map[string]string
@@ -113,7 +113,7 @@ func (t *tokens) RevokeRunToken(token string) {
 	delete(t.alive, token)
 }
 
-// lockedBuffer is a log or console that many may write to.
+// lockedBuffer is a buffer that is safe for concurrent use.
 type lockedBuffer struct {
 	mu    sync.Mutex
 	b     bytes.Buffer
@@ -138,7 +138,7 @@ func (l *lockedBuffer) String() string {
 	return l.b.String()
 }
 
-// rig is an engine on a real database with a real trigger directory.
+// rig is an engine with a database and a trigger directory.
 type rig struct {
 	*triggers.Engine
 	t            *testing.T
@@ -198,7 +198,7 @@ func (r *rig) end() {
 	}
 }
 
-// close ends the server, so that another one can have its state.
+// close ends the engine, so that another one can use its state.
 func (r *rig) close() {
 	r.end()
 	if err := r.db.Close(); err != nil {
@@ -206,7 +206,7 @@ func (r *rig) close() {
 	}
 }
 
-// script puts an executable text in place the proper way, by renaming it.
+// script installs a script by renaming it.
 func (r *rig) script(event, text string) string {
 	r.t.Helper()
 	path := filepath.Join(r.dir, event)
@@ -237,13 +237,13 @@ func (r *rig) emit(e triggers.Event, err error) {
 	}
 }
 
-// launch emits launch with a port that may say anything.
+// launch emits launch with any text as its port.
 func (r *rig) launch(port string) {
 	r.t.Helper()
 	r.emit(triggers.Launch.Event(triggers.LaunchParams{Port: port}, triggers.Cause{}))
 }
 
-// await returns the next saved state of a run that fits.
+// await returns the next saved state of a run for which fits returns true.
 func (r *rig) await(what string, fits func(triggers.Run) bool) triggers.Run {
 	r.t.Helper()
 	limit := time.After(2 * time.Minute)
@@ -259,7 +259,7 @@ func (r *rig) await(what string, fits func(triggers.Run) bool) triggers.Run {
 	}
 }
 
-// ended returns the next run that ended, as the database has it.
+// ended returns the next run that has ended, from the database.
 func (r *rig) ended() triggers.Run {
 	r.t.Helper()
 	run := r.await("ended", func(run triggers.Run) bool { return run.EndTime != 0 })
@@ -308,7 +308,7 @@ func (r *rig) read(name string) string {
 	return string(b)
 }
 
-// commandEvent is an on.* event from encoded parts.
+// commandEvent returns an on.* event.
 func commandEvent(command, message, result string, cause triggers.Cause) (triggers.Event, error) {
 	return triggers.Command("send.createManifest").Event(triggers.CommandParams{
 		Command: json.RawMessage(command), Status: "success", Message: message, Result: json.RawMessage(result)}, cause)

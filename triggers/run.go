@@ -10,8 +10,8 @@ import (
 	"jetstream/internal/stream"
 )
 
-// Status is the state of a run; the queue is the history whose status is
-// queued.
+// Status is the state of a run. There is no separate queue: the runs with status
+// queued are the queue.
 type Status string
 
 // The states of a run.
@@ -25,16 +25,18 @@ const (
 	StatusInterrupted Status = "interrupted"
 )
 
-// Output is what a script wrote to one of its streams: the first and the last
-// 16 KiB, with bytes that are not UTF-8 replaced.
+// Output is the first and the last 16 KiB that a script has written to stdout
+// or stderr, with bytes that are not UTF-8 replaced.
 type Output struct {
 	Text         string `json:"text" doc:"First and last 16 KiB of the output"`
 	DroppedBytes int64  `json:"droppedBytes" doc:"Bytes left out between them"`
 }
 
-// Run is one attempt to run a script for one event: queue entry, then record.
+// Run is one attempt to run a script for one event. It is queued, then
+// executed, and then kept as a record.
 type Run struct {
-	// Seq is the order in the queue, given by the database when the run has been saved.
+	// Seq is the order of the queue. The database sets it when it saves the
+	// run.
 	Seq int64 `json:"-"`
 
 	RunID        string          `json:"runId" doc:"Id of this run"`
@@ -57,62 +59,62 @@ type Run struct {
 	TransferID   string          `json:"transferId" doc:"The transfer that the event is about, or empty"`
 	Depth        int             `json:"depth" doc:"How many trigger runs led here, this one included"`
 
-	// Urgent is 0 for a run in the order of Seq. A further attempt at an event
-	// whose script was interrupted has a number above 0 and goes before all
-	// runs with a lower one.
+	// Urgent is above 0 for a retry of an interrupted run, which comes before
+	// all runs with a lower Urgent. It is 0 for all other runs.
 	Urgent int64 `json:"-"`
 
-	// Subject and Key are the Cause's.
+	// Subject and Key are those of the Cause.
 	Subject string `json:"-"`
 	Key     string `json:"-"`
-	// PID and PIDStart name the running process group's leader over restarts
-	// of the server: PIDStart is when it began, as the platform's code writes
-	// it. 0 while unknown.
+	// PID and PIDStart identify the leader of the running process group, also
+	// after a restart of the server. PIDStart depends on its start time in a
+	// platform-specific way. They are 0 while unknown.
 	PID      int    `json:"-"`
 	PIDStart uint64 `json:"-"`
-	// Process is the serverId of the server process that queued the run: a
-	// launch of a former process is dropped.
+	// Process is the serverId of the server process that has queued the run.
+	// Launch runs of other processes are dropped.
 	Process string `json:"-"`
 
 	described json.RawMessage // see describe
 }
 
-// Tx is a database transaction as triggers need it.
+// Tx is what triggers need of a database transaction.
 type Tx interface {
 	stream.Tx
-	// InsertRun saves a run, which must not be changed any more, by the
-	// transaction's end, and sets its Seq by then.
+	// InsertRun saves a run and sets its Seq, both at the end of the
+	// transaction. The run must not be changed after the call.
 	InsertRun(*Run) error
 }
 
-// Filter selects runs; zero fields select all.
+// Filter selects runs. Fields with the zero value select all runs.
 type Filter struct {
 	Event  string
 	Status Status
 	User   string
-	// Since selects runs queued at or after it.
+	// Since selects runs queued at or after that time.
 	Since api.Time
-	// Before selects runs with a Seq below it; 0 is from the newest.
+	// Before selects runs with a lower Seq.
 	Before int64
 	Limit  int
 }
 
-// Place is a place in the queue: the higher Urgent goes first, then the lower
-// Seq.
+// Place is a position in the queue, which is sorted by descending Urgent, then
+// by ascending Seq.
 type Place struct{ Urgent, Seq int64 }
 
-// Front is the place before all runs.
+// Front returns the position before all runs.
 func Front() Place { return Place{Urgent: math.MaxInt64} }
 
-// Place is where the run stands in the queue.
+// Place returns the position of the run in the queue.
 func (r *Run) Place() Place { return Place{r.Urgent, r.Seq} }
 
-// Before tells whether p comes before q.
+// Before reports whether p is before q.
 func (p Place) Before(q Place) bool {
 	return p.Urgent > q.Urgent || p.Urgent == q.Urgent && p.Seq < q.Seq
 }
 
-// Outcome counts the kept records of an event's runs that ended in one way.
+// Outcome counts the records of the runs of an event with the same final
+// status.
 type Outcome struct {
 	Event  string
 	Status Status
@@ -125,75 +127,76 @@ type Outcome struct {
 type Store interface {
 	// Update runs fn in one transaction that is on disk when it returns.
 	Update(ctx context.Context, fn func(Tx) error) error
-	// Next returns the first queued run, or nil.
+	// Next returns the first run of the queue, or nil.
 	Next(ctx context.Context) (*Run, error)
-	// NextFew returns the first queued runs in their order, limit at most and
-	// fewer where they are large.
+	// NextFew returns the first runs of the queue in order, limit at most, and
+	// fewer if they are large.
 	NextFew(ctx context.Context, limit int) ([]*Run, error)
-	// NextBehind returns the first queued run behind a place whose Key is none
-	// of busy, or nil. No run up to the place seen, itself left out, has been
-	// overlooked but those of busy keys, nor can one come to be queued there.
+	// NextBehind returns the first queued run behind place with a Key that is
+	// not in busy, or nil. Between place and seen, which it returns as well,
+	// there are only queued runs of busy keys, and no run can be queued there
+	// later.
 	NextBehind(ctx context.Context, place Place, busy []string) (r *Run, seen Place, err error)
-	// UseLanes tells whether NextOf will be asked, so that others need not pay
-	// for its index.
+	// UseLanes makes or removes the index that NextOf needs.
 	UseLanes(ctx context.Context, use bool) error
 	// NextOf returns the first queued run of a key, or nil.
 	NextOf(ctx context.Context, key string) (*Run, error)
-	// Oldest is when the run that has waited longest was queued; 0 when none waits.
+	// Oldest returns when the oldest queued run was queued, 0 if there is none.
 	Oldest(ctx context.Context) (api.Time, error)
-	// Start is Mark for a run that is still queued; false when it is not.
+	// Start is Mark for a run that is still queued; if it is not, it returns
+	// false.
 	Start(ctx context.Context, r *Run) (bool, error)
-	// EndAndStart is Mark for a run that has ended and Start for the one that
-	// goes next, in one transaction.
+	// EndAndStart is Mark for a run that has ended and Start for the next one,
+	// in one transaction.
 	EndAndStart(ctx context.Context, ended, next *Run) (started bool, err error)
-	// Cancel ends a queued run as cancelled with that message; false when it
-	// is not queued.
+	// Cancel ends a queued run as cancelled with that message; if it is not
+	// queued, it returns false.
 	Cancel(ctx context.Context, runID, message string) (bool, error)
-	// Retry queues what again makes of a run that has ended, whose Attempt is
-	// set to that of the event's last run before. Codes: notFound; conflict
-	// while a run of that event waits or runs.
-	Retry(ctx context.Context, runID string, again func(Run) *Run) (Run, error)
-	// Paused and SetPaused keep whether the queue stands still.
+	// Retry queues the result of retryOf for a run that has ended. Before it
+	// calls retryOf it sets the Attempt of the run to that of the last run of
+	// the same event. Codes: notFound; conflict while a run of that event waits
+	// or runs.
+	Retry(ctx context.Context, runID string, retryOf func(Run) *Run) (Run, error)
+	// Paused and SetPaused read and save whether the queue is paused.
 	Paused(ctx context.Context) (bool, error)
 	SetPaused(ctx context.Context, paused bool) error
 	// Outcomes counts the records by event and status.
 	Outcomes(ctx context.Context) ([]Outcome, error)
-	// Mark saves the mutable fields of a run (status, times, exit,
-	// output). It survives kill -9, not necessarily a power cut.
+	// Mark saves the mutable fields of a run: status, times, exit status,
+	// output. It survives kill -9, but not necessarily a power cut.
 	Mark(ctx context.Context, r *Run) error
-	// MarkProcess saves the PID and PIDStart of a run that runs, for Running
-	// alone; it survives kill -9, not a restart of the machine.
+	// MarkProcess saves the PID and PIDStart of a running run, which only
+	// Running reads. It survives kill -9, but not a restart of the machine.
 	MarkProcess(r *Run) error
-	// Interrupt ends a run that was running when its process ended as
-	// interrupted and queues again, its next attempt, in one transaction.
-	Interrupt(ctx context.Context, ended, again *Run) error
-	// Running returns the runs with status running, oldest first, with their
-	// processes.
+	// Interrupt saves a run that has ended as interrupted and queues its retry,
+	// in one transaction.
+	Interrupt(ctx context.Context, ended, retry *Run) error
+	// Running returns the runs with status running, oldest first, with PID and
+	// PIDStart.
 	Running(ctx context.Context) ([]*Run, error)
-	// DropLaunches ends the waiting launch runs of other processes as
+	// DropLaunches ends the queued launch runs of other server processes as
 	// cancelled with that message, and returns how many.
 	DropLaunches(ctx context.Context, process, message string) (int, error)
-	// Runs lists runs newest first. A page may end before Limit where runs are
-	// large; more tells whether there are further ones. Run finds one (notFound
-	// otherwise).
+	// Runs lists runs, newest first. A page may end before Limit if runs are
+	// large; more reports whether there are others. Run returns one; notFound
+	// if it does not exist.
 	Runs(ctx context.Context, f Filter) (page []Run, more bool, err error)
 	Run(ctx context.Context, runID string) (Run, error)
-	// Waiting counts queued runs.
+	// Waiting counts the queued runs.
 	Waiting(ctx context.Context) (int, error)
 	// Prune removes the oldest ended runs beyond keep runs or maxBytes.
 	Prune(ctx context.Context, keep int, maxBytes int64) error
 }
 
-// ListedFile is one line of a transfer's file list.
+// ListedFile is one entry of the file list of a transfer.
 type ListedFile struct {
 	ManifestFile string // name given by fileMappings, without destinationPath
-	FilePath     string // absolute final path on this server's disk
-	Path         string // as the user's API sees it
+	FilePath     string // absolute final path on this server
+	Path         string // path in the API
 	Size         int64  // bytes
 }
 
-// Lister gives the file list of the transfer that a run is about, in the
-// manifest's order, without holding it in memory.
+// Lister reads the file list of a transfer, in the order of the manifest.
 type Lister interface {
 	List(ctx context.Context, subject string) iter.Seq2[ListedFile, error]
 }

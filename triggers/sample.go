@@ -11,12 +11,11 @@ import (
 	"jetstream/internal/api"
 )
 
-// sampleTag is the struct tag of a parameter's value in a sample.
+// sampleTag is the struct tag with the sample value of a parameter.
 const sampleTag = "sample"
 
-// Sample is what the event's parameters may look like, with those of given in
-// the place of their samples. Names that the event has not and values of
-// another type are refused, each named: code invalid.
+// Sample returns parameters of the event: those in given, and sample values for
+// all others. Codes: invalid for unknown names and values of another type.
 func (d Definition) Sample(given map[string]any) (json.RawMessage, error) {
 	v := reflect.New(d.ParamsType).Elem()
 	var faults []api.FieldError
@@ -74,7 +73,8 @@ func (d Definition) paramNames() string {
 	return strings.Join(names, ", ")
 }
 
-// sampleOf is one parameter's sample; the command of an on.* event is its own.
+// sampleOf returns the sample value of a parameter. That of the command of an
+// on.* event contains the name of the command.
 func (d Definition) sampleOf(f api.Field) string {
 	sample := d.ParamsType.FieldByIndex(f.Index).Tag.Get(sampleTag)
 	if command, ok := strings.CutPrefix(d.Name, commandPrefix); ok && f.Name == "command" {

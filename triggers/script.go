@@ -15,14 +15,14 @@ import (
 
 func itoa(n int) string { return strconv.Itoa(n) }
 
-// isFileName tells whether an event's name is safe as a name in a directory.
+// isFileName reports whether the name of an event is safe as a file name.
 func isFileName(event string) bool {
 	return event != "" && event[0] != '.' && !strings.ContainsAny(event, "/\\:\x00")
 }
 
-// findScript is the first file in dir that is named like the event and one of
-// the extensions, and whether there is one: anything, be it a dangling link.
-// Without one, path is where it would have been.
+// findScript returns the path of the first file in dir with the name of the
+// event and one of the extensions. Anything counts as a file, also a dangling
+// link. If there is none, path is where it would be.
 func findScript(dir, event string, extensions []string) (path string, found bool) {
 	path = filepath.Join(dir, event)
 	if !isFileName(event) {
@@ -36,20 +36,20 @@ func findScript(dir, event string, extensions []string) (path string, found bool
 	return path + extensions[0], false
 }
 
-// scriptExists tells whether anything of the event's name is in dir.
+// scriptExists reports whether dir contains a file for the event.
 func scriptExists(dir, event string) bool {
 	_, found := findScript(dir, event, extensions())
 	return found
 }
 
-// scriptPath is the file to run for the event.
+// scriptPath returns the path of the script of the event, which need not exist.
 func scriptPath(dir, event string) string {
 	path, _ := findScript(dir, event, extensions())
 	return path
 }
 
-// checkScript says why the file must not or cannot be run by the user uid; nil
-// when it may.
+// checkScript returns an error if the file cannot or must not be run by the
+// user uid.
 func checkScript(path string, uid int) error {
 	fi, err := os.Stat(path)
 	switch {
@@ -73,17 +73,17 @@ func checkScript(path string, uid int) error {
 	return nil
 }
 
-// shebang is what a script's first line says.
+// shebang is the first line of a script.
 type shebang struct {
 	present     bool
-	crlf        bool     // the line ends with CR, which becomes part of the last word
-	interpreter string   // as the kernel sees it
+	crlf        bool     // the line ends with CR, which the kernel takes as part of the last word
+	interpreter string   // as the kernel reads it
 	words       []string // the rest of the line
-	binary      bool     // no text at all
+	binary      bool     // the file is not text
 	empty       bool
 }
 
-// readShebang looks at the beginning of a file.
+// readShebang reads the first line of a file.
 func readShebang(path string) (s shebang, err error) {
 	f, err := os.Open(path)
 	if err != nil {
@@ -106,13 +106,13 @@ func parseShebang(start []byte) (s shebang) {
 	}
 	s.crlf = bytes.HasSuffix(line, []byte("\r"))
 	words := strings.Fields(strings.ReplaceAll(string(line[2:]), "\r", ""))
-	if len(words) > 0 { // else it is no more than a comment to the kernel
+	if len(words) > 0 { // else the kernel ignores it
 		s.present, s.interpreter, s.words = true, words[0], words[1:]
 	}
 	return s
 }
 
-// explainENOENT tells apart why the kernel found no such file.
+// explainENOENT returns the reason why the kernel did not find a script.
 func explainENOENT(path string) error {
 	s, err := readShebang(path)
 	switch {

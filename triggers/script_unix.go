@@ -12,11 +12,11 @@ import (
 
 const onWindows = false
 
-// extensions are what may follow an event's name in its script's.
+// extensions lists the possible extensions of scripts.
 func extensions() []string { return []string{""} }
 
-// exists tells whether anything has that name, be it a dangling link. It is asked
-// for each event, and os.Lstat would make more of the answer.
+// exists reports whether path exists, also as a dangling link. It is called for
+// each event and therefore faster than os.Lstat.
 func exists(path string) bool {
 	var st unix.Stat_t
 	for {
@@ -26,9 +26,9 @@ func exists(path string) bool {
 	}
 }
 
-// ownership says why nothing that belongs to somebody else than the user uid
-// or root, or that others may write, is run; "" when the file or directory is
-// fine. warning tells that it is only worth a word.
+// ownership returns what is wrong with the owner and mode of a file or
+// directory, or "": it must belong to the user uid or root, and others must not
+// be able to write it. warning reports whether it may be used nevertheless.
 func ownership(fi fs.FileInfo, uid int) (fault string, warning bool) {
 	if st, ok := fi.Sys().(*syscall.Stat_t); ok && st.Uid != 0 && int(st.Uid) != uid {
 		return "belongs to another user (uid " + itoa(int(st.Uid)) + "); chown it to the server's user or root", false
@@ -42,7 +42,7 @@ func ownership(fi fs.FileInfo, uid int) (fault string, warning bool) {
 	return "", false
 }
 
-// diskFull tells whether err says so; a quota that is used up is the same.
+// diskFull reports whether err is a full disk or an exceeded quota.
 func diskFull(err error) bool {
 	return errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT)
 }

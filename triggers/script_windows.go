@@ -10,20 +10,20 @@ import (
 
 const onWindows = true
 
-// extensions are what may follow an event's name in its script's, in the
-// order of preference.
+// extensions lists the possible extensions of scripts, in the order of
+// preference.
 func extensions() []string { return []string{".bat", ".cmd", ".exe"} }
 
-// exists tells whether anything has that name.
+// exists reports whether path exists.
 func exists(path string) bool {
 	_, err := os.Lstat(path)
 	return err == nil
 }
 
-// ownership leaves rights to the directory's access control list.
+// ownership does nothing: access control lists are left to the operator.
 func ownership(fs.FileInfo, int) (fault string, warning bool) { return "", false }
 
-// diskFull tells whether err says so.
+// diskFull reports whether err is a full disk.
 func diskFull(err error) bool {
 	return errors.Is(err, windows.ERROR_DISK_FULL) || errors.Is(err, windows.ERROR_HANDLE_DISK_FULL)
 }

@@ -7,25 +7,23 @@ import (
 	"jetstream/internal/api"
 )
 
-// Script is an event and what the trigger directory holds for it.
+// Script is an event with its script and its runs.
 type Script struct {
 	Definition Definition
-	// File is the path of the script, empty when there is none. It may have
-	// Problems all the same.
+	// File is the path of the script, empty if there is none.
 	File string
-	// Problems are what the doctor finds at the file.
+	// Problems are the findings of the doctor about the file. There may be some
+	// without a File.
 	Problems []Finding
-	// Ended counts the kept records of the event's runs by the status that
-	// they came to.
+	// Ended counts the records of the event's runs by status.
 	Ended map[Status]int
-	// LastRun is the newest record of a run that has ended, or nil.
+	// LastRun is the newest run that has ended, or nil.
 	LastRun *Run
 }
 
-// Scripts tells, for each of the events, what is there for it now. others are
-// what the doctor finds at the directory itself and at files that are no
-// event's. names are the names of all events. Without a trigger directory the
-// scripts have no files.
+// Scripts returns the scripts of events. others are the findings of the doctor
+// about the directory itself and about files without an event. names are the
+// names of all events.
 func (e *Engine) Scripts(ctx context.Context, events []Definition, names []string) (scripts []Script, others []Finding, err error) {
 	outcomes, err := e.o.Store.Outcomes(ctx)
 	if err != nil {
@@ -69,7 +67,7 @@ func (e *Engine) Scripts(ctx context.Context, events []Definition, names []strin
 	return scripts, others, nil
 }
 
-// path is the PATH that scripts get.
+// path returns the PATH of scripts.
 func (e *Engine) path() string {
 	for _, entry := range e.base {
 		if name, value, _ := strings.Cut(entry, "="); name == "PATH" || onWindows && strings.EqualFold(name, "PATH") {
@@ -79,7 +77,7 @@ func (e *Engine) path() string {
 	return ""
 }
 
-// QueueState is the state of the trigger queue as the API shows it.
+// QueueState is the state of the trigger queue in the API.
 type QueueState struct {
 	Waiting             int             `json:"waiting" doc:"Runs that wait"`
 	OldestWaitingTime   api.Time        `json:"oldestWaitingTime" doc:"When the run that has waited longest was queued, or null"`
@@ -95,7 +93,8 @@ type QueueState struct {
 	Faults              []string        `json:"faults" doc:"What is out of order, a sentence each"`
 }
 
-// QueueState tells the present state of the queue.
+// QueueState returns the state of the queue of runs: how many wait, which run, and
+// whether it is paused.
 func (e *Engine) QueueState(ctx context.Context) (QueueState, error) {
 	h, err := e.Health(ctx)
 	if err != nil {
@@ -116,7 +115,7 @@ func (e *Engine) QueueState(ctx context.Context) (QueueState, error) {
 	return s, nil
 }
 
-// eventOfFile is the event that a file of the trigger directory belongs to.
+// eventOfFile returns the event of a file in the trigger directory.
 func eventOfFile(file string, events []string) (event string, ok bool) {
 	i := inspection{events: events}
 	return i.eventOf(file)

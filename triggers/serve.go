@@ -9,18 +9,18 @@ import (
 	"jetstream/internal/api"
 )
 
-// errShutdown and errTimeout are the causes that end a running script.
+// The causes with which running scripts are ended, besides *cancelled.
 var (
 	errShutdown = errors.New("the server stopped")
 	errTimeout  = errors.New("the time limit was reached")
 )
 
-// Serve runs the queue until ctx ends; then it lets the running scripts finish
-// within ShutdownGrace, ends those that do not, and returns when all its
-// goroutines are done. Call it once. What a former process left running is
-// ended and queued again first.
+// Serve executes the queue until ctx ends. First it ends what another process
+// of the server has left running, and queues it again. After ctx has ended,
+// running scripts may finish within ShutdownGrace; those that do not are ended.
+// Serve returns when all its goroutines have. It must be called once.
 func (e *Engine) Serve(ctx context.Context) error {
-	// hard outlives ctx by ShutdownGrace and ends whatever still runs.
+	// hard ends ShutdownGrace after ctx, and with it all running scripts.
 	hard, end := context.WithCancelCause(context.WithoutCancel(ctx))
 	e.background.Go(func() { e.reapAdopted(hard) })
 	e.background.Go(func() {
@@ -31,26 +31,26 @@ func (e *Engine) Serve(ctx context.Context) error {
 		case <-hard.Done():
 		}
 	})
-	err := e.takeOverInRoom(ctx, hard)
+	err := e.recoverQueueOrWait(ctx, hard)
 	if err == nil {
 		if e.o.Dir != "" {
 			e.dispatch(ctx, hard)
 		}
 		<-ctx.Done()
 	}
-	end(errShutdown) // also the sign for drainers of leftover pipes
+	end(errShutdown) // ends the draining of pipes as well
 	e.background.Wait()
 	return err
 }
 
-// takeOverInRoom is takeOver, but where the database or the spool takes nothing,
-// as on a full disk, the queue waits until it does: the server goes on.
-func (e *Engine) takeOverInRoom(ctx, hard context.Context) error {
+// recoverQueueOrWait is recoverQueue, but it retries while the disk is full or
+// the database is unavailable.
+func (e *Engine) recoverQueueOrWait(ctx, hard context.Context) error {
 	var log throttle
-	waits := roomWait{e: e}
+	waits := diskWait{e: e}
 	defer waits.end()
 	for {
-		err := e.takeOver(ctx, hard)
+		err := e.recoverQueue(ctx, hard)
 		if err == nil {
 			return nil
 		}
@@ -67,10 +67,10 @@ func (e *Engine) takeOverInRoom(ctx, hard context.Context) error {
 	}
 }
 
-// takeOver brings the queue into order after a former process: its orphans are
-// ended, their runs queued again before all others, its launches dropped. When
-// it has failed it can be called again.
-func (e *Engine) takeOver(ctx, hard context.Context) error {
+// recoverQueue cleans up after another process of the server: it ends its
+// scripts, queues their runs again before all others, and drops its launch
+// runs. It may be called again after an error.
+func (e *Engine) recoverQueue(ctx, hard context.Context) error {
 	running, err := e.o.Store.Running(hard)
 	if err != nil {
 		return errUnread(err)
@@ -88,7 +88,7 @@ func (e *Engine) takeOver(ctx, hard context.Context) error {
 		} else {
 			r.Status = StatusInterrupted
 			r.ErrorMessage = "the server ended while the script ran; it runs again"
-			err = e.o.Store.Interrupt(hard, r, e.again(r))
+			err = e.o.Store.Interrupt(hard, r, e.retryOf(r))
 			e.waiting.Add(1)
 		}
 		if err != nil {
@@ -111,8 +111,8 @@ func (e *Engine) takeOver(ctx, hard context.Context) error {
 
 const droppedLaunch = "dropped: this launch belongs to a former process of the server"
 
-// prune removes old records now and then: often enough to hold the bounds,
-// seldom enough to cost nothing.
+// prune removes old records if enough runs have ended since the last time, or
+// any if idle.
 func (e *Engine) prune(ctx context.Context, idle bool) {
 	e.mu.Lock()
 	due := e.unpruned > 0 && idle || e.unpruned >= max(1, min(1000, e.o.Keep/10)) || e.unprunedB >= 16<<20
@@ -154,7 +154,7 @@ func (e *Engine) logEnd(r *Run, took time.Duration) {
 	e.o.Log.Info("trigger ended", attrs...)
 }
 
-// pause waits d; false when ctx ended before.
+// pause waits d; it returns false if ctx has ended before.
 func pause(ctx context.Context, d time.Duration) bool {
 	timer := time.NewTimer(d)
 	defer timer.Stop()

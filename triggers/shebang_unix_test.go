@@ -4,8 +4,7 @@ package triggers_test
 
 import "testing"
 
-// A text without #! is run by /bin/sh, with all its arguments, as execvp does.
-func TestScriptWithoutShebang(t *testing.T) {
+func TestScriptWithoutShebangIsRunBySh(t *testing.T) {
 	r := newRig(t, nil)
 	path := r.script("launch", "echo \"$0|$1|$#\"\nexit 4\n")
 	r.serve()

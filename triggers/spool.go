@@ -16,19 +16,18 @@ import (
 	"jetstream/internal/api"
 )
 
-// spooled are the files that one run needs and that end with it.
+// spooled are the files of one run in the spool directory.
 type spooled struct {
 	payload  string // path of the parameters object
-	fileList string // path of the list as JSON Lines, empty when there is none
-	tsv      string // path of the list as the script's stdin
-	// stdin is what the script reads: payload, list or nothing.
+	fileList string // path of the file list as JSON Lines, empty if there is none
+	tsv      string // path of the file list for stdin
+	// stdin is the stdin of the script: payload, file list or nothing.
 	stdin *os.File
 }
 
 func (e *Engine) spoolDir() string { return filepath.Join(e.o.StateDir, "spool") }
 
-// emptySpool makes the spool directory, for nobody else to read, and removes
-// what a former process left in it.
+// emptySpool makes an empty spool directory, which other users cannot read.
 func (e *Engine) emptySpool() error {
 	dir := e.spoolDir()
 	if err := os.RemoveAll(dir); err != nil {
@@ -40,8 +39,7 @@ func (e *Engine) emptySpool() error {
 	return nil
 }
 
-// spool writes what the script of r reads into s, whose remove must be called
-// in any case.
+// spool writes the files of run r. s.remove must be called in any case.
 func (e *Engine) spool(ctx context.Context, r *Run, s *spooled) error {
 	s.payload = filepath.Join(e.spoolDir(), r.RunID+".json")
 	if err := writePayload(s.payload, r.Parameters); err != nil {
@@ -64,8 +62,8 @@ func (e *Engine) spool(ctx context.Context, r *Run, s *spooled) error {
 	return err
 }
 
-// remove ends the files. A background child that still holds stdin open keeps
-// reading it.
+// remove removes the files. A background child that has stdin open can still
+// read it.
 func (s *spooled) remove() error {
 	var err error
 	if s.stdin != nil {
@@ -100,11 +98,11 @@ func writePayload(path string, parameters []byte) error {
 	return errors.Join(err, f.Close())
 }
 
-// collectEvery is after how many lines of a list the garbage is collected, some
-// ten MiB: a list of millions is not to make a small server a large one.
+// collectEvery is after how many entries of a file list the garbage is
+// collected, to keep the heap small for lists of millions.
 const collectEvery = 16 << 10
 
-// spoolList writes both forms of a file list in one pass.
+// spoolList writes a file list in both formats.
 func (e *Engine) spoolList(ctx context.Context, subject, tsv, jsonl string) (err error) {
 	if e.o.Files == nil {
 		return errors.New("this server keeps no file lists")
@@ -119,7 +117,7 @@ func (e *Engine) spoolList(ctx context.Context, subject, tsv, jsonl string) (err
 		return err
 	}
 	defer func() { err = errors.Join(err, j.close()) }()
-	if subject == "" { // an emitted sample: no transfer, no files
+	if subject == "" { // a sample event without a transfer
 		return ctx.Err()
 	}
 	lines := 0
@@ -147,11 +145,11 @@ func (e *Engine) spoolList(ctx context.Context, subject, tsv, jsonl string) (err
 	return ctx.Err()
 }
 
-// escapeTSV writes the three bytes that would break a line's form.
-var escapeTSV = strings.NewReplacer("\t", `\t`, "\r", `\r`, "\n", `\n`)
+// escapeTSV escapes the separators of the TSV format.
+var escapeTSV = strings.NewReplacer("\t", `\t`, "\r", `\r`, "\n", `\n`) //nolint:gochecknoglobals // never written
 
-// listLine is one line of JETSTREAM_FILE_LIST. In the plain fields bytes that
-// are not UTF-8 are replaced; the base64 fields are there only for such names.
+// listLine is one line of JETSTREAM_FILE_LIST. The base64 fields are only set
+// for names that are not UTF-8.
 type listLine struct {
 	ManifestFile       string `json:"manifestFile"`
 	FilePath           string `json:"filePath"`
@@ -168,7 +166,7 @@ func base64Unless(name string) string {
 	return base64.StdEncoding.EncodeToString([]byte(name))
 }
 
-// listFile is a buffered file that is being written.
+// listFile is a file with a buffer for writing.
 type listFile struct {
 	*bufio.Writer
 	file *os.File

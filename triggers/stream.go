@@ -6,14 +6,15 @@ import (
 	"time"
 )
 
-// outputStream is one output of a script: a pipe, its goroutine, what is kept.
+// outputStream reads one output of a script from a pipe.
 type outputStream struct {
 	capture
 	r, w *os.File
-	done chan struct{} // closed when the pipe is
+	done chan struct{} // closed when the pipe is closed
 }
 
-// openStream makes the stream of a run that is called output, stdout or stderr.
+// openStream returns the stream for an output of run r, which is stdout or
+// stderr.
 func (e *Engine) openStream(r *Run, output string) (*outputStream, error) {
 	s := &outputStream{done: make(chan struct{})}
 	s.live = newLiveOutput(e.o.Stream, r, output)
@@ -27,7 +28,8 @@ func (e *Engine) openStream(r *Run, output string) (*outputStream, error) {
 	return s, nil
 }
 
-// begin starts to read what the script writes and gives up the other end.
+// begin starts to read the output. It closes the write end, which the script
+// has.
 func (s *outputStream) begin(e *Engine) {
 	_ = s.w.Close()
 	e.background.Go(func() {
@@ -35,8 +37,8 @@ func (s *outputStream) begin(e *Engine) {
 		defer func() { _ = s.r.Close() }()
 		buffer := e.buffers.Get().(*[]byte)
 		defer e.buffers.Put(buffer)
-		// Not io.Copy, which would splice or grow a buffer of its own. An error
-		// is the end: nobody is left who writes, or the engine stops.
+		// Not io.Copy, which would splice or allocate a buffer. An error means
+		// that all writers have closed the pipe or the engine stops.
 		for {
 			n, err := s.r.Read(*buffer)
 			_, _ = s.Write((*buffer)[:n])
@@ -47,9 +49,9 @@ func (s *outputStream) begin(e *Engine) {
 	})
 }
 
-// leave lets the goroutine go on discarding what a background child writes,
-// until it closes the pipe or ctx ends.
-func (s *outputStream) leave(ctx context.Context, e *Engine) {
+// detach lets the goroutine discard what a background child writes, until the
+// child closes the pipe or ctx ends.
+func (s *outputStream) detach(ctx context.Context, e *Engine) {
 	select {
 	case <-s.done:
 		return
@@ -57,7 +59,7 @@ func (s *outputStream) leave(ctx context.Context, e *Engine) {
 	}
 	stop := context.AfterFunc(ctx, func() {
 		if s.r.SetReadDeadline(time.Unix(1, 0)) != nil {
-			_ = s.r.Close() // no deadlines here: this ends the read too
+			_ = s.r.Close() // without deadlines this ends the read
 		}
 	})
 	e.background.Go(func() {
@@ -66,7 +68,7 @@ func (s *outputStream) leave(ctx context.Context, e *Engine) {
 	})
 }
 
-// discard closes a stream that was never begun; s may be nil.
+// discard closes a stream on which begin was not called; s may be nil.
 func (s *outputStream) discard() {
 	if s == nil {
 		return

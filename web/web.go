@@ -25,7 +25,7 @@ const policy = "default-src 'none'; script-src 'self'; style-src 'self'; img-src
 
 // contentTypes are those of the page's files. The system's own table is not
 // asked: on Windows any installed program may have spoilt it.
-var contentTypes = map[string]string{
+var contentTypes = map[string]string{ //nolint:gochecknoglobals // a table that is never written
 	".html": "text/html; charset=utf-8",
 	".css":  "text/css; charset=utf-8",
 	".js":   "text/javascript; charset=utf-8",

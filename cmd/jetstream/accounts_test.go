@@ -63,9 +63,9 @@ func TestWhatAUserMayChange(t *testing.T) {
 	}
 }
 
-// TestInfoTellsTheSandbox, whichever way one logs in, and another one from the
+// TestServerInfoNamesTheSandbox, whichever way one logs in, and another one from the
 // next call on.
-func TestInfoTellsTheSandbox(t *testing.T) {
+func TestServerInfoNamesTheSandbox(t *testing.T) {
 	l := newLive(t)
 	l.start("--sandbox-dir=" + filepath.Join(l.files, "of-%u"))
 	bearer, cookie := "Bearer "+l.token("alice", "/", "read"), l.signIn("alice")

@@ -12,6 +12,7 @@ import (
 
 	"jetstream/handlers"
 	"jetstream/internal/api"
+	"jetstream/internal/terminal"
 )
 
 // remotePasswordVariable holds the password of the receiving server's user.
@@ -30,7 +31,7 @@ func (c *apiCmd) Run(ctx context.Context, p *program) error {
 	return p.execute(ctx, grammar, c.Args, apiOptions(grammar, handlers.Commands(handlers.Deps{}))...)
 }
 
-// apiOptions make the grammar of jetstream api, a command for each of registry's.
+// apiOptions returns the grammar of jetstream api: a command for each in registry.
 func apiOptions(grammar *apiGrammar, registry *api.Registry) []kong.Option {
 	options := []kong.Option{
 		kong.Name("jetstream api"),
@@ -57,7 +58,7 @@ func apiOptions(grammar *apiGrammar, registry *api.Registry) []kong.Option {
 }
 
 type apiGrammar struct {
-	loginFlags     `group:"Login:"`
+	callFlags      `group:"Login:"`
 	IdempotencyKey string `name:"idempotency-key" placeholder:"KEY" group:"Login:" help:"Names a creation: with the same key it can be repeated for 24 hours and gives the first answer."`
 	Output         string `name:"output" enum:"json,table" default:"json" placeholder:"FORM" help:"Print the result as json or as a table; may stand after COMMAND as well."`
 }
@@ -101,8 +102,8 @@ func (c *commandCmd) Run(ctx context.Context, p *program, login *apiGrammar) err
 	return p.printJSON(reply.Result)
 }
 
-// takeOutput takes --output out of the parameters, unless the command has one
-// of that name; form is what stood before the command.
+// takeOutput removes --output from the parameters, unless the command has a
+// parameter of that name. form is the value given before the command.
 func (c *commandCmd) takeOutput(form string) (string, error) {
 	if _, taken := c.command.Param("output"); taken {
 		return form, nil
@@ -149,10 +150,10 @@ func (c *commandCmd) parameters(ctx context.Context, p *program) (params map[str
 	return params, false, c.readSecrets(ctx, p, params)
 }
 
-// explain adds to a usage error where the user meant something that stands at
-// another place.
+// explain adds a hint to a usage error about a flag in the wrong place, before
+// the command instead of after it or the reverse.
 func (c *commandCmd) explain(err error) error {
-	e, ok := err.(*usageError) //nolint:errorlint // parse returns it bare
+	e, ok := err.(*usageError) //nolint:errorlint // parse never wraps it
 	if !ok {
 		return err
 	}
@@ -166,11 +167,11 @@ func (c *commandCmd) explain(err error) error {
 }
 
 func loginFlagNames() []string {
-	return []string{"host", "api-control-port", "user", "tls", "ca", "idempotency-key"}
+	return []string{"host", "api-control-port", "user", "tls", "ca", "persistent-state-dir", "idempotency-key"}
 }
 
-// readSecrets replaces every @FILE by what it holds and asks for a required
-// secret that was not given.
+// readSecrets replaces every @FILE by the file's content and prompts for a
+// required secret that was not given.
 func (c *commandCmd) readSecrets(ctx context.Context, p *program, params map[string]any) error {
 	stdinFor := ""
 	for _, f := range c.command.Params {
@@ -211,7 +212,7 @@ func (c *commandCmd) readSecrets(ctx context.Context, p *program, params map[str
 	return nil
 }
 
-// printJSON prints an object indented, its keys sorted, numbers as they came.
+// printJSON prints an object indented, its keys sorted, numbers unchanged.
 func (p *program) printJSON(object json.RawMessage) error {
 	value, err := decodeObject(object)
 	if err != nil {
@@ -224,6 +225,6 @@ func (p *program) printJSON(object json.RawMessage) error {
 	if err := encoder.Encode(value); err != nil {
 		return err
 	}
-	_, err = p.Stdout.Write(printableJSON(text.Bytes()))
+	_, err = p.Stdout.Write(terminal.PrintableJSON(text.Bytes()))
 	return err
 }

@@ -104,7 +104,7 @@ func TestResultsAreFitForATerminal(t *testing.T) {
 	}
 }
 
-func TestAPITellsFailures(t *testing.T) {
+func TestAPIReportsFailures(t *testing.T) {
 	_, port := newRecorder(t, 400, `{"status":"invalid","message":"two parameters\u001b[31m are wrong","result":{"fields":[
 		{"field":"sendRateMax","rule":"min=0","message":"sendRateMax must be 0 or more"},{"field":"x","rule":"unknown","message":"x is unknown"}]}}`)
 	got := jetstream(t, nil, "", "api", "--host=127.0.0.1", "--api-control-port", port, "createDestination", "--destinationAddress=x", "--sendRateMax=-1")

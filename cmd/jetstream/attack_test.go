@@ -68,8 +68,8 @@ func (l *live) token(user, path string, permissions ...string) string {
 	return l.callAs(user, "createAPIToken", map[string]any{"permissions": permissions, "path": path})["token"].(string)
 }
 
-// oldToken puts a token of user that ended at expiry into the database, as if
-// it had been made before.
+// oldToken puts a token of user that ended at expiry into the database of a
+// server that does not run, as if it had been made before.
 func (l *live) oldToken(user string, expiry time.Time) string {
 	l.t.Helper()
 	db, err := store.Open(l.t.Context(), l.state)
@@ -95,14 +95,14 @@ type login struct {
 	permissions           []api.Permission // nil: all
 }
 
-// may tells whether a login is good for what needs that permission.
+// may reports whether a login is good for what needs that permission.
 func (l login) may(need api.Permission) bool {
 	return l.valid && (l.permissions == nil || slices.Contains(l.permissions, need)) && (need != api.PermissionAdmin || l.superuser)
 }
 
 // everyLogin makes one of each kind: none, forged, ended, by password, by cookie
 // of the page, by tokens of every scope.
-func (l *live) everyLogin() []login {
+func (l *live) everyLogin(expired string) []login {
 	l.t.Helper()
 	const read, write, admin = api.PermissionRead, api.PermissionWrite, api.PermissionAdmin
 	token := func(user, path string, permissions ...api.Permission) string {
@@ -121,7 +121,7 @@ func (l *live) everyLogin() []login {
 	logins := []login{
 		{name: "nobody"},
 		{name: "a forged token", authorization: "Bearer jst.cm9vdA.AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"},
-		{name: "an expired token", authorization: "Bearer " + l.oldToken("root", time.Now().Add(-time.Minute))},
+		{name: "an expired token", authorization: "Bearer " + expired},
 		{name: "a deleted token", authorization: "Bearer " + deleted["token"].(string)},
 		{name: "a disabled superuser's token", authorization: token("mallory", "/", read, write, admin)},
 		{name: "a session that was left", cookie: left},
@@ -154,18 +154,19 @@ func needOf(c *api.Command) api.Permission {
 	return api.PermissionWrite
 }
 
-// TestEveryRouteAndMethodIsGuarded walks all commands by both doors and by every
+// TestEveryRouteAndMethodIsGuarded walks all commands by REST and envelope and by every
 // method, and what stands beside them, with every kind of login. What is
 // permitted is called with a parameter that does not exist, so that nothing
 // happens: it answers 400.
 func TestEveryRouteAndMethodIsGuarded(t *testing.T) {
 	l := newLive(t)
 	l.addUser("mallory", true)
+	expired := l.oldToken("root", time.Now().Add(-time.Minute))
 	l.start()
 	log := newAttackLog(t, "routes", "login", "commands that look", "commands that change", "commands for superusers", "the event stream",
 		"`/metrics`, `/healthz?verbose`", "any other method of any route")
 	commands := handlers.Commands(handlers.Deps{}).All()
-	for _, login := range l.everyLogin() {
+	for _, login := range l.everyLogin(expired) {
 		var headers []string
 		if login.cookie != "" {
 			headers = []string{"Cookie", login.cookie}
@@ -245,9 +246,9 @@ func TestEveryRouteAndMethodIsGuarded(t *testing.T) {
 	log.finish()
 }
 
-// TestNobodyLearnsWhoThereIs: what a stranger or a common user is told about
+// TestUsersCannotBeEnumerated: what a stranger or a common user is told about
 // somebody who is there is what they are told about nobody.
-func TestNobodyLearnsWhoThereIs(t *testing.T) {
+func TestUsersCannotBeEnumerated(t *testing.T) {
 	l := newLive(t)
 	l.start()
 	same := func(what string, call func(name string) (int, api.Reply)) {

@@ -4,7 +4,6 @@ package main
 
 import (
 	"fmt"
-	"os"
 	"slices"
 	"strings"
 	"testing"
@@ -20,18 +19,12 @@ type attackLog struct {
 }
 
 func newAttackLog(t *testing.T, name string, columns ...string) *attackLog {
-	a := &attackLog{t: t, name: name}
-	a.row(columns...)
-	a.rows = append(a.rows, strings.Repeat("| --- ", len(columns))+"|")
-	return a
+	return &attackLog{t: t, name: name, rows: tableRows(columns...)}
 }
 
 // row adds one line of the table.
 func (a *attackLog) row(cells ...string) {
-	for i := range cells {
-		cells[i] = strings.ReplaceAll(cells[i], "|", "\\|")
-	}
-	a.rows = append(a.rows, "| "+strings.Join(cells, " | ")+" |")
+	a.rows = append(a.rows, tableRow(cells...))
 }
 
 // tried adds a request and what answered; a failure is a failure of the test as
@@ -44,30 +37,11 @@ func (a *attackLog) tried(request string, got, want string) {
 	a.row("`"+request+"`", got)
 }
 
-const attacksPage = "../../docs/attacks.md"
-
 // finish compares the table with the page's, or writes it.
 func (a *attackLog) finish() {
 	a.t.Helper()
-	if a.t.Failed() {
-		return
-	}
-	begin, end := "<!-- recorded: "+a.name+" -->\n", "<!-- end: "+a.name+" -->"
-	text := strings.ReplaceAll(read(a.t, attacksPage), "\r\n", "\n")
-	before, rest, opened := strings.Cut(text, begin)
-	committed, after, closed := strings.Cut(rest, end)
-	if !opened || !closed {
-		a.t.Fatalf("%s has no place for %q: it wants a line %q and later %q", attacksPage, a.name, strings.TrimSpace(begin), end)
-	}
-	fresh := strings.Join(a.rows, "\n") + "\n"
-	switch {
-	case committed == fresh:
-	case *update:
-		if err := os.WriteFile(attacksPage, []byte(before+begin+fresh+end+after), 0o644); err != nil {
-			a.t.Fatal(err)
-		}
-	default:
-		a.t.Errorf("%s is stale; run `make generate`. It has\n%sand now answered\n%s", attacksPage, committed, fresh)
+	if !a.t.Failed() {
+		checkSection(a.t, "docs/attacks.md", "recorded: "+a.name, tableText(a.rows))
 	}
 }
 

@@ -39,7 +39,7 @@ const benchAddress = "100.100.100"
 
 // benchDestination are about 270 bytes of parameters.
 const benchDestination = `{"destinationAddress":"10.` + benchAddress + `","destinationPort":8887,"sendRateMax":100000,` +
-	`"userData":{"site":"the second house by the river","contact":"the operator of the night shift",` +
+	`"userData":{"site":"the second site by the river","contact":"the operator of the night shift",` +
 	`"purpose":"dailies of the second unit, to be graded there","budget":"4711-0815"}}`
 
 // BenchmarkAPI measures commands of the whole server, logged in with a token

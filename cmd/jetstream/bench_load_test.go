@@ -211,12 +211,15 @@ func keepSent(b *testing.B, state string, n int, owners ...string) {
 		err := db.Transfers().Update(ctx, func(tx transfer.Tx) error {
 			for i := from; i < min(from+1000, n); i++ {
 				t := &transfer.Transfer{
-					TransferID: api.NewID(), ManifestID: api.NewID(), DestinationID: api.NewID(),
-					DestinationAddress: "site-b.example", DestinationPort: 8887, DestinationPath: "/incoming/reels",
-					Username: "bob", Status: transfer.StatusComplete, Priority: 100, CheckpointFrequencySeconds: 5,
-					Conflict: "overwrite", OnError: "stop", TotalFiles: 120, TotalBytes: 12 << 30, FilesSent: 120, BytesSent: 12 << 30,
+					Params: transfer.Params{
+						ManifestID: api.NewID(), DestinationID: api.NewID(), DestinationPath: "/incoming/reels", Username: "bob",
+						Priority: 100, CheckpointFrequencySeconds: 5, Conflict: "overwrite", OnError: "stop",
+						UserData: map[string]string{"job": strconv.Itoa(i)},
+					},
+					TransferID: api.NewID(), DestinationAddress: "site-b.example", DestinationPort: 8887,
+					Status: transfer.StatusComplete, TotalFiles: 120, TotalBytes: 12 << 30, FilesSent: 120, BytesSent: 12 << 30,
 					RequestTime: api.Now(), StartTime: api.Now(), EndTime: api.Now(), Owner: owners[i%len(owners)],
-					UserData: map[string]string{"job": strconv.Itoa(i)}, PublicKey: "bench", RequestID: api.NewID(),
+					PublicKey: "bench", RequestID: api.NewID(),
 				}
 				if i%1000 < len(owners) {
 					t.Status, t.ErrorMessage = transfer.StatusError, "the disk at the destination is full"

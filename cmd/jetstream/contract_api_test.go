@@ -17,111 +17,9 @@ import (
 	"jetstream/handlers"
 	"jetstream/internal/api"
 	"jetstream/internal/client"
+	"jetstream/internal/server"
 	"jetstream/triggers"
 )
-
-// contractRoutes are the routes of the contract's table, written out.
-func contractRoutes() map[string]string {
-	return map[string]string{
-		"getServerInfo":                   "GET /server",
-		"updateGarbageCollectSettings":    "PATCH /server/garbage-collection",
-		"garbageCollect":                  "POST /server/garbage-collection/run",
-		"getEventLog":                     "GET /server/event-log",
-		"terminate":                       "POST /server/terminate",
-		"ls":                              "GET /files",
-		"lsRoots":                         "GET /files/roots",
-		"du":                              "GET /files/usage",
-		"mkdir":                           "POST /files/directories",
-		"mv":                              "POST /files/move",
-		"rm":                              "DELETE /files",
-		"createUser":                      "POST /users",
-		"getUsers":                        "GET /users",
-		"getUser":                         "GET /users/{name}",
-		"updateUser":                      "PATCH /users/{name}",
-		"deleteUser":                      "DELETE /users/{name}",
-		"createAPIToken":                  "POST /tokens",
-		"getAPITokens":                    "GET /tokens",
-		"deleteAPIToken":                  "DELETE /tokens/{tokenId}",
-		"getTriggers":                     "GET /triggers",
-		"emitTrigger":                     "POST /triggers/{event}/emit",
-		"pauseTriggers":                   "POST /trigger-queue/pause",
-		"resumeTriggers":                  "POST /trigger-queue/resume",
-		"getTriggerRuns":                  "GET /trigger-runs",
-		"getTriggerRun":                   "GET /trigger-runs/{runId}",
-		"retryTriggerRun":                 "POST /trigger-runs/{runId}/retry",
-		"cancelTriggerRun":                "POST /trigger-runs/{runId}/cancel",
-		"send.createDestination":          "POST /send/destinations",
-		"send.getDestinations":            "GET /send/destinations",
-		"send.getDestination":             "GET /send/destinations/{destinationId}",
-		"send.updateDestination":          "PATCH /send/destinations/{destinationId}",
-		"send.deleteDestination":          "DELETE /send/destinations/{destinationId}",
-		"send.createManifest":             "POST /send/manifests",
-		"send.getManifests":               "GET /send/manifests",
-		"send.getManifest":                "GET /send/manifests/{manifestId}",
-		"send.waitForManifest":            "GET /send/manifests/{manifestId}/wait",
-		"send.getManifestFiles":           "GET /send/manifests/{manifestId}/files",
-		"send.deleteManifest":             "DELETE /send/manifests/{manifestId}",
-		"send.createTransfer":             "POST /send/transfers",
-		"send.getTransfers":               "GET /send/transfers",
-		"send.getTransfer":                "GET /send/transfers/{transferId}",
-		"send.waitForTransfer":            "GET /send/transfers/{transferId}/wait",
-		"send.cancelTransfer":             "POST /send/transfers/{transferId}/cancel",
-		"send.deleteTransfer":             "DELETE /send/transfers/{transferId}",
-		"recv.cancelTransfer":             "POST /recv/transfers/{transferId}/cancel",
-		"recv.getTransfers":               "GET /recv/transfers",
-		"recv.getTransfer":                "GET /recv/transfers/{transferId}",
-		"recv.getTransferFiles":           "GET /recv/transfers/{transferId}/files",
-		"recv.getSources":                 "GET /recv/sources",
-		"recv.getAuthorizedClients":       "GET /recv/authorized-clients",
-		"recv.addAuthorizedClient":        "POST /recv/authorized-clients",
-		"recv.removeAuthorizedClient":     "DELETE /recv/authorized-clients/{publicKey}",
-		"recv.allowOnlyAuthorizedClients": "PATCH /recv/authorized-clients",
-	}
-}
-
-// notBuilt are the commands and flags of the contract whose effect is the
-// transfer engine's and which are not there yet.
-func notBuilt() []string {
-	return []string{
-		"updateBandwidthLimits", "send.getConnections", "send.getConnection", "send.updateTransfer",
-		"send.suspendTransfer", "send.resumeTransfer", "send.failTransfer",
-		"incoming-rate-limit", "outgoing-rate-limit", "borrow-incoming-rate", "borrow-outgoing-rate", "congestion",
-	}
-}
-
-// TestRoutesOfTheContract: every command of the contract's table is there under
-// its route, and no other; what is not built is named here, and goes from here
-// when it is.
-func TestRoutesOfTheContract(t *testing.T) {
-	text := read(t, "../../docs/api.md")
-	names := regexp.MustCompile("`([a-z]+\\.)?[a-z]+[A-Za-z]*`")
-	var contract []string
-	for line := range strings.Lines(text[strings.Index(text, "\n| command |"):strings.Index(text, "\n**Remote login.**")]) {
-		first, _, _ := strings.Cut(strings.TrimPrefix(line, "| "), " | ")
-		for _, name := range names.FindAllString(first, -1) {
-			contract = append(contract, strings.Trim(name, "`"))
-		}
-	}
-	routes, registry := contractRoutes(), handlers.Commands(handlers.Deps{})
-	for _, name := range contract {
-		_, built := routes[name]
-		if built == slices.Contains(notBuilt(), name) {
-			t.Errorf("%s: either it has a route or it is not built", name)
-		}
-	}
-	for name := range routes {
-		if !slices.Contains(contract, name) {
-			t.Errorf("%s is not in the contract", name)
-		}
-	}
-	got := map[string]string{}
-	for _, c := range registry.All() {
-		got[c.Name] = c.Method + " " + c.Path
-	}
-	if diff := cmp.Diff(routes, got); diff != "" {
-		t.Errorf("routes (-contract +registry):\n%s", diff)
-	}
-}
 
 // TestDefaultsOfTheContract: what a parameter is when it is absent.
 func TestDefaultsOfTheContract(t *testing.T) {
@@ -164,9 +62,7 @@ func TestFlagsOfTheContract(t *testing.T) {
 	text, _, _ = strings.Cut(text, "Logs go to stderr")
 	var want []string
 	for _, m := range regexp.MustCompile(`--([a-z-]+)`).FindAllStringSubmatch(text, -1) {
-		if !slices.Contains(notBuilt(), m[1]) {
-			want = append(want, m[1])
-		}
+		want = append(want, m[1])
 	}
 	defaults := map[string]string{}
 	for f := range reflect.TypeFor[serverCmd]().Fields() {
@@ -205,6 +101,21 @@ func TestFlagsOfTheContract(t *testing.T) {
 	}
 }
 
+func TestDefaultsOfTheTriggerFlags(t *testing.T) {
+	flags := map[string]string{}
+	for f := range reflect.TypeFor[serverCmd]().Fields() {
+		flags[f.Tag.Get("name")] = f.Tag.Get("default")
+	}
+	for name, want := range map[string]string{
+		"trigger-dir": "", "trigger-on-api": "", "trigger-log": "", "trigger-timeout": "0s", "trigger-grace": "5s", "trigger-keep": "10000",
+		"trigger-order": "global", "trigger-concurrency": "4", "trigger-queue-max": "100000", "trigger-env": "", "shutdown-grace": "30s",
+	} {
+		if got, ok := flags[name]; !ok || got != want {
+			t.Errorf("--%s is %q by default (%t), want %q", name, got, ok, want)
+		}
+	}
+}
+
 // TestVariablesOfTheClient: jetstream api reads the contract's variables for its
 // login and no other of that prefix.
 func TestVariablesOfTheClient(t *testing.T) {
@@ -232,19 +143,15 @@ func TestVariablesOfTheClient(t *testing.T) {
 	}
 }
 
-// TestTypesOfTheStream: the stream knows the contract's types and no on.*.
+// TestTypesOfTheStream: the stream has the events for scripts, the contract's
+// further types, and no on.*.
 func TestTypesOfTheStream(t *testing.T) {
 	want := []string{
-		"launch", "send.destinationCreated", "send.destinationDeleted", "send.transferStarted", "send.transferComplete", "send.transferFailed",
-		"recv.transferStarted", "recv.transferComplete", "recv.transferFailed",
 		"trigger.queued", "trigger.started", "trigger.ended", "trigger.output", "server.started", "server.stopping",
 		"destination.updated", "transfer.changed", "transfer.progress",
 	}
 	var got []string
-	for _, d := range triggers.Definitions() {
-		got = append(got, d.Name)
-	}
-	for _, d := range streamTypes() {
+	for _, d := range server.StreamTypes() {
 		got = append(got, d.Type)
 		if live := d.Type == "transfer.progress" || d.Type == "trigger.output"; d.Live != live {
 			t.Errorf("%s is live only: %v", d.Type, d.Live)
@@ -257,6 +164,9 @@ func TestTypesOfTheStream(t *testing.T) {
 	}
 	l := newLive(t)
 	l.start()
+	for _, d := range triggers.Definitions() {
+		want = append(want, d.Name)
+	}
 	l.follow("root", client.EventOptions{Types: want})
 	if res, body := l.send("GET", "/api/v1/events?types=on.getUsers", basic("root", l.password), nil); res.StatusCode != 400 || !strings.Contains(string(body), "on.getUsers") {
 		t.Errorf("on.getUsers: %d %s", res.StatusCode, body)
@@ -266,35 +176,20 @@ func TestTypesOfTheStream(t *testing.T) {
 // TestListsOfTheContract asks every list for its bounds and its form.
 func TestListsOfTheContract(t *testing.T) {
 	p := newPair(t)
-	id := map[string]any{"manifestId": p.manifest(), "transferId": p.transfer(), "path": "/"}
-	lists := map[string]string{
-		"send.getDestinations": "destinations", "send.getManifests": "manifests", "send.getTransfers": "transfers", "recv.getTransfers": "transfers",
-		"ls": "files", "send.getManifestFiles": "files", "recv.getTransferFiles": "files", "getTriggerRuns": "runs", "getUsers": "users",
-		"getAPITokens": "tokens", "recv.getSources": "sources", "getEventLog": "events", "recv.getAuthorizedClients": "authorizedClients", "getTriggers": "triggers",
-	}
 	for _, c := range handlers.Commands(handlers.Deps{}).All() {
 		limit, isList := c.Param("limit")
-		key, known := lists[c.Name]
-		if isList != known {
-			t.Errorf("%s: has a limit: %v, is in this test: %v", c.Name, isList, known)
-		}
-		if !isList || !known {
+		if !isList {
 			continue
 		}
-		if limit.Default != "100" {
-			t.Errorf("%s: the limit is %s by default", c.Name, limit.Default)
+		list, ok := listOf(api.Fields(c.ResultType))
+		if !ok || limit.Default != "100" {
+			t.Errorf("%s: its limit is %s by default, want 100; its result has a list beside nextCursor: %v", c.Name, limit.Default, ok)
 		}
-		at := p.from
-		if c.Group() == "recv" {
-			at = p.to
-		}
+		f := fixtureOf(t, c.Name)
+		at := f.server(p)
+		params := f.params(p, 0)
 		for limit, want := range map[int]int{-1: 400, 0: 400, 1: 200, 1000: 200, 1001: 400} {
-			params := map[string]any{"limit": limit}
-			for name, value := range id {
-				if _, takes := c.Param(name); takes {
-					params[name] = value
-				}
-			}
+			params["limit"] = limit
 			status, reply := at.rest("root", "GET", restPath(c, params), nil)
 			if status != want {
 				t.Errorf("%s with limit %d: %d %s", c.Name, limit, status, reply.Message)
@@ -303,8 +198,8 @@ func TestListsOfTheContract(t *testing.T) {
 				continue
 			}
 			result := object(t, reply.Result)
-			if list, ok := result[key].([]any); !ok || len(list) > limit {
-				t.Errorf("%s with limit %d: %s is %v", c.Name, limit, key, result[key])
+			if list, ok := result[list.Name].([]any); !ok || len(list) > limit {
+				t.Errorf("%s with limit %d: its list is %v", c.Name, limit, result)
 			}
 			if _, there := result["nextCursor"]; !there {
 				t.Errorf("%s: there is no nextCursor in %v", c.Name, result)

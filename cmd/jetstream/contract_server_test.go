@@ -21,8 +21,10 @@ import (
 	"testing"
 	"time"
 
+	"jetstream/internal/api"
 	"jetstream/internal/client"
-	"jetstream/middleware"
+	"jetstream/internal/server"
+	"jetstream/internal/server/servertest"
 )
 
 // basic is the Authorization header of a user and a password.
@@ -49,19 +51,19 @@ func TestServerInfoAndPorts(t *testing.T) {
 			t.Errorf("getServerInfo: %v", info)
 		}
 		first, _, _ := strings.Cut(l.console.String(), "\n")
-		line, file := object(t, []byte(first)), object(t, []byte(read(t, filepath.Join(l.state, endpointFile))))
+		line, file := object(t, []byte(first)), object(t, []byte(read(t, filepath.Join(l.state, server.EndpointFile))))
 		for what, port := range map[string]any{"apiControlPort": file["apiPort"], "recvPort": file["recvPort"]} {
 			if info[what] != port || port == 0.0 {
-				t.Errorf("%s is %v in getServerInfo and %v in %s", what, info[what], port, endpointFile)
+				t.Errorf("%s is %v in getServerInfo and %v in %s", what, info[what], port, server.EndpointFile)
 			}
 		}
 		if line["apiPort"] != file["apiPort"] || line["recvPort"] != file["recvPort"] || file["apiHost"] != "127.0.0.1" ||
 			file["serverUid"] != info["serverUid"] || file["pid"] != float64(os.Getpid()) {
-			t.Errorf("the first line is %v, %s holds %v", line, endpointFile, file)
+			t.Errorf("the first line is %v, %s holds %v", line, server.EndpointFile, file)
 		}
 		infos = append(infos, info)
 		l.stop()
-		if _, err := os.Stat(filepath.Join(l.state, endpointFile)); !errors.Is(err, os.ErrNotExist) {
+		if _, err := os.Stat(filepath.Join(l.state, server.EndpointFile)); !errors.Is(err, os.ErrNotExist) {
 			t.Errorf("after a clean stop: %v", err)
 		}
 	}
@@ -135,8 +137,8 @@ func TestRequestIDIsEverywhere(t *testing.T) {
 	events := l.follow("root", client.EventOptions{})
 	const id = "follow-me-7"
 	res, body := l.send("POST", "/api/v1/send/destinations", basic("alice", l.password), map[string]any{"destinationAddress": "127.0.0.1"},
-		middleware.RequestIDHeader, id)
-	if res.StatusCode != 201 || res.Header.Get(middleware.RequestIDHeader) != id {
+		api.RequestIDHeader, id)
+	if res.StatusCode != 201 || res.Header.Get(api.RequestIDHeader) != id {
 		t.Fatalf("%d %s %v", res.StatusCode, body, res.Header)
 	}
 	seen := map[string]string{}
@@ -166,8 +168,8 @@ func TestPathsAreUnescapedOnce(t *testing.T) {
 	}
 }
 
-// TestWhichNamesAreOurs asks a server by every name that it has, and by others.
-func TestWhichNamesAreOurs(t *testing.T) {
+// TestUnknownHostNamesAreRefused asks a server by every name that it has, and by others.
+func TestUnknownHostNamesAreRefused(t *testing.T) {
 	l := newLive(t)
 	l.start("--external-address=outside.example", "--api-allowed-host=other.example")
 	host, err := os.Hostname()
@@ -195,7 +197,7 @@ func (l *live) byName(name, path string) int {
 func TestAPIOverTLS(t *testing.T) {
 	dir := t.TempDir()
 	cert, key := filepath.Join(dir, "cert.pem"), filepath.Join(dir, "key.pem")
-	writeCertificate(t, cert, key, "site-a.example")
+	servertest.WriteCertificate(t, cert, key, "site-a.example")
 	l := newLive(t)
 	l.start("--tls-cert="+cert, "--tls-key="+key)
 	pool := x509.NewCertPool()
@@ -235,7 +237,7 @@ func TestAPIOverTLS(t *testing.T) {
 		t.Error("TLS 1.1 is spoken")
 	}
 	// The renewed certificate is what the next connection sees.
-	writeCertificate(t, cert, key, "site-a.example.renewed")
+	servertest.WriteCertificate(t, cert, key, "site-a.example.renewed")
 	deadline, again := time.After(time.Minute), time.NewTicker(100*time.Millisecond)
 	defer again.Stop()
 	for {
@@ -256,8 +258,8 @@ func TestAPIOverTLS(t *testing.T) {
 	}
 }
 
-// TestFormOfTheLog: JSON for programs, text for people, the file always JSON.
-func TestFormOfTheLog(t *testing.T) {
+// TestLogFormatFollowsItsReader: JSON for programs, text for people, the file always JSON.
+func TestLogFormatFollowsItsReader(t *testing.T) {
 	isJSON := func(text string) bool { return json.Valid([]byte(strings.TrimSpace(text))) }
 	for format, want := range map[string]bool{"auto": true, "json": true, "text": false} {
 		var out strings.Builder
@@ -345,8 +347,8 @@ func TestStopWhileItStarts(t *testing.T) {
 			if code := <-ended; code != exitDone || strings.Contains(out.String(), "canceled") {
 				t.Errorf("stopped at %q: exit status %d:\n%s", when, code, out)
 			}
-			if _, err := os.Stat(filepath.Join(l.state, endpointFile)); !errors.Is(err, os.ErrNotExist) {
-				t.Errorf("stopped at %q: %s is left: %v", when, endpointFile, err)
+			if _, err := os.Stat(filepath.Join(l.state, server.EndpointFile)); !errors.Is(err, os.ErrNotExist) {
+				t.Errorf("stopped at %q: %s is left: %v", when, server.EndpointFile, err)
 			}
 			_ = os.Remove(filepath.Join(l.state, "initial-password"))
 		}

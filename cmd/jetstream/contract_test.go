@@ -16,7 +16,6 @@ import (
 	"github.com/getkin/kin-openapi/openapi3filter"
 	"github.com/getkin/kin-openapi/routers"
 
-	"jetstream/gateway"
 	"jetstream/internal/api"
 )
 
@@ -144,7 +143,7 @@ func (x exchange) holds(t *testing.T) {
 	}
 }
 
-// permitted tells whether the document allows the request.
+// permitted reports whether the document allows the request.
 func (x exchange) permitted(t *testing.T) error {
 	return openapi3filter.ValidateRequest(t.Context(), &x.request)
 }
@@ -159,5 +158,5 @@ func (c contract) sendCommand(l *live, user string, command *api.Command, params
 			l.t.Fatal(err)
 		}
 	}
-	return c.send(l, user, command.Method, gateway.Prefix+command.Path, restPath(command, params), "application/json", text)
+	return c.send(l, user, command.Method, api.Prefix+command.Path, restPath(command, params), "application/json", text)
 }

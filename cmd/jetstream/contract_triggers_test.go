@@ -29,8 +29,8 @@ func (l *live) runsOf(event string) (runs []map[string]any) {
 	return runs
 }
 
-// TestWhomScriptsActAs lets scripts make something and reads whose it is.
-func TestWhomScriptsActAs(t *testing.T) {
+// TestScriptsActAsTheirTokensUser lets scripts make something and reads whose it is.
+func TestScriptsActAsTheirTokensUser(t *testing.T) {
 	p := newPair(t, "--trigger-on-api")
 	script := "#!/bin/sh\nprintf %s \"$JETSTREAM_API_TOKEN\" > token.$JETSTREAM_EVENT\nexec " + programFile(t) +
 		" api createDestination --destinationAddress 127.0.0.1 --destinationPort 9\n"
@@ -116,9 +116,9 @@ func TestTransferEventsAtBothEnds(t *testing.T) {
 	want(p.to, "recv.transferFailed", failed)
 }
 
-// TestLoopsEnd lets a command's script call the command, by its token and by
+// TestTriggerLoopsEnd lets a command's script call the command, by its token and by
 // a login of its own.
-func TestLoopsEnd(t *testing.T) {
+func TestTriggerLoopsEnd(t *testing.T) {
 	for name, login := range map[string]string{"by its token": "", "by password": "unset JETSTREAM_API_TOKEN\nexport JETSTREAM_API_USER=alice JETSTREAM_API_PASSWORD=" + testPassword + "\n"} {
 		t.Run(name, func(t *testing.T) {
 			l := newLive(t)
@@ -168,8 +168,8 @@ func TestScriptsCallTheirServerOverTLS(t *testing.T) {
 	}
 }
 
-// TestStopSaysWhatStays reads the server's last line.
-func TestStopSaysWhatStays(t *testing.T) {
+// TestStopLogsWaitingRuns reads the server's last line.
+func TestStopLogsWaitingRuns(t *testing.T) {
 	l := newLive(t)
 	script, open := gate(t)
 	l.script("on.getUsers", script)
@@ -271,7 +271,7 @@ func TestUsersHaveLanesOfTheirOwn(t *testing.T) {
 	l.awaitRuns("on.getServerInfo", 2)
 }
 
-// TestEmittedParametersStayWhatTheyAre: by either door and on the command line
+// TestEmittedParametersStayWhatTheyAre: by REST or envelope and on the command line
 // no digit is lost and no name is given twice, however deep.
 func TestEmittedParametersStayWhatTheyAre(t *testing.T) {
 	l := newLive(t)

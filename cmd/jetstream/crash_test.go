@@ -17,7 +17,8 @@ import (
 	"testing"
 	"time"
 
-	"jetstream/middleware"
+	"jetstream/internal/api"
+	"jetstream/internal/server"
 )
 
 // startProcess runs the server as a process of its own, so that it can be
@@ -56,8 +57,8 @@ func (l *live) startProcess(flags ...string) *exec.Cmd {
 	if !<-listening {
 		l.t.Fatalf("the server ended:\n%s", l.console)
 	}
-	var e endpoint
-	if err := json.Unmarshal([]byte(read(l.t, filepath.Join(l.state, endpointFile))), &e); err != nil {
+	var e server.Endpoint
+	if err := json.Unmarshal([]byte(read(l.t, filepath.Join(l.state, server.EndpointFile))), &e); err != nil {
 		l.t.Fatal(err)
 	}
 	l.host, l.apiPort, l.recvPort = e.APIHost, e.APIPort, e.RecvPort
@@ -142,7 +143,7 @@ func TestKilledServerKeepsWhatItAnswered(t *testing.T) {
 					return
 				}
 				req.SetBasicAuth("alice", testPassword)
-				req.Header.Set(middleware.RequestIDHeader, id)
+				req.Header.Set(api.RequestIDHeader, id)
 				resp, err := http.DefaultClient.Do(req)
 				if err != nil {
 					return // the server is gone

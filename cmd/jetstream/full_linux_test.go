@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"jetstream/internal/api"
+	"jetstream/internal/server"
 )
 
 // TestFullDiskFailsTheChangeNotTheServer: what cannot be saved fails, and its
@@ -66,7 +67,7 @@ func TestFullDiskTurnsHealthRed(t *testing.T) {
 			t.Errorf("/healthz answers %d, want %d", got, status)
 		}
 		got, text := l.get("root", "/healthz?verbose")
-		var reply struct{ Result healthFacts }
+		var reply struct{ Result server.Health }
 		if err := json.Unmarshal([]byte(text), &reply); err != nil {
 			t.Fatal(err)
 		}

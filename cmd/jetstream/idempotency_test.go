@@ -11,11 +11,11 @@ import (
 	"sync"
 	"testing"
 
-	"jetstream/gateway"
+	"jetstream/internal/api"
 )
 
 // TestIdempotencyKey: a creation that is repeated gives the first answer and
-// makes nothing twice, over both doors and a restart.
+// makes nothing twice, by REST and envelope and a restart.
 func TestIdempotencyKey(t *testing.T) {
 	l := newLive(t)
 	l.script("on.send.createManifest", "#!/bin/sh\nexit 0\n")
@@ -25,20 +25,20 @@ func TestIdempotencyKey(t *testing.T) {
 	alice := basic("alice", testPassword)
 	create := func(key, who string, params map[string]any) (*http.Response, []byte) {
 		t.Helper()
-		return l.send("POST", "/api/v1/send/manifests", who, params, gateway.IdempotencyHeader, key)
+		return l.send("POST", "/api/v1/send/manifests", who, params, api.IdempotencyHeader, key)
 	}
 	first, answer := create("k-1", alice, params)
-	if first.StatusCode != 201 || first.Header.Get(gateway.ReplayedHeader) != "" {
+	if first.StatusCode != 201 || first.Header.Get(api.ReplayedHeader) != "" {
 		t.Fatalf("the first: %d %s", first.StatusCode, answer)
 	}
 	repeat := func(when string) {
 		t.Helper()
 		res, body := create("k-1", alice, params)
-		if res.StatusCode != 201 || !bytes.Equal(body, answer) || res.Header.Get("Location") != first.Header.Get("Location") || res.Header.Get(gateway.ReplayedHeader) != "true" {
+		if res.StatusCode != 201 || !bytes.Equal(body, answer) || res.Header.Get("Location") != first.Header.Get("Location") || res.Header.Get(api.ReplayedHeader) != "true" {
 			t.Errorf("%s: %d %s, first %s", when, res.StatusCode, body, answer)
 		}
 		res, body = l.send("POST", "/api/v1/command", alice,
-			map[string]any{"request": "send.createManifest", "parameters": params}, gateway.IdempotencyHeader, "k-1")
+			map[string]any{"request": "send.createManifest", "parameters": params}, api.IdempotencyHeader, "k-1")
 		if res.StatusCode != 201 || !bytes.Equal(body, answer) {
 			t.Errorf("%s, by the envelope: %d %s", when, res.StatusCode, body)
 		}
@@ -48,7 +48,7 @@ func TestIdempotencyKey(t *testing.T) {
 	if res, body := create("k-1", alice, map[string]any{"fileMappings": map[string]any{"/a": "/z"}}); res.StatusCode != 409 {
 		t.Errorf("another body: %d %s", res.StatusCode, body)
 	}
-	if res, body := l.send("POST", "/api/v1/send/destinations", alice, map[string]any{"destinationAddress": "127.0.0.1"}, gateway.IdempotencyHeader, "k-1"); res.StatusCode != 409 {
+	if res, body := l.send("POST", "/api/v1/send/destinations", alice, map[string]any{"destinationAddress": "127.0.0.1"}, api.IdempotencyHeader, "k-1"); res.StatusCode != 409 {
 		t.Errorf("another command: %d %s", res.StatusCode, body)
 	}
 	if res, body := create("k-1", basic("root", testPassword), params); res.StatusCode != 201 || bytes.Equal(body, answer) {
@@ -70,7 +70,7 @@ func TestIdempotencyKey(t *testing.T) {
 		}
 	}
 	for command, params := range map[string]map[string]any{"createAPIToken": {}, "getServerInfo": {}} {
-		if res, body := l.send("POST", "/api/v1/command", alice, map[string]any{"request": command, "parameters": params}, gateway.IdempotencyHeader, "k-3"); res.StatusCode != 400 {
+		if res, body := l.send("POST", "/api/v1/command", alice, map[string]any{"request": command, "parameters": params}, api.IdempotencyHeader, "k-3"); res.StatusCode != 400 {
 			t.Errorf("%s: %d %s", command, res.StatusCode, body)
 		}
 	}
@@ -108,7 +108,7 @@ func TestIdempotencyKeyAtTheSameTime(t *testing.T) {
 	for i := range calls {
 		wg.Go(func() {
 			status, reply := l.rest("alice", "POST", "/api/v1/send/destinations",
-				map[string]any{"destinationAddress": "127.0.0.1", "destinationPort": 4242}, gateway.IdempotencyHeader, "same")
+				map[string]any{"destinationAddress": "127.0.0.1", "destinationPort": 4242}, api.IdempotencyHeader, "same")
 			var result struct{ DestinationID string }
 			if err := json.Unmarshal(reply.Result, &result); err != nil {
 				t.Error(err)

@@ -21,6 +21,7 @@ import (
 
 	"jetstream/internal/account"
 	"jetstream/internal/api"
+	"jetstream/internal/server"
 	"jetstream/internal/store"
 )
 
@@ -32,6 +33,7 @@ type live struct {
 	host                    string
 	apiPort, recvPort       int
 	console                 *console
+	running                 bool
 	stop                    func() int // ends the server and returns its exit status
 	ended                   chan int   // receives it
 	flags                   []string   // that the server was last started with
@@ -120,7 +122,7 @@ func newLive(t testing.TB) *live {
 // newBare makes a server's directories, without users.
 func newBare(t testing.TB) *live {
 	t.Helper()
-	base := t.TempDir()
+	base := shortDir(t)
 	l := &live{t: t, state: filepath.Join(base, "state"), triggers: filepath.Join(base, "triggers"), files: filepath.Join(base, "files"),
 		user: "alice", password: testPassword, secrets: newSecrets(base)}
 	for _, dir := range []string{l.state, l.triggers, l.files} {
@@ -129,6 +131,21 @@ func newBare(t testing.TB) *live {
 		}
 	}
 	return l
+}
+
+// shortDir is t.TempDir with a path that has room for that of a socket.
+func shortDir(t testing.TB) string {
+	t.Helper()
+	dir, err := os.MkdirTemp("", "js-") //nolint:usetesting // see above
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := os.RemoveAll(dir); err != nil {
+			t.Error(err)
+		}
+	})
+	return dir
 }
 
 // model is what the servers of these tests begin with: the files of a state
@@ -189,8 +206,16 @@ func (l *live) addUser(name string, superuser bool) {
 	l.addUsers(newUser{name, superuser})
 }
 
+// addUsers goes by the database, which is faster, where no server runs on it.
 func (l *live) addUsers(users ...newUser) {
 	l.t.Helper()
+	if l.running {
+		for _, u := range users {
+			l.login(u.name, testPassword)
+			l.callAs("root", "createUser", map[string]any{"name": u.name, "password": testPassword, "superuser": u.superuser, "sandbox": l.files})
+		}
+		return
+	}
 	made := l.model().user
 	db, err := store.Open(l.t.Context(), l.state)
 	if err != nil {
@@ -238,7 +263,7 @@ func (l *live) start(flags ...string) {
 	l.stop = func() int {
 		cancel()
 		if !stopped {
-			code, stopped = <-ended, true
+			code, stopped, l.running = <-ended, true, false
 		}
 		return code
 	}
@@ -251,15 +276,15 @@ func (l *live) start(flags ...string) {
 		stopped = true
 		l.t.Fatalf("the server ended with status %d:\n%s", code, l.console)
 	}
-	b, err := os.ReadFile(filepath.Join(l.state, endpointFile))
+	b, err := os.ReadFile(filepath.Join(l.state, server.EndpointFile))
 	if err != nil {
 		l.t.Fatal(err)
 	}
-	var e endpoint
+	var e server.Endpoint
 	if err := json.Unmarshal(b, &e); err != nil {
 		l.t.Fatal(err)
 	}
-	l.host, l.apiPort, l.recvPort = e.APIHost, e.APIPort, e.RecvPort
+	l.host, l.apiPort, l.recvPort, l.running = e.APIHost, e.APIPort, e.RecvPort, true
 	l.baseURL = fmt.Sprintf("http://%s:%d", e.APIHost, e.APIPort)
 }
 

@@ -2,116 +2,201 @@ package main
 
 import (
 	"context"
-	"strconv"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
 	"strings"
+	"time"
 
 	"jetstream/internal/api"
 	"jetstream/internal/client"
 )
 
-// The variables of login that are no flags: secrets never are.
-const (
-	tokenVariable    = "JETSTREAM_API_TOKEN"
-	passwordVariable = "JETSTREAM_API_PASSWORD"
-	depthVariable    = "JETSTREAM_DEPTH"
-)
-
-// loginFlags say which server to call and as whom; every command that calls
-// one embeds them.
-type loginFlags struct {
-	Host string `default:"localhost" from:"JETSTREAM_API_HOST" placeholder:"HOST" help:"Host of the server's control API (${default})."`
-	Port int    `name:"api-control-port" default:"8886" from:"JETSTREAM_API_PORT" placeholder:"PORT" help:"Port of the server's control API (${default})."`
-	User string `from:"JETSTREAM_API_USER" placeholder:"USER" help:"Log in as this user; the password comes from JETSTREAM_API_PASSWORD or is asked for. Not needed with a token in JETSTREAM_API_TOKEN or after jetstream login; with a launch script's token: the user to act as."`
-	TLS  bool   `name:"tls" help:"Speak TLS with the server."`
-	CA   string `name:"ca" from:"JETSTREAM_API_CA" placeholder:"FILE" help:"PEM file of the certificates to trust instead of the system's; implies --tls."`
+// loginCmd is jetstream login: creates and stores a token for later commands.
+type loginCmd struct {
+	loginFlags
+	Days int `default:"90" help:"How long the login lasts; 0 is until jetstream logout."`
 }
 
-// connect makes the client that l and the environment describe, and tells the
-// user that it acts as ("" without login, or when only the server knows). It
-// asks for the password when one is needed and a person is there.
-func (l *loginFlags) connect(ctx context.Context, p *program) (c *client.Client, user string, err error) {
-	o, err := l.options(p)
+// mostDays is a century: enough for everybody, and far from any overflow.
+const mostDays = 36500
+
+// Run prompts for user and password, creates a token with them and stores it.
+func (c *loginCmd) Run(ctx context.Context, p *program) error {
+	if c.Days < 0 || c.Days > mostDays {
+		return usagef("--days: %d is not between 0 and %d", c.Days, mostDays)
+	}
+	logins, err := p.logins() // fails before any prompt
 	if err != nil {
-		return nil, "", err
+		return err
 	}
-	if user, err = l.credentials(ctx, p, &o); err != nil {
-		return nil, "", err
+	if err := c.askUser(ctx, p); err != nil {
+		return err
 	}
-	if c, err = client.New(o); err != nil {
-		return nil, "", usagef("%s", api.ErrorOf(err).Message)
+	o, err := c.options(p)
+	if err == nil && o.CAFile != "" { // stored, and later used from other working directories
+		o.CAFile, err = filepath.Abs(o.CAFile)
 	}
-	return c, user, nil
+	if err != nil {
+		return err
+	}
+	if o.Password = p.Getenv(passwordVariable); o.Password == "" {
+		if _, terminal := p.terminal(); !terminal {
+			return usagef("the password of %s is missing and there is no terminal to ask on: set %s", c.User, passwordVariable)
+		}
+		if o.Password, err = p.ask(ctx, "Password of "+c.User); err != nil {
+			return err
+		}
+	}
+	o.User = c.User
+	conn, err := client.New(o)
+	if err != nil {
+		return usagef("%s", api.ErrorOf(err).Message)
+	}
+	defer conn.Close()
+	k, err := c.makeToken(ctx, conn)
+	if err != nil {
+		return err
+	}
+	k.TLS, k.CA = o.TLS || o.CAFile != "", o.CAFile
+	host, port := c.server()
+	before, had, _ := logins.Load(host, port) // an unreadable login is overwritten
+	if err := logins.Save(host, port, k); err != nil {
+		_, undone := conn.Call(ctx, "deleteAPIToken", map[string]any{"tokenId": k.TokenID})
+		return errors.Join(fmt.Errorf("the login cannot be kept: %w", err), undone)
+	}
+	if had {
+		endLogin(ctx, before, o)
+	}
+	_, err = fmt.Fprintf(p.Stdout, "logged in at %s as %s; jetstream logout ends it\n", conn.Address(), k.User)
+	return err
 }
 
-// options say which server, without a login.
-func (l *loginFlags) options(p *program) (o client.Options, err error) {
-	o = client.Options{Host: l.Host, Port: l.Port, TLS: l.TLS, CAFile: l.CA}
-	if o.Port < 1 || o.Port > 65535 {
-		return o, usagef("--api-control-port: %d is no port: ports are 1 to 65535", o.Port)
-	}
-	if depth := p.Getenv(depthVariable); depth != "" {
-		n, err := strconv.Atoi(depth)
-		if err != nil || n < 0 {
-			return o, usagef("%s is %q; it must be the number that the trigger script was given", depthVariable, depth)
-		}
-		o.Depth = n
-	}
-	return o, nil
-}
-
-// logIn makes o use the login that was kept.
-func (k keptLogin) logIn(o *client.Options) {
-	o.Token, o.Kept, o.TLS = k.Token, true, o.TLS || k.TLS
-	if o.CAFile == "" {
-		o.CAFile = k.CA
+// endLogin deletes the token of a replaced login at the server of o, since no
+// copy of it is left. That the token has already ended is no error.
+func endLogin(ctx context.Context, k client.Login, o client.Options) {
+	k.Use(&o)
+	if conn, err := client.New(o); err == nil {
+		_, _ = conn.Call(ctx, "deleteAPIToken", map[string]any{"tokenId": k.TokenID})
+		conn.Close()
 	}
 }
 
-// credentials decides between token and password, and tells as whom. A token
-// goes first, unless the user named is another than the token's. Where nothing
-// is given, or a user without a password, a login that was kept is used.
-func (l *loginFlags) credentials(ctx context.Context, p *program, o *client.Options) (user string, err error) {
-	token, password := p.Getenv(tokenVariable), p.Getenv(passwordVariable)
-	if token != "" {
-		owner, known := api.TokenUser(token)
-		switch {
-		case l.User == "" || known && strings.EqualFold(owner, l.User):
-			o.Token = token
-			return owner, nil
-		case !known || owner == "":
-			// A launch script's token acts as whom it names. Of another form of
-			// token only the server knows the user, and refuses a wrong name.
-			o.Token, o.ActAs = token, l.User
-			return l.User, nil
-		case password == "":
-			return "", usagef("%s belongs to %s, not to %s: leave out --user, or set %s to log in as %s",
-				tokenVariable, owner, l.User, passwordVariable, l.User)
-		}
+func (c *loginCmd) askUser(ctx context.Context, p *program) (err error) {
+	if c.User != "" {
+		return nil
 	}
-	if password == "" {
-		k, ok, err := p.kept(l)
-		if err != nil {
-			return "", err
-		}
-		if ok && (l.User == "" || strings.EqualFold(l.User, k.User)) {
-			k.logIn(o)
-			return k.User, nil
-		}
+	if _, terminal := p.terminal(); terminal {
+		c.User, err = p.askLine(ctx, "User")
 	}
-	switch {
-	case l.User == "" && password == "":
-		return "", nil // without login
-	case l.User == "":
-		return "", usagef("%s is set, but no user: add --user NAME or set JETSTREAM_API_USER", passwordVariable)
-	case password == "":
-		if _, ok := p.terminal(); !ok {
-			return "", usagef("the password of %s is missing and there is no terminal to ask on: set %s, or log in by %s",
-				l.User, passwordVariable, tokenVariable)
-		}
-		if password, err = p.ask(ctx, "Password of "+l.User); err != nil {
-			return "", err
-		}
+	if err == nil && c.User == "" {
+		return usagef("whose login is it? Give --user NAME or set JETSTREAM_API_USER")
 	}
-	o.User, o.Password = l.User, password
-	return l.User, nil
+	return err
+}
+
+// makeToken creates a token with all permissions of the user.
+func (c *loginCmd) makeToken(ctx context.Context, conn *client.Client) (client.Login, error) {
+	type account struct {
+		Name      string `json:"name"`
+		Superuser bool   `json:"superuser"`
+	}
+	user, err := client.As[account](conn.Call(ctx, "getUser", map[string]any{"name": c.User}))
+	if err != nil {
+		return client.Login{}, err
+	}
+	permissions := []string{"read", "write"}
+	if user.Superuser {
+		permissions = append(permissions, "admin")
+	}
+	host, err := os.Hostname()
+	if err != nil {
+		host = "a machine without a name"
+	}
+	params := map[string]any{"description": "jetstream login on " + host, "permissions": permissions}
+	if c.Days > 0 {
+		params["expiryTime"] = int64(api.TimeOf(time.Now().AddDate(0, 0, c.Days)))
+	}
+	k, err := client.As[client.Login](conn.Call(ctx, "createAPIToken", params))
+	if err == nil && k.Token == "" {
+		err = api.Errorf(api.CodeInternal, "the server made a token and did not say it; is it another version than this program?")
+	}
+	k.User = user.Name
+	return k, err
+}
+
+// logoutCmd is jetstream logout.
+type logoutCmd struct {
+	loginFlags
+}
+
+// Run deletes the token at the server and then removes the file. If the server
+// cannot be reached the file stays, so that a valid token is not lost track of.
+func (c *logoutCmd) Run(ctx context.Context, p *program) error {
+	logins, err := p.logins()
+	if err != nil {
+		return err
+	}
+	host, port := c.server()
+	path := logins.Path(host, port)
+	k, ok, err := logins.Load(host, port)
+	if err == nil && !ok {
+		return fmt.Errorf("there is no login to end for port %d of %s", port, host)
+	}
+	if err != nil && os.Chmod(path, 0o600) == nil { // a token that others could read must be deleted too
+		k, _, err = logins.Load(host, port)
+	}
+	if err != nil {
+		return err
+	}
+	o, err := c.options(p)
+	if err != nil {
+		return err
+	}
+	k.Use(&o)
+	conn, err := client.New(o)
+	if err != nil {
+		return usagef("%s", api.ErrorOf(err).Message)
+	}
+	defer conn.Close()
+	_, err = conn.Call(ctx, "deleteAPIToken", map[string]any{"tokenId": k.TokenID})
+	ended := errors.Is(err, &api.Error{Code: api.CodeUnauthorized}) || errors.Is(err, &api.Error{Code: api.CodeNotFound})
+	if err != nil && !ended {
+		return fmt.Errorf("the token is still good at the server: %w; to forget it nevertheless, remove %s", err, path)
+	}
+	if err := os.Remove(path); err != nil {
+		return err
+	}
+	_, err = fmt.Fprintf(p.Stdout, "logged out at %s\n", conn.Address())
+	return err
+}
+
+// maxName bounds what is read as a user's name, in bytes.
+const maxName = 256
+
+// askLine prompts for a line with echo. Call it only where terminal
+// says ok.
+func (p *program) askLine(ctx context.Context, prompt string) (string, error) {
+	_, _ = fmt.Fprintf(p.Stderr, "%s: ", prompt)
+	lines := make(chan string, 1)
+	// The read cannot be called off; after an interrupt the process ends and
+	// takes it along. Byte by byte: what follows is for the next question.
+	go func() {
+		var line []byte
+		for b := make([]byte, 1); len(line) < maxName; {
+			if n, err := p.Stdin.Read(b); n == 0 || err != nil || b[0] == '\n' {
+				break
+			}
+			line = append(line, b[0])
+		}
+		lines <- string(line)
+	}()
+	select {
+	case line := <-lines:
+		return strings.TrimSpace(line), nil
+	case <-ctx.Done():
+		_, _ = fmt.Fprintln(p.Stderr)
+		return "", errors.New("interrupted")
+	}
 }

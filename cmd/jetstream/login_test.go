@@ -6,13 +6,15 @@ import (
 	"path/filepath"
 	"strconv"
 	"testing"
+
+	"jetstream/internal/server/servertest"
 )
 
 // TestLoginKnowsItsCAFromElsewhere: what login keeps is used from other working
 // directories, where a relative --ca would lead to nothing.
 func TestLoginKnowsItsCAFromElsewhere(t *testing.T) {
 	dir := t.TempDir()
-	writeCertificate(t, filepath.Join(dir, "site-a.pem"), filepath.Join(dir, "site-a.key"), "site-a.example")
+	servertest.WriteCertificate(t, filepath.Join(dir, "site-a.pem"), filepath.Join(dir, "site-a.key"), "site-a.example")
 	l := newLive(t)
 	l.start("--tls-cert="+filepath.Join(dir, "site-a.pem"), "--tls-key="+filepath.Join(dir, "site-a.key"))
 	env := map[string]string{"JETSTREAM_API_HOST": l.host, "JETSTREAM_API_PORT": strconv.Itoa(l.apiPort), "XDG_CONFIG_HOME": t.TempDir(),

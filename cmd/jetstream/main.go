@@ -1,6 +1,6 @@
 // Command jetstream moves files between sites and runs the operator's scripts
-// on everything that happens. This is the only room that knows flags, the
-// environment, signals and how the whole program is put together.
+// on everything that happens. It is the only package that reads flags,
+// environment and signals, and it puts the program together.
 //
 // Exit status everywhere: 0 done, 1 refused or failed, 2 wrong usage.
 package main
@@ -19,6 +19,7 @@ import (
 	"github.com/alecthomas/kong"
 
 	"jetstream/internal/api"
+	"jetstream/internal/terminal"
 )
 
 // The exit statuses of every command.
@@ -28,8 +29,8 @@ const (
 	exitUsage  = 2
 )
 
-// program is what a command sees of the process around it: one door for main,
-// tests and other programs.
+// program is the process as commands see it: arguments, environment and standard
+// streams. Tests pass their own.
 type program struct {
 	Stdin          io.Reader
 	Stdout, Stderr io.Writer
@@ -62,8 +63,8 @@ func main() {
 	os.Exit(code)
 }
 
-// run carries one command line out and returns the exit status. ctx ends when
-// the command shall stop.
+// run executes one command line and returns the exit status. Cancelling ctx
+// stops the command.
 func run(ctx context.Context, args []string, getenv func(string) string, stdin io.Reader, stdout, stderr io.Writer) int {
 	p := &program{Stdin: stdin, Stdout: stdout, Stderr: stderr, Getenv: getenv, Environ: os.Environ()}
 	stateDir, err := defaultStateDir(getenv)
@@ -77,7 +78,7 @@ func run(ctx context.Context, args []string, getenv func(string) string, stdin i
 	return p.report(err)
 }
 
-// execute parses args by grammar and runs the command that they name.
+// execute parses args with grammar and runs the command that they name.
 func (p *program) execute(ctx context.Context, grammar any, args []string, options ...kong.Option) error {
 	parsed, err := p.parse(grammar, args, options...)
 	if err != nil || parsed == nil {
@@ -88,11 +89,11 @@ func (p *program) execute(ctx context.Context, grammar any, args []string, optio
 	return parsed.Run()
 }
 
-// helped is what parsing panics with once help was printed: kong would go on
-// and complain about what is missing.
+// helped is the panic value that ends parsing once help was printed; kong would
+// otherwise continue and report missing arguments.
 type helped struct{}
 
-// parse parses args by grammar. It returns nil and no error when help was
+// parse parses args with grammar. It returns nil and no error when help was
 // asked for and printed. Every other failure is a usageError.
 func (p *program) parse(grammar any, args []string, options ...kong.Option) (parsed *kong.Context, err error) {
 	defer func() {
@@ -123,8 +124,9 @@ func (p *program) parse(grammar any, args []string, options ...kong.Option) (par
 	return parsed, nil
 }
 
-// decodePath makes a path absolute. An empty one is most often a variable of a
-// shell that is not set; the working directory is never what was meant then.
+// decodePath makes a path absolute. An empty one is an error: it
+// most often comes from an unset shell variable, and would mean the working
+// directory.
 func decodePath(ctx *kong.DecodeContext, target reflect.Value) error {
 	path := ""
 	if err := ctx.Scan.PopValueInto("path", &path); err != nil {
@@ -141,8 +143,8 @@ func decodePath(ctx *kong.DecodeContext, target reflect.Value) error {
 // jetstream server; a flag elsewhere names its variable by a "from" tag.
 const serverVariables = "JETSTREAM_SERVER_"
 
-// nameVariables tells every flag its variable, so that help shows it. Kong's
-// own "env" tag would read the process's environment behind Getenv's back.
+// nameVariables sets every flag's variable, so that help shows it. Kong's own
+// "env" tag is not used: it reads the process's environment, not p.Getenv.
 func nameVariables(n *kong.Node) {
 	for _, f := range n.Flags {
 		switch name := f.Tag.Get("from"); {
@@ -157,7 +159,7 @@ func nameVariables(n *kong.Node) {
 	}
 }
 
-// describe is a flag's help with its variable.
+// describe returns a flag's help with its variable.
 func describe(v *kong.Value) string {
 	help := kong.DefaultHelpValueFormatter(v)
 	if v.Flag == nil || len(v.Flag.Envs) == 0 {
@@ -179,13 +181,13 @@ func variables(getenv func(string) string) kong.Resolver {
 	})
 }
 
-// errQuiet fails a command that has already said why.
+// errQuiet is the error of a command that has already printed the reason.
 var errQuiet = errors.New("failed")
 
-// report tells err to the person at the terminal and returns the exit status.
+// report prints err on standard error and returns the exit status.
 func (p *program) report(err error) int {
 	say := func(format string, args ...any) {
-		_, _ = fmt.Fprintln(p.Stderr, "jetstream:", printable(fmt.Sprintf(format, args...)))
+		_, _ = fmt.Fprintln(p.Stderr, "jetstream:", terminal.Printable(fmt.Sprintf(format, args...)))
 	}
 	if err == nil {
 		return exitDone

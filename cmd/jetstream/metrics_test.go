@@ -16,6 +16,7 @@ import (
 
 	"jetstream/handlers"
 	"jetstream/internal/api"
+	"jetstream/internal/server"
 	"jetstream/internal/transfer"
 	"jetstream/triggers"
 )
@@ -43,7 +44,7 @@ func (l *live) get(user, path string) (int, string) {
 }
 
 // Metrics and the facts of the health are for superusers; the word is for all.
-func TestWhoSeesTheInside(t *testing.T) {
+func TestMetricsAndVerboseHealthNeedAdmin(t *testing.T) {
 	l := newLive(t)
 	l.start("--trigger-dir=" + l.triggers)
 	for _, path := range []string{"/metrics", "/healthz?verbose"} {
@@ -58,7 +59,7 @@ func TestWhoSeesTheInside(t *testing.T) {
 	}
 }
 
-func TestMetricsTellWhatHappened(t *testing.T) {
+func TestMetricsCountWhatHappened(t *testing.T) {
 	l := newLive(t)
 	l.script("launch", "#!/bin/sh\nexit 3\n")
 	l.start("--trigger-dir="+l.triggers, "--trigger-log")
@@ -97,7 +98,7 @@ func TestDropsTurnHealthRed(t *testing.T) {
 		t.Errorf("/healthz: %d %q", status, text)
 	}
 	status, text := l.get("root", "/healthz?verbose")
-	var reply struct{ Result healthFacts }
+	var reply struct{ Result server.Health }
 	if err := json.Unmarshal([]byte(text), &reply); err != nil {
 		t.Fatal(err)
 	}
@@ -146,7 +147,7 @@ func checkMetrics(t *testing.T, text string) {
 	known := map[string][]string{
 		"direction": {"send", "recv"},
 		"reason":    {string(triggers.DropLoop), string(triggers.DropFull), string(triggers.DropUnsaved)},
-		"event":     append(eventNames(), "other"),
+		"event":     append(server.EventNames(), "other"),
 		"le":        nil, // bounds of buckets
 	}
 	for _, s := range []triggers.Status{triggers.StatusSuccess, triggers.StatusFailed, triggers.StatusTimeout, triggers.StatusCancelled, triggers.StatusInterrupted} {

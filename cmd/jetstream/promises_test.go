@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"jetstream/internal/api"
+	"jetstream/internal/server"
 )
 
 // gate is a script that waits until the test lets it go: it reads from a pipe.
@@ -118,15 +119,6 @@ func TestTriggerLog(t *testing.T) {
 	}
 }
 
-func read(t testing.TB, path string) string {
-	t.Helper()
-	b, err := os.ReadFile(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return string(b)
-}
-
 // waitForRun asks until the newest run of event has ended. It holds the
 // database's promise, not the log's.
 func (l *live) waitForRun(event string) map[string]any {
@@ -151,7 +143,7 @@ func (l *live) waitForRun(event string) map[string]any {
 }
 
 // What is said at start when something is wrong, each with the way out.
-func TestStartFaults(t *testing.T) {
+func TestFaultsAtStartAreReported(t *testing.T) {
 	taken := newLive(t)
 	taken.start()
 	tests := []struct {
@@ -162,7 +154,7 @@ func TestStartFaults(t *testing.T) {
 	}{
 		{"API port taken", func(*live) []string { return []string{fmt.Sprintf("--api-port=%d", taken.apiPort)} }, "is taken by another program", 1},
 		{"receive port taken", func(*live) []string { return []string{fmt.Sprintf("--recv-port=%d", taken.recvPort)} }, "--recv-port", 1},
-		{"state locked", func(*live) []string { return []string{"--persistent-state-dir=" + taken.state} }, "by another JetStream server", 1},
+		{"state locked", func(*live) []string { return []string{"--persistent-state-dir=" + taken.state} }, fmt.Sprintf("by another JetStream process (pid %d)", os.Getpid()), 1},
 		{"trigger directory missing", func(l *live) []string { return []string{"--trigger-dir=" + l.triggers + "/none"} }, "does not exist", 1},
 		{"trigger directory open", func(l *live) []string {
 			if err := os.Chmod(l.triggers, 0o777); err != nil {
@@ -218,7 +210,7 @@ func TestStartFaults(t *testing.T) {
 			if want := strings.ReplaceAll(tt.want, "STATE", l.state); code != tt.code || !strings.Contains(out.String(), want) {
 				t.Errorf("exit status %d, want %d with %q:\n%s", code, tt.code, want, out)
 			}
-			if _, err := os.Stat(filepath.Join(l.state, endpointFile)); err == nil {
+			if _, err := os.Stat(filepath.Join(l.state, server.EndpointFile)); err == nil {
 				t.Error("a server that did not start left an endpoint.json")
 			}
 		})

@@ -18,20 +18,20 @@ import (
 )
 
 var (
-	propertySeed  = flag.Uint64("property.seed", 1, "seed of TestAnyParameters")
-	propertySteps = flag.Int("property.steps", 24, "requests to each command in TestAnyParameters")
+	propertySeed  = flag.Uint64("property.seed", 1, "seed of TestGeneratedParametersGetDocumentedAnswers")
+	propertySteps = flag.Int("property.steps", 24, "requests to each command in TestGeneratedParametersGetDocumentedAnswers")
 )
 
-// TestAnyParameters sends generated parameters, sound and unsound, to every
-// command of a live server, by both doors. Whatever comes: an answer as the
+// TestGeneratedParametersGetDocumentedAnswers sends generated parameters, sound and unsound, to every
+// command of a live server, by REST and envelope. Whatever comes: an answer as the
 // document says it, never an internal error; what the document forbids is
 // refused; and the server is as well afterwards as before.
-func TestAnyParameters(t *testing.T) {
+func TestGeneratedParametersGetDocumentedAnswers(t *testing.T) {
 	p := newPair(t)
 	p.from.script("send.destinationCreated", "#!/bin/sh\nexit 0\n")
 	c := contractOf(t, p.from)
 	known := []string{p.manifest(), p.destination(), p.transfer(), api.ExampleID}
-	p.from.awaitDoor(t)
+	p.from.awaitServer(t)
 	g := generator{rand.New(rand.NewPCG(*propertySeed, 0)), known}
 	for _, command := range handlers.Commands(handlers.Deps{}).All() {
 		if command.Name == "terminate" {
@@ -62,8 +62,8 @@ func TestAnyParameters(t *testing.T) {
 				if err != nil {
 					t.Fatal(err)
 				}
-				const door = "/api/v1/command"
-				envelope := c.send(at, user, "POST", door, door, "application/json", text)
+				const path = "/api/v1/command"
+				envelope := c.send(at, user, "POST", path, path, "application/json", text)
 				envelope.holds(t)
 				if envelope.status == 500 {
 					t.Errorf("%s: %s", envelope.sent, envelope.body)
@@ -76,8 +76,8 @@ func TestAnyParameters(t *testing.T) {
 	p.to.callAs("root", "getServerInfo", nil)
 }
 
-// awaitDoor fails early when the server does not answer.
-func (l *live) awaitDoor(t *testing.T) {
+// awaitServer fails early when the server does not answer.
+func (l *live) awaitServer(t *testing.T) {
 	t.Helper()
 	if status, reply := l.rest("root", "GET", "/api/v1/server", nil); status != 200 {
 		t.Fatalf("%d %s", status, reply.Message)

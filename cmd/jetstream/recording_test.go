@@ -7,6 +7,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"log/slog"
 	"maps"
 	"math"
@@ -59,7 +60,7 @@ func newRecording(t *testing.T) *recording {
 func (r *recording) success(t *testing.T, p *pair, c *api.Command, x exchange, varies []string) {
 	t.Helper()
 	r.varies[c.Name] = varies
-	r.Commands[c.Name] = recordedReply{x.status, settled(t, p, x.body)}
+	r.Commands[c.Name] = recordedReply{x.status, stable(t, p, x.body)}
 }
 
 // failures makes one real failure of each kind and records the replies.
@@ -80,9 +81,9 @@ func (r *recording) failures(t *testing.T, p *pair, c contract) {
 		"manifestId": p.manifest(), "destinationId": d["destinationId"], "username": "bob", "password": testPassword})
 	try("conflict", "alice", "send.deleteDestination", map[string]any{"destinationId": d["destinationId"]})
 
-	const door = "/api/v1/command"
-	r.failed(t, p, "badContentType", c.send(p.from, "alice", "POST", door, door, "text/plain", []byte(`{"request": "getServerInfo"}`)))
-	r.failed(t, p, "tooLarge", c.send(p.from, "alice", "POST", door, door, "application/json", bytes.Repeat([]byte(" "), 16<<20+1)))
+	const path = "/api/v1/command"
+	r.failed(t, p, "badContentType", c.send(p.from, "alice", "POST", path, path, "text/plain", []byte(`{"request": "getServerInfo"}`)))
+	r.failed(t, p, "tooLarge", c.send(p.from, "alice", "POST", path, path, "application/json", bytes.Repeat([]byte(" "), 16<<20+1)))
 	for range 50 {
 		x := c.send(p.from, "", "POST", "/session", "/session", "application/json", []byte(`{"name": "mallory", "password": "guess"}`))
 		if x.status == 429 {
@@ -102,7 +103,7 @@ func (r *recording) failed(t *testing.T, p *pair, name string, x exchange) {
 	if string(x.reply.Status) != name && name != "badContentType" {
 		t.Errorf("%s: %d %s, want %s", x.sent, x.status, x.body, name)
 	}
-	r.Failures[name] = settled(t, p, x.body)
+	r.Failures[name] = stable(t, p, x.body)
 }
 
 // broken records what callers see of faults that a sound server does not show,
@@ -117,14 +118,14 @@ func (r *recording) broken(t *testing.T, p *pair, c contract) {
 	for name, fault := range breaks {
 		command := api.Define(api.Spec{Name: "getServerInfo", Method: "GET", Path: "/server", Summary: "Break", Access: api.AccessPublic},
 			func(context.Context, api.Empty) (api.Empty, error) { return api.Empty{}, errors.Join(fault()) })
-		door := gateway.New(gateway.Options{Registry: api.NewRegistry(command), Log: slog.New(slog.DiscardHandler)})
+		gw := gateway.New(gateway.Options{Registry: api.NewRegistry(command), Log: slog.New(slog.DiscardHandler)})
 		w := httptest.NewRecorder()
-		door.ServeHTTP(w, httptest.NewRequest("GET", "http://localhost/api/v1/server", nil))
+		gw.ServeHTTP(w, httptest.NewRequest("GET", "http://localhost/api/v1/server", nil))
 		reply := object(t, w.Body.Bytes())
 		if reply["status"] != name || w.Code != api.Code(name).HTTPStatus() {
 			t.Errorf("%s: %d %s", name, w.Code, w.Body)
 		}
-		r.Failures[name] = settled(t, p, w.Body.Bytes())
+		r.Failures[name] = stable(t, p, w.Body.Bytes())
 		schema := c.doc.Components.Responses[name].Value.Content["application/json"].Schema.Value
 		if err := schema.VisitJSON(reply); err != nil {
 			t.Errorf("%s: %v", name, err)
@@ -138,21 +139,23 @@ func (r *recording) finish(t *testing.T) {
 	if t.Failed() {
 		return
 	}
-	same := func(name string, committed, fresh any) bool {
-		return cmp.Equal(unvaried(committed, r.varies[name]), unvaried(fresh, r.varies[name]))
-	}
 	var stale []string
 	for name, fresh := range r.Commands {
 		committed, known := r.committed.Commands[name]
-		if known && committed.Status == fresh.Status && same(name, committed.Reply, fresh.Reply) {
+		before, now := unvaried(committed.Reply, r.varies[name]), unvaried(fresh.Reply, r.varies[name])
+		switch diff := cmp.Diff(before, now); {
+		case !known:
+			stale = append(stale, "the reply of "+name+" is missing")
+		case committed.Status != fresh.Status || diff != "":
+			stale = append(stale, fmt.Sprintf("%s: HTTP status %d, now %d (-committed +now):\n%s%s",
+				name, committed.Status, fresh.Status, diff, variesCure(name, differing(before, now))))
+		default:
 			r.Commands[name] = committed // what varies stays as it was
-		} else {
-			stale = append(stale, name+": "+cmp.Diff(unvaried(committed.Reply, r.varies[name]), unvaried(fresh.Reply, r.varies[name])))
 		}
 	}
 	for name, fresh := range r.Failures {
-		if !same("", r.committed.Failures[name], fresh) {
-			stale = append(stale, name+": "+cmp.Diff(r.committed.Failures[name], fresh))
+		if diff := cmp.Diff(unvaried(r.committed.Failures[name], nil), unvaried(fresh, nil)); diff != "" {
+			stale = append(stale, name+" (-committed +now):\n"+diff)
 		}
 	}
 	for name := range r.committed.Commands {
@@ -164,7 +167,7 @@ func (r *recording) finish(t *testing.T) {
 		return
 	}
 	if !*update {
-		t.Fatalf("%s is stale; run `make generate` (-committed +now):\n%s", examplesFile, strings.Join(stale, "\n"))
+		t.Fatalf("openapi/examples.json is stale: run `make generate`\n%s", strings.Join(stale, "\n"))
 	}
 	var text bytes.Buffer
 	encoder := json.NewEncoder(&text)
@@ -203,9 +206,9 @@ func unvaried(v any, varies []string) any {
 	return v
 }
 
-// settled replaces what differs from run to run by what might be there: ids,
+// stable replaces what differs from run to run by what might be there: ids,
 // times, ports, keys and the paths of this test.
-func settled(t *testing.T, p *pair, body []byte) any {
+func stable(t *testing.T, p *pair, body []byte) any {
 	t.Helper()
 	var v any
 	if err := json.Unmarshal(body, &v); err != nil {
@@ -215,15 +218,15 @@ func settled(t *testing.T, p *pair, body []byte) any {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := settler{ids: map[string]string{}, host: host, paths: map[string]string{}}
+	s := stabilizer{ids: map[string]string{}, host: host, paths: map[string]string{}}
 	for _, l := range []*live{p.from, p.to} {
 		s.paths[l.state], s.paths[l.triggers], s.paths[l.files] = "/var/lib/jetstream/state", "/var/lib/jetstream/triggers", "/srv/media"
 		s.paths[filepath.Dir(l.state)] = "/var/lib/jetstream"
 	}
-	return s.settle("", v)
+	return s.stable("", v)
 }
 
-type settler struct {
+type stabilizer struct {
 	ids   map[string]string
 	host  string
 	paths map[string]string
@@ -238,17 +241,17 @@ var (
 	anyPort = regexp.MustCompile(`\b127\.0\.0\.1:\d+\b`)
 )
 
-func (s settler) settle(key string, v any) any {
+func (s stabilizer) stable(key string, v any) any {
 	switch v := v.(type) {
 	case map[string]any:
 		for _, name := range slices.Sorted(maps.Keys(v)) {
-			v[name] = s.settle(name, v[name])
+			v[name] = s.stable(name, v[name])
 		}
 	case []any:
 		const enough = 2
 		v = v[:min(len(v), enough)]
 		for i := range v {
-			v[i] = s.settle(key, v[i])
+			v[i] = s.stable(key, v[i])
 		}
 		return v
 	case float64:
@@ -259,8 +262,8 @@ func (s settler) settle(key string, v any) any {
 	return v
 }
 
-// number settles times by their names, so that they stand in order.
-func (s settler) number(key string, v float64) any {
+// number replaces times by their names, so that they stand in order.
+func (s stabilizer) number(key string, v float64) any {
 	ports := map[string]float64{"apiControlPort": 8886, "recvPort": 8887, "destinationPort": 8887, "sourcePort": 49152}
 	order := []string{"createTime", "created", "queuedTime", "startTime", "updateTime", "endTime", "expiryTime"}
 	switch port, is := ports[key]; {
@@ -274,7 +277,7 @@ func (s settler) number(key string, v float64) any {
 	return v
 }
 
-func (s settler) text(key, v string) string {
+func (s stabilizer) text(key, v string) string {
 	if key == "hostName" || key == "serverName" {
 		return "site-a"
 	}

@@ -20,17 +20,9 @@ func TestRepliesAreAsDocumented(t *testing.T) {
 	rec := newRecording(t)
 	for _, command := range handlers.Commands(handlers.Deps{}).All() {
 		t.Run(command.Name, func(t *testing.T) {
-			f, at := fixtures[command.Name], p.from
-			if f.recv {
-				at = p.to
-			}
-			at.t, p.from.t, p.to.t = t, t, t
-			if f.user == "" {
-				f.user = "alice"
-			}
-			if f.params == nil {
-				t.Skip("it has no fixture, as TestEveryCommand says")
-			}
+			f := fixtureOf(t, command.Name)
+			at := f.server(p)
+			p.from.t, p.to.t = t, t
 			x := c.sendCommand(at, f.user, command, f.params(p, 0))
 			if err := x.permitted(t); err != nil {
 				t.Errorf("the document does not allow %s: %v", x.sent, err)

@@ -18,9 +18,11 @@ import (
 	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
+
+	"jetstream/internal/server"
 )
 
-// TestScripts runs the program from outside. Beside testscript's own commands
+// TestCommandLineScripts runs the program from outside. Beside testscript's own commands
 // the scripts have:
 //
 //	server NAME [FLAG...]  start a server whose state is $WORK/NAME/state; its
@@ -33,7 +35,7 @@ import (
 //	interrupt TEXT         wait until it has printed TEXT on stderr, send it an
 //	                       interrupt, and wait for its end
 //	said TEXT              fail unless it printed TEXT on stderr
-func TestScripts(t *testing.T) {
+func TestCommandLineScripts(t *testing.T) {
 	s := &scripted{running: map[*testscript.TestScript]*scriptState{}}
 	t.Cleanup(func() {
 		if s.faults != nil {
@@ -161,9 +163,9 @@ func (s *scripted) server(ts *testscript.TestScript, neg bool, args []string) {
 	p := startProcess(ts, append([]string{"jetstream", "server", "--api-port=0", "--recv-host=127.0.0.1", "--recv-port=0",
 		"--persistent-state-dir=" + state, "--log=" + log, "--log-level=debug"}, args[1:]...)...)
 	p.await(ts, "JetStream is listening")
-	text, err := os.ReadFile(filepath.Join(state, endpointFile))
+	text, err := os.ReadFile(filepath.Join(state, server.EndpointFile))
 	ts.Check(err)
-	var e endpoint
+	var e server.Endpoint
 	ts.Check(json.Unmarshal(text, &e))
 	ts.Setenv(args[0]+"_API", strconv.Itoa(e.APIPort))
 	ts.Setenv(args[0]+"_RECV", strconv.Itoa(e.RecvPort))

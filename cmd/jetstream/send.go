@@ -3,40 +3,26 @@ package main
 import (
 	"cmp"
 	"context"
-	"errors"
 	"fmt"
 	"path/filepath"
 	"slices"
 	"strings"
-	"time"
-
-	"github.com/dustin/go-humanize"
 
 	"jetstream/handlers"
+	"jetstream/internal/account"
 	"jetstream/internal/api"
 	"jetstream/internal/client"
 	"jetstream/internal/transfer"
+	"jetstream/internal/watch"
 )
 
 // sendCmd is jetstream send: destination, manifest and transfer through the
 // local server, watched to the end.
 type sendCmd struct {
-	loginFlags         `group:"Login to the local server:"`
+	callFlags          `group:"Login to the local server:"`
 	RemotePasswordFile string   `name:"remote-password-file" placeholder:"FILE" help:"File with the password of USER at the receiver; else it comes from JETSTREAM_REMOTE_PASSWORD or is asked for."`
 	Paths              []string `arg:"" name:"source" help:"Files and directories of this machine, inside your sandbox; last of all [USER@]HOST[:PORT]:/PATH. PORT is the receive port (8887)."`
 }
-
-const (
-	// stepSeconds bounds one look at the progress, in seconds.
-	stepSeconds = 1
-	// frame is how often a bar on a terminal moves.
-	frame = 150 * time.Millisecond
-	// absence is how long the local server may be away (a restart) before we
-	// stop watching; the transfer itself does not depend on us.
-	absence = 30 * time.Second
-	// farewell bounds what is still said to the server after an interrupt.
-	farewell = 10 * time.Second
-)
 
 // Help describes the arguments beyond their one line each.
 func (c *sendCmd) Help() string {
@@ -53,7 +39,7 @@ func (c *sendCmd) Run(ctx context.Context, p *program) error {
 		return usagef("a SOURCE is empty")
 	}
 	last := len(c.Paths) - 1
-	to, err := parseTarget(c.Paths[last])
+	to, err := transfer.ParseTarget(c.Paths[last])
 	if err != nil {
 		return usagef("%v", err)
 	}
@@ -62,6 +48,12 @@ func (c *sendCmd) Run(ctx context.Context, p *program) error {
 		return err
 	}
 	defer conn.Close()
+	if user == "" && conn.BySocket() {
+		if user, err = onlyUser(ctx, conn); err != nil {
+			return err
+		}
+		conn = conn.ActAs(user)
+	}
 	if to.User = cmp.Or(to.User, user); to.User == "" {
 		return usagef("name the receiver's user: USER@%s", c.Paths[last])
 	}
@@ -81,11 +73,35 @@ func (c *sendCmd) Run(ctx context.Context, p *program) error {
 	if err != nil {
 		return err
 	}
-	s := &sending{conn: conn, p: p, label: label(c.Paths[:last])}
-	return s.run(ctx, mappings, to, password)
+	w := &watch.Watcher{Conn: conn, Stdout: p.Stdout, Stderr: p.Stderr, Label: label(c.Paths[:last])}
+	return transmit(ctx, conn, w, mappings, to, password)
 }
 
-// label names what is sent; "." has a name too.
+// onlyUser returns the server's only user; an error if there are several.
+func onlyUser(ctx context.Context, conn *client.Client) (string, error) {
+	const most = 5 // users named in the error
+	list, err := client.As[struct {
+		Users []account.User `json:"users"`
+	}](conn.Call(ctx, "getUsers", map[string]any{"limit": most + 1}))
+	if err != nil {
+		return "", err
+	}
+	var names []string
+	for _, u := range list.Users {
+		names = append(names, u.Name)
+	}
+	switch n := len(names); {
+	case n == 1:
+		return names[0], nil
+	case n == 0:
+		return "", usagef("the server has no users: make one with `jetstream user add NAME`")
+	case n > most:
+		names = append(names[:most], "...")
+	}
+	return "", usagef("whose files are they? The server has several users: give --user NAME (%s)", strings.Join(names, ", "))
+}
+
+// label names the sources for display; "." is replaced by the directory's name.
 func label(sources []string) string {
 	name := filepath.Base(sources[0])
 	if abs, err := filepath.Abs(sources[0]); err == nil {
@@ -97,7 +113,7 @@ func label(sources []string) string {
 	return name
 }
 
-func (c *sendCmd) remotePassword(ctx context.Context, p *program, to target) (string, error) {
+func (c *sendCmd) remotePassword(ctx context.Context, p *program, to transfer.Target) (string, error) {
 	if c.RemotePasswordFile != "" {
 		return readSecretFile("--remote-password-file", c.RemotePasswordFile)
 	}
@@ -111,141 +127,36 @@ func (c *sendCmd) remotePassword(ctx context.Context, p *program, to target) (st
 	return p.ask(ctx, "Password of "+to.User+" at "+to.Host)
 }
 
-// sending is one transfer on its way through the local server.
-type sending struct {
-	conn  *client.Client
-	p     *program
-	label string
-}
-
-// run makes destination, manifest and transfer, and watches to the end. What
-// an interrupt leaves behind half-made is taken back.
-func (s *sending) run(ctx context.Context, mappings map[string]string, to target, password string) error {
+// transmit creates destination, manifest and transfer and watches the transfer to
+// its end. On an interrupt it deletes what it has created.
+func transmit(ctx context.Context, conn *client.Client, w *watch.Watcher, mappings map[string]string, to transfer.Target, password string) error {
 	destination := map[string]any{"destinationAddress": to.Host}
 	if to.Port != 0 {
 		destination["destinationPort"] = to.Port
 	}
-	d, err := client.As[transfer.Destination](s.conn.Call(ctx, "send.createDestination", destination))
+	d, err := client.As[transfer.Destination](conn.Call(ctx, "send.createDestination", destination))
 	if err != nil {
 		return err
 	}
-	// Not to be interrupted: an answer that was not waited for would leave
-	// behind something whose id nobody knows.
-	m, err := client.As[transfer.Manifest](s.conn.Call(context.WithoutCancel(ctx), "send.createManifest",
+	// Creations are not cancelled with ctx: without the answer the id of what
+	// was created, and so the way to delete it, would be lost.
+	m, err := client.As[transfer.Manifest](conn.Call(context.WithoutCancel(ctx), "send.createManifest",
 		map[string]any{"fileMappings": mappings}))
 	if err != nil {
 		return err
 	}
-	if m, err = s.waitForManifest(ctx, m); err != nil {
+	if m, err = w.Manifest(ctx, m); err != nil {
 		if ctx.Err() != nil {
-			return s.interrupted(ctx, "send.deleteManifest", map[string]any{"manifestId": m.ManifestID}, "nothing was sent")
+			return w.Interrupted(ctx, "send.deleteManifest", map[string]any{"manifestId": m.ManifestID}, "nothing was sent")
 		}
 		return err
 	}
-	t, err := client.As[transfer.Transfer](s.conn.Call(context.WithoutCancel(ctx), "send.createTransfer", map[string]any{
+	t, err := client.As[transfer.Transfer](conn.Call(context.WithoutCancel(ctx), "send.createTransfer", map[string]any{
 		"manifestId": m.ManifestID, "destinationId": d.DestinationID,
 		"username": to.User, "password": password, "destinationPath": to.Path,
 	}))
 	if err != nil {
 		return err
 	}
-	return s.watch(ctx, t, to)
-}
-
-func (s *sending) waitForManifest(ctx context.Context, m transfer.Manifest) (transfer.Manifest, error) {
-	for m.Processing {
-		next, err := client.As[transfer.Manifest](s.conn.Call(ctx, "send.waitForManifest",
-			map[string]any{"manifestId": m.ManifestID, "timeoutSeconds": stepSeconds}))
-		if err != nil {
-			return m, err
-		}
-		m = next
-	}
-	if m.Status != transfer.StatusComplete {
-		reason := "no reason given"
-		if m.ErrorMessage != nil {
-			reason = *m.ErrorMessage
-		}
-		return m, fmt.Errorf("the files could not be listed: %s", reason)
-	}
-	return m, nil
-}
-
-// watch shows the progress until the transfer has ended or ctx does.
-func (s *sending) watch(ctx context.Context, t transfer.Transfer, to target) error {
-	begin := time.Now()
-	bar := newProgress(s.p.Stderr, s.label)
-	defer bar.end()
-	id := map[string]any{"transferId": t.TransferID}
-	seen := time.Now()
-	for t.Processing {
-		bar.show(t)
-		next, err := s.next(ctx, t, bar.tty)
-		switch {
-		case ctx.Err() != nil:
-			bar.end()
-			return s.interrupted(ctx, "send.cancelTransfer", id, "the transfer was cancelled")
-		case err == nil:
-			t, seen = next, time.Now()
-		case !away(err) || time.Since(seen) > absence:
-			bar.end()
-			return fmt.Errorf("transfer %s cannot be watched any more, but goes on: %w", t.TransferID, err)
-		default:
-			wait(ctx, time.Second) // an interrupt meanwhile is met by the next round
-		}
-	}
-	bar.show(t)
-	bar.end()
-	if t.Status != transfer.StatusComplete {
-		return fmt.Errorf("the transfer ended with status %s: %s", t.Status, cmp.Or(t.ErrorMessage, "somebody ended it"))
-	}
-	_, err := fmt.Fprintf(s.p.Stdout, "complete: %s in %s to %s, transfer %s\n",
-		amount(t), time.Since(begin).Round(10*time.Millisecond), printable(to.Host+":"+to.Path), t.TransferID)
-	return err
-}
-
-// next returns the transfer when it has ended, or after one step: a short one
-// while a bar moves.
-func (s *sending) next(ctx context.Context, t transfer.Transfer, lively bool) (transfer.Transfer, error) {
-	if lively {
-		wait(ctx, frame)
-		return client.As[transfer.Transfer](s.conn.Call(ctx, "send.getTransfer", map[string]any{"transferId": t.TransferID}))
-	}
-	return client.As[transfer.Transfer](s.conn.Call(ctx, "send.waitForTransfer",
-		map[string]any{"transferId": t.TransferID, "timeoutSeconds": stepSeconds}))
-}
-
-func amount(t transfer.Transfer) string {
-	files := fmt.Sprintf("%d files", t.TotalFiles)
-	if t.TotalFiles == 1 {
-		files = "1 file"
-	}
-	return files + ", " + humanize.IBytes(unsigned(t.TotalBytes))
-}
-
-// interrupted carries out the command that takes back what was begun and says
-// how that went.
-func (s *sending) interrupted(ctx context.Context, command string, params map[string]any, done string) error {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), farewell)
-	defer cancel()
-	if _, err := s.conn.Call(ctx, command, params); err != nil {
-		return fmt.Errorf("interrupted, but %s failed: %s", strings.TrimPrefix(command, "send."), api.ErrorOf(err).Message)
-	}
-	return errors.New("interrupted: " + done)
-}
-
-// away tells whether err may pass when the server has come back.
-func away(err error) bool {
-	e := api.ErrorOf(err)
-	return e.Code == api.CodeUnavailable || e.Code == api.CodeTimeout || e.Code == api.CodeTooManyRequests
-}
-
-// wait waits for d or until ctx ends.
-func wait(ctx context.Context, d time.Duration) {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-	case <-ctx.Done():
-	}
+	return w.Transfer(ctx, t, to.Host+":"+to.Path)
 }

@@ -4,37 +4,35 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net"
-	"net/netip"
 	"os"
 	"path/filepath"
+	"reflect"
 	"runtime"
 	"runtime/debug"
-	"strconv"
-	"strings"
 	"time"
 
-	"jetstream/internal/account"
-	"jetstream/internal/api"
-	"jetstream/internal/transfer"
+	"jetstream/internal/server"
+	"jetstream/internal/terminal"
 	"jetstream/triggers"
 )
 
-// serverCmd holds the flags of jetstream server; kong writes straight into it.
+// serverCmd holds the flags of jetstream server.
 type serverCmd struct {
 	APIHost         string   `name:"api-host" default:"127.0.0.1" help:"Address that the control API listens on."`
 	APIPort         uint16   `name:"api-port" default:"8886" help:"Port of the control API; 0 picks a free one."`
-	APIAllowedHost  []string `name:"api-allowed-host" help:"Another name that clients may call this server by; repeatable."`
+	APIAllowedHosts []string `name:"api-allowed-host" help:"Another name that clients may call this server by; repeatable."`
 	RecvHost        string   `name:"recv-host" default:"" help:"Address that transfers are received on (all)."`
 	RecvPort        uint16   `name:"recv-port" default:"8887" help:"Port that transfers are received on; 0 picks a free one."`
 	ExternalAddress string   `name:"external-address" help:"Host name or address that others reach this server by."`
+
+	NoControlSocket bool `name:"no-control-socket" help:"Leave out the control socket in the state directory, by which root and this user need no login."`
 
 	TLSCert        string `name:"tls-cert" type:"path" help:"Certificate chain of the control API, PEM."`
 	TLSKey         string `name:"tls-key" type:"path" help:"Key of --tls-cert, PEM."`
 	AllowPlaintext bool   `name:"allow-plaintext" help:"Offer the control API beyond loopback without TLS: passwords cross the network readable."`
 
-	PersistentStateDir string `name:"persistent-state-dir" type:"path" help:"Directory of the database and the keys (${default_state_dir})."`
-	SandboxDir         string `name:"sandbox-dir" type:"path" help:"Directory that / means for users without a sandbox of their own; %u is the user's name (files/%u beside the state directory)."`
+	StateDir   string `name:"persistent-state-dir" type:"path" help:"Directory of the database and the keys (${default_state_dir})."`
+	SandboxDir string `name:"sandbox-dir" type:"path" help:"Directory that / means for users without a sandbox of their own; %u is the user's name (files/%u beside the state directory)."`
 
 	TriggerDir         string        `name:"trigger-dir" type:"path" help:"Directory of the trigger scripts; without it there are no triggers."`
 	TriggerOnAPI       bool          `name:"trigger-on-api" help:"Run the script on.<command> after each API command."`
@@ -56,89 +54,106 @@ type serverCmd struct {
 
 // Run checks the flags, then runs the server until ctx ends.
 func (c *serverCmd) Run(ctx context.Context, p *program) error {
-	if err := c.complete(p.Getenv); err != nil {
+	o, err := c.options(p)
+	if err != nil {
 		return err
 	}
 	if p.Getenv("GOGC") == "" {
-		// What lives is little, a few MiB: collecting the garbage of requests
-		// as often as Go would costs a fifth of their time.
+		// The live heap is a few MiB, so the default GC target would collect
+		// often enough to cost a fifth of the requests' time.
 		debug.SetGCPercent(200)
 	}
 	log, closeLog, err := c.logger(p.Stderr)
 	if err != nil {
 		return err
 	}
-	err = serve(ctx, c, p, log)
-	return errors.Join(err, closeLog())
+	o.Log = log
+	return errors.Join(serve(ctx, o), closeLog())
 }
 
-// complete fills in what depends on the place, and refuses flags that do not
-// fit together. Everything it says is about a flag: exit status 2.
-func (c *serverCmd) complete(getenv func(string) string) error {
-	if c.PersistentStateDir == "" {
-		dir, err := defaultStateDir(getenv)
-		if err != nil {
-			return err
+func serve(ctx context.Context, o server.Options) error {
+	s, err := server.New(ctx, o)
+	if err == nil {
+		err = s.Serve(ctx)
+	}
+	if e, ok := errors.AsType[*server.OptionError](err); ok {
+		return errors.New(e.Message(flagOf))
+	}
+	if ctx.Err() != nil && errors.Is(err, context.Canceled) {
+		return nil // a server that is stopped while it starts has not failed
+	}
+	return err
+}
+
+// options converts the flags into server.Options. Every error is a usage error:
+// exit status 2.
+func (c *serverCmd) options(p *program) (o server.Options, err error) {
+	if c.StateDir == "" {
+		if c.StateDir, err = defaultStateDir(p.Getenv); err != nil {
+			return o, err
 		}
-		c.PersistentStateDir = dir
-	}
-	if c.SandboxDir == "" {
-		c.SandboxDir = filepath.Join(filepath.Dir(c.PersistentStateDir), "files", "%u")
-	}
-	for flag, host := range map[string]string{"--api-host": c.APIHost, "--recv-host": c.RecvHost} {
-		if strings.ContainsAny(host, "/ ") || strings.Contains(host, ":") && !isIP(host) {
-			return usagef("%s %q is no address; give a host name or an IP without the port", flag, host)
-		}
-	}
-	if c.ExternalAddress != "" {
-		if _, _, err := transfer.ParseAddress(c.ExternalAddress, nil); err != nil {
-			return usagef("--external-address %s", strings.TrimPrefix(api.ErrorOf(err).Message, "destinationAddress "))
-		}
-	}
-	if (c.TLSCert == "") != (c.TLSKey == "") {
-		return usagef("--tls-cert and --tls-key go together")
-	}
-	if c.TLSCert == "" && !c.AllowPlaintext && !isLoopback(c.APIHost) {
-		return usagef("--api-host %s offers the control API beyond this machine without TLS: give --tls-cert and --tls-key, "+
-			"or --allow-plaintext if something else protects it", c.APIHost)
 	}
 	for flag, d := range map[string]time.Duration{"--trigger-timeout": c.TriggerTimeout, "--trigger-grace": c.TriggerGrace, "--shutdown-grace": c.ShutdownGrace} {
 		if d < 0 {
-			return usagef("%s may not be negative", flag)
+			return o, usagef("%s may not be negative", flag)
 		}
 	}
-	if c.TriggerKeep < 1 {
-		return usagef("--trigger-keep must be at least 1")
-	}
-	if c.TriggerQueueMax < 1 {
-		return usagef("--trigger-queue-max must be at least 1")
-	}
-	if c.TriggerConcurrency < 1 || c.TriggerConcurrency > triggers.MaxConcurrency {
-		return usagef("--trigger-concurrency must be 1 to %d", triggers.MaxConcurrency)
-	}
-	if c.TriggerDir == "" && (c.TriggerOnAPI || c.TriggerLog) {
-		return usagef("--trigger-on-api and --trigger-log need --trigger-dir")
-	}
-	if c.TriggerDir != "" {
-		// What cannot be looked at is met when it is opened.
-		if overlap, err := account.Overlap(c.TriggerDir, c.PersistentStateDir); err == nil && overlap {
-			return usagef("--trigger-dir %s and --persistent-state-dir %s overlap: the server keeps its own files in the one and "+
-				"runs what lies in the other; neither may be or hold the other", c.TriggerDir, c.PersistentStateDir)
+	for flag, n := range map[string]int{"--trigger-keep": c.TriggerKeep, "--trigger-queue-max": c.TriggerQueueMax, "--trigger-concurrency": c.TriggerConcurrency} {
+		if n < 1 {
+			return o, usagef("%s must be at least 1", flag)
 		}
 	}
-	for _, name := range c.TriggerEnv {
-		if name == "" || strings.ContainsAny(name, "=\x00") {
-			return usagef("--trigger-env %q is no name of an environment variable", name)
+	o = server.Options{
+		StateDir: c.StateDir, SandboxDir: c.SandboxDir,
+		APIHost: c.APIHost, APIPort: c.APIPort, APIAllowedHosts: c.APIAllowedHosts,
+		RecvHost: c.RecvHost, RecvPort: c.RecvPort, ExternalAddress: c.ExternalAddress,
+		NoControlSocket: c.NoControlSocket, TLSCert: c.TLSCert, TLSKey: c.TLSKey, AllowPlaintext: c.AllowPlaintext,
+		TriggerDir: c.TriggerDir, TriggerOnAPI: c.TriggerOnAPI, TriggerLog: c.TriggerLog,
+		TriggerTimeout: c.TriggerTimeout, TriggerGrace: orNone(c.TriggerGrace), ShutdownGrace: orNone(c.ShutdownGrace),
+		TriggerKeep: c.TriggerKeep, TriggerOrder: triggers.Order(c.TriggerOrder), TriggerConcurrency: c.TriggerConcurrency,
+		TriggerQueueMax: c.TriggerQueueMax, TriggerEnv: c.TriggerEnv,
+		Console: p.Stderr, Environ: p.Environ, Path: p.Getenv("PATH"), Version: version, Revision: revision(),
+	}
+	if terminal.IsTerminal(p.Stderr) {
+		o.FirstPassword = func(password string) error {
+			_, err := fmt.Fprintf(p.Stderr, "\n  First start: log in as admin with the password %s\n  It is not shown again.\n\n", password)
+			return err
 		}
 	}
-	return nil
+	if err := o.Check(); err != nil {
+		if e, ok := errors.AsType[*server.OptionError](err); ok {
+			return o, usagef("%s", e.Message(flagOf))
+		}
+		return o, err
+	}
+	return o, nil
 }
 
-// defaultStateDir is /var/lib/jetstream/state for root, else a directory in
+// flagOf returns the flag for a field of server.Options; serverCmd has a field of
+// the same name.
+func flagOf(option string) string {
+	f, _ := reflect.TypeFor[serverCmd]().FieldByName(option)
+	return "--" + f.Tag.Get("name")
+}
+
+// orNone maps a flag's 0, which means none, to a negative value: 0 in
+// server.Options is the default.
+func orNone(d time.Duration) time.Duration {
+	if d == 0 {
+		return -1
+	}
+	return d
+}
+
+// systemStateDir is the state directory of a server run by root or by a service
+// account.
+const systemStateDir = "/var/lib/jetstream/state"
+
+// defaultStateDir is systemStateDir for root, else a directory in
 // the user's own state directory.
 func defaultStateDir(getenv func(string) string) (string, error) {
 	if runtime.GOOS != "windows" && os.Geteuid() == 0 {
-		return "/var/lib/jetstream/state", nil
+		return systemStateDir, nil
 	}
 	base := getenv("XDG_STATE_HOME")
 	if runtime.GOOS == "windows" {
@@ -155,44 +170,4 @@ func defaultStateDir(getenv func(string) string) (string, error) {
 		base = filepath.Join(home, ".local", "state")
 	}
 	return filepath.Join(base, "jetstream", "state"), nil
-}
-
-func isIP(host string) bool {
-	_, err := netip.ParseAddr(host)
-	return err == nil
-}
-
-func isLoopback(host string) bool {
-	addr, err := netip.ParseAddr(host)
-	return err == nil && addr.IsLoopback() || strings.EqualFold(host, "localhost")
-}
-
-// listen opens a TCP port and says for people what is wrong when it cannot.
-func listen(ctx context.Context, flag, host string, port uint16) (net.Listener, error) {
-	var lc net.ListenConfig
-	ln, err := lc.Listen(ctx, "tcp", net.JoinHostPort(host, strconv.Itoa(int(port))))
-	switch {
-	case err == nil:
-		return ln, nil
-	case errors.Is(err, errAddressInUse):
-		return nil, fmt.Errorf("port %d is taken by another program; stop it or choose another with %s-port (0 picks a free one)", port, flag)
-	case errors.Is(err, os.ErrPermission):
-		return nil, fmt.Errorf("port %d may not be opened by this user; choose one above 1023 with %s-port", port, flag)
-	}
-	return nil, fmt.Errorf("cannot listen on %s port %d: %w; see %s-host and %s-port", orAll(host), port, err, flag, flag)
-}
-
-func orAll(host string) string {
-	if host == "" {
-		return "all addresses"
-	}
-	return host
-}
-
-// sandboxRoot is the part of the sandbox template above the user's name.
-func sandboxRoot(template string) string {
-	for strings.Contains(template, "%u") {
-		template = filepath.Dir(template)
-	}
-	return template
 }

@@ -8,7 +8,8 @@ import (
 	"time"
 
 	"github.com/lmittmann/tint"
-	"golang.org/x/term"
+
+	"jetstream/internal/terminal"
 )
 
 // logger writes to the console and, with --log, to a file as well. The file
@@ -20,7 +21,7 @@ func (c *serverCmd) logger(console io.Writer) (log *slog.Logger, closeFile func(
 	}
 	options := &slog.HandlerOptions{Level: level}
 	var handler slog.Handler
-	terminal := isTerminal(console)
+	terminal := terminal.IsTerminal(console)
 	if c.LogFormat == "text" || c.LogFormat == "auto" && terminal {
 		handler = tint.NewTextHandler(console, &tint.Options{Level: level, TimeFormat: time.TimeOnly, NoColor: !terminal})
 	} else {
@@ -34,9 +35,4 @@ func (c *serverCmd) logger(console io.Writer) (log *slog.Logger, closeFile func(
 		return nil, nil, fmt.Errorf("the log file cannot be opened: %w; see --log", err)
 	}
 	return slog.New(slog.NewMultiHandler(handler, slog.NewJSONHandler(f, options))), f.Close, nil
-}
-
-func isTerminal(w io.Writer) bool {
-	f, ok := w.(*os.File)
-	return ok && term.IsTerminal(int(f.Fd()))
 }

@@ -17,9 +17,8 @@ import (
 	"testing"
 	"time"
 
-	"jetstream/internal/account"
 	"jetstream/internal/client"
-	"jetstream/internal/store"
+	"jetstream/internal/server"
 )
 
 // follow hands the events of a user's stream to a channel until the test ends.
@@ -87,7 +86,7 @@ func endOf(event string) func(client.Event) bool {
 func TestEveryEventReachesStreamAndScript(t *testing.T) {
 	p := newPair(t)
 	for _, l := range []*live{p.from, p.to} {
-		for _, event := range eventNames() {
+		for _, event := range server.EventNames() {
 			if !strings.HasPrefix(event, "on.") && event != "launch" {
 				l.script(event, "#!/bin/sh\necho \"$JETSTREAM_EVENT $*\" >> log.txt\n")
 			}
@@ -198,20 +197,7 @@ func TestStreamEndsForADisabledUser(t *testing.T) {
 		ended <- c.Events(t.Context(), client.EventOptions{Connected: func() { connected <- struct{}{} }}, func(client.Event) error { return nil })
 	}()
 	<-connected
-	db, err := store.Open(t.Context(), l.state)
-	if err != nil {
-		t.Fatal(err)
-	}
-	_, err = db.Accounts().UpdateUser(t.Context(), "alice", func(u *account.User) error {
-		u.Disabled = true
-		return nil
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := db.Close(); err != nil {
-		t.Fatal(err)
-	}
+	l.callAs("root", "updateUser", map[string]any{"name": "alice", "disabled": true})
 	select {
 	case err := <-ended: // disconnected, came again, was refused
 		if err == nil || !strings.Contains(err.Error(), "disabled") {

@@ -14,10 +14,11 @@ import (
 	"jetstream/handlers"
 	"jetstream/internal/api"
 	"jetstream/internal/client"
+	"jetstream/internal/terminal"
 	"jetstream/triggers"
 )
 
-// triggerCmd is jetstream trigger: what the scripts did, and steering them.
+// triggerCmd is jetstream trigger: shows script runs and controls the queue.
 type triggerCmd struct {
 	List   triggerListCmd   `cmd:"" help:"List the scripts, what is wrong with them, and the state of the queue."`
 	Check  triggerCheckCmd  `cmd:"" help:"Examine a trigger directory; needs no server."`
@@ -31,14 +32,14 @@ type triggerCmd struct {
 	Tail   triggerTailCmd   `cmd:"" help:"Watch scripts run: what starts, what it writes, how it ends."`
 }
 
-// triggerServer is what every command has that asks the server.
+// triggerServer holds the flags of every trigger command that calls the server.
 type triggerServer struct {
-	loginFlags `group:"Login:"`
-	JSON       bool `name:"json" help:"Print the server's answer as JSON."`
+	callFlags `group:"Login:"`
+	JSON      bool `name:"json" help:"Print the server's answer as JSON."`
 }
 
-// ask carries out a command of the API; with --json it prints the answer and
-// done is true.
+// ask calls a command of the API; with --json it prints the answer and done is
+// true.
 func ask[T any](ctx context.Context, p *program, s *triggerServer, command string, params map[string]any) (result T, done bool, err error) {
 	conn, _, err := s.connect(ctx, p)
 	if err != nil {
@@ -104,7 +105,7 @@ func (c *triggerEmitCmd) parameters(p *program) (map[string]any, error) {
 		text = string(b)
 	}
 	if c.Parameters != "" {
-		var object map[string]json.RawMessage // the values as they were written
+		var object map[string]json.RawMessage // raw, so that values stay unchanged
 		if err := json.Unmarshal([]byte(text), &object); err != nil || object == nil {
 			return nil, usagef(`the parameters must be one JSON object, such as '{"port": "8886"}'`)
 		}
@@ -129,7 +130,7 @@ func (c *triggerEmitCmd) parameters(p *program) (map[string]any, error) {
 	return parameters, nil
 }
 
-// isObjectParameter tells whether a parameter of an event is no text.
+// isObjectParameter reports whether a parameter of an event is no text.
 func isObjectParameter(event, name string) bool {
 	for _, d := range handlers.Events() {
 		if d.Name == event {
@@ -195,7 +196,7 @@ func (s *triggerServer) setPaused(ctx context.Context, p *program, command strin
 	return printQueue(p.Stdout, state)
 }
 
-// printQueue says in a few lines how the queue stands.
+// printQueue prints the state of the queue in a few lines.
 func printQueue(w io.Writer, q triggers.QueueState) error {
 	var b strings.Builder
 	state := "open"
@@ -216,34 +217,16 @@ func printQueue(w io.Writer, q triggers.QueueState) error {
 	for _, fault := range q.Faults {
 		b.WriteString("fault: " + fault + "\n")
 	}
-	_, err := io.WriteString(w, printableLines(b.String()))
+	_, err := io.WriteString(w, terminal.PrintableLines(b.String()))
 	return err
 }
 
-// clock is a time as people in a terminal read it.
+// clock formats a time for people.
 func clock(t api.Time) string {
 	if t == 0 {
 		return "-"
 	}
 	return t.Std().Local().Format("2006-01-02 15:04:05")
-}
-
-// printableLines is printable for text of several lines: they and tabs stay.
-func printableLines(text string) string {
-	var b strings.Builder
-	for line := range strings.Lines(text) {
-		body, ended := strings.CutSuffix(line, "\n")
-		for i, part := range strings.Split(body, "\t") {
-			if i > 0 {
-				b.WriteByte('\t')
-			}
-			b.WriteString(printable(part))
-		}
-		if ended {
-			b.WriteByte('\n')
-		}
-	}
-	return b.String()
 }
 
 func newTable(w io.Writer) *tabwriter.Writer { return tabwriter.NewWriter(w, 0, 8, 2, ' ', 0) }

@@ -12,12 +12,13 @@ import (
 
 	"jetstream/internal/account"
 	"jetstream/internal/api"
-	"jetstream/internal/store"
+	"jetstream/internal/server"
+	"jetstream/internal/terminal"
 	"jetstream/triggers"
 )
 
-// triggerCheckCmd is the doctor: it looks at a directory as the server does at
-// its start, and at the sandboxes that must stay away from it.
+// triggerCheckCmd is jetstream trigger check: it runs the server's start-up checks
+// on a trigger directory, and checks that no sandbox overlaps it.
 type triggerCheckCmd struct {
 	Dir                string `arg:"" optional:"" type:"path" help:"Trigger directory; else JETSTREAM_SERVER_TRIGGER_DIR."`
 	PersistentStateDir string `name:"persistent-state-dir" type:"path" placeholder:"DIR" from:"JETSTREAM_SERVER_PERSISTENT_STATE_DIR" help:"State directory of the server, whose users' sandboxes are looked at (${default_state_dir})."`
@@ -49,9 +50,9 @@ func (c *triggerCheckCmd) Run(ctx context.Context, p *program) error {
 			state = ""
 		}
 	}
-	findings := triggers.InspectFor(ownerOf(state), dir, eventNames(), p.Getenv("PATH"))
+	findings := triggers.InspectFor(ownerOf(state), dir, server.EventNames(), p.Getenv("PATH"))
 	if fi, err := os.Stat(dir); err == nil && fi.IsDir() {
-		findings = append(findings, c.overlaps(ctx, dir, state)...)
+		findings = append(findings, c.overlaps(ctx, p, dir, state)...)
 	}
 	if c.JSON {
 		b, err := api.Marshal(struct {
@@ -75,7 +76,7 @@ func (c *triggerCheckCmd) Run(ctx context.Context, p *program) error {
 
 func printCheck(w io.Writer, dir string, findings []triggers.Finding) error {
 	if len(findings) == 0 {
-		_, err := fmt.Fprintln(w, printable(dir)+": nothing is wrong")
+		_, err := fmt.Fprintln(w, terminal.Printable(dir)+": nothing is wrong")
 		return err
 	}
 	return printFindings(w, findings)
@@ -87,7 +88,7 @@ func printFindings(w io.Writer, findings []triggers.Finding) error {
 	for _, level := range []triggers.Level{triggers.LevelError, triggers.LevelWarning, triggers.LevelNote} {
 		for _, f := range findings {
 			if f.Level == level {
-				fmt.Fprintf(&b, "%s: %s\n", level, printable(f.Message))
+				fmt.Fprintf(&b, "%s: %s\n", level, terminal.Printable(f.Message))
 			}
 		}
 	}
@@ -95,9 +96,9 @@ func printFindings(w io.Writer, findings []triggers.Finding) error {
 	return err
 }
 
-// overlaps looks for sandboxes by way of which received data could become a
-// script, or that cannot be written to for fear of it.
-func (c *triggerCheckCmd) overlaps(ctx context.Context, dir, state string) []triggers.Finding {
+// overlaps finds sandboxes that overlap the trigger directory: received files
+// could become scripts, so the server refuses writes to them.
+func (c *triggerCheckCmd) overlaps(ctx context.Context, p *program, dir, state string) []triggers.Finding {
 	place := []account.Protected{{What: "trigger directory", Path: dir, Scripts: true}}
 	var findings []triggers.Finding
 	look := func(whose, sandbox string) {
@@ -109,56 +110,24 @@ func (c *triggerCheckCmd) overlaps(ctx context.Context, dir, state string) []tri
 	}
 	template := c.SandboxDir
 	if template == "" && state != "" {
-		template = filepath.Join(filepath.Dir(state), "files", "%u")
+		template = server.DefaultSandboxDir(state)
 	}
 	if template != "" {
-		look("sandboxes without a directory of their own", sandboxRoot(template))
+		look("sandboxes without a directory of their own", server.SandboxRoot(template))
 	}
 	if state == "" {
 		return findings
 	}
-	if _, err := os.Stat(filepath.Join(state, store.File)); err != nil {
-		if c.PersistentStateDir != "" {
-			findings = append(findings, triggers.Finding{Level: triggers.LevelWarning,
-				Message: "the users' sandboxes were not looked at: " + state + " holds no readable database of a server"})
-		}
-		return findings
-	}
-	err := eachUser(ctx, state, template, func(u account.User, sandbox string) {
-		if u.Sandbox != "" {
-			look("user "+u.Name, sandbox)
-		}
+	err := p.openUsers(ctx, c.PersistentStateDir, false, 0, func(users users) error {
+		return users.Each(ctx, func(u account.User) {
+			if u.Sandbox != "" {
+				look("user "+u.Name, u.Sandbox)
+			}
+		})
 	})
-	switch {
-	case errors.Is(err, store.ErrLocked):
+	if err != nil && (c.PersistentStateDir != "" || !errors.Is(err, errNoState)) {
 		findings = append(findings, triggers.Finding{Level: triggers.LevelWarning,
-			Message: "the users' sandboxes were not looked at: a server is running on " + state})
-	case err != nil:
-		findings = append(findings, triggers.Finding{Level: triggers.LevelWarning,
-			Message: fmt.Sprintf("the users' sandboxes were not looked at: %v; run this as the server's user", err)})
+			Message: fmt.Sprintf("the users' sandboxes were not checked: %v", err)})
 	}
 	return findings
-}
-
-// eachUser calls fn for every user of a server's state directory.
-func eachUser(ctx context.Context, state, template string, fn func(u account.User, sandbox string)) (err error) {
-	db, err := store.Open(ctx, state)
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, db.Close()) }()
-	accounts := account.New(db.Accounts(), account.Options{SandboxDir: template})
-	for after := ""; ; {
-		users, err := accounts.Users(ctx, after, usersPerPage)
-		if err != nil {
-			return err
-		}
-		for _, u := range users {
-			fn(u, accounts.SandboxDir(u))
-			after = u.Name
-		}
-		if len(users) < usersPerPage {
-			return nil
-		}
-	}
 }

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"jetstream/internal/api"
+	"jetstream/internal/terminal"
 	"jetstream/triggers"
 )
 
@@ -18,7 +19,7 @@ type triggerListCmd struct {
 	All bool `help:"Show the events without a script too."`
 }
 
-// triggersShown is what getTriggers answers.
+// triggersShown is the result of getTriggers.
 type triggersShown struct {
 	Dir      string              `json:"dir"`
 	Queue    triggers.QueueState `json:"queue"`
@@ -43,13 +44,13 @@ func (c *triggerListCmd) Run(ctx context.Context, p *program) error {
 		return err
 	}
 	directory := "trigger directory: " + cmp.Or(list.Dir, "none (start the server with --trigger-dir)")
-	_, _ = fmt.Fprintln(p.Stdout, printable(directory)) // printQueue tells of errors
+	_, _ = fmt.Fprintln(p.Stdout, terminal.Printable(directory)) // printQueue returns the error
 	if err := printQueue(p.Stdout, list.Queue); err != nil {
 		return err
 	}
 	problems := list.Problems
 	table := newTable(p.Stdout)
-	_, _ = fmt.Fprintln(table, "\nEVENT\tSCRIPT\tSUCCESS\tFAILED\tOTHER\tLAST RUN") // Flush tells of errors
+	_, _ = fmt.Fprintln(table, "\nEVENT\tSCRIPT\tSUCCESS\tFAILED\tOTHER\tLAST RUN") // Flush returns the error
 	shown := 0
 	for _, t := range list.Triggers {
 		problems = append(problems, t.Problems...)
@@ -71,7 +72,7 @@ func (c *triggerListCmd) Run(ctx context.Context, p *program) error {
 			last = t.LastRun.Status + " " + clock(t.LastRun.EndTime)
 		}
 		other := t.Runs["timeout"] + t.Runs["cancelled"] + t.Runs["interrupted"]
-		_, _ = fmt.Fprintf(table, "%s\t%s\t%d\t%d\t%d\t%s\n", t.Event, printable(script), t.Runs["success"], t.Runs["failed"], other, last)
+		_, _ = fmt.Fprintf(table, "%s\t%s\t%d\t%d\t%d\t%s\n", t.Event, terminal.Printable(script), t.Runs["success"], t.Runs["failed"], other, last)
 	}
 	if err := table.Flush(); err != nil {
 		return err
@@ -110,9 +111,9 @@ func (c *triggerRunsCmd) Run(ctx context.Context, p *program) error {
 		return err
 	}
 	table := newTable(p.Stdout)
-	_, _ = fmt.Fprintln(table, "RUN\tEVENT\tATTEMPT\tSTATUS\tQUEUED\tTOOK\tWHY") // Flush tells of errors
+	_, _ = fmt.Fprintln(table, "RUN\tEVENT\tATTEMPT\tSTATUS\tQUEUED\tTOOK\tWHY") // Flush returns the error
 	for _, r := range list.Runs {
-		why := []rune(printable(r.ErrorMessage))
+		why := []rune(terminal.Printable(r.ErrorMessage))
 		if len(why) > 80 {
 			why = append(why[:77], []rune("...")...)
 		}
@@ -125,7 +126,7 @@ func (c *triggerRunsCmd) Run(ctx context.Context, p *program) error {
 	return err
 }
 
-// took is how long the script ran, or has been running.
+// took returns how long the script ran, or has been running.
 func took(r triggers.Run) string {
 	switch {
 	case r.StartTime == 0:
@@ -176,7 +177,7 @@ func (c *triggerShowCmd) Run(ctx context.Context, p *program) error {
 	case triggers.StatusFailed, triggers.StatusTimeout, triggers.StatusCancelled:
 		fmt.Fprintf(&b, "\nOnce it is mended: jetstream trigger retry %s\n", r.RunID)
 	}
-	_, err = io.WriteString(p.Stdout, printableLines(b.String()))
+	_, err = io.WriteString(p.Stdout, terminal.PrintableLines(b.String()))
 	return err
 }
 

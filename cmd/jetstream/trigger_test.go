@@ -33,8 +33,8 @@ func (l *live) wants(code int, parts []string, args ...string) string {
 	return got.stdout
 }
 
-// TestFindOutMendRetry is what an operator does about a script that failed.
-func TestFindOutMendRetry(t *testing.T) {
+// TestFailedRunIsFoundAndRetried is what an operator does about a script that failed.
+func TestFailedRunIsFoundAndRetried(t *testing.T) {
 	l := newLive(t)
 	l.script("send.destinationCreated", "#!/bin/sh\necho \"about $1\"\necho oh no >&2\nexit 3\n")
 	l.start("--trigger-dir="+l.triggers, "--trigger-log")

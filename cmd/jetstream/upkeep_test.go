@@ -9,6 +9,8 @@ import (
 	"os"
 	"path/filepath"
 	"testing"
+
+	"jetstream/internal/server"
 )
 
 // file puts a file of that name into the sender's files and returns its path.
@@ -21,15 +23,15 @@ func (p *pair) file(name string) string {
 }
 
 // clientKey is some public key.
-func clientKey(door int) string {
-	sum := sha256.Sum256([]byte{byte(door)})
+func clientKey(call int) string {
+	sum := sha256.Sum256([]byte{byte(call)})
 	return base64.RawURLEncoding.EncodeToString(sum[:])
 }
 
 // trusted is the key of a client that the receiver has just been told to trust.
-func (p *pair) trusted(door int) string {
-	p.to.callAs("root", "recv.addAuthorizedClient", map[string]any{"publicKey": clientKey(door)})
-	return clientKey(door)
+func (p *pair) trusted(call int) string {
+	p.to.callAs("root", "recv.addAuthorizedClient", map[string]any{"publicKey": clientKey(call)})
+	return clientKey(call)
 }
 
 func sourceVaries() []string {
@@ -61,8 +63,8 @@ func TestTerminateAnswersAndStops(t *testing.T) {
 		t.Errorf("exit status %d", code)
 	}
 	l.ended <- 0 // for stop
-	if _, err := os.Stat(filepath.Join(l.state, endpointFile)); !os.IsNotExist(err) {
-		t.Errorf("%s is left: %v", endpointFile, err)
+	if _, err := os.Stat(filepath.Join(l.state, server.EndpointFile)); !os.IsNotExist(err) {
+		t.Errorf("%s is left: %v", server.EndpointFile, err)
 	}
 	// The reply was in the caller's hands, so its event runs, here or at the
 	// next start.

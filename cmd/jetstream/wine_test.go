@@ -15,6 +15,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"jetstream/internal/server"
 )
 
 // windows is a Windows of a test's own: a wine prefix with JetStream in it.
@@ -165,8 +167,8 @@ func (w *windows) serve(l *live, flags ...string) (stop func() int) {
 	case <-ended:
 		w.t.Fatalf("the server ended with status %d:\n%s", cmd.ProcessState.ExitCode(), l.console)
 	}
-	var e endpoint
-	if err := json.Unmarshal([]byte(read(w.t, filepath.Join(l.state, endpointFile))), &e); err != nil {
+	var e server.Endpoint
+	if err := json.Unmarshal([]byte(read(w.t, filepath.Join(l.state, server.EndpointFile))), &e); err != nil {
 		w.t.Fatal(err)
 	}
 	l.host, l.apiPort, l.recvPort = e.APIHost, e.APIPort, e.RecvPort
@@ -257,7 +259,7 @@ func TestBatchFilesInAWindowsServer(t *testing.T) {
 	if code := stop(); code != exitDone {
 		t.Errorf("stopped with status %d:\n%s", code, to.console)
 	}
-	if _, err := os.Stat(filepath.Join(to.state, endpointFile)); err == nil {
+	if _, err := os.Stat(filepath.Join(to.state, server.EndpointFile)); err == nil {
 		t.Error("the stopped server left its endpoint.json")
 	}
 }

@@ -1,8 +1,7 @@
-// Package account keeps who may use the server: users, their password hashes
-// and sandboxes, their tokens, and those that trigger scripts carry. It decides
-// whether credentials are right and which directory a user's paths mean.
+// Package account implements users, passwords, sessions, tokens and sandboxes.
+// It verifies credentials and opens the directory that a user's paths refer to.
 //
-// Everything here is safe for concurrent use unless it says otherwise.
+// Everything in it is safe for concurrent use unless documented otherwise.
 package account
 
 import (
@@ -11,7 +10,7 @@ import (
 	"jetstream/internal/api"
 )
 
-// User is one account as the API shows it.
+// User is one account. Its JSON is the result of getUser.
 type User struct {
 	Name       string   `json:"name" doc:"Name of the user, unique without regard to case"`
 	Superuser  bool     `json:"superuser" doc:"May see and change everything"`
@@ -22,25 +21,28 @@ type User struct {
 	Hash string `json:"-"`
 }
 
-// Store is what accounts need of the database.
+// Store is what this package needs of the database.
 type Store interface {
 	TokenStore
 
-	// InsertUser fails with conflict when the name exists (without case). What a
-	// removed user of the name has left is not the new one's.
+	// InsertUser inserts a user; conflict when the name exists, compared
+	// without case. The new user does not own the objects of a removed user of
+	// that name.
 	InsertUser(ctx context.Context, u User) error
-	// User finds a user by name without regard to case; notFound otherwise.
+	// User returns the user of a name, compared without case; notFound if there
+	// is none.
 	User(ctx context.Context, name string) (User, error)
-	// Users lists users newest first, limit at most: those made before the
-	// user named after, or from the newest when that is empty; notFound when
-	// there is no such user (any more).
+	// Users lists users, newest first and limit at most: those made before the
+	// user named after, all if that is empty; notFound if there is no user of
+	// that name.
 	Users(ctx context.Context, after string, limit int) ([]User, error)
-	// UpdateUser changes a user within one transaction; notFound otherwise.
-	// Where there was an enabled superuser, one must be left: else conflict.
+	// UpdateUser changes a user in one transaction; notFound if there is none,
+	// conflict if it would leave no enabled superuser.
 	UpdateUser(ctx context.Context, name string, change func(*User) error) (User, error)
-	// DeleteUser removes a user, with what may only be theirs (tokens, kept
-	// answers); notFound otherwise, conflict as by UpdateUser.
+	// DeleteUser removes a user with the tokens and the stored replies;
+	// notFound if there is none, conflict if it would leave no enabled
+	// superuser.
 	DeleteUser(ctx context.Context, name string) error
-	// CountUsers counts them.
+	// CountUsers returns the number of users.
 	CountUsers(ctx context.Context) (int, error)
 }

@@ -14,17 +14,17 @@ import (
 )
 
 const (
-	// MaxTokensOfUser bounds the tokens of one user.
+	// MaxTokensOfUser is how many tokens one user may have.
 	MaxTokensOfUser = 1000
 	// sweepEvery is how often expired tokens are removed.
 	sweepEvery = time.Hour
-	// sweepBatch is how many of them one transaction removes.
+	// sweepBatch is how many expired tokens one transaction removes.
 	sweepBatch = 1000
 )
 
-// APIToken is a token of a user as the API shows it. Whoever has its text acts
-// as the user, with the rights that the user has at that moment, narrowed by
-// the token's scope.
+// APIToken is an API token. A client that presents it acts as its owner, with
+// the rights that the owner has at that moment, restricted by permissions and
+// path.
 type APIToken struct {
 	Seq int64 `json:"-"`
 
@@ -38,45 +38,48 @@ type APIToken struct {
 
 	// Hash is the SHA-256 of the token's text.
 	Hash [sha256.Size]byte `json:"-"`
-	// Parent is the id of the token that made it; empty when a person did.
+	// Parent is the id of the token that it was made with; empty if it was made
+	// with another login.
 	Parent string `json:"-"`
 }
 
-// NewAPIToken is what CreateAPIToken makes a token from.
+// NewAPIToken holds the parameters of a new API token.
 type NewAPIToken struct {
 	Description string
 	Permissions []api.Permission
-	// Path is as the user's API sees it; empty is /.
+	// Path is the directory that it is confined to, as a path of the API; empty
+	// is /.
 	Path string
-	// Expiry is when it ends; 0 is never.
+	// Expiry is when it expires; 0 is never.
 	Expiry api.Time
 }
 
-// TokenStore is what API tokens need of the database. A token goes with its
-// owner and with its parent.
+// TokenStore is what API tokens need of the database. Deleting a user or a
+// token also deletes the tokens that belong to it.
 type TokenStore interface {
-	// InsertToken sets Seq. It fails with conflict when the owner has most
-	// tokens already, and with notFound when there is no such owner or parent.
+	// InsertToken inserts a token and sets its Seq; conflict when the owner has
+	// most tokens already, notFound when the owner or the parent does not
+	// exist.
 	InsertToken(ctx context.Context, t *APIToken, most int) error
-	// TokenByHash finds a token and its owner; notFound otherwise.
+	// TokenByHash returns the token of a hash and its owner; notFound if there
+	// is none.
 	TokenByHash(ctx context.Context, hash [sha256.Size]byte) (APIToken, User, error)
-	// Token finds a token by its id; notFound otherwise.
+	// Token returns the token of an id; notFound if there is none.
 	Token(ctx context.Context, tokenID string) (APIToken, error)
-	// Tokens lists the tokens of owner (empty: of everybody) newest first,
-	// limit at most: those with Seq below before, or from the newest when that
-	// is 0.
+	// Tokens lists the tokens of owner (empty: of all users), newest first and
+	// limit at most: those with a Seq below before, all if that is 0.
 	Tokens(ctx context.Context, owner string, before int64, limit int) ([]APIToken, error)
-	// DeleteToken removes a token; notFound otherwise.
+	// DeleteToken deletes a token; notFound if there is none.
 	DeleteToken(ctx context.Context, tokenID string) error
-	// DeleteExpiredTokens removes tokens that ended before now, limit at most;
-	// more tells that some are left.
+	// DeleteExpiredTokens deletes tokens that have expired before now, limit at
+	// most; more reports whether some are left.
 	DeleteExpiredTokens(ctx context.Context, now api.Time, limit int) (more bool, err error)
 }
 
-// CreateAPIToken makes a token for the caller. Its text is returned here and
-// never again. A caller who has a token himself gets none that is good for
-// more, in permissions, place or time, and it ends when his is deleted. Codes:
-// invalid, forbidden, conflict when there are too many.
+// CreateAPIToken makes a token of the caller's. Its text is only returned here.
+// A token that is made with another token cannot have more permissions, another
+// path or a later expiry than that, and is deleted with it. Codes: invalid,
+// forbidden, conflict when there are too many.
 func (s *Service) CreateAPIToken(ctx context.Context, caller api.Caller, n NewAPIToken) (t APIToken, token string, err error) {
 	owner, err := caller.Owner()
 	if err != nil {
@@ -88,7 +91,7 @@ func (s *Service) CreateAPIToken(ctx context.Context, caller api.Caller, n NewAP
 			return APIToken{}, "", fieldError("path", "path", api.ErrorOf(err).Message)
 		}
 	}
-	// In one order, each once.
+	// Sorted, without duplicates.
 	for _, p := range []api.Permission{api.PermissionRead, api.PermissionWrite, api.PermissionAdmin} {
 		if slices.Contains(n.Permissions, p) {
 			t.Permissions = append(t.Permissions, p)
@@ -130,7 +133,7 @@ func checkNotStronger(caller api.Caller, t APIToken) error {
 		}
 	}
 	if !own.Covers(t.Path) {
-		return api.Errorf(api.CodeForbidden, "this token is confined to %q and makes tokens for that directory only, not for %q; give that path", own.Path, shown(t.Path))
+		return api.Errorf(api.CodeForbidden, "this token is confined to %q and makes tokens for that directory only, not for %s; give that path", own.Path, api.Quote(t.Path))
 	}
 	if own.Expiry != 0 && (t.ExpiryTime == 0 || t.ExpiryTime > own.Expiry) {
 		return api.Errorf(api.CodeForbidden, "this token ends at %d and cannot make one that outlives it; give an earlier expiryTime", own.Expiry)
@@ -138,31 +141,37 @@ func checkNotStronger(caller api.Caller, t APIToken) error {
 	return nil
 }
 
-// newTokenText makes a text of api.TokenPrefix's form with 256 random bits.
+// newTokenText makes the text of a token (see api.TokenPrefix) with 256 random
+// bits.
 func newTokenText(user string) string {
 	e := base64.RawURLEncoding
 	return api.TokenPrefix + e.EncodeToString([]byte(user)) + "." + e.EncodeToString(randomBytes(32))
 }
 
-// APITokens lists the tokens of owner (empty: of everybody), newest first,
-// limit at most: those with Seq below before, or from the newest when that is 0.
-func (s *Service) APITokens(ctx context.Context, owner string, before int64, limit int) ([]APIToken, error) {
-	return s.store.Tokens(ctx, owner, before, limit)
+// APITokens lists the tokens of owner (empty: of all users), newest first and
+// limit at most: those with a Seq below before, all if that is 0. next is the
+// before of the next page, 0 at the end.
+func (s *Service) APITokens(ctx context.Context, owner string, before int64, limit int) (list []APIToken, next int64, err error) {
+	list, err = s.store.Tokens(ctx, owner, before, limit+1)
+	list, next = api.CutPage(list, limit, func(t APIToken) int64 { return t.Seq })
+	return list, next, err
 }
 
-// APIToken finds a token. Codes: notFound.
-func (s *Service) APIToken(ctx context.Context, tokenID string) (APIToken, error) {
-	return s.store.Token(ctx, tokenID)
-}
-
-// DeleteAPIToken ends a token and those that were made with it. Codes: notFound.
-func (s *Service) DeleteAPIToken(ctx context.Context, tokenID string) error {
+// DeleteAPIToken deletes a token and those that were made with it. Codes:
+// notFound, also for a token that the caller may not see.
+func (s *Service) DeleteAPIToken(ctx context.Context, caller api.Caller, tokenID string) error {
+	t, err := s.store.Token(ctx, tokenID)
+	if err != nil {
+		return err
+	}
+	if err := caller.CheckOwner(t.Owner, "token", tokenID); err != nil {
+		return err
+	}
 	return s.store.DeleteToken(ctx, tokenID)
 }
 
-// byAPIToken is ByToken for what is no run token. It is looked up by its
-// SHA-256, of which a guesser controls nothing: the time of the look-up tells
-// nothing about the tokens there are.
+// byAPIToken is ByToken for API tokens. They are looked up by their SHA-256, so
+// that the duration of the lookup reveals nothing about existing tokens.
 func (s *Service) byAPIToken(ctx context.Context, sum [sha256.Size]byte, actAs string) (Grant, error) {
 	t, u, err := s.store.TokenByHash(ctx, sum)
 	if errors.Is(err, &api.Error{Code: api.CodeNotFound}) || err == nil && subtle.ConstantTimeCompare(t.Hash[:], sum[:]) != 1 {
@@ -182,8 +191,8 @@ func (s *Service) byAPIToken(ctx context.Context, sum [sha256.Size]byte, actAs s
 	return Grant{User: u.Name, Superuser: u.Superuser && scope.Has(api.PermissionAdmin), Sandbox: u.Sandbox, Since: u.CreateTime, Scope: scope}, nil
 }
 
-// Serve removes expired tokens, now and every hour, until ctx ends. It returns
-// nil; a failure is logged and tried again an hour later.
+// Serve deletes expired tokens now and every hour until ctx ends, then returns
+// nil. Failures are logged and retried after an hour.
 func (s *Service) Serve(ctx context.Context) error {
 	ticker := time.NewTicker(sweepEvery)
 	defer ticker.Stop()

@@ -2,8 +2,10 @@ package account_test
 
 import (
 	"context"
+	"errors"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -74,8 +76,8 @@ func TestAPITokenActsAsItsUserWithPresentRights(t *testing.T) {
 	wantCode(t, err, api.CodeUnauthorized)
 }
 
-// TestOnlyAHashIsKept: nothing in the database or in what the API shows is good
-// for a login.
+// Neither the database nor the API contains anything with which one could log
+// in.
 func TestOnlyAHashIsKept(t *testing.T) {
 	dir := t.TempDir()
 	s := account.New(openStore(t, dir), account.Options{})
@@ -123,7 +125,49 @@ func TestTokensOfAUserAreBounded(t *testing.T) {
 	wantCode(t, err, api.CodeNotFound) // its parent was deleted meanwhile
 }
 
-// TestExpiredTokensAreRemoved within two hours.
+func TestTokensAreListedInPagesAndDeletedByTheirOwner(t *testing.T) {
+	s, _ := newService(t, account.Options{})
+	mustCreate(t, s, account.NewUser{Name: "bob", Password: "p"})
+	bob := api.Caller{User: "bob"}
+	var ids []string
+	for range 3 {
+		k, _, err := s.CreateAPIToken(t.Context(), bob, account.NewAPIToken{Permissions: rw()})
+		if err != nil {
+			t.Fatal(err)
+		}
+		ids = append([]string{k.TokenID}, ids...)
+	}
+	var listed []string
+	for before := int64(0); ; {
+		page, next, err := s.APITokens(t.Context(), "bob", before, 2)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, k := range page {
+			listed = append(listed, k.TokenID)
+		}
+		if before = next; next == 0 {
+			break
+		}
+	}
+	if !slices.Equal(listed, ids) {
+		t.Errorf("pages list %q, want %q", listed, ids)
+	}
+	for _, stranger := range []api.Caller{{User: "eve"}, {}} {
+		if err := s.DeleteAPIToken(t.Context(), stranger, ids[0]); !errors.Is(err, &api.Error{Code: api.CodeNotFound}) {
+			t.Errorf("%q deletes a token of bob's: %v", stranger.User, err)
+		}
+	}
+	for i, caller := range []api.Caller{bob, {User: "root", Superuser: true}} {
+		if err := s.DeleteAPIToken(t.Context(), caller, ids[i]); err != nil {
+			t.Errorf("%q cannot delete a token: %v", caller.User, err)
+		}
+	}
+	if err := s.DeleteAPIToken(t.Context(), bob, ids[0]); !errors.Is(err, &api.Error{Code: api.CodeNotFound}) {
+		t.Errorf("a token is deleted twice: %v", err)
+	}
+}
+
 func TestExpiredTokensAreRemoved(t *testing.T) {
 	db := openStore(t, t.TempDir())
 	s := account.New(db, account.Options{})
@@ -143,19 +187,19 @@ func TestExpiredTokensAreRemoved(t *testing.T) {
 	if more, err := db.DeleteExpiredTokens(t.Context(), api.TimeOf(now), 1); err != nil || !more {
 		t.Fatalf("one expired, one at a time: %v %v", more, err)
 	}
-	list, err := s.APITokens(t.Context(), "bob", 0, 9)
-	if err != nil || len(list) != 2 {
-		t.Fatalf("left: %v, %v", list, err)
+	list, next, err := s.APITokens(t.Context(), "bob", 0, 9)
+	if err != nil || len(list) != 2 || next != 0 {
+		t.Fatalf("left: %v, next %d, %v", list, next, err)
 	}
 
-	// Its hours are those of a fake clock; what it sweeps is counted.
+	// Serve on a fake clock, with a store that counts the sweeps.
 	synctest.Test(t, func(t *testing.T) {
 		store := &sweeps{}
 		s := account.New(store, account.Options{})
 		ctx, cancel := context.WithCancel(t.Context())
 		ended := make(chan error, 1)
 		go func() { ended <- s.Serve(ctx) }()
-		time.Sleep(2*time.Hour - time.Second)
+		time.Sleep(2*time.Hour - time.Second) //nolint:forbidigo // the bubble's clock
 		synctest.Wait()
 		if store.count != 2 {
 			t.Errorf("%d sweeps in two hours, want 2", store.count)
@@ -167,8 +211,8 @@ func TestExpiredTokensAreRemoved(t *testing.T) {
 	})
 }
 
-// sweeps counts calls; a store of its own since a database's goroutines do not
-// belong into a bubble of fake time.
+// sweeps is a store that counts calls. A database could not be used with a fake
+// clock.
 type sweeps struct {
 	account.Store
 	count int
@@ -179,8 +223,7 @@ func (s *sweeps) DeleteExpiredTokens(context.Context, api.Time, int) (bool, erro
 	return false, nil
 }
 
-// TestConfinedSandbox: a sandbox within the sandbox, by the same names.
-func TestConfinedSandbox(t *testing.T) {
+func TestConfinedSandboxKeepsPathsAndRefusesOthers(t *testing.T) {
 	p := newPlace(t)
 	mkdir(t, p.at("box/in/deep"))
 	mkdir(t, p.at("box/in2"))

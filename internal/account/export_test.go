@@ -2,22 +2,22 @@ package account
 
 import "time"
 
-// SetClock makes the service read the time from now.
+// SetClock replaces the clock of the service.
 func (s *Service) SetClock(now func() time.Time) { s.now = now }
 
-// ObserveHashes calls f before each password hash, in its slot.
+// ObserveHashes makes the service call f before each password hash.
 func (s *Service) ObserveHashes(f func()) { s.hasher.observe = f }
 
-// WindowsName tells whether Windows would take the name.
-func WindowsName(name string) bool { return validWindowsName(name) }
+// WindowsName reports whether name can be a file name on Windows.
+func WindowsName(name string) bool { return WindowsNameFault(name) == "" }
 
-// CheckHash tells whether a stored hash can be read.
+// CheckHash returns an error if a stored hash cannot be decoded.
 func CheckHash(stored string) error {
 	_, _, _, err := decodeHash(stored)
 	return err
 }
 
-// The bounds that tests go to.
+// Limits for tests.
 const (
 	UserBurst    = userBurst
 	UserInterval = userInterval

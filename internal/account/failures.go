@@ -10,21 +10,21 @@ import (
 )
 
 const (
-	// A user or an address may be wrong that often in a row, and then once in
-	// every interval.
+	// A user or an address may fail so often in a row, and then once in every
+	// interval.
 	userBurst       = 10
 	userInterval    = 5 * time.Second
 	addressBurst    = 20
 	addressInterval = 2 * time.Second
 
 	retryMin = time.Second
-	// maxMeters bounds the memory of each kind. Two hashes at a time make
-	// fewer wrong guesses than this before the oldest is forgotten anyway.
+	// maxMeters bounds the number of users and that of addresses which are
+	// remembered.
 	maxMeters = 8192
 )
 
-// failures counts wrong credentials per user and per address. Each is a bucket
-// that a failure fills by one and that drains steadily.
+// failures limits the rate of failed logins per user and per address. Each of
+// them is a leaky bucket: a failure adds one, and it drains at a constant rate.
 type failures struct {
 	mu        sync.Mutex
 	users     meters
@@ -49,15 +49,15 @@ func newFailures() *failures {
 	}
 }
 
-// check tells whether one more guess is welcome now.
+// check returns an error if another attempt is over the limit.
 func (f *failures) check(name, remote string, now time.Time) error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	return f.blocked(name, remote, now)
 }
 
-// take counts a guess as wrong, if it is welcome.
-func (f *failures) take(name, remote string, now time.Time) error {
+// charge counts a failed attempt, unless it is over the limit.
+func (f *failures) charge(name, remote string, now time.Time) error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if err := f.blocked(name, remote, now); err != nil {
@@ -68,8 +68,8 @@ func (f *failures) take(name, remote string, now time.Time) error {
 	return nil
 }
 
-// giveBack takes back what take counted: the guess was right.
-func (f *failures) giveBack(name, remote string) {
+// refund undoes charge after a successful attempt.
+func (f *failures) refund(name, remote string) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.users.sub(userKey(name))
@@ -95,7 +95,7 @@ func (m *meters) level(key string, now time.Time) float64 {
 	return max(0, have.level-max(0, drained))
 }
 
-// wait is how long until key has room for one more failure.
+// wait returns how long key must wait until its next attempt.
 func (m *meters) wait(key string, now time.Time) time.Duration {
 	over := m.level(key, now) + 1 - m.burst
 	return time.Duration(over * float64(m.interval))
@@ -103,7 +103,7 @@ func (m *meters) wait(key string, now time.Time) time.Duration {
 
 func (m *meters) add(key string, now time.Time) {
 	if _, there := m.levels[key]; !there && len(m.levels) >= maxMeters {
-		m.forget(now)
+		m.evict(now)
 	}
 	m.levels[key] = meter{m.level(key, now) + 1, now}
 }
@@ -118,8 +118,8 @@ func (m *meters) sub(key string) {
 	}
 }
 
-// forget makes room: what has drained goes, else the lowest.
-func (m *meters) forget(now time.Time) {
+// evict removes the drained meters, or else the one with the lowest level.
+func (m *meters) evict(now time.Time) {
 	lowest, lowestLevel := "", m.burst+1
 	for key := range m.levels {
 		level := m.level(key, now)
@@ -134,13 +134,14 @@ func (m *meters) forget(now time.Time) {
 	}
 }
 
-// userKey bounds what a stranger can make us remember.
+// userKey returns the key of a user name, of which clients may choose any
+// length.
 func userKey(name string) string {
 	return fold(name[:min(len(name), maxNameBytes+1)])
 }
 
-// addressKey is the IPv4 address, or the /64 that one IPv6 host may choose its
-// address from, without port.
+// addressKey returns the key of an address: the IPv4 address, or the /64
+// network of an IPv6 address, within which a host can choose its addresses.
 func addressKey(remote string) string {
 	addr, err := netip.ParseAddr(remote)
 	if err != nil {

@@ -19,11 +19,11 @@ func TestAddressIsSlowedWhateverTheUser(t *testing.T) {
 	} {
 		f, now := newFailures(), time.Unix(1_800_000_000, 0)
 		for i := range addressBurst {
-			if err := f.take(fmt.Sprint("user", i), address(i), now); err != nil {
+			if err := f.charge(fmt.Sprint("user", i), address(i), now); err != nil {
 				t.Fatalf("%s: guess %d: %v", name, i, err)
 			}
 		}
-		if err := f.take("other", address(99), now); !errors.Is(err, &api.Error{Code: api.CodeTooManyRequests}) {
+		if err := f.charge("other", address(99), now); !errors.Is(err, &api.Error{Code: api.CodeTooManyRequests}) {
 			t.Errorf("%s: guess %d was welcome (%v)", name, addressBurst, err)
 		}
 		if err := f.check("other", "203.0.113.9", now); err != nil {
@@ -38,13 +38,13 @@ func TestAddressIsSlowedWhateverTheUser(t *testing.T) {
 	}
 }
 
-func TestRightGuessIsTakenBack(t *testing.T) {
+func TestSuccessfulLoginIsNotCounted(t *testing.T) {
 	f, now := newFailures(), time.Unix(1_800_000_000, 0)
 	for range 10 * addressBurst {
-		if err := f.take("bob", "192.0.2.1", now); err != nil {
+		if err := f.charge("bob", "192.0.2.1", now); err != nil {
 			t.Fatal(err)
 		}
-		f.giveBack("bob", "192.0.2.1")
+		f.refund("bob", "192.0.2.1")
 	}
 	if len(f.users.levels)+len(f.addresses.levels) != 0 {
 		t.Error("right guesses are remembered")
@@ -54,12 +54,12 @@ func TestRightGuessIsTakenBack(t *testing.T) {
 func TestFailuresAreBounded(t *testing.T) {
 	f, now := newFailures(), time.Unix(1_800_000_000, 0)
 	for range userBurst {
-		if err := f.take("bob", "192.0.2.1", now); err != nil {
+		if err := f.charge("bob", "192.0.2.1", now); err != nil {
 			t.Fatal(err)
 		}
 	}
 	for i := range maxMeters + 100 {
-		if err := f.take(fmt.Sprint("user", i), fmt.Sprintf("10.%d.%d.1", i>>8, i&255), now); err != nil {
+		if err := f.charge(fmt.Sprint("user", i), fmt.Sprintf("10.%d.%d.1", i>>8, i&255), now); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -6,11 +6,11 @@ import (
 	"jetstream/internal/api"
 )
 
-// FromLocal translates an absolute path of this machine into the API path that
-// means it in the sandbox. Links on the way are followed, but not the last
-// name: a link is sent under its own name. It needs no server, and what the
-// caller may not look at is compared by its text. Codes: invalid when abs is
-// not absolute, forbidden, naming the sandbox, when it lies outside.
+// FromLocal translates an absolute path of this machine into the API path of
+// the same file in the sandbox. Links in the directory are followed, but not
+// the last name, since a link is sent under its own name. Directories that the
+// calling process may not read are compared by name. Codes: invalid when a path
+// is not absolute, forbidden when abs is outside the sandbox.
 func FromLocal(sandboxDir, abs string) (apiPath string, err error) {
 	if !filepath.IsAbs(abs) || !filepath.IsAbs(sandboxDir) {
 		return "", api.Errorf(api.CodeInvalid, "%q and the sandbox %q must be absolute paths", abs, sandboxDir)
@@ -29,7 +29,7 @@ func FromLocal(sandboxDir, abs string) (apiPath string, err error) {
 	if rel, inside := below(abs, dir); inside {
 		return asAPIPath(rel), nil
 	}
-	return "", api.Errorf(api.CodeForbidden, "%s lies outside the sandbox %s, the directory of your files on this server; copy it there or ask for another sandbox", abs, sandboxDir)
+	return "", api.Errorf(api.CodeForbidden, "%s is outside your sandbox %s, where the server reads your files: move it there, or have the sandbox changed", abs, sandboxDir)
 }
 
 func asAPIPath(rel string) string {

@@ -9,7 +9,7 @@ import (
 	"jetstream/internal/api"
 )
 
-func TestFromLocal(t *testing.T) {
+func TestFromLocalTranslatesPathsOfTheSandbox(t *testing.T) {
 	p := newPlace(t)
 	mkdir(t, p.at("srv/box/reel"))
 	write(t, p.at("srv/outside"), "")

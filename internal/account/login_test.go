@@ -15,7 +15,7 @@ import (
 
 const home = "192.0.2.1:40000"
 
-// counted counts the hashes that s computes from now on.
+// counted counts the hashes that s computes.
 func counted(s *account.Service) *atomic.Int64 {
 	var n atomic.Int64
 	s.ObserveHashes(func() { n.Add(1) })
@@ -42,8 +42,7 @@ func TestHashIsArgon2idInPHCForm(t *testing.T) {
 	}
 }
 
-// Who guesses learns neither from the message nor from the work done whether
-// there is such a user.
+// Message and work of a failed login do not depend on whether the user exists.
 func TestUnknownUserLooksLikeWrongPassword(t *testing.T) {
 	s, _ := newService(t, account.Options{})
 	mustCreate(t, s, account.NewUser{Name: "bob", Password: "right"})
@@ -96,7 +95,7 @@ func TestProofSparesTheHashUntilItEnds(t *testing.T) {
 }
 
 // The changes are made by another service on the same database.
-func TestProofEndsWithWhatItProved(t *testing.T) {
+func TestProofEndsWithThePassword(t *testing.T) {
 	accounts := openStore(t, t.TempDir())
 	server := account.New(accounts, account.Options{})
 	cli := account.New(accounts, account.Options{})
@@ -137,9 +136,8 @@ func TestProofEndsWithWhatItProved(t *testing.T) {
 	wantCode(t, login("new"), api.CodeUnauthorized)
 }
 
-// TestNewPasswordsLeaveRoomForLogins: whoever sets one password after the other,
-// as every user may, keeps nobody out.
-func TestNewPasswordsLeaveRoomForLogins(t *testing.T) {
+// A user who sets one password after another does not block logins.
+func TestNewPasswordsDoNotBlockLogins(t *testing.T) {
 	s, _ := newService(t, account.Options{})
 	mustCreate(t, s, account.NewUser{Name: "ann", Password: "p"})
 	mustCreate(t, s, account.NewUser{Name: "bob", Password: "right"})
@@ -170,7 +168,7 @@ func TestNewPasswordsLeaveRoomForLogins(t *testing.T) {
 	wg.Wait()
 }
 
-func TestTwoHashesAtATime(t *testing.T) {
+func TestTwoHashesAreComputedConcurrently(t *testing.T) {
 	s, _ := newService(t, account.Options{})
 	mustCreate(t, s, account.NewUser{Name: "bob", Password: "right"})
 	entered, release := make(chan struct{}, 16), make(chan struct{})
@@ -186,7 +184,7 @@ func TestTwoHashesAtATime(t *testing.T) {
 	var wg sync.WaitGroup
 	guess := func(i int) {
 		if _, err := s.Login(context.Background(), fmt.Sprint("stranger", i), "x", fmt.Sprint("192.0.2.", i)); err == nil {
-			t.Error("a stranger came in")
+			t.Error("an unknown user could log in")
 		}
 	}
 	for i := range 2 {
@@ -194,7 +192,7 @@ func TestTwoHashesAtATime(t *testing.T) {
 	}
 	<-entered
 	<-entered
-	// Both slots are taken: who waits is set free by the context alone.
+	// Both slots are taken: a call that waits ends with its context.
 	ctx, cancel := context.WithCancel(t.Context())
 	left := make(chan error, 1)
 	wg.Go(func() {
@@ -223,7 +221,7 @@ func TestTwoHashesAtATime(t *testing.T) {
 	}
 }
 
-// Many first calls at once with the right password are no attack.
+// Concurrent logins with the right password are not counted as failures.
 func TestParallelRightLoginsShareTheProof(t *testing.T) {
 	s, _ := newService(t, account.Options{})
 	mustCreate(t, s, account.NewUser{Name: "bob", Password: "right"})

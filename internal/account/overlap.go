@@ -10,20 +10,21 @@ import (
 	"jetstream/internal/api"
 )
 
-// Protected is a directory or file that received data must never reach.
+// Protected is a directory or file that received data must not be able to
+// reach.
 type Protected struct {
-	// What names it in messages: "trigger directory".
+	// What is its name in messages, such as "trigger directory".
 	What string
-	// Path is where it is, absolute.
+	// Path is its absolute path.
 	Path string
-	// Secret places are never even read by way of a sandbox.
+	// Secret forbids to read it through a sandbox.
 	Secret bool
-	// Scripts tells that what links in the directory lead to is run: it must
-	// stay out of reach as well.
+	// Scripts reports whether it is a directory of scripts. The targets of
+	// links in it are then protected as well.
 	Scripts bool
 }
 
-// Use says what a sandbox is opened for.
+// Use is the purpose that a sandbox is opened for.
 type Use int
 
 // The uses of a sandbox.
@@ -32,12 +33,12 @@ const (
 	Write            // receive, mkdir, mv, rm
 )
 
-// CheckOverlap tells whether dir may be used as a sandbox: received data can
-// never become a script. Equal to or inside a protected place it is always
-// forbidden; containing one it is forbidden to Write. Links are followed, and
-// places are compared by identity where they exist, so that neither a link nor
-// another spelling of a name passes. dir need not exist. Codes: forbidden,
-// naming both paths; internal when a place cannot be looked at.
+// CheckOverlap returns an error if dir may not be used as a sandbox, so that
+// received data can never become a script. A directory that is a protected one
+// or is below one is forbidden; one that contains a protected one is forbidden
+// to Write. Links are followed, and existing files are compared by identity,
+// not by name. dir need not exist. Codes: forbidden, naming both paths;
+// internal when a protected path cannot be examined.
 func CheckOverlap(dir string, use Use, protected []Protected) error {
 	real, err := realPath(dir)
 	if err != nil {
@@ -63,8 +64,8 @@ func CheckOverlap(dir string, use Use, protected []Protected) error {
 	return nil
 }
 
-// Overlap tells whether one of two directories is the other or lies in it. They
-// are compared as CheckOverlap does, and need not exist.
+// Overlap reports whether one of two directories is the other or is below it.
+// They are compared as by CheckOverlap and need not exist.
 func Overlap(a, b string) (bool, error) {
 	realA, errA := realPath(a)
 	realB, errB := realPath(b)
@@ -74,11 +75,12 @@ func Overlap(a, b string) (bool, error) {
 	return within(realA, realB) || within(realB, realA), nil
 }
 
-// maxHops bounds how many links may lead to one script, as the kernel does.
+// maxHops is how many links may lead to one script, as in the kernel.
 const maxHops = 40
 
-// checkLinks refuses a sandbox that holds what a link in the trigger directory
-// leads to, or a link on the way there: a received file could take its place.
+// checkLinks refuses a sandbox that contains the target of a link in the
+// directory p, or a link on the way to it, since a received file could replace
+// it.
 func checkLinks(dir, real string, p Protected) error {
 	entries, err := os.ReadDir(p.Path)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
@@ -89,14 +91,14 @@ func checkLinks(dir, real string, p Protected) error {
 		for range maxHops {
 			next, err := os.Readlink(hop)
 			if err != nil {
-				break // not a link: the end of the way
+				break // not a link
 			}
 			if !filepath.IsAbs(next) {
 				next = filepath.Join(filepath.Dir(hop), next)
 			}
 			parent, err := realPath(filepath.Dir(next))
 			if err != nil {
-				break // leads nowhere
+				break // a dangling link
 			}
 			hop = filepath.Join(parent, filepath.Base(next))
 			if within(parent, real) {
@@ -108,14 +110,14 @@ func checkLinks(dir, real string, p Protected) error {
 	return nil
 }
 
-// within tells whether path is dir or lies in it; both are real paths.
+// within reports whether path is dir or is below it. Both are real paths.
 func within(path, dir string) bool {
 	if _, inside := below(path, dir); inside {
 		return true
 	}
 	dirInfo, err := os.Lstat(dir)
 	if err != nil {
-		return false // what is not there has no other name
+		return false // it does not exist and thus has no other name
 	}
 	for {
 		if fi, err := os.Lstat(path); err == nil && os.SameFile(fi, dirInfo) {
@@ -129,8 +131,8 @@ func within(path, dir string) bool {
 	}
 }
 
-// below returns path relative to dir when it is dir or lies in it, by the
-// text alone; both are clean and absolute.
+// below returns path relative to dir if it is dir or below it, comparing only
+// their texts. Both are clean and absolute.
 func below(path, dir string) (rel string, inside bool) {
 	rel, err := filepath.Rel(dir, path)
 	if err != nil || rel == ".." || strings.HasPrefix(rel, ".."+string(filepath.Separator)) {
@@ -139,8 +141,8 @@ func below(path, dir string) (rel string, inside bool) {
 	return rel, true
 }
 
-// realPath follows the links in path, of which the end need not exist. A link
-// to what does not exist is an error: where it will lead is not known.
+// realPath returns path without links. The last names need not exist, but a
+// dangling link is an error, since its target may come into existence.
 func realPath(path string) (string, error) {
 	path, err := filepath.Abs(path)
 	if err != nil {
@@ -156,7 +158,7 @@ func realPath(path string) (string, error) {
 			return "", err
 		}
 		if _, lerr := os.Lstat(path); lerr == nil {
-			return "", err // it is there, but leads nowhere
+			return "", err // a dangling link
 		}
 		parent := filepath.Dir(path)
 		if parent == path {

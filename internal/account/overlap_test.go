@@ -14,8 +14,8 @@ import (
 	"jetstream/internal/api"
 )
 
-// place is a host as an operator sets it up: files, triggers and state beside
-// each other below one directory without links in its own path.
+// place is a host with directories for files, triggers and state below one
+// directory.
 type place struct {
 	dir       string
 	protected []account.Protected
@@ -63,7 +63,7 @@ func link(t *testing.T, target, path string) {
 	}
 }
 
-func TestOverlapRules(t *testing.T) {
+func TestOverlapIsForbiddenInEitherDirection(t *testing.T) {
 	p := newPlace(t)
 	link(t, p.at("data/triggers"), p.at("srv/to-triggers"))
 	link(t, "../var", p.at("srv/to-var"))
@@ -132,7 +132,7 @@ func TestOverlapSeesThroughLinksToTheProtectedPlace(t *testing.T) {
 	if err := account.CheckOverlap(p.at("srv"), account.Read, protected); err != nil {
 		t.Error(err)
 	}
-	// Not there yet: the place counts all the same.
+	// A protected path that does not exist yet counts as well.
 	later := []account.Protected{{What: "state directory", Path: p.at("srv/later/state")}}
 	wantCode(t, account.CheckOverlap(p.at("srv/later/state/x"), account.Read, later), api.CodeForbidden)
 	wantCode(t, account.CheckOverlap(p.at("srv"), account.Write, later), api.CodeForbidden)
@@ -175,7 +175,7 @@ func TestDefaultSandboxIsMadeAtFirstUse(t *testing.T) {
 	}
 }
 
-// umasked is what the umask leaves of all rights.
+// umasked returns mode 0777 without the bits of the umask.
 func umasked(t *testing.T) os.FileMode {
 	t.Helper()
 	dir := filepath.Join(t.TempDir(), "all")
@@ -189,7 +189,7 @@ func umasked(t *testing.T) os.FileMode {
 	return fi.Mode().Perm()
 }
 
-func TestSandboxThatCannotBeOpened(t *testing.T) {
+func TestSandboxThatCannotBeOpenedIsRefused(t *testing.T) {
 	p := newPlace(t)
 	write(t, p.at("srv/file"), "")
 	s, _ := newService(t, account.Options{SandboxDir: p.at("data/triggers/%u"), Protected: p.protected})
@@ -213,7 +213,7 @@ func TestSandboxThatCannotBeOpened(t *testing.T) {
 	}
 }
 
-// Links may change after the account was made: each use looks again.
+// Links may change after the account was made: they are checked at each use.
 func TestOverlapIsCheckedAtEachUse(t *testing.T) {
 	p := newPlace(t)
 	mkdir(t, p.at("srv/bob"))
@@ -240,8 +240,8 @@ func TestOverlapIsCheckedAtEachUse(t *testing.T) {
 	}
 }
 
-// A sandbox above the state directory may be read, but never into it: not by
-// its path, not by a link, not by a walk.
+// A sandbox that contains the state directory may be read, but not the state
+// directory: by its path, by a link or by a walk.
 func TestStateDirectoryIsNeverRead(t *testing.T) {
 	p := newPlace(t)
 	write(t, p.at("var/state/jetstream.db"), "secret")
@@ -275,7 +275,7 @@ func TestStateDirectoryIsNeverRead(t *testing.T) {
 }
 
 // A script that is a link into a sandbox could be replaced by a received file.
-func TestScriptsThatAreLinks(t *testing.T) {
+func TestTargetsOfScriptLinksAreProtected(t *testing.T) {
 	base := t.TempDir()
 	at := func(name string) string { return filepath.Join(base, name) }
 	for _, dir := range []string{"triggers", "files/alice", "scripts"} {
@@ -310,8 +310,7 @@ func TestScriptsThatAreLinks(t *testing.T) {
 	}
 }
 
-// TestSandboxThatCannotBeUsedIsLogged: the answer keeps the cause to itself and
-// sends people to the log, which therefore has it.
+// The message of the error refers to the log, which must contain the cause.
 func TestSandboxThatCannotBeUsedIsLogged(t *testing.T) {
 	base := t.TempDir()
 	var log bytes.Buffer

@@ -16,33 +16,34 @@ import (
 const (
 	saltBytes = 16
 	keyBytes  = 32
-	// maxHashes run at a time: each takes 19 MiB and a core.
+	// maxHashes is how many hashes are computed at the same time. Each takes 19
+	// MiB and a core.
 	maxHashes = 2
-	// maxWaiting may wait for their turn; one who comes then is told to come
-	// again, so that a flood costs a bounded number of waiting requests.
+	// maxWaiting is how many calls may wait for a slot; further ones get
+	// tooManyRequests.
 	maxWaiting = 4096
 
 	maxPasswordBytes = 1024
 )
 
-// cost is what one argon2id hash takes.
+// cost holds the parameters of an argon2id hash.
 type cost struct {
 	memory  uint32 // KiB
 	time    uint32 // passes
 	threads uint8
 }
 
-// presentCost is what new hashes take.
+// presentCost returns the parameters of new hashes.
 func presentCost() cost { return cost{memory: 19 * 1024, time: 2, threads: 1} }
 
-// hasher bounds how many password hashes are worked on at a time.
+// hasher computes password hashes, of which it limits the concurrent ones.
 type hasher struct {
 	slots   chan struct{}
 	waiting atomic.Int64
-	// setting is held by the one who makes a new hash: logins, which wait for the
-	// same slots, find others of their own kind before them, and one of these.
+	// setting holds a token while a new password is hashed, so that no more
+	// than one of these competes with the logins for slots.
 	setting chan struct{}
-	// observe is called in the slot before each hash; tests count with it.
+	// observe is called before each hash, for tests.
 	observe func()
 }
 
@@ -50,8 +51,8 @@ func newHasher() *hasher {
 	return &hasher{slots: make(chan struct{}, maxHashes), setting: make(chan struct{}, 1)}
 }
 
-// enter waits for a slot until ctx ends; the caller must leave it.
-func (h *hasher) enter(ctx context.Context) error {
+// acquire waits for a slot until ctx ends. The caller must release it.
+func (h *hasher) acquire(ctx context.Context) error {
 	if h.waiting.Add(1) > maxWaiting {
 		h.waiting.Add(-1)
 		return &api.Error{Code: api.CodeTooManyRequests, RetryAfter: retryMin,
@@ -66,9 +67,9 @@ func (h *hasher) enter(ctx context.Context) error {
 	}
 }
 
-func (h *hasher) leave() { <-h.slots }
+func (h *hasher) release() { <-h.slots }
 
-// key computes; the caller is in a slot.
+// key computes a hash. The caller must hold a slot.
 func (h *hasher) key(password string, c cost, salt []byte, length uint32) []byte {
 	if h.observe != nil {
 		h.observe()
@@ -76,8 +77,7 @@ func (h *hasher) key(password string, c cost, salt []byte, length uint32) []byte
 	return argon2.IDKey([]byte(password), salt, c.time, c.memory, c.threads, length)
 }
 
-// hash makes a new hash of password, waiting for a slot after those who came
-// before.
+// hash returns a new hash of password in PHC string form.
 func (h *hasher) hash(ctx context.Context, password string) (string, error) {
 	select {
 	case h.setting <- struct{}{}:
@@ -85,16 +85,16 @@ func (h *hasher) hash(ctx context.Context, password string) (string, error) {
 	case <-ctx.Done():
 		return "", ctx.Err()
 	}
-	if err := h.enter(ctx); err != nil {
+	if err := h.acquire(ctx); err != nil {
 		return "", err
 	}
-	defer h.leave()
+	defer h.release()
 	salt := randomBytes(saltBytes)
 	return encodeHash(presentCost(), salt, h.key(password, presentCost(), salt, keyBytes)), nil
 }
 
-// verify holds password against a stored hash; the caller is in a slot. The
-// error tells that the stored hash cannot be read.
+// verify compares password with a stored hash. The caller must hold a slot. It
+// returns an error if the stored hash cannot be decoded.
 func (h *hasher) verify(stored, password string) (bool, error) {
 	c, salt, want, err := decodeHash(stored)
 	if err != nil {
@@ -104,15 +104,15 @@ func (h *hasher) verify(stored, password string) (bool, error) {
 	return subtle.ConstantTimeCompare(got, want) == 1, nil
 }
 
-// encodeHash writes the PHC string form.
+// encodeHash returns the PHC string form of a hash.
 func encodeHash(c cost, salt, key []byte) string {
 	e := base64.RawStdEncoding
 	return fmt.Sprintf("$argon2id$v=%d$m=%d,t=%d,p=%d$%s$%s",
 		argon2.Version, c.memory, c.time, c.threads, e.EncodeToString(salt), e.EncodeToString(key))
 }
 
-// decodeHash reads the PHC string form, refusing costs that would let a
-// tampered database take the machine's memory.
+// decodeHash decodes the PHC string form. It refuses costs so high that a
+// tampered database could exhaust the memory.
 func decodeHash(s string) (c cost, salt, key []byte, err error) {
 	parts := strings.Split(s, "$")
 	if len(parts) != 6 || parts[0] != "" || parts[1] != "argon2id" || parts[2] != fmt.Sprintf("v=%d", argon2.Version) {

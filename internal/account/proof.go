@@ -9,14 +9,15 @@ import (
 )
 
 const (
-	// proofLife is how long a right password spares later logins the hash.
+	// proofLife is how long a verified password is remembered.
 	proofLife = 5 * time.Minute
 	maxProofs = 4096
 )
 
-// proofs remembers which passwords were right lately. It keeps only an HMAC
-// over the stored hash and the password, under a key of this process: it binds
-// a proof to the hash that it was held against, and is worth nothing outside.
+// proofs remembers recently verified passwords, so that they need not be hashed
+// at each call. It stores an HMAC of the user's hash and the password under a
+// key of this process: a proof ends with the password, and is useless
+// elsewhere.
 type proofs struct {
 	key []byte
 
@@ -36,15 +37,16 @@ func newProofs() *proofs {
 func (p *proofs) mac(u User, password string) (sum [sha256.Size]byte) {
 	m := hmac.New(sha256.New, p.key)
 	for _, part := range []string{fold(u.Name), u.Hash, password} {
-		_ = binary.Write(m, binary.BigEndian, uint64(len(part))) // a hash takes all
+		_ = binary.Write(m, binary.BigEndian, uint64(len(part))) // never fails
 		_, _ = m.Write([]byte(part))
 	}
 	m.Sum(sum[:0])
 	return sum
 }
 
-// holds tells whether password was proved to be u's against u's present hash.
-func (p *proofs) holds(u User, password string, now time.Time) bool {
+// has reports whether password was recently verified with the present hash of
+// u.
+func (p *proofs) has(u User, password string, now time.Time) bool {
 	if u.Hash == "" {
 		return false
 	}
@@ -55,8 +57,8 @@ func (p *proofs) holds(u User, password string, now time.Time) bool {
 	return ok && now.Before(known.expires) && hmac.Equal(known.mac[:], mac[:])
 }
 
-// keep remembers that password is u's.
-func (p *proofs) keep(u User, password string, now time.Time) {
+// add remembers that password was verified with the hash of u.
+func (p *proofs) add(u User, password string, now time.Time) {
 	mac := p.mac(u, password)
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -68,7 +70,7 @@ func (p *proofs) keep(u User, password string, now time.Time) {
 		}
 	}
 	if len(p.byUser) >= maxProofs {
-		for name := range p.byUser { // any: it costs its user one hash
+		for name := range p.byUser { // any of them: its user must be verified anew
 			delete(p.byUser, name)
 			break
 		}

@@ -14,64 +14,72 @@ import (
 )
 
 const (
-	// maxLinks is how many links one path may go through, as in Linux.
+	// maxLinks is how many links a path may contain, as in Linux.
 	maxLinks = 40
-	// maxPathBytes bounds a path and what links make of it.
+	// maxPathBytes bounds the length of a path before and after links are
+	// resolved.
 	maxPathBytes = 16 * 1024
 )
 
-// CleanPath checks a path as the API writes it (slashes, beginning with /,
-// which is the sandbox) and cleans it. `..` above / is refused, not cut off.
-// Codes: invalid.
+// CleanPath checks and cleans a path of the API, which is slash-separated and
+// begins with /, the sandbox. A path that leads above / is refused. Codes:
+// invalid.
 func CleanPath(apiPath string) (string, error) {
 	switch {
 	case !strings.HasPrefix(apiPath, "/"):
-		return "", api.Errorf(api.CodeInvalid, "path %q does not begin with /, which is the root of your files", shown(apiPath))
+		return "", api.Errorf(api.CodeInvalid, "path %s does not begin with /, which is the root of your files", api.Quote(apiPath))
 	case len(apiPath) > maxPathBytes:
-		return "", api.Errorf(api.CodeInvalid, "path %q is longer than %d bytes", shown(apiPath), maxPathBytes)
+		return "", api.Errorf(api.CodeInvalid, "path %s is longer than %d bytes", api.Quote(apiPath), maxPathBytes)
 	case strings.ContainsRune(apiPath, 0):
-		return "", api.Errorf(api.CodeInvalid, "path %q contains a NUL byte", shown(apiPath))
+		return "", api.Errorf(api.CodeInvalid, "path %s contains a NUL byte", api.Quote(apiPath))
 	}
+	if LeadsAboveRoot(apiPath) {
+		return "", api.Errorf(api.CodeInvalid, "path %s leads above /, outside the sandbox", api.Quote(apiPath))
+	}
+	clean := path.Clean(apiPath)
+	if runtime.GOOS == "windows" {
+		for _, name := range splitNames(clean) {
+			if fault := WindowsNameFault(name); fault != "" {
+				return "", api.Errorf(api.CodeInvalid, "path %s: the name %q %s", api.Quote(apiPath), name, fault)
+			}
+		}
+	}
+	return clean, nil
+}
+
+// LeadsAboveRoot reports whether ".." in a slash-separated path leads above the
+// directory that the path begins in.
+func LeadsAboveRoot(p string) bool {
 	depth := 0
-	for name := range strings.SplitSeq(apiPath, "/") {
+	for name := range strings.SplitSeq(p, "/") {
 		switch name {
 		case "", ".":
 		case "..":
 			if depth--; depth < 0 {
-				return "", api.Errorf(api.CodeInvalid, "path %q leads above /, outside the sandbox", shown(apiPath))
+				return true
 			}
 		default:
 			depth++
-			if runtime.GOOS == "windows" && !validWindowsName(name) {
-				return "", api.Errorf(api.CodeInvalid, "path %q: the name %q is not possible on this server (Windows)", shown(apiPath), name)
-			}
 		}
 	}
-	return path.Clean(apiPath), nil
+	return false
 }
 
-// shown shortens what a stranger may have made long.
-func shown(s string) string {
-	if len(s) > 200 {
-		return s[:200] + "..."
-	}
-	return s
-}
-
-// Resolve translates a path of the API into one below the sandbox that goes
-// through no link, for use with Root: slashes, without a leading one, "." for
-// the sandbox itself. Links on the way are followed, the last name only with
-// followLast: relative ones, and absolute ones that lead into the sandbox. A
-// link that leaves the sandbox, a loop, and a way into the state directory are
-// refused. What does not exist is no error: the rest of the path is taken as
-// it stands. Codes: invalid, forbidden, and internal for errors of the disk.
+// Resolve translates a path of the API into one without links for use with
+// Root: slash-separated, without a leading slash, "." for the sandbox itself.
+//
+// Links are followed, the last name only with followLast. Absolute links are
+// followed if they lead into the sandbox. Links that leave the sandbox, loops
+// and paths into secret directories are refused. The path need not exist: names
+// after the first one that does not exist are kept as they are. Codes: invalid,
+// forbidden, notFound for ".." after a name that does not exist.
 func (b *Sandbox) Resolve(apiPath string, followLast bool) (rel string, err error) {
 	clean, err := CleanPath(apiPath)
 	if err != nil {
 		return "", err
 	}
 	if b.prefix != "" && !api.PathWithin(b.prefix, clean) {
-		return "", api.Errorf(api.CodeForbidden, "path %q lies outside %q, which this login is confined to", shown(clean), b.prefix)
+		return "", api.Errorf(api.CodeForbidden, "path %s lies outside %q, which this login is confined to", api.Quote(clean), b.prefix)
 	}
 	w := walk{box: b, clean: clean, dir: b.Root, rest: hops(splitNames(strings.TrimPrefix(clean, b.prefix)), "", "")}
 	defer w.leave()
@@ -99,23 +107,23 @@ func (b *Sandbox) Resolve(apiPath string, followLast bool) (rel string, err erro
 	return strings.Join(w.done, "/"), nil
 }
 
-// walk is one resolution. done has been looked at and holds no link; rest is
-// still to go and may hold "..".
+// walk is the state of one Resolve. done is the resolved part of the path, rest
+// the part to resolve, which may contain "..".
 type walk struct {
 	box   *Sandbox
 	clean string
 	done  []string
 	rest  []hop
 	links int
-	bytes int // of done, with a slash before each name
+	bytes int // length of done, with a slash before each name
 
-	// dir is the directory done[:depth], from which the next name is looked at:
-	// seen from the sandbox, each would cost as much as the whole way to it.
+	// dir is the directory done[:depth]. Names are looked up in it, and not
+	// from the sandbox, so that the cost grows only linearly with the depth.
 	dir   *os.Root
 	depth int
 }
 
-// here opens the directory done.
+// here returns the directory done.
 func (w *walk) here() (*os.Root, error) {
 	if w.depth < len(w.done) {
 		dir, err := w.dir.OpenRoot(strings.Join(w.done[w.depth:], "/"))
@@ -128,7 +136,7 @@ func (w *walk) here() (*os.Root, error) {
 	return w.dir, nil
 }
 
-// leave goes back to the sandbox, which is not the walk's to close.
+// leave closes dir and continues from the sandbox.
 func (w *walk) leave() {
 	if w.depth > 0 {
 		_ = w.dir.Close()
@@ -157,7 +165,7 @@ func (w *walk) down(name string) {
 	w.bytes += 1 + len(name)
 }
 
-// up goes back to the first n names of done.
+// up removes all but the first n names from done.
 func (w *walk) up(n int) {
 	for _, name := range w.done[n:] {
 		w.bytes -= 1 + len(name)
@@ -168,13 +176,13 @@ func (w *walk) up(n int) {
 	}
 }
 
-// at is the path of a name in the directory done, as the user knows it.
+// at returns the API path of a name in the directory done.
 func (w *walk) at(name string) string {
 	return w.box.prefix + "/" + strings.Join(append(slices.Clip(w.done), name), "/")
 }
 
-// hop is a name to go to, and the link with its target that it came from, for
-// messages; they are empty for names of the path itself.
+// hop is a name to resolve. link and target are those of the link that it is
+// from, for messages; they are empty for names of the path itself.
 type hop struct{ name, link, target string }
 
 func hops(names []string, link, target string) []hop {
@@ -185,10 +193,10 @@ func hops(names []string, link, target string) []hop {
 	return out
 }
 
-// step goes one name further; end tells that the whole path is done.
+// step resolves one name; end reports whether the whole path is resolved.
 func (w *walk) step(next hop, followLast bool) (end bool, err error) {
 	if w.bytes+len(next.name) > maxPathBytes {
-		return false, api.Errorf(api.CodeInvalid, "path %q becomes longer than %d bytes through its links", shown(w.clean), maxPathBytes)
+		return false, api.Errorf(api.CodeInvalid, "path %s becomes longer than %d bytes through its links", api.Quote(w.clean), maxPathBytes)
 	}
 	fi, err := w.lstat(next.name)
 	switch {
@@ -196,7 +204,7 @@ func (w *walk) step(next hop, followLast bool) (end bool, err error) {
 		w.down(next.name)
 		for _, h := range w.rest {
 			if h.name == ".." {
-				return false, api.Wrap(err, api.CodeNotFound, "path %q: the link %q leads to %q, which does not exist", shown(w.clean), h.link, h.target)
+				return false, api.Wrap(err, api.CodeNotFound, "path %s: the link %q leads to %q, which does not exist", api.Quote(w.clean), h.link, h.target)
 			}
 			w.down(h.name)
 		}
@@ -204,20 +212,20 @@ func (w *walk) step(next hop, followLast bool) (end bool, err error) {
 	case err != nil:
 		return false, w.diskError(next.name, err)
 	case w.box.Forbidden(fi):
-		return false, api.Errorf(api.CodeForbidden, "path %q leads into the server's %s, which nobody may read", shown(w.clean), w.box.secretName(fi))
+		return false, api.Errorf(api.CodeForbidden, "path %s leads into the server's %s, which nobody may read", api.Quote(w.clean), w.box.secretName(fi))
 	case fi.Mode()&fs.ModeSymlink != 0 && (followLast || len(w.rest) > 0):
 		return false, w.follow(next.name)
 	case !fi.IsDir() && len(w.rest) > 0:
-		return false, api.Errorf(api.CodeInvalid, "path %q: %q is not a directory", shown(w.clean), w.at(next.name))
+		return false, api.Errorf(api.CodeInvalid, "path %s: %q is not a directory", api.Quote(w.clean), w.at(next.name))
 	}
 	w.down(next.name)
 	return false, nil
 }
 
-// follow replaces the link of that name by what it leads to.
+// follow replaces the link of that name by its target.
 func (w *walk) follow(name string) error {
 	if w.links++; w.links > maxLinks {
-		return api.Errorf(api.CodeInvalid, "path %q goes through more than %d links; %q may lead round in a circle", shown(w.clean), maxLinks, w.at(name))
+		return api.Errorf(api.CodeInvalid, "path %s goes through more than %d links; %q may lead round in a circle", api.Quote(w.clean), maxLinks, w.at(name))
 	}
 	target, err := w.readlink(name)
 	if err != nil {
@@ -239,26 +247,26 @@ func (w *walk) follow(name string) error {
 	return nil
 }
 
-// outside does not say where the link leads: what lies beside the sandbox is
-// not the user's to know.
+// outside returns the error for a link that leaves the sandbox. It does not
+// name the target, which the user may not know.
 func (w *walk) outside(link string) error {
 	if w.box.prefix != "" {
-		return api.Errorf(api.CodeForbidden, "path %q: the link %q leads outside %q, which this login is confined to", shown(w.clean), link, w.box.prefix)
+		return api.Errorf(api.CodeForbidden, "path %s: the link %q leads outside %q, which this login is confined to", api.Quote(w.clean), link, w.box.prefix)
 	}
-	return api.Errorf(api.CodeForbidden, "path %q: the link %q leads outside the sandbox", shown(w.clean), link)
+	return api.Errorf(api.CodeForbidden, "path %s: the link %q leads outside the sandbox", api.Quote(w.clean), link)
 }
 
 func (w *walk) diskError(name string, err error) error {
 	if errors.Is(err, fs.ErrPermission) {
-		return api.Wrap(err, api.CodeForbidden, "path %q: the server may not look at %q", shown(w.clean), w.at(name))
+		return api.Wrap(err, api.CodeForbidden, "path %s: the server may not look at %q", api.Quote(w.clean), w.at(name))
 	}
-	return api.Wrap(err, api.CodeInvalid, "path %q: %q cannot be looked at", shown(w.clean), w.at(name))
+	return api.Wrap(err, api.CodeInvalid, "path %s: %q cannot be looked at", api.Quote(w.clean), w.at(name))
 }
 
-// translate turns an absolute target of a link into names below the sandbox:
-// by the text first, then by looking where on the way the sandbox itself is,
-// for targets that come to it through links. It only finds names; the walk
-// goes on through Root.
+// translate returns the names below the sandbox of the absolute target of a
+// link: by comparing the texts, or by looking for the sandbox itself among the
+// parents of the target, which may reach it through links. The names are
+// resolved further through Root.
 func (b *Sandbox) translate(target string) (names []string, inside bool) {
 	for _, dir := range []string{b.Dir, b.configured} {
 		rest, ok := cutDir(target, dir)
@@ -266,8 +274,8 @@ func (b *Sandbox) translate(target string) (names []string, inside bool) {
 			return names, true
 		}
 	}
-	// The longest beginning that is the sandbox, so that a target that leaves
-	// and comes back is seen as inside. Cut by the text, as the kernel reads it.
+	// The longest prefix that is the sandbox, so that a target that leaves the
+	// sandbox and enters it again counts as inside.
 	for end := len(target); end > 0; end-- {
 		if end < len(target) && !os.IsPathSeparator(target[end]) {
 			continue
@@ -279,7 +287,7 @@ func (b *Sandbox) translate(target string) (names []string, inside bool) {
 	return nil, false
 }
 
-// cutDir cuts the directory dir off the beginning of target.
+// cutDir removes the directory dir from the beginning of target.
 func cutDir(target, dir string) (rest string, ok bool) {
 	if rest, ok = strings.CutPrefix(target, dir); !ok {
 		return "", false
@@ -287,33 +295,33 @@ func cutDir(target, dir string) (rest string, ok bool) {
 	return rest, rest == "" || os.IsPathSeparator(rest[0]) || os.IsPathSeparator(dir[len(dir)-1])
 }
 
-// splitNames lists the names in a path of slashes, leaving out empty ones and
-// "."; ".." stays.
+// splitNames returns the names in a slash-separated path without empty ones and
+// ".", but with "..".
 func splitNames(p string) []string {
 	return slices.DeleteFunc(strings.Split(p, "/"), func(name string) bool { return name == "" || name == "." })
 }
 
-// validWindowsName tells whether Windows would take name as the name of one
-// file: no separators, drives or streams, no device, no ending that it drops.
-func validWindowsName(name string) bool {
-	if strings.ContainsAny(name, `<>:"/\|?*`) || strings.HasSuffix(name, ".") || strings.HasSuffix(name, " ") {
-		return false
-	}
+// WindowsNameFault returns why name cannot be a file name on Windows, worded to
+// follow the name in a message; "" if it can.
+func WindowsNameFault(name string) string {
 	for i := range len(name) {
-		if name[i] < 32 {
-			return false
+		if c := name[i]; c < ' ' || strings.IndexByte(`<>:"/\|?*`, c) >= 0 {
+			return "has a character that Windows does not take"
 		}
+	}
+	if strings.HasSuffix(name, ".") || strings.HasSuffix(name, " ") {
+		return "ends with a dot or a space, which Windows does not take"
 	}
 	base, _, _ := strings.Cut(name, ".")
 	base = strings.ToUpper(strings.TrimRight(base, " "))
 	switch base {
 	case "CON", "PRN", "AUX", "NUL", "CONIN$", "CONOUT$":
-		return false
+		return "is reserved on Windows"
 	}
 	for _, device := range []string{"COM", "LPT"} {
 		if n, ok := strings.CutPrefix(base, device); ok && (len(n) == 1 && n[0] >= '0' && n[0] <= '9' || n == "¹" || n == "²" || n == "³") {
-			return false
+			return "is reserved on Windows"
 		}
 	}
-	return true
+	return ""
 }

@@ -18,7 +18,7 @@ import (
 	"jetstream/internal/api"
 )
 
-// openBox opens a sandbox of a user at dir.
+// openBox opens dir as the sandbox of a user.
 func openBox(t *testing.T, dir string) *account.Sandbox {
 	t.Helper()
 	s, _ := newService(t, account.Options{})
@@ -71,8 +71,8 @@ func TestPathsThatTraverseAreRefused(t *testing.T) {
 	}
 }
 
-// tree makes a sandbox with every kind of link, next to a secret outside. The
-// sandbox is configured by way of a link.
+// tree makes a sandbox with all kinds of links, and a secret outside of it. The
+// configured path of the sandbox is a link.
 func tree(t *testing.T) (b *account.Sandbox, outside string) {
 	t.Helper()
 	base := t.TempDir()
@@ -114,7 +114,7 @@ func TestLinksInsideAreFollowed(t *testing.T) {
 			t.Errorf("Resolve(%q) = %q, %v, want %q", p, rel, err, want)
 		}
 	}
-	// The last name as it stands: what is replaced or sent is the link.
+	// The last name is not followed: the link itself is replaced or sent.
 	for p, want := range map[string]string{"/rel": "rel", "/out": "out", "/loop": "loop", "/abs/up": "dir/up", "/dangling": "dangling", "/chain1": "chain1", "/abs/new": "dir/new"} {
 		rel, err := b.Resolve(p, false)
 		if err != nil || rel != want {
@@ -139,7 +139,7 @@ func TestLinksOutAreRefused(t *testing.T) {
 		if !strings.Contains(m, "outside the sandbox") || !strings.Contains(m, path.Clean(p)) || !strings.Contains(m, "the link") {
 			t.Errorf("Resolve(%q): %q does not say what and where", p, m)
 		}
-		// What lies beside the sandbox is not the user's to know, as in ls.
+		// The user must not learn the target outside of the sandbox.
 		if strings.Contains(m, filepath.Dir(outside)) || strings.Contains(m, `"`+target+`"`) {
 			t.Errorf("Resolve(%q): %q shows what the link leads to", p, m)
 		}
@@ -161,9 +161,7 @@ func TestLinksOutAreRefused(t *testing.T) {
 	}
 }
 
-// What Resolve found may be replaced before it is used. Root must hold.
-// TestDeepPathsCostByTheirLength: the way down costs the same for each name, so
-// that nobody can keep the server busy with one long path.
+// The time of Resolve is proportional to the number of names.
 func TestDeepPathsCostByTheirLength(t *testing.T) {
 	b := openBox(t, t.TempDir())
 	deep := func(names int) string { return strings.Repeat("/d", names) }
@@ -188,7 +186,7 @@ func TestDeepPathsCostByTheirLength(t *testing.T) {
 	}
 }
 
-func TestDirectoryReplacedByLinkAfterResolve(t *testing.T) {
+func TestDirectoryReplacedByLinkIsNotFollowed(t *testing.T) {
 	b, outside := tree(t)
 	rel, err := b.Resolve("/dir/sub/new", false)
 	if err != nil {
@@ -212,9 +210,9 @@ func TestDirectoryReplacedByLinkAfterResolve(t *testing.T) {
 	}
 }
 
-// The same without a pause between: one keeps swapping a directory for a link
-// to the outside while others read and write through Resolve.
-func TestSwappedDirectoryUnderLoad(t *testing.T) {
+// A directory is exchanged for a link to the outside again and again, while
+// others read and write through Resolve.
+func TestSwappingDirectoriesDoesNotLeaveTheSandbox(t *testing.T) {
 	b, outside := tree(t)
 	ctx, stop := context.WithCancel(t.Context())
 	var swapper, workers sync.WaitGroup
@@ -254,7 +252,7 @@ func TestSwappedDirectoryUnderLoad(t *testing.T) {
 	}
 }
 
-func TestWindowsNames(t *testing.T) {
+func TestNamesThatWindowsRefuses(t *testing.T) {
 	for _, bad := range []string{`a\b`, `..\x`, "C:", "C:x", "a:stream", "NUL", "nul.txt", "con", "Aux .log", "COM1", "com9.x", "LPT¹", "CONIN$", "a.", "a ", "a?", "a*", "a\x01", `"`, "a|b", "<"} {
 		if account.WindowsName(bad) {
 			t.Errorf("%q was taken", bad)

@@ -12,17 +12,17 @@ import (
 	"jetstream/internal/api"
 )
 
-// Sandbox is a user's directory, opened for one piece of work. Safe for
-// concurrent use until Close.
+// Sandbox is an opened directory with a user's files. Safe for concurrent use
+// until Close.
 type Sandbox struct {
-	// Root is the directory. Its methods cannot leave it, whatever is done to
-	// the tree meanwhile; give them what Resolve returns.
+	// Root is the directory. Its methods cannot leave it, even if the tree is
+	// changed meanwhile. Their arguments should be results of Resolve.
 	Root *os.Root
 	// Dir is its absolute path without links.
 	Dir string
 
-	configured string // as the account or the options name it
-	prefix     string // the API path that Root is, without a / at the end
+	configured string // the path in the account or the options
+	prefix     string // API path of Root, without a trailing /
 	self       os.FileInfo
 	secret     []secretDir
 }
@@ -32,8 +32,8 @@ type secretDir struct {
 	info os.FileInfo
 }
 
-// SandboxDir is the directory that / means in u's paths, as configured; empty
-// when u has none. It need not exist.
+// SandboxDir returns the configured sandbox of u, which need not exist; empty
+// if u has none.
 func (s *Service) SandboxDir(u User) string {
 	if u.Sandbox != "" {
 		return u.Sandbox
@@ -41,12 +41,12 @@ func (s *Service) SandboxDir(u User) string {
 	return strings.ReplaceAll(s.options.SandboxDir, "%u", u.Name)
 }
 
-// Sandbox opens the user's directory. The default one is made when it is not
-// there. The rules of CheckOverlap hold at each call, after following links;
-// whoever keeps a Sandbox for long calls again before each piece of work.
-// A caller in ctx whose token is confined to a path gets what Confined gives,
-// and nobody else's directory. Codes: notFound for the user, forbidden,
-// conflict when there is no directory. Close the Sandbox after use.
+// Sandbox opens the user's sandbox, which must be closed. It makes the default
+// directory if that does not exist. CheckOverlap is applied at each call, so
+// that long work should open the sandbox anew from time to time. If the token
+// of the caller in ctx is confined to a path, the sandbox is that of Confined,
+// and the sandboxes of other users are forbidden. Codes: notFound for the user,
+// forbidden, conflict when there is no directory.
 func (s *Service) Sandbox(ctx context.Context, userName string, use Use) (*Sandbox, error) {
 	caller, _ := api.CallerOf(ctx)
 	within := caller.ConfinedTo()
@@ -56,10 +56,9 @@ func (s *Service) Sandbox(ctx context.Context, userName string, use Use) (*Sandb
 	return s.Confined(ctx, userName, within, use)
 }
 
-// Confined is Sandbox for work that goes on without its caller: within is the
-// directory, cleaned and as the user's API sees it, that files must lie in. The
-// user's paths stay what they are; one that is outside, also by a link, is
-// forbidden. Codes as Sandbox.
+// Confined opens the part of the user's sandbox that is below the cleaned API
+// path within. Paths are still those of the whole sandbox; one that leads
+// outside of within, also by a link, is forbidden. Codes as Sandbox.
 func (s *Service) Confined(ctx context.Context, userName, within string, use Use) (*Sandbox, error) {
 	box, err := s.whole(ctx, userName, use)
 	if err != nil || within == "/" {
@@ -69,7 +68,7 @@ func (s *Service) Confined(ctx context.Context, userName, within string, use Use
 	return confined, errors.Join(err, box.Close())
 }
 
-// confine opens the directory within of b as a sandbox of its own.
+// confine opens the directory within of b as a sandbox.
 func (b *Sandbox) confine(within string) (*Sandbox, error) {
 	rel, err := b.Resolve(within, true)
 	if err != nil {
@@ -77,14 +76,14 @@ func (b *Sandbox) confine(within string) (*Sandbox, error) {
 	}
 	root, err := b.Root.OpenRoot(rel)
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil, api.Wrap(err, api.CodeConflict, "the directory %q that this token is confined to does not exist; make it first", shown(within))
+		return nil, api.Wrap(err, api.CodeConflict, "the directory %s that this token is confined to does not exist; make it first", api.Quote(within))
 	}
 	if err != nil {
-		return nil, api.Wrap(err, api.CodeConflict, "the directory %q that this token is confined to cannot be opened; is it a directory?", shown(within))
+		return nil, api.Wrap(err, api.CodeConflict, "the directory %s that this token is confined to cannot be opened; is it a directory?", api.Quote(within))
 	}
 	self, err := root.Stat(".")
 	if err == nil && b.Forbidden(self) {
-		err = api.Errorf(api.CodeForbidden, "path %q leads into the server's %s, which nobody may read", shown(within), b.secretName(self))
+		err = api.Errorf(api.CodeForbidden, "path %s leads into the server's %s, which nobody may read", api.Quote(within), b.secretName(self))
 	}
 	if err != nil {
 		return nil, errors.Join(err, root.Close())
@@ -95,7 +94,7 @@ func (b *Sandbox) confine(within string) (*Sandbox, error) {
 	}, nil
 }
 
-// whole opens all of the user's directory.
+// whole opens the whole sandbox of the user.
 func (s *Service) whole(ctx context.Context, userName string, use Use) (*Sandbox, error) {
 	u, err := s.User(ctx, userName)
 	if err != nil {
@@ -105,14 +104,14 @@ func (s *Service) whole(ctx context.Context, userName string, use Use) (*Sandbox
 	if dir == "" {
 		return nil, api.Errorf(api.CodeForbidden, "user %s has no sandbox, so no files may be read or written; a superuser must give the account one", u.Name)
 	}
-	if u.Sandbox == "" && runtime.GOOS == "windows" && !validWindowsName(u.Name) {
+	if u.Sandbox == "" && runtime.GOOS == "windows" && WindowsNameFault(u.Name) != "" {
 		return nil, api.Errorf(api.CodeForbidden, "the name of user %s cannot be that of a directory on this server (Windows); a superuser must give the account a sandbox", u.Name)
 	}
 	if !filepath.IsAbs(dir) {
 		return nil, api.Errorf(api.CodeForbidden, "the sandbox %s of user %s is not an absolute path; a superuser must correct it", dir, u.Name)
 	}
-	// Before making anything: not even an empty directory may appear in a
-	// protected place.
+	// Before the directory is made: not even an empty one may appear in a
+	// protected directory.
 	if err := CheckOverlap(dir, use, s.options.Protected); err != nil {
 		return nil, err
 	}
@@ -130,7 +129,7 @@ func (s *Service) whole(ctx context.Context, userName string, use Use) (*Sandbox
 		s.log.WarnContext(ctx, "the sandbox of a user cannot be opened", "user", u.Name, "error", err)
 		return nil, api.Wrap(err, api.CodeConflict, "the sandbox %s of user %s cannot be opened; the server's log says why", dir, u.Name)
 	}
-	// Again on what was opened, which another may have put there meanwhile.
+	// Again for the opened directory, which may have been replaced meanwhile.
 	err = CheckOverlap(b.Dir, use, s.options.Protected)
 	if err == nil {
 		err = b.findSecrets(s.options.Protected)
@@ -141,7 +140,7 @@ func (s *Service) whole(ctx context.Context, userName string, use Use) (*Sandbox
 	return b, nil
 }
 
-// openSandbox opens dir and makes sure that Dir and Root are the same.
+// openSandbox opens dir. Dir and Root of the result are the same directory.
 func openSandbox(dir string) (*Sandbox, error) {
 	real, err := filepath.EvalSymlinks(dir)
 	if err != nil {
@@ -182,11 +181,11 @@ func (b *Sandbox) findSecrets(protected []Protected) error {
 	return nil
 }
 
-// Close frees the directory.
+// Close closes the directory.
 func (b *Sandbox) Close() error { return b.Root.Close() }
 
-// Forbidden tells whether fi, from Stat or Lstat, is a place that must not
-// even be read: a walk of the tree does not enter it.
+// Forbidden reports whether fi, from Stat or Lstat, is a secret directory,
+// which must not be read.
 func (b *Sandbox) Forbidden(fi os.FileInfo) bool { return b.secretName(fi) != "" }
 
 func (b *Sandbox) secretName(fi os.FileInfo) string {
@@ -198,7 +197,7 @@ func (b *Sandbox) secretName(fi os.FileInfo) string {
 	return ""
 }
 
-// Absolute is where a path that Resolve returned is on this machine.
+// Absolute returns the absolute path of a result of Resolve.
 func (b *Sandbox) Absolute(rel string) string {
 	return filepath.Join(b.Dir, filepath.FromSlash(rel))
 }

@@ -7,40 +7,38 @@ import (
 	"time"
 )
 
-// Options say how accounts are kept.
+// Options configure a Service.
 type Options struct {
-	// SandboxDir is the directory of users that have no sandbox of their own;
-	// %u in it is the user's name. It must be absolute. It is made with mode
-	// 0750 at a user's first use. The server's default is files/%u beside the
-	// state directory; empty: such users have no files at all.
+	// SandboxDir is the directory of users without a sandbox of their own, an
+	// absolute path in which %u is the user's name. It is made with mode 0750
+	// when it is first used. Empty: such users have no files.
 	SandboxDir string
-	// Protected are the places that received data must never reach: trigger
-	// directory, state directory, program file. Default: none.
+	// Protected lists what received data must not be able to reach: trigger
+	// directory, state directory, program file.
 	Protected []Protected
-	// Log gets what the operator should know; nil is silent.
+	// Log is for the operator; nil discards it.
 	Log *slog.Logger
 }
 
-// Service answers who somebody is and what is theirs. Safe for concurrent use.
+// Service manages accounts. Safe for concurrent use.
 //
-// Nothing that it remembers (proofs, run tokens, page sessions) grants
-// anything by itself: the user is read from the store at each use, so that a
-// changed password, a disabled or a removed user counts at once, also when
-// another process made the change.
+// Proofs, run tokens and sessions are kept in memory, but the user is read from
+// the store at each use. Changing a password and disabling or removing a user
+// therefore take effect at once.
 type Service struct {
-	store    Store
-	options  Options
-	log      *slog.Logger
-	hasher   *hasher
-	stranger string // the hash that passwords of unknown users are held against
-	proofs   *proofs
-	failures *failures
-	tokens   *runTokens
-	sessions *sessions
-	now      func() time.Time
+	store     Store
+	options   Options
+	log       *slog.Logger
+	hasher    *hasher
+	dummyHash string // the hash to verify passwords of unknown users with
+	proofs    *proofs
+	failures  *failures
+	tokens    *runTokens
+	sessions  *sessions
+	now       func() time.Time
 }
 
-// New makes the service on top of store; it starts nothing.
+// New returns a service on top of store.
 func New(store Store, o Options) *Service {
 	log := o.Log
 	if log == nil {
@@ -48,18 +46,18 @@ func New(store Store, o Options) *Service {
 	}
 	return &Service{
 		store: store, options: o, log: log, now: time.Now,
-		hasher: newHasher(), stranger: encodeHash(presentCost(), randomBytes(saltBytes), randomBytes(keyBytes)),
+		hasher: newHasher(), dummyHash: encodeHash(presentCost(), randomBytes(saltBytes), randomBytes(keyBytes)),
 		proofs: newProofs(), failures: newFailures(), tokens: newRunTokens(), sessions: newSessions(),
 	}
 }
 
-// randomBytes never fails: crypto/rand ends the program rather than give less.
+// randomBytes returns n random bytes.
 func randomBytes(n int) []byte {
 	b := make([]byte, n)
 	_, _ = rand.Read(b) // documented to never return an error
 	return b
 }
 
-// fold is the form under which names are compared: without case. Names are
-// ASCII, so that this is what SQLite's NOCASE does.
+// fold returns the form in which names are compared: in lower case. Since names
+// are ASCII it is equivalent to SQLite's NOCASE.
 func fold(name string) string { return strings.ToLower(name) }

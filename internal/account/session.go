@@ -17,8 +17,8 @@ const (
 	maxSessionsOfUser = 64
 )
 
-// sessions are the logins of the page, in memory only: a restart ends them.
-// The key is the id's SHA-256.
+// sessions are the logins of the web page. They are kept in memory and end with
+// the process. The key is the SHA-256 of the id.
 type sessions struct {
 	mu    sync.Mutex
 	bySum map[[sha256.Size]byte]session
@@ -26,28 +26,29 @@ type sessions struct {
 
 type session struct {
 	user    string
-	hash    string // the user's at login: another password ends the session
+	hash    string // that of the user at login; a new password ends the session
 	expires time.Time
 }
 
 func newSessions() *sessions { return &sessions{bySum: map[[sha256.Size]byte]session{}} }
 
-// OpenSession begins a session of u, whom Login has let in. id is the secret
-// that the cookie carries. Beyond a bound the one that ends soonest gives way,
-// first among the same user's.
+// OpenSession opens a session of u, whom Login has returned. id is the secret
+// for the cookie. If there are too many sessions, it evicts the one that
+// expires first, of the same user if that has too many.
 func (s *Service) OpenSession(u User) (id string, expires time.Time) {
 	id = base64.RawURLEncoding.EncodeToString(randomBytes(32))
 	now := s.now()
 	expires = now.Add(sessionLife)
 	s.sessions.mu.Lock()
 	defer s.sessions.mu.Unlock()
-	s.sessions.makeRoom(u.Name, now)
+	s.sessions.evict(u.Name, now)
 	s.sessions.bySum[sha256.Sum256([]byte(id))] = session{u.Name, u.Hash, expires}
 	return id, expires
 }
 
-// makeRoom keeps the bounds with one more to come. mu is held.
-func (m *sessions) makeRoom(user string, now time.Time) {
+// evict removes expired sessions, and another one if there are too many for a
+// new session of user. mu is held.
+func (m *sessions) evict(user string, now time.Time) {
 	var oldest, oldestOwn [sha256.Size]byte
 	own := 0
 	for sum, have := range m.bySum {
@@ -73,8 +74,8 @@ func (m *sessions) makeRoom(user string, now time.Time) {
 	}
 }
 
-// BySession tells whose session it is, as the user stands now. Codes:
-// unauthorized when it has ended.
+// BySession returns the user of a session. Codes: unauthorized when the session
+// has ended or the user is disabled.
 func (s *Service) BySession(ctx context.Context, id string) (User, error) {
 	sum := sha256.Sum256([]byte(id))
 	s.sessions.mu.Lock()
@@ -103,7 +104,7 @@ func errSessionEnded() error {
 	return api.Errorf(api.CodeUnauthorized, "the session has ended; sign in again")
 }
 
-// CloseSession ends a session; one that is not there is passed over.
+// CloseSession ends a session, if there is one of that id.
 func (s *Service) CloseSession(id string) {
 	s.sessions.mu.Lock()
 	defer s.sessions.mu.Unlock()

@@ -64,7 +64,7 @@ func TestRunTokenActsAsItsUserWithPresentRights(t *testing.T) {
 	}
 }
 
-func TestLaunchTokenActsAsAnybody(t *testing.T) {
+func TestLaunchTokenMayActAsAnyUser(t *testing.T) {
 	s, _ := newService(t, account.Options{})
 	sandbox := t.TempDir()
 	bob := mustCreate(t, s, account.NewUser{Name: "Bob", Password: "p", Sandbox: sandbox})
@@ -76,7 +76,7 @@ func TestLaunchTokenActsAsAnybody(t *testing.T) {
 	if g, err := s.ByToken(t.Context(), token, ""); err != nil || g != (account.Grant{Superuser: true, Depth: 1}) {
 		t.Errorf("nobody's grant is %+v, %v", g, err)
 	}
-	// As a user it has no more than that user's rights.
+	// As a user it has only the rights of that user.
 	if g, err := s.ByToken(t.Context(), token, "bob"); err != nil || g != (account.Grant{User: "Bob", Sandbox: sandbox, Since: bob.CreateTime, Depth: 1}) {
 		t.Errorf("bob's grant is %+v, %v", g, err)
 	}
@@ -84,7 +84,8 @@ func TestLaunchTokenActsAsAnybody(t *testing.T) {
 		_, err := s.ByToken(t.Context(), token, name)
 		wantCode(t, err, api.CodeUnauthorized)
 	}
-	// An event that nobody caused gives no rights, and nobody to become.
+	// The token of an event without a user has no rights and cannot act as a
+	// user.
 	nobodys := s.IssueRunToken("", false, 1)
 	for _, actAs := range []string{"", "bob"} {
 		_, err := s.ByToken(t.Context(), nobodys, actAs)
@@ -110,7 +111,7 @@ func TestForgedTokensAreRefused(t *testing.T) {
 	}
 }
 
-func TestSessionEndsWithWhatItStandsOn(t *testing.T) {
+func TestSessionEndsWithItsPasswordOrUser(t *testing.T) {
 	s, clock := newService(t, account.Options{})
 	mustCreate(t, s, account.NewUser{Name: "bob", Password: "p"})
 	open := func() string {
@@ -166,7 +167,7 @@ func TestSessionEndsWithWhatItStandsOn(t *testing.T) {
 	ended(id, "its user")
 }
 
-func TestSessionsOfOneUserCannotPushOutOthers(t *testing.T) {
+func TestSessionsOfOneUserDoNotEvictThoseOfOthers(t *testing.T) {
 	s, clock := newService(t, account.Options{})
 	bob := mustCreate(t, s, account.NewUser{Name: "bob", Password: "p"})
 	eve := mustCreate(t, s, account.NewUser{Name: "eve", Password: "p"})

@@ -10,23 +10,30 @@ import (
 	"jetstream/internal/api"
 )
 
-// NewUser is what Create makes a user from.
+// NewUser holds the parameters of a new user.
 type NewUser struct {
-	Name, Password string
-	Superuser      bool
-	// Sandbox is an absolute directory, or empty for the server's default.
-	Sandbox  string
-	Disabled bool
+	Name      string `json:"name" doc:"Name of the user: 1 to 64 letters, digits or ._@-, the first a letter, a digit or _" validate:"required,max=64"`
+	Password  string `json:"password" doc:"Password of the user, 1 to 1024 bytes" validate:"required,max=1024" secret:"true"`
+	Superuser bool   `json:"superuser" doc:"Whether the user may see and change everything" default:"false"`
+	Sandbox   string `json:"sandbox" doc:"Absolute directory that / means in the user's paths; absent: the server's default" validate:"max=4096"`
+	Disabled  bool   `json:"disabled" doc:"Whether the user may not log in" default:"false"`
 }
 
-// Change is what Update changes; nil leaves as is.
+// Check tells whether name and password may be a user's. Codes: invalid.
+func (n NewUser) Check() error {
+	if err := checkName(n.Name); err != nil {
+		return err
+	}
+	return CheckPassword(n.Password)
+}
+
+// Change is a change of a user. A nil field stays as it is. A new password ends
+// the user's sessions, but no tokens.
 type Change struct {
-	Superuser *bool
-	Disabled  *bool
-	// Sandbox is an absolute directory, or empty for the server's default.
-	Sandbox *string
-	// Password ends, when it is changed, what was bound to the former one.
-	Password *string
+	Password  *string `json:"password" doc:"New password, 1 to 1024 bytes" validate:"omitempty,min=1,max=1024" secret:"true"`
+	Superuser *bool   `json:"superuser" doc:"Whether the user may see and change everything"`
+	Sandbox   *string `json:"sandbox" doc:"Absolute directory that / means in the user's paths; empty: the server's default" validate:"omitempty,max=4096"`
+	Disabled  *bool   `json:"disabled" doc:"Whether the user may not log in"`
 }
 
 const (
@@ -34,7 +41,8 @@ const (
 	maxSandboxBytes = 4096
 )
 
-// ValidName tells whether name may be a user's: [A-Za-z0-9_][A-Za-z0-9._@-]{0,63}.
+// ValidName reports whether name may be the name of a user:
+// [A-Za-z0-9_][A-Za-z0-9._@-]{0,63}.
 func ValidName(name string) bool {
 	if name == "" || len(name) > maxNameBytes {
 		return false
@@ -64,15 +72,15 @@ func checkName(name string) error {
 		"name must be 1 to 64 letters, digits or ._@- and begin with a letter, a digit or _")
 }
 
-func checkPassword(password string) error {
+// CheckPassword tells whether password may be a user's. Codes: invalid.
+func CheckPassword(password string) error {
 	if len(password) >= 1 && len(password) <= maxPasswordBytes {
 		return nil
 	}
 	return fieldError("password", "passwordLength", "password must be 1 to 1024 bytes long")
 }
 
-// checkSandbox holds a configured sandbox against the protected places. The
-// directory need not exist yet.
+// checkSandbox checks the sandbox of an account. The directory need not exist.
 func (s *Service) checkSandbox(dir string) error {
 	switch {
 	case dir == "":
@@ -90,12 +98,9 @@ func (s *Service) checkSandbox(dir string) error {
 	return nil
 }
 
-// Create makes a user. Codes: invalid, conflict when the name is taken.
+// Create makes a user. Codes: invalid, conflict when the name exists.
 func (s *Service) Create(ctx context.Context, n NewUser) (User, error) {
-	if err := checkName(n.Name); err != nil {
-		return User{}, err
-	}
-	if err := checkPassword(n.Password); err != nil {
+	if err := n.Check(); err != nil {
 		return User{}, err
 	}
 	if err := s.checkSandbox(n.Sandbox); err != nil {
@@ -112,7 +117,7 @@ func (s *Service) Create(ctx context.Context, n NewUser) (User, error) {
 	return u, nil
 }
 
-// User finds a user, in whatever case the name is written. Codes: notFound.
+// User returns the user of a name, compared without case. Codes: notFound.
 func (s *Service) User(ctx context.Context, name string) (User, error) {
 	if !ValidName(name) {
 		return User{}, api.Errorf(api.CodeNotFound, "there is no user %q", name)
@@ -120,9 +125,9 @@ func (s *Service) User(ctx context.Context, name string) (User, error) {
 	return s.store.User(ctx, name)
 }
 
-// Users lists users newest first, limit at most: those made before the user
-// named after, or from the newest when that is empty. Codes: invalid when
-// there is no user of that name any more.
+// Users lists users, newest first and limit at most: those made before the user
+// named after, all if that is empty. Codes: invalid when there is no user of
+// that name.
 func (s *Service) Users(ctx context.Context, after string, limit int) ([]User, error) {
 	users, err := s.store.Users(ctx, after, limit)
 	if errors.Is(err, &api.Error{Code: api.CodeNotFound}) {
@@ -131,8 +136,8 @@ func (s *Service) Users(ctx context.Context, after string, limit int) ([]User, e
 	return users, err
 }
 
-// Update changes a user, everything at once or nothing. Codes: invalid,
-// notFound, conflict when no enabled superuser would be left.
+// Update changes a user in one transaction. Codes: invalid, notFound, conflict
+// when no enabled superuser would be left.
 func (s *Service) Update(ctx context.Context, name string, c Change) (User, error) {
 	if c.Sandbox != nil {
 		if err := s.checkSandbox(*c.Sandbox); err != nil {
@@ -141,10 +146,10 @@ func (s *Service) Update(ctx context.Context, name string, c Change) (User, erro
 	}
 	hash := ""
 	if c.Password != nil {
-		if err := checkPassword(*c.Password); err != nil {
+		if err := CheckPassword(*c.Password); err != nil {
 			return User{}, err
 		}
-		if _, err := s.User(ctx, name); err != nil { // nobody is worth no hash
+		if _, err := s.User(ctx, name); err != nil { // before the hash, which is expensive
 			return User{}, err
 		}
 		var err error
@@ -169,22 +174,22 @@ func (s *Service) Update(ctx context.Context, name string, c Change) (User, erro
 	})
 }
 
-// SetPassword changes a user's password and so ends what was bound to the
-// former one: proofs and page sessions. Codes: invalid, notFound.
+// SetPassword changes a user's password, which ends the user's sessions. Codes:
+// invalid, notFound.
 func (s *Service) SetPassword(ctx context.Context, name, password string) error {
 	_, err := s.Update(ctx, name, Change{Password: &password})
 	return err
 }
 
-// Delete removes a user; files stay. A later user of the same name without a
-// sandbox of their own gets the same directory. Codes: notFound, conflict when
+// Delete removes a user, but not the files: a later user of the same name with
+// the default sandbox gets the same directory. Codes: notFound, conflict when
 // no enabled superuser would be left.
 func (s *Service) Delete(ctx context.Context, name string) error {
 	return s.store.DeleteUser(ctx, name)
 }
 
 // EnsureAdmin makes the superuser admin with a random password if there are no
-// users at all; made tells whether it did.
+// users; made reports whether it did.
 func (s *Service) EnsureAdmin(ctx context.Context) (password string, made bool, err error) {
 	n, err := s.store.CountUsers(ctx)
 	if err != nil || n > 0 {
@@ -193,7 +198,7 @@ func (s *Service) EnsureAdmin(ctx context.Context) (password string, made bool, 
 	password = base64.RawURLEncoding.EncodeToString(randomBytes(18)) // 144 bits
 	_, err = s.Create(ctx, NewUser{Name: "admin", Password: password, Superuser: true})
 	if errors.Is(err, &api.Error{Code: api.CodeConflict}) {
-		return "", false, nil // another process made users meanwhile
+		return "", false, nil // another process has made users meanwhile
 	}
 	if err != nil {
 		return "", false, err

@@ -35,7 +35,7 @@ func openStore(t testing.TB, dir string) *store.Accounts {
 	return db.Accounts()
 }
 
-// clock is a time that tests move.
+// clock is a clock that tests advance.
 type clock struct {
 	mu  sync.Mutex
 	now time.Time
@@ -53,7 +53,7 @@ func (c *clock) Add(d time.Duration) {
 	c.now = c.now.Add(d)
 }
 
-// newService makes a service on a fresh database with a clock.
+// newService returns a service on an empty database, with a clock.
 func newService(t *testing.T, o account.Options) (*account.Service, *clock) {
 	t.Helper()
 	s := account.New(openStore(t, t.TempDir()), o)
@@ -71,7 +71,7 @@ func mustCreate(t *testing.T, s *account.Service, n account.NewUser) account.Use
 	return u
 }
 
-// wantCode checks an error's code and returns its message.
+// wantCode checks the code of an error and returns its message.
 func wantCode(t *testing.T, err error, code api.Code) string {
 	t.Helper()
 	if err == nil {

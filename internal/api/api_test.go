@@ -104,7 +104,7 @@ func TestBareNamesAreSends(t *testing.T) {
 	}
 }
 
-func TestErrorOf(t *testing.T) {
+func TestEveryErrorHasACode(t *testing.T) {
 	known := api.Errorf(api.CodeConflict, "busy")
 	tests := []struct {
 		err  error
@@ -182,7 +182,7 @@ func TestIDsSortByAge(t *testing.T) {
 	}
 }
 
-func TestNearest(t *testing.T) {
+func TestNearestFindsTypingErrors(t *testing.T) {
 	names := []string{"send.createManifest", "send.createTransfer", "send.getTransfer", "recv.transferComplete", "launch"}
 	for name, want := range map[string]string{
 		"send.createManifes":    "send.createManifest",
@@ -200,9 +200,7 @@ func TestNearest(t *testing.T) {
 	}
 }
 
-// TestNearestOfALongName: what is too long to be a typing error is not even read,
-// however much of it a caller sends.
-func TestNearestOfALongName(t *testing.T) {
+func TestNearestIsCheapForALongName(t *testing.T) {
 	name := strings.Repeat("X", 16<<20)
 	if allocs := testing.AllocsPerRun(1, func() {
 		if got := api.Nearest(name, []string{"send.createManifest", "launch"}); got != "" {
@@ -220,7 +218,7 @@ func TestMarshalKeepsHTMLReadable(t *testing.T) {
 	}
 }
 
-func TestPathEscape(t *testing.T) {
+func TestPathEscapeEscapesOneSegment(t *testing.T) {
 	for in, want := range map[string]string{"abc": "abc", "a/b c?": "a%2Fb%20c%3F", "é": "%C3%A9", "..": "..", "a@b": "a@b"} {
 		if got := api.PathEscape(in); got != want {
 			t.Errorf("PathEscape(%q) = %q, want %q", in, got, want)
@@ -228,7 +226,7 @@ func TestPathEscape(t *testing.T) {
 	}
 }
 
-// FuzzRequest: what observers see of a call is what encoding/json makes of it.
+// Request returns the same JSON as encoding/json.
 func FuzzRequest(f *testing.F) {
 	for _, s := range [][2]string{
 		{"tags", `[1, 2]`}, {"key", `"hush"`}, {"unknown", `{"a":1}`}, {"<&>\u2028", `"<&>\u2028"`}, {"\xff", "\"\xff\""}, {"", ` { } `}, {`"`, `null`}, {"status", `"\ud800"`},

@@ -2,53 +2,68 @@ package api
 
 import "context"
 
-// Caller says on whose behalf a command runs. It is put into the context by
-// the authenticate middleware and read by handlers.
+// Caller is the user on whose behalf a command runs. The authenticate
+// middleware puts it into the context.
 type Caller struct {
-	// User is the account's name; empty for a launch script's token that
-	// named nobody (such a caller may look at everything and own nothing).
+	// User is the account's name; empty for a launch script's token or a call by
+	// the control socket that named nobody (such a caller may look at everything
+	// and own nothing).
 	User string
-	// Superuser may see and change everybody's objects.
+	// Superuser reports whether the caller may see and change the objects of
+	// all users.
 	Superuser bool
-	// Sandbox is the account's own directory for its files when the call came
-	// in; empty for the server's default, or without an account.
+	// Sandbox is the account's directory for its files; empty for the server's
+	// default or without an account.
 	Sandbox string
-	// Since is when the account was made: what the log has from before, is of a
-	// former user of the name. 0 without an account.
+	// Since is when the account was made, 0 without an account. Older entries
+	// of the event log belong to a removed user of the same name.
 	Since Time
-	// Scope narrows the login of an API token; nil for every other login.
-	// Superuser is false already where it takes that right away.
+	// Scope restricts what an API token may do; nil for every other login.
+	// Superuser is already false if the scope does not include that right.
 	Scope *Scope
+	// Peer is the user id of the process that called by the control socket and
+	// was known by that alone; empty for every other login.
+	Peer string
 	// RequestID is the X-Request-Id of the call.
 	RequestID string
-	// Depth counts the trigger runs in the chain that led to this call: 0 for
-	// a call from outside, n for a call made by a script whose
-	// JETSTREAM_DEPTH is n.
+	// Depth is the number of trigger runs in the chain that led to this call: n
+	// for a call by a script whose JETSTREAM_DEPTH is n, 0 for any other call.
 	Depth int
 }
 
-// MayAct tells whether the caller may see and change an object of owner.
+// MayAct reports whether the caller may see and change the objects of owner.
 func (c Caller) MayAct(owner string) bool {
 	return c.Superuser || (c.User != "" && c.User == owner)
 }
 
-// Owner returns the name that owns what this caller makes. A launch token
-// that named nobody gets an invalid error.
+// CheckOwner returns an error if the caller may not see and change an object of
+// owner: notFound, as for an object that does not exist. kind and id name the
+// object.
+func (c Caller) CheckOwner(owner, kind, id string) error {
+	if c.MayAct(owner) {
+		return nil
+	}
+	return NotFound(kind, id)
+}
+
+// Owner returns the name of the user who owns what this caller makes. Codes:
+// invalid for a login without a user.
 func (c Caller) Owner() (string, error) {
 	if c.User == "" {
-		return "", Errorf(CodeInvalid, "this token belongs to no user: name the one who shall own it with --user NAME")
+		return "", Errorf(CodeInvalid, "this login is no user's: name the user who shall own it with --user NAME")
 	}
 	return c.User, nil
 }
 
 type callerKey struct{}
 
-// WithCaller puts c into the context.
+// WithCaller returns a context that carries c.
 func WithCaller(ctx context.Context, c Caller) context.Context {
 	return context.WithValue(ctx, callerKey{}, c)
 }
 
-// CallerOf returns the context's caller; ok is false when nobody is logged in.
+// CallerOf returns the caller of the context; ok is false if nobody is logged
+// in.
 func CallerOf(ctx context.Context) (c Caller, ok bool) {
 	c, ok = ctx.Value(callerKey{}).(Caller)
 	return c, ok

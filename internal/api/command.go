@@ -11,17 +11,17 @@ import (
 	"strings"
 )
 
-// Access says who may call a command.
+// Access defines who may call a command.
 type Access int
 
 // The levels of access.
 const (
-	AccessUser      Access = iota // everybody who is logged in; handlers check ownership
+	AccessUser      Access = iota // everybody who is logged in; ownership is checked per object
 	AccessSuperuser               // superusers only
-	AccessPublic                  // also without login; the handler decides what strangers see
+	AccessPublic                  // everybody, also without login
 )
 
-// Spec is what a command declares about itself beside its function.
+// Spec describes a command.
 type Spec struct {
 	// Name is the full command name, such as send.createManifest.
 	Name string
@@ -33,28 +33,30 @@ type Spec struct {
 	// Summary is one line without a period: the operation's title and the
 	// CLI's help. Description may say more, in Markdown.
 	Summary, Description string
-	// Message is what success says, unless the handler varies it.
+	// Message is the message of a successful reply, unless the handler returns
+	// a Result with another one.
 	Message string
-	// Location is the path of what a 201 has made, with {field} filled in
-	// from the result.
+	// Location is the path of the object that a reply with status 201 has made;
+	// {field} is replaced by that field of the result.
 	Location string
-	// Errors are the codes beyond invalid, unauthorized, forbidden and
-	// internal, which every command may answer.
+	// Errors are the error codes of the command besides invalid, unauthorized,
+	// forbidden and internal, which every command may return.
 	Errors []Code
-	// Access says who may call it; the zero value is every logged-in user.
+	// Access defines who may call it; the zero value is every logged-in user.
 	Access Access
-	// Example are parameters of a typical call, for the manual and the help.
-	// Secrets are left out, and ids, for which ExampleID stands.
+	// Example holds parameters of a typical call for the manual and the help,
+	// without secrets and without the ids for which ExampleID is used.
 	Example map[string]any
 }
 
-// Result is what a handler returns instead of its bare value when its message
-// or its status varies from call to call.
+// Result is returned by handlers whose message or status differs from call to
+// call, in place of the bare value.
 type Result[T any] struct {
 	Value T
 	// Message replaces Spec.Message unless empty.
 	Message string
-	// Existing tells that nothing was made: the status is 200, not Spec.Status.
+	// Existing reports that nothing was made: the status is 200, not
+	// Spec.Status.
 	Existing bool
 }
 
@@ -66,7 +68,7 @@ type varying interface {
 	valueType() reflect.Type
 }
 
-// Empty is the result of a command that has nothing to say: {}.
+// Empty is the result of commands without a result: {}.
 type Empty struct{}
 
 // Command is one declared command. It is immutable and safe for concurrent use.
@@ -76,10 +78,10 @@ type Command struct {
 	ParamsType, ResultType reflect.Type
 	// Params are the parameters in the order of their declaration.
 	Params []Field
-	// Varies tells that the handler returns a Result: a command with status
-	// 201 may then answer 200 with an object that was there already.
+	// Varies reports that the handler returns a Result: with status 201 the
+	// command may also reply 200 with an object that existed already.
 	Varies bool
-	// Waits tells that the command takes WaitParams, and may last that long.
+	// Waits reports that the command takes WaitParams and may last that long.
 	Waits bool
 
 	results      []Field
@@ -87,9 +89,9 @@ type Command struct {
 	run          func(ctx context.Context, params any) (any, error)
 }
 
-// Define declares a command: P is the struct of its parameters, R the struct
-// of its result or a Result of it. It panics on a declaration that cannot
-// work, which a test of the registry meets before any user does.
+// Define declares a command that fn handles: P is the struct of its parameters,
+// R the struct of its result or a Result of that. It panics on a contradictory
+// declaration, so that every test of the registry finds it.
 func Define[P, R any](spec Spec, fn func(context.Context, P) (R, error)) *Command {
 	c := &Command{Spec: spec, ParamsType: reflect.TypeFor[P](), ResultType: reflect.TypeFor[R]()}
 	if v, ok := any(*new(R)).(varying); ok {
@@ -141,7 +143,7 @@ func (c *Command) pathParams() []Field {
 	return out
 }
 
-// Param finds a parameter by its exact name.
+// Param returns the parameter of that exact name.
 func (c *Command) Param(name string) (Field, bool) {
 	for i := range c.Params { // a Field is large
 		if c.Params[i].Name == name {
@@ -151,12 +153,12 @@ func (c *Command) Param(name string) (Field, bool) {
 	return Field{}, false
 }
 
-// ExampleID stands for an id in examples.
+// ExampleID is the id in examples.
 const ExampleID = "019ab2f4c6d87e1fa3b40596c7d8e9f0"
 
-// ExampleParams are the parameters of a typical call: those of Spec.Example,
-// and ExampleID for each required id that it does not name. Required secrets
-// are missing; whoever shows the call says how a secret is given there.
+// ExampleParams returns the parameters of a typical call: those of
+// Spec.Example, and ExampleID for each required id that it does not contain.
+// Required secrets are missing.
 func (c *Command) ExampleParams() map[string]any {
 	params := make(map[string]any, len(c.Params))
 	for _, f := range c.Params {
@@ -169,16 +171,16 @@ func (c *Command) ExampleParams() map[string]any {
 	return params
 }
 
-// Replayable tells whether the command takes an Idempotency-Key: it makes
-// something, and its answer holds no secret and so may be kept.
+// Replayable reports whether the command accepts an Idempotency-Key: it makes
+// something, and its reply contains no secret and may therefore be stored.
 func (c *Command) Replayable() bool { return c.Status == 201 && !c.hasSecretOut }
 
-// BareName is the name without send. or recv.
+// BareName returns the name without the prefix send. or recv.
 func (c *Command) BareName() string {
 	return c.Name[strings.LastIndexByte(c.Name, '.')+1:]
 }
 
-// Group is "send", "recv" or "server".
+// Group returns "send", "recv" or "server".
 func (c *Command) Group() string {
 	if i := strings.IndexByte(c.Name, '.'); i > 0 {
 		return c.Name[:i]
@@ -186,21 +188,22 @@ func (c *Command) Group() string {
 	return "server"
 }
 
-// Outcome is a successful command: what to answer, encoded once.
+// Outcome is the encoded reply of a successful command.
 type Outcome struct {
 	Message string
 	Status  int             // HTTP status
 	Result  json.RawMessage // always an object
-	// Masked is Result with the values of secret fields as "***", for logs
-	// and triggers; the same bytes as Result where nothing is secret.
+	// Masked is Result with "***" in place of the values of secret fields, for
+	// logs and triggers. Without secret fields it shares the bytes of Result.
 	Masked json.RawMessage
-	// Location is the path of what was made, below /api/v1; else empty.
+	// Location is the path of the object that was made, below /api/v1, or
+	// empty.
 	Location string
 }
 
-// Do carries the command out. params is a value of ParamsType or points to
-// one, which stays as it is. The error has a code (see ErrorOf); a panic in the
-// handler is the caller's to recover.
+// Do runs the command. params is a value of ParamsType or a pointer to one,
+// which is not changed. ErrorOf gives the code of an error. A panic of the
+// handler is not recovered.
 func (c *Command) Do(ctx context.Context, params any) (Outcome, error) {
 	r, err := c.run(ctx, params)
 	if err != nil {
@@ -258,13 +261,13 @@ func PathEscape(s string) string {
 	return b.String()
 }
 
-// Masked stands for the value of a secret or unknown parameter wherever
-// parameters leave for logs, events, triggers and run records.
+// Masked replaces the values of secret and unknown parameters in logs, events,
+// triggers and run records.
 const Masked = "***"
 
-// Request writes the command structure as triggers and logs see it:
-// {"request": name, "parameters": {...}} with the values of secret and
-// unknown parameters masked, in the order of the names.
+// Request returns the command envelope for logs and triggers: {"request": name,
+// "parameters": {...}}, with the parameters sorted by name and the values of
+// secret and unknown ones masked.
 func (c *Command) Request(params map[string]json.RawMessage) json.RawMessage {
 	names := slices.AppendSeq(make([]string, 0, len(params)), maps.Keys(params))
 	slices.Sort(names)
@@ -277,7 +280,7 @@ func (c *Command) Request(params map[string]json.RawMessage) json.RawMessage {
 		separator = ","
 		if f, known := c.Param(name); known && !f.Secret {
 			b.WriteString(`"` + name + `":`)
-			if json.Compact(&b, params[name]) != nil { // it was parsed before: cannot happen
+			if json.Compact(&b, params[name]) != nil { // cannot happen: it has been parsed before
 				b.WriteString("null")
 			}
 			continue
@@ -289,7 +292,7 @@ func (c *Command) Request(params map[string]json.RawMessage) json.RawMessage {
 	return b.Bytes()
 }
 
-// mask replaces the values of secret fields at the top level of an object.
+// mask replaces the values of the secret fields of a JSON object.
 func mask(object json.RawMessage, fields []Field) (json.RawMessage, error) {
 	var m map[string]json.RawMessage
 	if err := json.Unmarshal(object, &m); err != nil {

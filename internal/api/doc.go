@@ -1,16 +1,16 @@
-// Package api is the vocabulary that every room of JetStream shares: what a
-// command is, what a reply and an error look like, who is calling, and how
-// times and ids are written. It imports no other room and no net/http.
+// Package api defines what all packages of JetStream share: commands and their
+// registry, replies, errors, the caller, and the formats of times and ids. It
+// imports no other package of this module and no net/http.
 //
-// A command is declared once, beside the function that carries it out:
+// A command is declared once, beside the function that handles it:
 //
 //	api.Define(api.Spec{Name: "send.createManifest", Method: "POST", Path: "/send/manifests", Status: 201,
 //		Summary: "Start building a manifest", Message: "Manifest requested."}, h.createManifest)
 //
-// From that one value come the REST route, the command envelope, the OpenAPI
-// operation, the `jetstream api` subcommand and the on.send.createManifest
-// trigger.
+// The REST route, the command envelope, the OpenAPI operation, the `jetstream
+// api` subcommand and the on.send.createManifest trigger are made from that one
+// value.
 package api
 
-// ControlPort is the port of the control API where nobody chose another.
+// ControlPort is the default port of the control API.
 const ControlPort = 8886

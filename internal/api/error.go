@@ -4,11 +4,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
+	"os"
 	"time"
 )
 
-// Code is the outcome of a command as clients see it: the "status" of every
-// reply. The set is closed; spec: Control API, "Codes".
+// Code is the outcome of a command, the "status" of every reply. The set of
+// codes is closed.
 type Code string
 
 // The codes of the API.
@@ -17,16 +19,16 @@ const (
 	CodeInvalid         Code = "invalid"         // the request itself is wrong
 	CodeUnauthorized    Code = "unauthorized"    // nobody is logged in, or the credentials are wrong
 	CodeForbidden       Code = "forbidden"       // logged in, but this is not permitted
-	CodeNotFound        Code = "notFound"        // no such object, command or route, or one of somebody else
+	CodeNotFound        Code = "notFound"        // no such object, command or route, or the object belongs to another user
 	CodeConflict        Code = "conflict"        // the object's present state does not allow it
 	CodeTooLarge        Code = "tooLarge"        // the body is over the limit
 	CodeTooManyRequests Code = "tooManyRequests" // slow down; the answer carries Retry-After
-	CodeInternal        Code = "internal"        // our fault; the cause is in the log only
-	CodeUnavailable     Code = "unavailable"     // not now: shutting down, or a needed part is out of order
+	CodeInternal        Code = "internal"        // a fault of the server; the cause is only in the log
+	CodeUnavailable     Code = "unavailable"     // temporarily: shutting down, or a needed part has failed
 	CodeTimeout         Code = "timeout"         // it took too long
 )
 
-var httpStatuses = map[Code]int{
+var httpStatuses = map[Code]int{ //nolint:gochecknoglobals // a table that is never written
 	CodeSuccess:         200,
 	CodeInvalid:         400,
 	CodeUnauthorized:    401,
@@ -40,8 +42,8 @@ var httpStatuses = map[Code]int{
 	CodeTimeout:         504,
 }
 
-// HTTPStatus is the one table that turns codes into HTTP statuses; a code
-// that is not in it is 500.
+// HTTPStatus returns the HTTP status of replies with this code; 500 for an
+// unknown code.
 func (c Code) HTTPStatus() int {
 	if s, ok := httpStatuses[c]; ok {
 		return s
@@ -49,16 +51,15 @@ func (c Code) HTTPStatus() int {
 	return 500
 }
 
-// FieldError names one parameter that was refused.
+// FieldError describes one parameter that was refused.
 type FieldError struct {
 	Field   string `json:"field" doc:"Name of the parameter"`
 	Rule    string `json:"rule" doc:"The rule that it breaks, such as required, unknown, type, max=65535"`
 	Message string `json:"message" doc:"The same as a sentence"`
 }
 
-// Error is a failure with a code, made where the fact is known. Message goes
-// to the caller and names the fault and the way out; Err is the cause, which
-// is logged and never sent.
+// Error is an error with a code. Message is for the caller and says what is
+// wrong and what to do; Err is the cause, which is logged and never sent.
 type Error struct {
 	Code       Code
 	Message    string
@@ -67,17 +68,28 @@ type Error struct {
 	Err        error
 }
 
-// Errorf makes an Error without a cause.
+// InvalidField makes the Error of one parameter that breaks a rule.
+func InvalidField(field, rule, message string) *Error {
+	field = Shorten(field, 100) // callers may have made it up
+	return &Error{Code: CodeInvalid, Message: message, Fields: []FieldError{{Field: field, Rule: rule, Message: message}}}
+}
+
+// Errorf returns an Error without a cause.
 func Errorf(code Code, format string, args ...any) *Error {
 	return &Error{Code: code, Message: fmt.Sprintf(format, args...)}
 }
 
-// Wrap makes an Error that keeps its cause for the log.
+// Wrap returns an Error with a cause.
 func Wrap(cause error, code Code, format string, args ...any) *Error {
 	return &Error{Code: code, Message: fmt.Sprintf(format, args...), Err: cause}
 }
 
-// Error includes the cause; it is for logs. Callers get Message.
+// NotFound returns the error for an object that does not exist.
+func NotFound(kind, id string) *Error {
+	return Errorf(CodeNotFound, "there is no %s %s", kind, Quote(id))
+}
+
+// Error returns the message and the cause. It is for logs: callers get Message.
 func (e *Error) Error() string {
 	if e.Err != nil {
 		return e.Message + ": " + e.Err.Error()
@@ -88,16 +100,28 @@ func (e *Error) Error() string {
 // Unwrap returns the cause.
 func (e *Error) Unwrap() error { return e.Err }
 
-// Is makes errors.Is compare Errors by code, so that tests and callers can ask
-// errors.Is(err, &api.Error{Code: api.CodeNotFound}).
+// Is compares Errors by code, so that errors.Is(err, &api.Error{Code:
+// api.CodeNotFound}) reports whether err is notFound.
 func (e *Error) Is(target error) bool {
 	t, ok := target.(*Error)
 	return ok && t.Message == "" && t.Code == e.Code
 }
 
-// ErrorOf finds the Error in err. Context errors become timeout and
-// unavailable; anything without a code is internal, its text kept as cause.
-// It returns nil for nil.
+// SystemReason returns the text of an error of the file system without the
+// path, which callers may not be allowed to know; "" for any other error.
+func SystemReason(err error) string {
+	if e, ok := errors.AsType[*fs.PathError](err); ok {
+		return e.Err.Error()
+	}
+	if e, ok := errors.AsType[*os.LinkError](err); ok {
+		return e.Err.Error()
+	}
+	return ""
+}
+
+// ErrorOf returns the Error in err, nil for nil. Errors of contexts become
+// timeout and unavailable; any other error becomes internal, with err as its
+// cause.
 func ErrorOf(err error) *Error {
 	if err == nil {
 		return nil

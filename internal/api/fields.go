@@ -1,12 +1,14 @@
 package api
 
 import (
+	"encoding/json"
 	"fmt"
 	"reflect"
+	"strconv"
 	"strings"
 )
 
-// Kind is the JSON type of a field as binder, schema and flags need it.
+// Kind is the JSON type of a field.
 type Kind string
 
 // The kinds of fields.
@@ -19,38 +21,37 @@ const (
 	KindList    Kind = "array"
 )
 
-// Field is one parameter or result field, read once from its struct tags:
+// Field describes one parameter or result field by its struct tags:
 //
 //	json      its name
-//	doc       a sentence for people: what, unit, what zero and absence mean
+//	doc       a description: meaning, unit, what zero and absence mean
 //	validate  rules of validator/v10 (required, min, max, oneof, ...)
 //	default   its value when absent, written as JSON or a bare word
 //	secret    "true": masked in logs, events, triggers and run records
 type Field struct {
 	Name string
 	Doc  string
-	// Type is the Go type with a pointer taken off.
+	// Type is the Go type, without a pointer.
 	Type reflect.Type
 	Kind Kind
-	// Pointer fields stay nil when the parameter is absent: the handler sees
-	// whether it was given, and the default is only what the document says.
+	// Pointer reports whether the field is a pointer, which is nil if the
+	// parameter is absent. Its default is then only documentation.
 	Pointer  bool
 	Required bool
 	Secret   bool
 	Default  string
-	// Rules is the validate tag as it stands.
+	// Rules is the validate tag.
 	Rules string
 	// Enum lists the values of a oneof rule.
 	Enum []string
-	// InPath tells that the parameter is a segment of the route.
+	// InPath reports whether the parameter is a segment of the route.
 	InPath bool
-	// Index leads to the field by reflect's FieldByIndex.
+	// Index is the argument for FieldByIndex of package reflect.
 	Index []int
 }
 
-// Fields lists the fields of struct type t in their order, those of embedded
-// structs in place. It panics on a field without json or doc tag: a
-// declaration that is not finished.
+// Fields lists the fields of struct type t in their order, with those of
+// embedded structs in place. It panics on a field without a json or doc tag.
 func Fields(t reflect.Type) []Field {
 	if t.Kind() != reflect.Struct {
 		panic(fmt.Sprintf("%s is no struct", t))
@@ -88,7 +89,7 @@ func Fields(t reflect.Type) []Field {
 			case "oneof":
 				f.Enum = strings.Fields(arg)
 			}
-			if key == "dive" { // what follows is about the elements
+			if key == "dive" { // the rules that follow are for the elements
 				break
 			}
 		}
@@ -118,15 +119,47 @@ func kindOf(t reflect.Type) Kind {
 	}
 }
 
-// ListParams are the parameters of every list command; embed it. The longest
-// cursor is that of ls: the base64 of a file name, which has up to 765 bytes
-// where a file system counts 255 characters of other scripts.
+// FromText turns the text of a path, a query or a default into JSON of the
+// field's kind. Text that does not fit becomes a JSON string, which is then
+// refused as any other value of a wrong type.
+func (f Field) FromText(text string) json.RawMessage {
+	switch f.Kind {
+	case KindInteger, KindNumber:
+		if _, err := strconv.ParseFloat(text, 64); err == nil && json.Valid([]byte(text)) {
+			return json.RawMessage(text)
+		}
+	case KindBool:
+		if text == "true" || text == "false" {
+			return json.RawMessage(text)
+		}
+	case KindMap, KindList:
+		if text = strings.TrimSpace(text); json.Valid([]byte(text)) {
+			return json.RawMessage(text)
+		}
+	}
+	return AppendString(nil, text)
+}
+
+// ListParams are the parameters of every list command. It is meant to be
+// embedded. The longest cursor is that of ls: the base64 of a file name, which
+// may have 765 bytes where a file system allows 255 characters.
 type ListParams struct {
 	Limit  int    `json:"limit" doc:"How many entries to return at most" default:"100" validate:"min=1,max=1000"`
 	Cursor string `json:"cursor" doc:"The nextCursor of the page before; absent for the first page" validate:"max=1024"`
 }
 
-// WaitParams are the parameters of every wait command; embed it.
+// CutPage returns the first limit entries of a list that was read with a limit
+// of one more. next is the position of the last of them if the list goes on,
+// else 0.
+func CutPage[T any](list []T, limit int, position func(T) int64) (page []T, next int64) {
+	if len(list) <= limit {
+		return list, 0
+	}
+	return list[:limit], position(list[limit-1])
+}
+
+// WaitParams are the parameters of every wait command. It is meant to be
+// embedded.
 type WaitParams struct {
 	TimeoutSeconds int `json:"timeoutSeconds" doc:"How long to wait, in seconds; then the answer comes with processing still true" default:"60" validate:"min=0,max=600"`
 }

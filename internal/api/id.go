@@ -6,14 +6,14 @@ import (
 	"github.com/google/uuid"
 )
 
-// NewID makes an id: a UUIDv7 without dashes, 32 hex digits that sort by age.
-// Ids name things; order is always a database sequence, never an id.
+// NewID returns a new id: a UUIDv7 without dashes, 32 hex digits that sort by
+// age. Lists are ordered by a database sequence, never by id.
 func NewID() string {
 	id := uuid.Must(uuid.NewV7())
 	return hex.EncodeToString(id[:])
 }
 
-// IsID tells whether s has the form of an id: 32 lower-case hex digits.
+// IsID reports whether s has the form of an id: 32 lower-case hex digits.
 func IsID(s string) bool {
 	if len(s) != 32 {
 		return false

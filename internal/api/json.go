@@ -7,42 +7,42 @@ import (
 	"sync"
 )
 
-// Marshal encodes v as JSON without escaping <, > and &, which is for HTML
-// and would only make scripts' arguments hard to read.
+// Marshal encodes v as JSON. Unlike json.Marshal it does not escape <, > and &,
+// which would make the arguments of scripts hard to read.
 func Marshal(v any) (json.RawMessage, error) {
 	m := marshalers.Get().(*marshaler)
-	defer m.giveBack()
+	defer m.release()
 	if err := m.encoder.Encode(v); err != nil {
 		return nil, err
 	}
 	return bytes.Clone(bytes.TrimSuffix(m.text.Bytes(), []byte("\n"))), nil
 }
 
-// marshaler is what Marshal needs besides its result.
+// marshaler holds the reusable buffers of Marshal.
 type marshaler struct {
 	text    bytes.Buffer
 	encoder *json.Encoder // writes to text
 }
 
-// maxMarshaler is how much memory a marshaler keeps for the next.
+// maxMarshaler is the size of the largest buffer that is kept for reuse.
 const maxMarshaler = 64 << 10
 
-var marshalers = sync.Pool{New: func() any {
+var marshalers = sync.Pool{New: func() any { //nolint:gochecknoglobals // a pool
 	m := &marshaler{}
 	m.encoder = json.NewEncoder(&m.text)
 	m.encoder.SetEscapeHTML(false)
 	return m
 }}
 
-func (m *marshaler) giveBack() {
+func (m *marshaler) release() {
 	if m.text.Cap() <= maxMarshaler {
 		m.text.Reset()
 		marshalers.Put(m)
 	}
 }
 
-// AppendString appends s as Marshal encodes it, whose work most texts do not
-// need.
+// AppendString appends the JSON encoding of s to b: like Marshal, but faster
+// for texts that need no escapes.
 func AppendString(b []byte, s string) []byte {
 	if !strings.ContainsFunc(s, func(r rune) bool { return r < ' ' || r > '~' || r == '"' || r == '\\' }) {
 		b = append(b, '"')

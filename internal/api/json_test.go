@@ -5,7 +5,7 @@ import (
 	"testing"
 )
 
-// FuzzAppendString: a text is the same JSON here as everywhere.
+// AppendString returns the same JSON as Marshal.
 func FuzzAppendString(f *testing.F) {
 	for _, s := range []string{"", "Destination created.", `"`, `\`, "\n", "\x7f", "<&>", "Größe", "\u2028", "\xff", "\x00"} {
 		f.Add(s)

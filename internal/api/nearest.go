@@ -2,8 +2,8 @@ package api
 
 import "strings"
 
-// Nearest returns the candidate most like name, or "" when none is near
-// enough to be a typing error: it is for "did you mean".
+// Nearest returns the candidate that is most similar to name, or "" if none is
+// similar enough to be a typing error. It is for "did you mean".
 func Nearest(name string, candidates []string) string {
 	best, bestDistance := "", len(name)/3+2
 	for _, c := range candidates {
@@ -11,7 +11,7 @@ func Nearest(name string, candidates []string) string {
 			return c
 		}
 		if len(name)-len(c) >= bestDistance || len(c)-len(name) >= bestDistance {
-			continue // of a name of megabytes not even a copy
+			continue // cheap, also for a name of megabytes
 		}
 		if d := distance(strings.ToLower(name), strings.ToLower(c)); d < bestDistance {
 			best, bestDistance = c, d
@@ -20,7 +20,7 @@ func Nearest(name string, candidates []string) string {
 	return best
 }
 
-// distance is the Levenshtein distance of a and b in bytes. It costs
+// distance returns the Levenshtein distance of a and b in bytes, in time
 // len(a)*len(b).
 func distance(a, b string) int {
 	row := make([]int, len(b)+1)

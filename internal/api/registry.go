@@ -5,15 +5,15 @@ import (
 	"fmt"
 )
 
-// Reply is what every command answers, by either door. Result is always an
-// object: {} or {"fields": [...]} on failure.
+// Reply is the reply of every command, by REST route and by envelope. Result is
+// always an object: {} or {"fields": [...]} on failure.
 type Reply struct {
 	Status  Code            `json:"status"`
 	Message string          `json:"message"`
 	Result  json.RawMessage `json:"result"`
 }
 
-// FailureReply turns an error into what the caller may see of it.
+// FailureReply returns the reply for an error, without its cause.
 func FailureReply(err error) Reply {
 	e := ErrorOf(err)
 	r := Reply{Status: e.Code, Message: e.Message, Result: json.RawMessage(`{}`)}
@@ -25,15 +25,16 @@ func FailureReply(err error) Reply {
 	return r
 }
 
-// Registry holds the declared commands in their order. It is immutable and
-// safe for concurrent use.
+// Registry holds the declared commands. It is immutable and safe for concurrent
+// use.
 type Registry struct {
 	commands []*Command
 	byName   map[string]*Command
 	byBare   map[string]*Command
 }
 
-// NewRegistry collects commands. It panics when two share a name or a route.
+// NewRegistry returns a registry of the commands. It panics if two of them
+// share a name or a route.
 func NewRegistry(commands ...*Command) *Registry {
 	r := &Registry{commands: commands, byName: map[string]*Command{}, byBare: map[string]*Command{}}
 	routes := map[string]string{}
@@ -53,17 +54,17 @@ func NewRegistry(commands ...*Command) *Registry {
 	return r
 }
 
-// All returns the commands in the order of their declaration.
+// All returns the commands in the order of NewRegistry.
 func (r *Registry) All() []*Command { return r.commands }
 
-// Find returns the command with that full name.
+// Find returns the command of that full name.
 func (r *Registry) Find(name string) (*Command, bool) {
 	c, ok := r.byName[name]
 	return c, ok
 }
 
-// FindBare returns the command with that full or bare name; where send and
-// recv share a bare name it is send's, as in the original's console.
+// FindBare returns the command of that full or bare name. A bare name that a
+// send. and a recv. command share is that of the send. command.
 func (r *Registry) FindBare(name string) (*Command, bool) {
 	if c, ok := r.byName[name]; ok {
 		return c, true
@@ -72,7 +73,7 @@ func (r *Registry) FindBare(name string) (*Command, bool) {
 	return c, ok
 }
 
-// Names returns the full names in the order of declaration.
+// Names returns the full names in the order of NewRegistry.
 func (r *Registry) Names() []string {
 	names := make([]string, len(r.commands))
 	for i, c := range r.commands {

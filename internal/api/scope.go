@@ -5,44 +5,43 @@ import (
 	"strings"
 )
 
-// Permission is one thing that a token may be good for.
+// Permission allows an API token to call a group of commands.
 type Permission string
 
-// The permissions. A command asks for exactly one: see Spec.Needs.
+// The permissions. A command needs exactly one of them: see Spec.Needs.
 const (
-	// PermissionRead is for commands that only look: those of method GET.
+	// PermissionRead is for commands that change nothing: those of method GET.
 	PermissionRead Permission = "read"
-	// PermissionWrite is for all others that are not for superusers.
+	// PermissionWrite is for all other commands that are not for superusers.
 	PermissionWrite Permission = "write"
-	// PermissionAdmin is for what superusers may do, where the token's user is
-	// one: their commands, and the objects of others.
+	// PermissionAdmin gives the token of a superuser the rights of one: the
+	// commands for superusers and the objects of other users.
 	PermissionAdmin Permission = "admin"
 )
 
-// Scope narrows what a login may do below what its user may do. A caller
-// without one has logged in with a password or is a trigger script.
+// Scope restricts an API token to a part of what its user may do. Other logins
+// have no scope.
 type Scope struct {
 	// TokenID is the id of the API token.
 	TokenID string
-	// Permissions are those that the token has.
+	// Permissions are the permissions of the token.
 	Permissions []Permission
-	// Path is the directory of the user's sandbox that files may be used
-	// below, cleaned and as the user's API sees it; / is all of it.
+	// Path is the directory, as a cleaned path in the user's API, that the
+	// files must be in; / does not restrict them.
 	Path string
 	// Expiry is when the token ends; 0 is never.
 	Expiry Time
 }
 
-// Has tells whether p is among the permissions.
+// Has reports whether the token has the permission p.
 func (s *Scope) Has(p Permission) bool { return slices.Contains(s.Permissions, p) }
 
-// Covers tells whether what is confined to the directory dir is confined to
-// Path as well. A directory below counts as another: by a link, now or later, it
-// may lie anywhere.
+// Covers reports whether everything that is confined to the directory dir is
+// also confined to Path. A directory below Path is not covered, since by a link
+// it may be anywhere in the sandbox.
 func (s *Scope) Covers(dir string) bool { return s.Path == "/" || s.Path == dir }
 
-// Needs is the permission that a login with a scope must have to call the
-// command. This is the whole rule.
+// Needs returns the permission that a token must have to call the command.
 func (s Spec) Needs() Permission {
 	switch {
 	case s.Access == AccessSuperuser:
@@ -53,10 +52,9 @@ func (s Spec) Needs() Permission {
 	return PermissionWrite
 }
 
-// Permit tells whether c may call the command at all: the one place where
-// access and scope are decided, for every door. What stands beside the
-// commands asks by a Spec of its own. Codes: unauthorized without login,
-// forbidden.
+// Permit returns an error if c may not call the command. All access and scope
+// checks are made here; what is not a command (such as the event stream) has a
+// Spec of its own for it. Codes: unauthorized without login, forbidden.
 func (s Spec) Permit(c Caller, loggedIn bool) error {
 	if !loggedIn {
 		if s.Access == AccessPublic {
@@ -73,13 +71,13 @@ func (s Spec) Permit(c Caller, loggedIn bool) error {
 	return nil
 }
 
-// PathWithin tells whether the cleaned API path p is dir or lies below it.
+// PathWithin reports whether the cleaned API path p is dir or is below it.
 func PathWithin(dir, p string) bool {
 	return dir == "/" || p == dir || strings.HasPrefix(p, dir+"/")
 }
 
-// ConfinedTo is the directory that the caller's files must lie in; / for a
-// caller who is not confined.
+// ConfinedTo returns the directory that the caller's files must be in; / if the
+// caller is not confined.
 func (c Caller) ConfinedTo() string {
 	if c.Scope == nil {
 		return "/"

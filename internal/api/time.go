@@ -5,11 +5,11 @@ import (
 	"time"
 )
 
-// Time is a moment as the API writes it: integer microseconds since the Unix
-// epoch in UTC. Zero means "not valid yet" and is written as null.
+// Time is a time in the API: microseconds since the Unix epoch in UTC. Zero
+// means "not valid yet" and is encoded as null.
 type Time int64
 
-// TimeOf converts t; the zero time becomes 0.
+// TimeOf converts a time.Time; the zero time becomes 0.
 func TimeOf(t time.Time) Time {
 	if t.IsZero() {
 		return 0
@@ -17,10 +17,10 @@ func TimeOf(t time.Time) Time {
 	return Time(t.UnixMicro())
 }
 
-// Now is the present moment.
+// Now returns the current time.
 func Now() Time { return TimeOf(time.Now()) }
 
-// Std converts back; 0 becomes the zero time.
+// Std converts to a time.Time; 0 becomes the zero time.
 func (t Time) Std() time.Time {
 	if t == 0 {
 		return time.Time{}
@@ -28,7 +28,7 @@ func (t Time) Std() time.Time {
 	return time.UnixMicro(int64(t)).UTC()
 }
 
-// MarshalJSON writes null for 0.
+// MarshalJSON encodes 0 as null.
 func (t Time) MarshalJSON() ([]byte, error) {
 	if t == 0 {
 		return []byte("null"), nil
@@ -36,7 +36,7 @@ func (t Time) MarshalJSON() ([]byte, error) {
 	return strconv.AppendInt(nil, int64(t), 10), nil
 }
 
-// UnmarshalJSON reads what MarshalJSON writes.
+// UnmarshalJSON decodes what MarshalJSON has encoded.
 func (t *Time) UnmarshalJSON(b []byte) error {
 	if string(b) == "null" {
 		*t = 0

@@ -5,13 +5,13 @@ import (
 	"strings"
 )
 
-// TokenPrefix begins every run token, the credential that a trigger script
-// carries: jst.<user, base64url>.<random, base64url>. The middle only tells a
-// client whose token it is; the server trusts nothing but the whole.
+// TokenPrefix is the prefix of run tokens (the credentials of trigger scripts)
+// and API tokens: jst.<user, base64url>.<random, base64url>. The user in it is
+// only a hint for clients; the server looks up the whole token.
 const TokenPrefix = "jst."
 
-// TokenUser reads from a run token the user that it acts as; "" for the token
-// of a launch script, which has no user. ok is false for any other text.
+// TokenUser returns the user named in a token, "" for that of a launch script,
+// which has no user. ok is false if token does not have the form of one.
 func TokenUser(token string) (user string, ok bool) {
 	rest, ok := strings.CutPrefix(token, TokenPrefix)
 	if !ok {

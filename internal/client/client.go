@@ -1,5 +1,5 @@
-// Package client calls the control API of a JetStream server over HTTP. It is
-// what stands behind jetstream api, send and demo.
+// Package client calls the control API of a JetStream server over HTTP or the
+// control socket. The jetstream commands that call a server use it.
 package client
 
 import (
@@ -20,22 +20,19 @@ import (
 )
 
 const (
-	// base is where the API's routes begin, commandPath the envelope's door.
-	base        = "/api/v1"
-	commandPath = "/command"
 	// maxReply bounds what one answer may hold: 1000 entries of a list with
 	// generous user data.
 	maxReply = 64 << 20
 	// maxDrain bounds what is read of a body only to keep the connection.
 	maxDrain = 64 << 10
-
-	depthHeader = "X-JetStream-Depth"
-	userHeader  = "X-JetStream-User"
-	keyHeader   = "Idempotency-Key"
 )
 
-// Options say which server to call and as whom.
+// Options select the server to call and the login to call it with.
 type Options struct {
+	// Socket is the path of the server's control socket, which is called instead
+	// of Host and Port: the kernel tells the server who calls, and ActAs names
+	// the user to act as. Empty: none.
+	Socket string
 	// Host is the server's name or IP; default localhost.
 	Host string
 	// Port is its control port; default 8886.
@@ -53,8 +50,8 @@ type Options struct {
 	// Kept tells that Token was kept from an earlier login: a refusal then says
 	// so, and how to get another.
 	Kept bool
-	// ActAs names the user that a launch script's token acts as; empty for
-	// every other login.
+	// ActAs names the user that a launch script's token, or a call by Socket
+	// without a login, acts as; empty for every other login.
 	ActAs string
 	// User and Password log in by HTTP Basic.
 	User, Password string
@@ -63,20 +60,20 @@ type Options struct {
 	Depth int
 
 	// Timeout is how long a call may take beyond the timeoutSeconds that its
-	// parameters ask for; default 90 s, since a wait command that is not told
-	// otherwise waits for 60 s.
+	// parameters ask for; default 90 s, since a wait command waits
+	// for 60 s by default.
 	Timeout time.Duration
 }
 
 // Client calls one server. It is safe for concurrent use.
 type Client struct {
 	o       Options
-	address string // host:port, for people
+	address string // host:port or the socket, for people
 	url     string
 	http    *http.Client
 }
 
-// New makes a client; it connects at the first call. It fails when CAFile
+// New returns a client; it connects at the first call. It fails when CAFile
 // cannot be read or holds no certificate, or when a login cannot be sent.
 func New(o Options) (*Client, error) {
 	given := cmp.Or(o.Host, "localhost")
@@ -94,8 +91,8 @@ func New(o Options) (*Client, error) {
 		return nil, api.Errorf(api.CodeInvalid, "the token holds blanks or line breaks; it must be one word")
 	}
 	transport := &http.Transport{
-		// No Proxy: a control API is called directly, and its credentials
-		// are nobody else's business.
+		// No Proxy: a control API is called directly, so that its credentials
+		// pass through no other host.
 		DialContext:           (&net.Dialer{Timeout: 10 * time.Second}).DialContext,
 		TLSHandshakeTimeout:   10 * time.Second,
 		ResponseHeaderTimeout: 0, // a wait command answers late; Timeout bounds the call
@@ -115,24 +112,30 @@ func New(o Options) (*Client, error) {
 		transport.TLSClientConfig = config
 	}
 	address := net.JoinHostPort(o.Host, strconv.Itoa(o.Port))
+	if o.Socket != "" {
+		scheme, address = "http", "localhost"
+		transport.DialContext = func(ctx context.Context, _, _ string) (net.Conn, error) {
+			return (&net.Dialer{}).DialContext(ctx, "unix", o.Socket)
+		}
+	}
 	return &Client{
-		o: o, address: address, url: scheme + "://" + address + base,
+		o: o, address: cmp.Or(o.Socket, address), url: scheme + "://" + address + api.Prefix,
 		http: &http.Client{
 			Transport: transport,
-			// A redirect would carry the login to whoever it names.
+			// A redirect would send the login to the host it names.
 			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 		},
 	}, nil
 }
 
-// Address is the server's host:port.
+// Address is the server's host:port, or the path of its socket.
 func (c *Client) Address() string { return c.address }
 
-// Close lets go of idle connections. Calls in progress go on.
+// Close closes idle connections. Calls in progress continue.
 func (c *Client) Close() { c.http.CloseIdleConnections() }
 
 // Call carries out one command and returns its reply. params is anything that
-// encodes as a JSON object, or nil. A failure, the server's or the way's, is an
+// encodes as a JSON object, or nil. A failure, of the server or the connection, is an
 // *api.Error with code, message and fields; the reply is then empty.
 func (c *Client) Call(ctx context.Context, command string, params any) (api.Reply, error) {
 	return c.CallOnce(ctx, "", command, params)
@@ -149,17 +152,28 @@ func (c *Client) CallOnce(ctx context.Context, key, command string, params any) 
 	if err != nil {
 		return api.Reply{}, api.Wrap(err, api.CodeInvalid, "the parameters of %s cannot be written as JSON", command)
 	}
-	return c.do(ctx, http.MethodPost, commandPath, key, text, c.timeout(body.Parameters))
+	return c.do(ctx, http.MethodPost, api.EnvelopePath, key, text, c.timeout(body.Parameters))
 }
 
-// Get reads a route without parameters, such as /server: what is open to
-// strangers is so by its route only, never by the envelope. Errors are as Call's.
+// Get reads a route without parameters, such as /server: commands
+// that need no login have that by their route only, never by the envelope. Errors
+// are those of Call.
 func (c *Client) Get(ctx context.Context, path string) (api.Reply, error) {
 	return c.do(ctx, http.MethodGet, path, "", nil, c.o.Timeout)
 }
 
-// LoggedIn tells whether calls carry a login, right or wrong.
-func (c *Client) LoggedIn() bool { return c.o.Token != "" || c.o.User != "" }
+// LoggedIn reports whether calls carry a login, right or wrong, or need none.
+func (c *Client) LoggedIn() bool { return c.o.Token != "" || c.o.User != "" || c.o.Socket != "" }
+
+// BySocket reports whether calls go to a control socket.
+func (c *Client) BySocket() bool { return c.o.Socket != "" }
+
+// ActAs returns c with another Options.ActAs; both use the same connections.
+func (c *Client) ActAs(user string) *Client {
+	other := *c
+	other.o.ActAs = user
+	return &other
+}
 
 func (c *Client) do(ctx context.Context, method, path, key string, body []byte, timeout time.Duration) (api.Reply, error) {
 	ctx, cancel := context.WithTimeout(ctx, timeout)
@@ -170,14 +184,14 @@ func (c *Client) do(ctx context.Context, method, path, key string, body []byte, 
 	}
 	c.authorize(req)
 	if key != "" {
-		req.Header.Set(keyHeader, key)
+		req.Header.Set(api.IdempotencyHeader, key)
 	}
 	resp, err := c.http.Do(req)
 	if err != nil {
 		return api.Reply{}, c.unreachable(ctx, err)
 	}
 	defer func() {
-		_, _ = io.CopyN(io.Discard, resp.Body, maxDrain) // lets the connection be used again
+		_, _ = io.CopyN(io.Discard, resp.Body, maxDrain) // so that the connection can be reused
 		_ = resp.Body.Close()
 	}()
 	return c.read(ctx, resp)
@@ -217,13 +231,13 @@ func encode(command string, params any) (envelope, error) {
 	return e, nil
 }
 
-// timeout adds what a wait command was asked to wait.
+// timeout returns Options.Timeout plus the timeoutSeconds of a wait command.
 func (c *Client) timeout(params json.RawMessage) time.Duration {
 	var wait struct {
 		TimeoutSeconds int `json:"timeoutSeconds"`
 	}
 	if err := json.Unmarshal(params, &wait); err != nil {
-		return c.o.Timeout // the server says what is wrong with it
+		return c.o.Timeout // the server reports the error
 	}
 	return c.o.Timeout + time.Duration(min(max(wait.TimeoutSeconds, 0), 600))*time.Second
 }
@@ -234,20 +248,22 @@ func (c *Client) authorize(req *http.Request) {
 	}
 	req.Header.Set("Accept", "application/json")
 	if c.o.Depth > 0 {
-		req.Header.Set(depthHeader, strconv.Itoa(c.o.Depth))
+		req.Header.Set(api.DepthHeader, strconv.Itoa(c.o.Depth))
 	}
 	switch {
 	case c.o.Token != "":
 		req.Header.Set("Authorization", "Bearer "+c.o.Token)
 		if c.o.ActAs != "" {
-			req.Header.Set(userHeader, c.o.ActAs)
+			req.Header.Set(api.UserHeader, c.o.ActAs)
 		}
 	case c.o.User != "":
 		req.SetBasicAuth(c.o.User, c.o.Password)
+	case c.o.ActAs != "":
+		req.Header.Set(api.UserHeader, c.o.ActAs)
 	}
 }
 
-// read turns an HTTP response into a reply, or into the error that it says.
+// read converts an HTTP response into a reply, or into the error that it holds.
 func (c *Client) read(ctx context.Context, resp *http.Response) (api.Reply, error) {
 	text, err := io.ReadAll(io.LimitReader(resp.Body, maxReply+1))
 	if err != nil {

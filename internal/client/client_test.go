@@ -277,7 +277,7 @@ func TestCallEndsWithItsTimeAndItsContext(t *testing.T) {
 	}
 }
 
-func TestAsTellsAForeignForm(t *testing.T) {
+func TestAsRefusesAResultOfAnotherForm(t *testing.T) {
 	_, err := client.As[struct {
 		N int `json:"n"`
 	}](api.Reply{Result: json.RawMessage(`{"n":"seven"}`)}, nil)

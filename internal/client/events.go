@@ -18,7 +18,6 @@ import (
 )
 
 const (
-	eventsPath = "/events"
 	// maxEventLine bounds one line of the stream.
 	maxEventLine = 16 << 20
 	// The waits between attempts to connect double from the first to the last.
@@ -28,32 +27,32 @@ const (
 
 // Event is one event of a server's stream.
 type Event struct {
-	// ID is the event's number, 0 for what is live only.
+	// ID is the event's number, 0 for events that are not stored.
 	ID int64
-	// Type is the event's type; "reset" tells that events were missed.
+	// Type is the event's type; "reset" means that events were missed.
 	Type string
 	// Data is the event's JSON object.
 	Data json.RawMessage
 }
 
-// EventOptions say what to follow.
+// EventOptions select the events to follow.
 type EventOptions struct {
 	// Types selects events; empty selects all that the login may see.
 	Types []string
-	// After is the id to go on after; nil begins now.
+	// After is the id to resume after; nil starts with new events.
 	After *int64
 	// Silence is how long the server may be silent before the connection
 	// counts as broken; 0 is 45 s, which is three heartbeats.
 	Silence time.Duration
-	// Lost is told why a connection broke or could not be made, before it is
-	// tried again; nil is told nothing.
+	// Lost, if not nil, is called with the error of a connection that broke or
+	// could not be made, before the next attempt.
 	Lost func(error)
-	// Connected is told of each connection; nil is told nothing.
+	// Connected, if not nil, is called for each connection made.
 	Connected func()
 }
 
 // Events follows the server's event stream and hands every event to each, in
-// order. A connection that breaks is made again and goes on where it was. It
+// order. It reconnects a broken connection and resumes after the last event. It
 // returns when ctx ends (nil), when each fails (its error), when the server
 // refuses for good (a wrong login, an unknown type), or when not even the first
 // connection can be made.
@@ -99,7 +98,7 @@ func (c *Client) Events(ctx context.Context, o EventOptions, each func(Event) er
 	}
 }
 
-// passes tells of failures that may be over at the next try.
+// passes reports whether a failure is temporary, so that a retry may succeed.
 func passes(code api.Code) bool {
 	switch code {
 	case api.CodeUnavailable, api.CodeTimeout, api.CodeTooManyRequests, api.CodeInternal:
@@ -108,10 +107,10 @@ func passes(code api.Code) bool {
 	return false
 }
 
-// stop is an error of the user's function, which ends the following.
+// stop wraps an error of each, which ends Events.
 type stop struct{ error }
 
-// following is one call of Events.
+// following is the state of one call of Events.
 type following struct {
 	c     *Client
 	o     EventOptions
@@ -120,14 +119,14 @@ type following struct {
 	known bool // last is set
 }
 
-// once follows on one connection until it breaks; progressed tells that the
-// server had let us in.
+// once follows on one connection until it breaks; progressed reports whether
+// the server accepted it.
 func (f *following) once(parent context.Context) (progressed bool, err error) {
 	ctx, cancel := context.WithCancelCause(parent)
 	defer cancel(nil)
 	silence := time.AfterFunc(f.o.Silence, func() { cancel(context.DeadlineExceeded) })
 	defer silence.Stop()
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, f.c.url+eventsPath, http.NoBody)
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, f.c.url+api.EventsPath, http.NoBody)
 	if err != nil {
 		return false, api.Wrap(err, api.CodeInvalid, "%q is no address of a server", f.c.address)
 	}
@@ -160,7 +159,8 @@ func (f *following) once(parent context.Context) (progressed bool, err error) {
 	return true, f.c.unreachable(parent, broken(ctx, err))
 }
 
-// broken prefers the reason why we hung up over the noise that this made.
+// broken returns the cause of our own hang-up, if any, instead of the read error
+// that it led to.
 func broken(ctx context.Context, err error) error {
 	if cause := context.Cause(ctx); cause != nil {
 		return cause
@@ -168,7 +168,7 @@ func broken(ctx context.Context, err error) error {
 	return err
 }
 
-// read takes server-sent events apart; heard is called for each line.
+// read parses server-sent events; heard is called for each line.
 func (f *following) read(body io.Reader, heard func()) error {
 	lines := bufio.NewScanner(body)
 	lines.Buffer(make([]byte, 0, 16<<10), maxEventLine)
@@ -185,7 +185,7 @@ func (f *following) read(body io.Reader, heard func()) error {
 					return &stop{err}
 				}
 			}
-			if e.ID > 0 { // also of a block without an event: it moves the place
+			if e.ID > 0 { // an id without an event advances the cursor too
 				f.last, f.known = e.ID, true
 			}
 			e, id = Event{}, ""

@@ -15,7 +15,8 @@ import (
 	"jetstream/internal/api"
 )
 
-// unreachable says for people why no answer came, and what may help.
+// unreachable returns the error for a call without an answer, with its cause and
+// a remedy.
 func (c *Client) unreachable(ctx context.Context, err error) error {
 	wrap := func(code api.Code, format string, args ...any) error {
 		return api.Wrap(err, code, format, args...)
@@ -60,8 +61,8 @@ func isTimeout(err error) bool {
 	return ok && e.Timeout()
 }
 
-// untrusted says what is wrong with the server's certificate, "" when the
-// error is about something else.
+// untrusted describes what is wrong with the server's certificate, "" when err is
+// about something else.
 func (c *Client) untrusted(err error) string {
 	if _, ok := errors.AsType[x509.HostnameError](err); ok {
 		return "the certificate of " + c.address + " is not for the name " + c.o.Host +

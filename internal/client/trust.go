@@ -11,11 +11,11 @@ import (
 	"jetstream/internal/api"
 )
 
-// trust makes config believe the certificates in the PEM file alone, for a
-// server called host. A server that shows one of these very certificates is
-// believed under any name, for the file says which server it is: a script of
-// its own reaches it by 127.0.0.1, a name that few certificates carry. Every
-// other certificate must be for host and lead to one in the file.
+// trust makes config trust only the certificates in the PEM file, for a server
+// called host. A server that presents one of these very certificates is trusted
+// under any name, since the file pins it: its own scripts call it by 127.0.0.1, a
+// name that few certificates carry. Every other certificate must be valid for
+// host and chain to one in the file.
 func trust(config *tls.Config, file, host string) error {
 	pool, pinned, err := readCA(file)
 	if err != nil {

@@ -1,7 +1,7 @@
-// Package files shows and changes the files of a user's sandbox: what ls, du,
-// mkdir, mv and rm do. Paths are those of the API, in which / is the sandbox.
-// Nothing here leaves the sandbox, enters the state directory, or touches the
-// part files of a transfer that is being received.
+// Package files implements the commands ls, lsRoots, du, mkdir, mv and rm on
+// the files of a user's sandbox. Paths are those of the API, where / is the
+// sandbox. No function leaves the sandbox, enters the state directory, or
+// touches the part files of a transfer that is being received.
 package files
 
 import (
@@ -18,55 +18,55 @@ import (
 	"jetstream/internal/api"
 )
 
-// Accounts opens sandboxes. *account.Service is one.
+// Accounts opens sandboxes. *account.Service implements it.
 type Accounts interface {
 	Sandbox(ctx context.Context, userName string, use account.Use) (*account.Sandbox, error)
 }
 
-// Receptions tells where part files of received transfers lie.
-// *receiver.Receiver is one.
+// Receptions knows where the part files of received transfers are.
+// *receiver.Receiver implements it.
 type Receptions interface {
-	// PartDirs lists the directories of part files of unfinished transfers:
-	// absolute, without links.
+	// PartDirs lists the directories with the part files of unfinished
+	// transfers, as absolute paths without links.
 	PartDirs(ctx context.Context) ([]string, error)
-	// Reserved tells whether a file name has the form of such a directory's.
+	// Reserved reports whether a file name has the form of such a directory's
+	// name.
 	Reserved(name string) bool
 }
 
-// Options set a Service up.
+// Options configure a Service.
 type Options struct {
 	// Accounts opens sandboxes. Required.
 	Accounts Accounts
-	// Receptions tells where part files lie. Required.
+	// Receptions knows where part files are. Required.
 	Receptions Receptions
 	// MaxEntries is how many entries du counts before it gives up; 0 is 20
 	// million.
 	MaxEntries int64
-	// MaxDepth is how many directories deep du and rm go; 0 is 128. Each costs
-	// two open files.
+	// MaxDepth is how many directories deep du and rm go; 0 is 128. Each level
+	// takes two open files.
 	MaxDepth int
-	// Walks is how many trees are gone through at a time, by du and rm, and
-	// half as many of one user; more wait for their turn. 0 is 2.
+	// Walks is how many trees du and rm walk at the same time, and half of it
+	// for one user; further calls wait. 0 is 2.
 	Walks int
 }
 
 // Service works on the files of users. Safe for concurrent use.
 type Service struct {
 	o     Options
-	walks chan struct{}
+	walks chan struct{} // holds a token for each walk
 
 	mu     sync.Mutex
-	queues map[string]*queue // by user, while one goes through a tree or waits
+	byUser map[string]*userWalks // of users who have calls that walk or wait
 }
 
-// queue is where one user's calls wait for each other before they wait for
-// those of all.
-type queue struct {
-	walks chan struct{}
-	calls int
+// userWalks limits the walks of one user.
+type userWalks struct {
+	walks chan struct{} // holds a token for each walk
+	calls int           // that walk or wait
 }
 
-// New makes a Service.
+// New returns a Service.
 func New(o Options) (*Service, error) {
 	if o.Accounts == nil || o.Receptions == nil {
 		return nil, errors.New("files: Accounts and Receptions are required")
@@ -80,15 +80,15 @@ func New(o Options) (*Service, error) {
 	if o.Walks == 0 {
 		o.Walks = 2
 	}
-	return &Service{o: o, walks: make(chan struct{}, o.Walks), queues: map[string]*queue{}}, nil
+	return &Service{o: o, walks: make(chan struct{}, o.Walks), byUser: map[string]*userWalks{}}, nil
 }
 
-// turn waits until a tree of the user's may be gone through. Whoever goes through
-// many at a time waits for their own: another waits for one of them at most.
-func (s *Service) turn(ctx context.Context, user string) (release func(), err error) {
-	q, leave := s.queue(user)
+// acquireWalk waits until the user may walk a tree. Calls of one user first
+// wait for each other, so that no user occupies all walks.
+func (s *Service) acquireWalk(ctx context.Context, user string) (release func(), err error) {
+	u, leave := s.enter(user)
 	select {
-	case q.walks <- struct{}{}:
+	case u.walks <- struct{}{}:
 	case <-ctx.Done():
 		leave()
 		return nil, ctx.Err()
@@ -96,71 +96,71 @@ func (s *Service) turn(ctx context.Context, user string) (release func(), err er
 	select {
 	case s.walks <- struct{}{}:
 	case <-ctx.Done():
-		<-q.walks
+		<-u.walks
 		leave()
 		return nil, ctx.Err()
 	}
 	return func() {
 		<-s.walks
-		<-q.walks
+		<-u.walks
 		leave()
 	}, nil
 }
 
-// queue finds the user's queue, or begins one; leave lets go of it.
-func (s *Service) queue(user string) (q *queue, leave func()) {
+// enter registers a call of the user until leave is called.
+func (s *Service) enter(user string) (u *userWalks, leave func()) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if q = s.queues[user]; q == nil {
-		q = &queue{walks: make(chan struct{}, max(1, s.o.Walks/2))}
-		s.queues[user] = q
+	if u = s.byUser[user]; u == nil {
+		u = &userWalks{walks: make(chan struct{}, max(1, s.o.Walks/2))}
+		s.byUser[user] = u
 	}
-	q.calls++
-	return q, func() {
+	u.calls++
+	return u, func() {
 		s.mu.Lock()
 		defer s.mu.Unlock()
-		if q.calls--; q.calls == 0 {
-			delete(s.queues, user)
+		if u.calls--; u.calls == 0 {
+			delete(s.byUser, user)
 		}
 	}
 }
 
-// Who is on whose behalf files are used.
-type Who struct {
-	// User is the account whose sandbox it is.
+// Principal is the user on whose behalf files are used.
+type Principal struct {
+	// User is the name of the account.
 	User string
-	// Within is the path that the opened sandbox has in the user's API: / or
-	// what an API token is confined to. Accounts holds the confinement.
+	// Within is the path of the sandbox's root in the user's API: / or the
+	// directory that an API token is confined to. Accounts enforces it.
 	Within string
 }
 
-// place is a path of a user's, opened for one piece of work; close it.
-type place struct {
-	box   *account.Sandbox
-	path  string   // as the user knows it, cleaned
-	rel   string   // below box.Root, through no link
-	parts []string // see Receptions.PartDirs
-	who   Who
+// location is a path in an opened sandbox. It must be closed.
+type location struct {
+	box       *account.Sandbox
+	path      string   // in the API, cleaned
+	rel       string   // below box.Root, without links
+	partDirs  []string // see Receptions.PartDirs
+	principal Principal
 }
 
-func (p *place) close() { _ = p.box.Close() }
+func (p *location) close() { _ = p.box.Close() }
 
-// open resolves a path. What it leads to need not exist. A place among the
-// part files of a transfer is a conflict.
-func (s *Service) open(ctx context.Context, who Who, apiPath string, use account.Use, followLast bool) (*place, error) {
+// open opens the sandbox and resolves a path in it, which need not exist. A
+// path among the part files of a transfer is a conflict.
+func (s *Service) open(ctx context.Context, principal Principal, apiPath string, use account.Use, followLast bool) (*location, error) {
 	clean, err := account.CleanPath(apiPath)
 	if err != nil {
 		return nil, err
 	}
-	parts, err := s.o.Receptions.PartDirs(ctx)
+	partDirs, err := s.o.Receptions.PartDirs(ctx)
 	if err != nil {
 		return nil, err
 	}
-	box, err := s.o.Accounts.Sandbox(ctx, who.User, use)
+	box, err := s.o.Accounts.Sandbox(ctx, principal.User, use)
 	if err != nil {
 		return nil, err
 	}
-	p := &place{box: box, path: clean, parts: parts, who: who}
+	p := &location{box: box, path: clean, partDirs: partDirs, principal: principal}
 	if p.rel, err = p.resolve(clean, followLast); err != nil {
 		p.close()
 		return nil, err
@@ -168,36 +168,38 @@ func (s *Service) open(ctx context.Context, who Who, apiPath string, use account
 	return p, nil
 }
 
-func (p *place) resolve(clean string, followLast bool) (rel string, err error) {
+func (p *location) resolve(clean string, followLast bool) (rel string, err error) {
 	if rel, err = p.box.Resolve(clean, followLast); err != nil {
 		return "", err
 	}
-	for _, part := range p.parts {
+	for _, part := range p.partDirs {
 		if within(p.box.Absolute(rel), part) {
-			return "", api.Errorf(api.CodeConflict, "path %s holds part files of a transfer that is being received; wait for its end or cancel it", shown(clean))
+			return "", api.Errorf(api.CodeConflict, "path %s holds part files of a transfer that is being received; wait for its end or cancel it", api.Quote(clean))
 		}
 	}
 	return rel, nil
 }
 
-// isRoot tells whether the place is all that may be used: it cannot be moved
-// or removed, only what is in it.
-func (p *place) isRoot() bool { return p.rel == "." }
+// isRoot reports whether it is the root of what the principal may use, which
+// can neither be moved nor removed.
+func (p *location) isRoot() bool { return p.rel == "." }
 
-// free refuses to move or remove what holds the part files of a transfer.
-func (p *place) free() error {
-	for _, part := range p.parts {
+// checkNoPartFiles refuses a location that contains the part files of a
+// transfer.
+func (p *location) checkNoPartFiles() error {
+	for _, part := range p.partDirs {
 		if within(part, p.box.Absolute(p.rel)) {
-			return api.Errorf(api.CodeConflict, "a transfer is being received below %s; wait for its end or cancel it", shown(p.path))
+			return api.Errorf(api.CodeConflict, "a transfer is being received below %s; wait for its end or cancel it", api.Quote(p.path))
 		}
 	}
 	return nil
 }
 
-// hidden tells whether the entry of that name below the place is not shown.
-func (p *place) hidden(name string) bool {
+// isHidden reports whether an entry of the directory is part files, which lists
+// leave out.
+func (p *location) isHidden(name string) bool {
 	abs := p.box.Absolute(path.Join(p.rel, name))
-	for _, part := range p.parts {
+	for _, part := range p.partDirs {
 		if within(abs, part) {
 			return true
 		}
@@ -205,8 +207,8 @@ func (p *place) hidden(name string) bool {
 	return false
 }
 
-// within tells by the text whether name is dir or lies in it; both are
-// absolute and without links.
+// within reports whether name is dir or is below it. It compares only the texts
+// of the two, which are absolute paths without links.
 func within(name, dir string) bool {
 	if runtime.GOOS == "windows" || runtime.GOOS == "darwin" {
 		name, dir = strings.ToLower(name), strings.ToLower(dir)
@@ -215,8 +217,8 @@ func within(name, dir string) bool {
 	return ok && (rest == "" || os.IsPathSeparator(rest[0]))
 }
 
-// openDir opens the directory that fi, from Lstat, was seen at name: what has
-// taken its place meanwhile is refused.
+// openDir opens the directory that Lstat has described by fi. It fails if
+// something else has replaced it since.
 func openDir(parent *os.Root, name string, fi os.FileInfo) (*os.Root, error) {
 	dir, err := parent.OpenRoot(name)
 	if err != nil {

@@ -25,21 +25,21 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// receptions are part directories that a test says are in use.
+// receptions are the directories of part files that are in use.
 type receptions struct{ dirs []string }
 
 func (r *receptions) PartDirs(context.Context) ([]string, error) { return r.dirs, nil }
 func (r *receptions) Reserved(name string) bool                  { return strings.HasPrefix(name, ".jetstream-") }
 
-// rig is the files of alice in a real sandbox, beside which lies a directory
-// that nobody may reach.
+// rig is a Service for the files of alice. Beside the sandbox there is a
+// directory that no call may reach.
 type rig struct {
 	*files.Service
 	t                 *testing.T
 	box, outside      string
 	state, triggerDir string
 	receptions        *receptions
-	who               files.Who
+	principal         files.Principal
 }
 
 func newRig(t *testing.T, change func(*files.Options)) *rig {
@@ -49,7 +49,7 @@ func newRig(t *testing.T, change func(*files.Options)) *rig {
 		t.Fatal(err)
 	}
 	r := &rig{t: t, box: base + "/box", outside: base + "/outside", state: base + "/state", triggerDir: base + "/triggers",
-		receptions: &receptions{}, who: files.Who{User: "alice", Within: "/"}}
+		receptions: &receptions{}, principal: files.Principal{User: "alice", Within: "/"}}
 	for _, dir := range []string{r.box, r.outside, r.state, r.triggerDir} {
 		if err := os.Mkdir(dir, 0o755); err != nil {
 			t.Fatal(err)
@@ -111,8 +111,8 @@ func (r *rig) exists(name string) bool {
 	return err == nil
 }
 
-// refused holds an error's code and that its message names what is wanted,
-// and no path of the server's own.
+// refused checks the code of an error, and that its message contains want and
+// no path of the server.
 func (r *rig) refused(err error, code api.Code, want string) {
 	r.t.Helper()
 	e := api.ErrorOf(err)
@@ -127,7 +127,7 @@ func (r *rig) refused(err error, code api.Code, want string) {
 
 func (r *rig) ls(path string) map[string]files.Entry {
 	r.t.Helper()
-	_, list, next, err := r.List(r.t.Context(), r.who, path, "", 1000)
+	_, list, next, err := r.List(r.t.Context(), r.principal, path, "", 1000)
 	if err != nil || next != "" {
 		r.t.Fatalf("ls %s: %v, next %q", path, err, next)
 	}
@@ -188,7 +188,7 @@ func TestListDescribesEntries(t *testing.T) {
 	}
 }
 
-func TestListInPages(t *testing.T) {
+func TestListGoesOnInPages(t *testing.T) {
 	r := newRig(t, nil)
 	var want []string
 	for i := range 2500 {
@@ -198,7 +198,7 @@ func TestListInPages(t *testing.T) {
 	var got []string
 	after, pages := "", 0
 	for {
-		_, list, next, err := r.List(t.Context(), r.who, "/many", after, 300)
+		_, list, next, err := r.List(t.Context(), r.principal, "/many", after, 300)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -227,84 +227,82 @@ func TestNothingLeavesTheSandbox(t *testing.T) {
 		if strings.Contains(path, "..") {
 			code = api.CodeInvalid
 		}
-		_, _, _, err := r.List(ctx, r.who, path, "", 10)
+		_, _, _, err := r.List(ctx, r.principal, path, "", 10)
 		r.refused(err, code, want)
-		_, err = r.Usage(ctx, r.who, path)
+		_, err = r.Usage(ctx, r.principal, path)
 		r.refused(err, code, want)
-		_, _, err = r.MakeDir(ctx, r.who, path+"/new")
+		_, _, err = r.MakeDir(ctx, r.principal, path+"/new")
 		r.refused(err, code, want)
-		_, err = r.Move(ctx, r.who, "/d/f", path+"/f", true)
+		_, err = r.Move(ctx, r.principal, "/d/f", path+"/f", true)
 		r.refused(err, code, want)
-		_, err = r.Move(ctx, r.who, path+"/secret", "/d/g", true)
+		_, err = r.Move(ctx, r.principal, path+"/secret", "/d/g", true)
 		r.refused(err, code, want)
-		_, _, err = r.Remove(ctx, r.who, path+"/secret", true)
+		_, _, err = r.Remove(ctx, r.principal, path+"/secret", true)
 		r.refused(err, code, want)
 	}
 	for _, path := range []string{"", "d", "/\x00", "/" + strings.Repeat("a/", 9000)} {
-		_, _, _, err := r.List(ctx, r.who, path, "", 10)
+		_, _, _, err := r.List(ctx, r.principal, path, "", 10)
 		r.refused(err, api.CodeInvalid, "path")
 	}
-	_, _, err := r.MakeDir(ctx, r.who, "/"+strings.Repeat("n", 300))
+	_, _, err := r.MakeDir(ctx, r.principal, "/"+strings.Repeat("n", 300))
 	r.refused(err, api.CodeInvalid, "cannot be looked at")
 	if r.text("../outside/secret") != "secret" || r.text("d/f") != "f" {
 		t.Error("something was changed")
 	}
 }
 
-func TestReadOnlySandboxAndStateDirectory(t *testing.T) {
+func TestReadOnlySandboxRefusesChanges(t *testing.T) {
 	r := newRig(t, nil)
-	r.who.User = "reader" // whose sandbox contains state and trigger directory
+	r.principal.User = "reader" // whose sandbox contains state and trigger directory
 	ctx := t.Context()
 	if got := r.ls("/"); len(got) != 3 || got["state"].Name != "" {
 		t.Errorf("the root shows %v", got)
 	}
-	_, _, _, err := r.List(ctx, r.who, "/state", "", 10)
+	_, _, _, err := r.List(ctx, r.principal, "/state", "", 10)
 	r.refused(err, api.CodeForbidden, "state directory")
-	_, err = r.Usage(ctx, r.who, "/state")
+	_, err = r.Usage(ctx, r.principal, "/state")
 	r.refused(err, api.CodeForbidden, "state directory")
-	if u, err := r.Usage(ctx, r.who, "/"); err != nil || u.TotalFiles != 1 || u.TotalSize != 6 {
+	if u, err := r.Usage(ctx, r.principal, "/"); err != nil || u.TotalFiles != 1 || u.TotalSize != 6 {
 		t.Errorf("du counts %+v, %v: the state directory is not counted", u, err)
 	}
-	_, _, err = r.MakeDir(ctx, r.who, "/x")
+	_, _, err = r.MakeDir(ctx, r.principal, "/x")
 	for _, dir := range []string{filepath.Dir(r.box), r.state} {
 		r.refused(err, api.CodeForbidden, dir)
 	}
-	_, err = r.Move(ctx, r.who, "/outside/secret", "/triggers/launch", false)
+	_, err = r.Move(ctx, r.principal, "/outside/secret", "/triggers/launch", false)
 	r.refused(err, api.CodeForbidden, "may only be read")
-	_, _, err = r.Remove(ctx, r.who, "/outside/secret", true)
+	_, _, err = r.Remove(ctx, r.principal, "/outside/secret", true)
 	r.refused(err, api.CodeForbidden, "may only be read")
-	roots, err := r.Roots(ctx, r.who)
+	roots, err := r.Roots(ctx, r.principal)
 	if err != nil || len(roots) != 1 || roots[0].Writable || !strings.Contains(roots[0].Reason, "may only be read") {
 		t.Errorf("roots: %+v, %v", roots, err)
 	}
-	r.who.User = "alice"
-	if roots, err = r.Roots(ctx, r.who); err != nil || roots[0] != (files.Root{Path: "/", Writable: true}) {
+	r.principal.User = "alice"
+	if roots, err = r.Roots(ctx, r.principal); err != nil || roots[0] != (files.Root{Path: "/", Writable: true}) {
 		t.Errorf("roots: %+v, %v", roots, err)
 	}
 }
 
-func TestMakeDir(t *testing.T) {
+func TestMakeDirMakesParentsAndRefusesFiles(t *testing.T) {
 	r := newRig(t, nil)
 	r.write("file", "")
 	r.link("in", "real")
-	if clean, made, err := r.MakeDir(t.Context(), r.who, "/a//b/./c/"); err != nil || !made || clean != "/a/b/c" || !r.exists("a/b/c") {
+	if clean, made, err := r.MakeDir(t.Context(), r.principal, "/a//b/./c/"); err != nil || !made || clean != "/a/b/c" || !r.exists("a/b/c") {
 		t.Errorf("%q %t %v", clean, made, err)
 	}
-	if _, made, err := r.MakeDir(t.Context(), r.who, "/a/b"); err != nil || made {
+	if _, made, err := r.MakeDir(t.Context(), r.principal, "/a/b"); err != nil || made {
 		t.Errorf("again: made %t, %v", made, err)
 	}
-	if _, made, err := r.MakeDir(t.Context(), r.who, "/in/sub"); err != nil || !made || !r.exists("real/sub") {
+	if _, made, err := r.MakeDir(t.Context(), r.principal, "/in/sub"); err != nil || !made || !r.exists("real/sub") {
 		t.Errorf("through a link: made %t, %v", made, err)
 	}
-	_, _, err := r.MakeDir(t.Context(), r.who, "/file")
+	_, _, err := r.MakeDir(t.Context(), r.principal, "/file")
 	r.refused(err, api.CodeConflict, "no directory")
-	_, _, err = r.MakeDir(t.Context(), r.who, "/file/below")
+	_, _, err = r.MakeDir(t.Context(), r.principal, "/file/below")
 	r.refused(err, api.CodeInvalid, "not a directory")
 }
 
-// TestMoveOutOfAReadOnlyDirectory: a file whose old name cannot be taken away
-// has no second name afterwards.
-func TestMoveOutOfAReadOnlyDirectory(t *testing.T) {
+func TestFailedMoveLeavesNoSecondName(t *testing.T) {
 	if os.Geteuid() == 0 {
 		t.Skip("skipped: root may change every directory; run the tests as another user to see this one")
 	}
@@ -315,7 +313,7 @@ func TestMoveOutOfAReadOnlyDirectory(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = os.Chmod(kept, 0o755) })
-	_, err := r.Move(t.Context(), r.who, "/kept/file", "/moved", false)
+	_, err := r.Move(t.Context(), r.principal, "/kept/file", "/moved", false)
 	if !errors.Is(err, &api.Error{Code: api.CodeForbidden}) {
 		t.Errorf("%v, want forbidden", err)
 	}
@@ -327,14 +325,14 @@ func TestMoveOutOfAReadOnlyDirectory(t *testing.T) {
 	}
 }
 
-func TestMove(t *testing.T) {
+func TestMoveReplacesOnlyWithOverwrite(t *testing.T) {
 	r := newRig(t, nil)
 	for _, name := range []string{"a", "b", "dir/x", "full/y"} {
 		r.write(name, name)
 	}
 	r.link("link", "a")
 	move := func(from, to string, overwrite bool) error {
-		_, err := r.Move(t.Context(), r.who, from, to, overwrite)
+		_, err := r.Move(t.Context(), r.principal, from, to, overwrite)
 		return err
 	}
 	r.refused(move("/a", "/b", false), api.CodeConflict, "give overwrite")
@@ -364,7 +362,7 @@ func TestMove(t *testing.T) {
 	}
 }
 
-func TestRemove(t *testing.T) {
+func TestRemoveNeedsRecursiveForFullDirectories(t *testing.T) {
 	r := newRig(t, nil)
 	for i := range 3000 {
 		r.write(fmt.Sprintf("tree/%d/f%d", i%7, i), "x")
@@ -375,7 +373,7 @@ func TestRemove(t *testing.T) {
 	r.link("link", "keep")
 	r.write("empty/f", "")
 	rm := func(path string, recursive bool) (int64, error) {
-		_, n, err := r.Remove(t.Context(), r.who, path, recursive)
+		_, n, err := r.Remove(t.Context(), r.principal, path, recursive)
 		return n, err
 	}
 	for _, root := range []string{"/", "/.", "/keep/.."} {
@@ -406,31 +404,32 @@ func TestRemove(t *testing.T) {
 func TestWalksAreBounded(t *testing.T) {
 	r := newRig(t, func(o *files.Options) { o.MaxDepth, o.MaxEntries = 4, 10 })
 	r.write("1/2/3/4/f", "")
-	_, err := r.Usage(t.Context(), r.who, "/")
+	_, err := r.Usage(t.Context(), r.principal, "/")
 	r.refused(err, api.CodeConflict, "4 directories deep")
-	if u, err := r.Usage(t.Context(), r.who, "/1"); err != nil || u.TotalFiles != 1 || u.TotalDirectories != 3 {
+	if u, err := r.Usage(t.Context(), r.principal, "/1"); err != nil || u.TotalFiles != 1 || u.TotalDirectories != 3 {
 		t.Errorf("%+v, %v", u, err)
 	}
 	r.write("1/2/3/4/5/f", "")
-	_, _, err = r.Remove(t.Context(), r.who, "/1", true)
+	_, _, err = r.Remove(t.Context(), r.principal, "/1", true)
 	r.refused(err, api.CodeConflict, `"/1/2/3/4/5"`)
 	for i := range 11 {
 		r.write(fmt.Sprintf("wide/%d", i), "")
 	}
-	_, err = r.Usage(t.Context(), r.who, "/wide")
+	_, err = r.Usage(t.Context(), r.principal, "/wide")
 	r.refused(err, api.CodeConflict, "more than 10 entries")
 
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	if _, err := r.Usage(ctx, r.who, "/wide"); !errors.Is(err, context.Canceled) {
+	if _, err := r.Usage(ctx, r.principal, "/wide"); !errors.Is(err, context.Canceled) {
 		t.Errorf("du of a caller who is gone: %v", err)
 	}
-	if _, _, err := r.Remove(ctx, r.who, "/wide", true); !errors.Is(err, context.Canceled) || !r.exists("wide/10") {
+	if _, _, err := r.Remove(ctx, r.principal, "/wide", true); !errors.Is(err, context.Canceled) || !r.exists("wide/10") {
 		t.Errorf("rm of a caller who is gone: %v", err)
 	}
 }
 
-// slow is the accounts, with one user whose sandboxes open when told.
+// slow is an account service that opens the sandbox of one user only when told
+// to.
 type slow struct {
 	files.Accounts
 	user        string
@@ -445,9 +444,7 @@ func (s slow) Sandbox(ctx context.Context, user string, use account.Use) (*accou
 	return s.Accounts.Sandbox(ctx, user, use)
 }
 
-// TestOneUserLeavesOthersATurn: however many trees one user goes through,
-// another waits for one of them at most.
-func TestOneUserLeavesOthersATurn(t *testing.T) {
+func TestOneUserDoesNotOccupyAllWalks(t *testing.T) {
 	const many = 20
 	begun, goOn := make(chan struct{}, many), make(chan struct{})
 	r := newRig(t, func(o *files.Options) { o.Accounts = slow{o.Accounts, "reader", begun, goOn} })
@@ -455,7 +452,7 @@ func TestOneUserLeavesOthersATurn(t *testing.T) {
 	var all sync.WaitGroup
 	for range many {
 		all.Go(func() {
-			if _, err := r.Usage(t.Context(), files.Who{User: "reader", Within: "/"}, "/box"); err != nil {
+			if _, err := r.Usage(t.Context(), files.Principal{User: "reader", Within: "/"}, "/box"); err != nil {
 				t.Error(err)
 			}
 		})
@@ -464,12 +461,12 @@ func TestOneUserLeavesOthersATurn(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
 	defer cancel()
 	for range many {
-		if _, err := r.Usage(ctx, r.who, "/"); err != nil {
+		if _, err := r.Usage(ctx, r.principal, "/"); err != nil {
 			t.Errorf("du beside another user's: %v", err)
 			break
 		}
 	}
-	if _, n, err := r.Remove(ctx, r.who, "/f", false); n != 1 {
+	if _, n, err := r.Remove(ctx, r.principal, "/f", false); n != 1 {
 		t.Errorf("rm beside another user's du: %v", err)
 	}
 	close(goOn)
@@ -487,55 +484,55 @@ func TestPartFilesAreLeftAlone(t *testing.T) {
 		t.Errorf("ls shows %v", got)
 	}
 	for _, path := range []string{"/in", "/in/deep", "/in/deep/" + name, "/in/deep/" + name + "/0.part"} {
-		_, _, err := r.Remove(ctx, r.who, path, true)
+		_, _, err := r.Remove(ctx, r.principal, path, true)
 		r.refused(err, api.CodeConflict, "being received")
-		_, err = r.Move(ctx, r.who, path, "/elsewhere", false)
+		_, err = r.Move(ctx, r.principal, path, "/elsewhere", false)
 		r.refused(err, api.CodeConflict, "being received")
 	}
-	_, err := r.Move(ctx, r.who, "/in/deep/done", "/in/deep/"+name+"/1.part", false)
+	_, err := r.Move(ctx, r.principal, "/in/deep/done", "/in/deep/"+name+"/1.part", false)
 	r.refused(err, api.CodeConflict, "being received")
-	_, _, err = r.MakeDir(ctx, r.who, "/in/"+name)
+	_, _, err = r.MakeDir(ctx, r.principal, "/in/"+name)
 	r.refused(err, api.CodeInvalid, "reserved")
-	_, err = r.Move(ctx, r.who, "/in/deep/done", "/in/"+name, false)
+	_, err = r.Move(ctx, r.principal, "/in/deep/done", "/in/"+name, false)
 	r.refused(err, api.CodeInvalid, "reserved")
 	if r.text("in/deep/"+name+"/0.part") != "part" {
 		t.Error("the part file was changed")
 	}
-	// What no transfer needs any more can be removed.
+	// Part files that no transfer needs can be removed.
 	r.receptions.dirs = nil
-	if _, n, err := r.Remove(ctx, r.who, "/in/deep/"+name, true); n != 2 || err != nil {
+	if _, n, err := r.Remove(ctx, r.principal, "/in/deep/"+name, true); n != 2 || err != nil {
 		t.Errorf("a left over directory: %d, %v", n, err)
 	}
 }
 
-func TestConfinedToADirectory(t *testing.T) {
+func TestConfinedPrincipalCannotLeaveItsDirectory(t *testing.T) {
 	r := newRig(t, nil)
 	r.write("mine/f", "f")
 	r.write("other/g", "g")
 	r.link("mine/leak", "../other")
 	r.link("mine/near", "f")
-	r.who.Within = "/mine"
+	r.principal.Within = "/mine"
 	ctx := api.WithCaller(t.Context(), api.Caller{User: "alice", Scope: &api.Scope{Path: "/mine"}})
-	_, list, _, err := r.List(ctx, r.who, "/mine", "", 10)
+	_, list, _, err := r.List(ctx, r.principal, "/mine", "", 10)
 	if err != nil || len(list) != 3 || list[1].LinkTarget != nil || list[2].LinkTarget == nil || *list[2].LinkTarget != "/mine/f" {
 		t.Errorf("%v, %v", list, err)
 	}
 	for _, path := range []string{"/", "/other/g", "/minex", "/mine/leak/g", "/mine/../other"} {
-		_, _, _, err := r.List(ctx, r.who, path, "", 10)
+		_, _, _, err := r.List(ctx, r.principal, path, "", 10)
 		r.refused(err, api.CodeForbidden, "confined to")
-		_, _, err = r.MakeDir(ctx, r.who, path)
+		_, _, err = r.MakeDir(ctx, r.principal, path)
 		r.refused(err, api.CodeForbidden, "confined to")
-		_, err = r.Move(ctx, r.who, "/mine/f", path+"/new", false)
+		_, err = r.Move(ctx, r.principal, "/mine/f", path+"/new", false)
 		r.refused(err, api.CodeForbidden, "confined to")
 	}
-	_, _, err = r.Remove(ctx, r.who, "/mine/leak/g", true)
+	_, _, err = r.Remove(ctx, r.principal, "/mine/leak/g", true)
 	r.refused(err, api.CodeForbidden, "confined to")
-	_, _, err = r.Remove(ctx, r.who, "/mine", true)
+	_, _, err = r.Remove(ctx, r.principal, "/mine", true)
 	r.refused(err, api.CodeInvalid, "root of your files")
-	if roots, err := r.Roots(ctx, r.who); err != nil || roots[0].Path != "/mine" {
+	if roots, err := r.Roots(ctx, r.principal); err != nil || roots[0].Path != "/mine" {
 		t.Errorf("%v, %v", roots, err)
 	}
-	if _, n, err := r.Remove(ctx, r.who, "/mine/f", false); n != 1 || err != nil {
+	if _, n, err := r.Remove(ctx, r.principal, "/mine/f", false); n != 1 || err != nil {
 		t.Errorf("%d, %v", n, err)
 	}
 }

@@ -5,18 +5,16 @@ import (
 	"encoding/base64"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"os"
 	"path"
-	"slices"
 	"unicode/utf8"
 
 	"jetstream/internal/account"
 	"jetstream/internal/api"
 )
 
-// Entry is a file, directory or link as ls shows it.
+// Entry is a file, directory or link in the result of ls.
 type Entry struct {
 	Name       string   `json:"name" doc:"Name in its directory; bytes that are no UTF-8 are replaced"`
 	NameBase64 string   `json:"nameBase64,omitempty" doc:"The exact name in base64, where it is not UTF-8"`
@@ -28,42 +26,42 @@ type Entry struct {
 	LinkTarget *string  `json:"linkTarget" doc:"Path in the caller's sandbox that a link leads to; null for all else and for a link that leads outside"`
 }
 
-// List lists a directory in the order of the names' bytes, after one name,
-// limit at most; of anything but a directory it gives that alone. next is the
-// name to go on after, "" at the end. A page may be shorter than limit. Links
-// on the way and at the end are followed inside the sandbox. Codes: those of
-// account.Service.Sandbox and Resolve; notFound; conflict.
-func (s *Service) List(ctx context.Context, who Who, apiPath, after string, limit int) (clean string, list []Entry, next string, err error) {
-	p, err := s.open(ctx, who, apiPath, account.Read, true)
+// List lists a directory, sorted by the bytes of the names: the entries after
+// one name, limit at most. Anything but a directory is listed as one entry.
+// next is the name that the next page begins after, "" at the end; a page may
+// be shorter than limit. Links in the path are followed inside the sandbox.
+// Codes: those of account.Service.Sandbox and Resolve; notFound; conflict.
+func (s *Service) List(ctx context.Context, principal Principal, apiPath, after string, limit int) (clean string, list []Entry, next string, err error) {
+	p, err := s.open(ctx, principal, apiPath, account.Read, true)
 	if err != nil {
 		return "", nil, "", err
 	}
 	defer p.close()
 	fi, err := p.box.Root.Lstat(p.rel)
 	if err != nil {
-		return "", nil, "", fault(p.path, err)
+		return "", nil, "", userError(p.path, err)
 	}
 	if !fi.IsDir() {
 		return p.path, []Entry{p.entry(p.path, fi)}, "", nil
 	}
 	dir, err := openDir(p.box.Root, p.rel, fi)
 	if err != nil {
-		return "", nil, "", fault(p.path, err)
+		return "", nil, "", userError(p.path, err)
 	}
 	defer dir.Close()
-	names, more, err := firstNames(ctx, dir, after, limit)
+	names, more, err := namesAfter(ctx, dir, after, limit)
 	if err != nil {
-		return "", nil, "", fault(p.path, err)
+		return "", nil, "", userError(p.path, err)
 	}
 	for _, name := range names {
 		fi, err := dir.Lstat(name)
 		if errors.Is(err, fs.ErrNotExist) {
-			continue // gone meanwhile
+			continue // removed meanwhile
 		}
 		if err != nil {
-			return "", nil, "", fault(path.Join(p.path, name), err)
+			return "", nil, "", userError(path.Join(p.path, name), err)
 		}
-		if !p.box.Forbidden(fi) && !p.hidden(name) {
+		if !p.box.Forbidden(fi) && !p.isHidden(name) {
 			list = append(list, p.entry(path.Join(p.path, name), fi))
 		}
 	}
@@ -73,8 +71,8 @@ func (s *Service) List(ctx context.Context, who Who, apiPath, after string, limi
 	return p.path, list, next, nil
 }
 
-// entry describes what fi, from Lstat, says of a path.
-func (p *place) entry(at string, fi os.FileInfo) Entry {
+// entry makes the Entry of a path from its Lstat.
+func (p *location) entry(at string, fi os.FileInfo) Entry {
 	e := Entry{Name: path.Base(at), Path: at, Type: "other", Mode: fmt.Sprintf("%04o", fi.Mode().Perm()), MTime: api.TimeOf(fi.ModTime())}
 	if !utf8.ValidString(e.Name) {
 		e.NameBase64 = base64.StdEncoding.EncodeToString([]byte(e.Name))
@@ -87,67 +85,38 @@ func (p *place) entry(at string, fi os.FileInfo) Entry {
 	case fi.Mode()&fs.ModeSymlink != 0:
 		e.Type = "link"
 		if rel, err := p.resolve(at, true); err == nil {
-			target := path.Join(p.who.Within, rel)
+			target := path.Join(p.principal.Within, rel)
 			e.LinkTarget = &target
 		}
 	}
 	return e
 }
 
-// firstNames returns, in order, the first names in dir after one, most at
-// most, and holds only twice as many; more tells that others follow.
-func firstNames(ctx context.Context, dir *os.Root, after string, most int) (names []string, more bool, err error) {
+// namesAfter is account.NamesAfter of an opened directory.
+func namesAfter(ctx context.Context, dir *os.Root, after string, limit int) (names []string, more bool, err error) {
 	f, err := dir.Open(".")
 	if err != nil {
 		return nil, false, err
 	}
 	defer f.Close()
-	shorten := func() {
-		slices.Sort(names)
-		if len(names) > most {
-			more = true
-			clear(names[most:])
-			names = names[:most]
-		}
-	}
-	for {
-		if err := ctx.Err(); err != nil {
-			return nil, false, err
-		}
-		got, err := f.Readdirnames(1024)
-		for _, name := range got {
-			if name > after {
-				names = append(names, name)
-			}
-		}
-		if len(names) >= 2*most {
-			shorten()
-		}
-		switch {
-		case errors.Is(err, io.EOF):
-			shorten()
-			return names, more, nil
-		case err != nil:
-			return nil, false, err
-		}
-	}
+	return account.NamesAfter(ctx, f, after, limit)
 }
 
-// Root is a place where a user's files are.
+// Root is the root of a user's paths.
 type Root struct {
 	Path     string `json:"path" doc:"Path of the root"`
 	Writable bool   `json:"writable" doc:"Whether files may be received, made, moved and removed there"`
 	Reason   string `json:"reason" doc:"Why it may only be read, or empty"`
 }
 
-// Roots lists the roots that paths begin with: the sandbox, or what of it may
-// be used. Codes: those of account.Service.Sandbox.
-func (s *Service) Roots(ctx context.Context, who Who) ([]Root, error) {
-	root := Root{Path: who.Within, Writable: true}
-	box, err := s.o.Accounts.Sandbox(ctx, who.User, account.Write)
+// Roots lists the one root of the principal's paths. Codes: those of
+// account.Service.Sandbox.
+func (s *Service) Roots(ctx context.Context, principal Principal) ([]Root, error) {
+	root := Root{Path: principal.Within, Writable: true}
+	box, err := s.o.Accounts.Sandbox(ctx, principal.User, account.Write)
 	if e := api.ErrorOf(err); e != nil && e.Code == api.CodeForbidden {
 		root.Writable, root.Reason = false, e.Message
-		box, err = s.o.Accounts.Sandbox(ctx, who.User, account.Read)
+		box, err = s.o.Accounts.Sandbox(ctx, principal.User, account.Read)
 	}
 	if err != nil {
 		return nil, err

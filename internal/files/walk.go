@@ -12,10 +12,10 @@ import (
 	"jetstream/internal/api"
 )
 
-// nameBatch is how many names of a directory are held at a time.
+// nameBatch is how many names of a directory are read at a time.
 const nameBatch = 1024
 
-// Usage is how much lies at and below a path.
+// Usage is the result of du.
 type Usage struct {
 	Path             string `json:"path" doc:"The path that was asked for"`
 	TotalSize        int64  `json:"totalSize" doc:"Bytes of all files; one with several names counts at each"`
@@ -23,23 +23,23 @@ type Usage struct {
 	TotalDirectories int64  `json:"totalDirectories" doc:"Number of directories below the path"`
 }
 
-// Usage counts what lies at and below a path. It follows links to the path,
-// none below it. It ends when ctx does. Codes: as List; conflict where the
+// Usage counts the files and bytes at and below a path. It follows links in the
+// path, but none below it. It ends with ctx. Codes: as List; conflict when the
 // tree is deeper or larger than the Options allow.
-func (s *Service) Usage(ctx context.Context, who Who, apiPath string) (Usage, error) {
-	release, err := s.turn(ctx, who.User)
+func (s *Service) Usage(ctx context.Context, principal Principal, apiPath string) (Usage, error) {
+	release, err := s.acquireWalk(ctx, principal.User)
 	if err != nil {
 		return Usage{}, err
 	}
 	defer release()
-	p, err := s.open(ctx, who, apiPath, account.Read, true)
+	p, err := s.open(ctx, principal, apiPath, account.Read, true)
 	if err != nil {
 		return Usage{}, err
 	}
 	defer p.close()
 	fi, err := p.box.Root.Lstat(p.rel)
 	if err != nil {
-		return Usage{}, fault(p.path, err)
+		return Usage{}, userError(p.path, err)
 	}
 	c := &counter{box: p.box, o: &s.o, usage: Usage{Path: p.path}}
 	if !fi.IsDir() {
@@ -50,7 +50,7 @@ func (s *Service) Usage(ctx context.Context, who Who, apiPath string) (Usage, er
 	return c.usage, err
 }
 
-// counter is one run of Usage.
+// counter counts one tree for Usage.
 type counter struct {
 	box     *account.Sandbox
 	o       *Options
@@ -71,12 +71,12 @@ func (c *counter) directory(ctx context.Context, parent *os.Root, name, at strin
 	}
 	dir, err := openDir(parent, name, fi)
 	if err != nil {
-		return fault(at, err)
+		return userError(at, err)
 	}
 	defer dir.Close()
 	f, err := dir.Open(".")
 	if err != nil {
-		return fault(at, err)
+		return userError(at, err)
 	}
 	defer f.Close()
 	for {
@@ -93,7 +93,7 @@ func (c *counter) directory(ctx context.Context, parent *os.Root, name, at strin
 			return nil
 		}
 		if err != nil {
-			return fault(at, err)
+			return userError(at, err)
 		}
 	}
 }
@@ -101,15 +101,15 @@ func (c *counter) directory(ctx context.Context, parent *os.Root, name, at strin
 func (c *counter) child(ctx context.Context, dir *os.Root, name, at string, depth int) error {
 	fi, err := dir.Lstat(name)
 	switch {
-	case errors.Is(err, fs.ErrNotExist): // gone meanwhile
+	case errors.Is(err, fs.ErrNotExist): // removed meanwhile
 		return nil
 	case err != nil:
-		return fault(at, err)
+		return userError(at, err)
 	case c.box.Forbidden(fi):
 		return nil
 	}
 	if c.entries++; c.entries > c.o.MaxEntries {
-		return api.Errorf(api.CodeConflict, "there are more than %d entries below %s; ask for a directory further down", c.o.MaxEntries, shown(c.usage.Path))
+		return api.Errorf(api.CodeConflict, "there are more than %d entries below %s; ask for a directory further down", c.o.MaxEntries, api.Quote(c.usage.Path))
 	}
 	if !fi.IsDir() {
 		c.file(fi)
@@ -117,38 +117,38 @@ func (c *counter) child(ctx context.Context, dir *os.Root, name, at string, dept
 	}
 	c.usage.TotalDirectories++
 	err = c.directory(ctx, dir, name, at, fi, depth+1)
-	if errors.Is(err, &api.Error{Code: api.CodeNotFound}) { // gone meanwhile
+	if errors.Is(err, &api.Error{Code: api.CodeNotFound}) { // removed meanwhile
 		return nil
 	}
 	return err
 }
 
 func tooDeep(at string, most int) error {
-	return api.Errorf(api.CodeConflict, "%s lies more than %d directories deep; begin with a directory further down", shown(at), most)
+	return api.Errorf(api.CodeConflict, "%s lies more than %d directories deep; begin with a directory further down", api.Quote(at), most)
 }
 
-// remover removes one tree. It follows no link.
+// remover removes one tree. It follows no links.
 type remover struct {
 	o       *Options
 	removed int64
 }
 
-// directory removes what is in a directory, then the directory itself.
+// directory removes the contents of a directory, then the directory itself.
 func (r *remover) directory(ctx context.Context, parent *os.Root, name, at string, fi os.FileInfo, depth int) error {
 	if depth > r.o.MaxDepth {
 		return tooDeep(at, r.o.MaxDepth)
 	}
 	dir, err := openDir(parent, name, fi)
 	if err != nil {
-		return fault(at, err)
+		return userError(at, err)
 	}
 	defer dir.Close()
-	// Names are read anew after each batch: what a directory that changes
-	// lists further on is not the same everywhere.
+	// The directory is read from the beginning after each batch, since file
+	// systems differ in what a directory lists after it was changed.
 	for idle := 0; ; {
-		names, err := someNames(dir)
+		names, err := readNames(dir)
 		if err != nil {
-			return fault(at, err)
+			return userError(at, err)
 		}
 		before := r.removed
 		for _, name := range names {
@@ -165,11 +165,11 @@ func (r *remover) directory(ctx context.Context, parent *os.Root, name, at strin
 		if r.removed > before {
 			idle = 0
 		} else if idle++; idle == 8 {
-			return api.Errorf(api.CodeConflict, "%s lists names that cannot be removed; its file system needs a check", shown(at))
+			return api.Errorf(api.CodeConflict, "%s lists names that cannot be removed; its file system needs a check", api.Quote(at))
 		}
 	}
 	if err := dir.Close(); err != nil { // Windows removes no open directory
-		return fault(at, err)
+		return userError(at, err)
 	}
 	return r.remove(parent, name, at)
 }
@@ -180,7 +180,7 @@ func (r *remover) child(ctx context.Context, dir *os.Root, name, at string, dept
 	case errors.Is(err, fs.ErrNotExist):
 		return nil
 	case err != nil:
-		return fault(at, err)
+		return userError(at, err)
 	case fi.IsDir():
 		return r.directory(ctx, dir, name, at, fi, depth+1)
 	}
@@ -193,14 +193,14 @@ func (r *remover) remove(dir *os.Root, name, at string) error {
 		return nil
 	}
 	if err != nil {
-		return fault(at, err)
+		return userError(at, err)
 	}
 	r.removed++
 	return nil
 }
 
-// someNames lists names of a directory, none when it is empty.
-func someNames(dir *os.Root) ([]string, error) {
+// readNames lists the first names of a directory, none if it is empty.
+func readNames(dir *os.Root) ([]string, error) {
 	f, err := dir.Open(".")
 	if err != nil {
 		return nil, err

@@ -19,7 +19,7 @@ func (db *DB) Accounts() *Accounts { return &Accounts{db} }
 
 var _ account.Store = (*Accounts)(nil)
 
-// scanUser reads userColumns; no row is notFound.
+// scanUser reads userColumns; without a row it fails with code notFound.
 func scanUser(row scanner, name string) (account.User, error) {
 	var u account.User
 	err := row.Scan(&u.Name, &u.Superuser, &u.Sandbox, &u.Disabled, &u.Hash, &u.CreateTime)

@@ -24,10 +24,13 @@ func BenchmarkReads(b *testing.B) {
 	err = s.Update(b.Context(), func(tx transfer.Tx) error {
 		for i := range 200 {
 			if err := tx.SaveTransfer(&transfer.Transfer{
-				TransferID: api.NewID(), ManifestID: api.NewID(), DestinationID: d.DestinationID, DestinationAddress: "site-b.example",
-				DestinationPort: 8887, DestinationPath: "/incoming/reels", Username: "bob", Status: transfer.StatusComplete,
-				RequestTime: api.Now(), StartTime: api.Now(), EndTime: api.Now(), Owner: "alice", RequestID: api.NewID(),
-				UserData: map[string]string{"job": fmt.Sprint(i)},
+				Params: transfer.Params{
+					ManifestID: api.NewID(), DestinationID: d.DestinationID, DestinationPath: "/incoming/reels", Username: "bob",
+					UserData: map[string]string{"job": fmt.Sprint(i)},
+				},
+				TransferID: api.NewID(), DestinationAddress: "site-b.example", DestinationPort: 8887,
+				Status: transfer.StatusComplete, RequestTime: api.Now(), StartTime: api.Now(), EndTime: api.Now(), Owner: "alice",
+				RequestID: api.NewID(),
 			}); err != nil {
 				return err
 			}

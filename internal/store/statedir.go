@@ -61,14 +61,33 @@ func lock(ctx context.Context, dir string) (unlock func() error, err error) {
 		err = lockWithin(ctx, f, lockGrace)
 	}
 	if err == nil {
+		writeHolder(f)
 		return f.Close, nil
 	}
+	holder := readHolder(f)
 	_ = f.Close()
 	if errors.Is(err, ErrLocked) {
-		return nil, fmt.Errorf("state directory %s is %w by another JetStream server; stop that one, or give this one "+
-			"its own with --persistent-state-dir", dir, ErrLocked)
+		return nil, fmt.Errorf("state directory %s is %w by another JetStream process%s; stop that one, or give this one "+
+			"its own with --persistent-state-dir", dir, ErrLocked, holder)
 	}
 	return nil, fmt.Errorf("state directory %s cannot be locked (%w)", dir, err)
+}
+
+// writeHolder says in the lock's file who has it. That is for people alone: what
+// cannot be written is left out.
+func writeHolder(f *os.File) {
+	if f.Truncate(0) == nil {
+		_, _ = fmt.Fprintf(f, "%d\n", os.Getpid())
+	}
+}
+
+// readHolder is " (pid N)", or empty where that is not known.
+func readHolder(f *os.File) string {
+	pid := 0
+	if _, err := fmt.Fscan(f, &pid); err != nil || pid <= 0 {
+		return ""
+	}
+	return fmt.Sprintf(" (pid %d)", pid)
 }
 
 // lockWithin takes the lock as soon as it is free.

@@ -14,10 +14,10 @@ func ownedSafely(os.FileInfo) error { return nil }
 // giveToOwner has nothing to do on Windows: files inherit their rights.
 func giveToOwner(*os.File, string) error { return nil }
 
-// lockFile takes a lock that the kernel frees with the process. It is on the
-// first byte of f, which nobody else can read or write meanwhile.
+// lockFile takes a lock that the kernel frees with the process. It is on a byte
+// far beyond the end of f: nobody else can read or write what is locked.
 func lockFile(f *os.File) error {
-	err := windows.LockFileEx(windows.Handle(f.Fd()), windows.LOCKFILE_EXCLUSIVE_LOCK|windows.LOCKFILE_FAIL_IMMEDIATELY, 0, 1, 0, new(windows.Overlapped))
+	err := windows.LockFileEx(windows.Handle(f.Fd()), windows.LOCKFILE_EXCLUSIVE_LOCK|windows.LOCKFILE_FAIL_IMMEDIATELY, 0, 1, 0, &windows.Overlapped{OffsetHigh: 1})
 	if errors.Is(err, windows.ERROR_LOCK_VIOLATION) {
 		return ErrLocked
 	}

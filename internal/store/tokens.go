@@ -19,7 +19,7 @@ const tokenColumns = `t.seq, t.token_id, t.hash, t.owner, coalesce(t.parent, '')
 
 const selectToken = "SELECT " + tokenColumns + " FROM api_tokens t"
 
-// scanToken reads tokenColumns and then into more; no row is notFound.
+// scanToken reads tokenColumns and then into more; without a row it fails with code notFound.
 func scanToken(row scanner, tokenID string, more ...any) (account.APIToken, error) {
 	var t account.APIToken
 	var hash, permissions []byte

@@ -99,7 +99,7 @@ func (r *transferRow) scan(row scanner, into []any) (_ transfer.Transfer, err er
 	return r.Transfer, err
 }
 
-// scanTransfer reads transferColumns; no row is notFound.
+// scanTransfer reads transferColumns; without a row it fails with code notFound.
 func scanTransfer(row scanner, transferID string) (transfer.Transfer, error) {
 	r := newTransferRow()
 	x, err := r.scan(row, r.all)

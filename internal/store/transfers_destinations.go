@@ -47,7 +47,7 @@ func (t *tx) DeleteDestination(destinationID string) error {
 	return err
 }
 
-// scanDestination reads what selectDestination selects; no row is notFound.
+// scanDestination reads what selectDestination selects; without a row it fails with code notFound.
 func scanDestination(row scanner, destinationID string) (transfer.Destination, error) {
 	var d transfer.Destination
 	var data []byte

@@ -47,7 +47,7 @@ func (t *tx) SaveManifest(m *transfer.Manifest) error {
 	return err
 }
 
-// scanManifest reads manifestColumns; no row is notFound.
+// scanManifest reads manifestColumns; without a row it fails with code notFound.
 func scanManifest(row scanner, manifestID string) (transfer.Manifest, error) {
 	m, _, err := scanWeighedManifest(row, manifestID)
 	return m, err

@@ -29,11 +29,14 @@ func isCode(err error, code api.Code) bool {
 func TestTransferIsKeptWhole(t *testing.T) {
 	db, ctx := openTest(t), t.Context()
 	x := transfer.Transfer{
-		TransferID: "t", ManifestID: "m", DestinationID: "d", DestinationAddress: "host", DestinationPort: 1, DestinationPath: "/p",
-		Username: "bob", Status: transfer.StatusActive, Processing: true, ErrorMessage: "why", Priority: 3,
-		CheckpointFrequencySeconds: 4, Conflict: "skip", OnError: "continue", TotalFiles: 5, TotalBytes: 6, FilesSent: 7, BytesSent: 8,
-		RequestTime: 9, StartTime: 10, EndTime: 11, Owner: "alice", UserData: map[string]string{"k": "v"},
-		SealedPassword: []byte{0, 1}, Ticket: []byte{2, 0}, PublicKey: "key", TellPeer: true, RequestID: "r", Depth: 12,
+		Params: transfer.Params{
+			ManifestID: "m", DestinationID: "d", DestinationPath: "/p", Username: "bob", Priority: 3,
+			CheckpointFrequencySeconds: 4, Conflict: "skip", OnError: "continue", UserData: map[string]string{"k": "v"},
+		},
+		TransferID: "t", DestinationAddress: "host", DestinationPort: 1, Status: transfer.StatusActive, Processing: true,
+		ErrorMessage: "why", TotalFiles: 5, TotalBytes: 6, FilesSent: 7, BytesSent: 8, RequestTime: 9, StartTime: 10,
+		EndTime: 11, Owner: "alice", SealedPassword: []byte{0, 1}, Ticket: []byte{2, 0}, PublicKey: "key", TellPeer: true,
+		RequestID: "r", Depth: 12,
 	}
 	inTx(t, db, func(tx transfer.Tx) error { return tx.SaveTransfer(&x) })
 	got, err := db.Transfers().Transfer(ctx, "t")
@@ -291,13 +294,17 @@ func TestRunnableUsesItsIndex(t *testing.T) {
 func TestListsShowWhatRepliesShow(t *testing.T) {
 	s := openTest(t).Transfers()
 	full := transfer.Transfer{
-		TransferID: "full", ManifestID: "m", DestinationID: "d", DestinationAddress: "site-b", DestinationPort: 8887, DestinationPath: "/in",
-		Username: "bob", Status: transfer.StatusActive, Processing: true, ErrorMessage: "why", Priority: 7, CheckpointFrequencySeconds: 5,
-		Conflict: "skip", OnError: "continue", TotalFiles: 10, TotalBytes: 1 << 40, FilesSent: 3, BytesSent: 1 << 39,
-		RequestTime: 1, StartTime: 2, EndTime: 3, Owner: "alice", UserData: map[string]string{"a": "1", "b": "\"2\""},
-		SealedPassword: []byte("sealed"), Ticket: []byte("ticket"), PublicKey: "key", TellPeer: true, RequestID: "r", Depth: 2,
+		Params: transfer.Params{
+			ManifestID: "m", DestinationID: "d", DestinationPath: "/in", Username: "bob", Priority: 7,
+			CheckpointFrequencySeconds: 5, Conflict: "skip", OnError: "continue",
+			UserData: map[string]string{"a": "1", "b": "\"2\""},
+		},
+		TransferID: "full", DestinationAddress: "site-b", DestinationPort: 8887, Status: transfer.StatusActive,
+		Processing: true, ErrorMessage: "why", TotalFiles: 10, TotalBytes: 1 << 40, FilesSent: 3, BytesSent: 1 << 39,
+		RequestTime: 1, StartTime: 2, EndTime: 3, Owner: "alice", SealedPassword: []byte("sealed"), Ticket: []byte("ticket"),
+		PublicKey: "key", TellPeer: true, RequestID: "r", Depth: 2,
 	}
-	saved := []transfer.Transfer{full, {TransferID: "empty", UserData: map[string]string{}}, full, {TransferID: "null"}}
+	saved := []transfer.Transfer{full, {TransferID: "empty", Params: transfer.Params{UserData: map[string]string{}}}, full, {TransferID: "null"}}
 	saved[2].TransferID, saved[2].UserData = "again", map[string]string{"c": "3"}
 	if err := s.Update(t.Context(), func(tx transfer.Tx) error {
 		for i := range saved {

@@ -1,8 +1,9 @@
-// Package stream is the log of what happened at this server. An entry is
-// saved in the same transaction as the change it tells of, numbered without
-// gaps, kept for some days, and shown to whoever follows the log, in order.
-// What is only of the moment (progress, a script's output) is shown to those
-// who follow and kept nowhere.
+// Package stream implements the event log and the event stream of the server.
+//
+// An entry is saved in the same transaction as the change that it describes.
+// Entries are numbered without gaps, kept for some days, and delivered in order
+// to followers. Live entries (progress, the output of scripts) are delivered to
+// followers and not stored.
 package stream
 
 import (
@@ -15,35 +16,36 @@ import (
 	"jetstream/internal/api"
 )
 
-// Entry is one line of the log. It does not change once it was published and
-// is shared by all who read it.
+// Entry is one entry of the log. It must not be changed once it is published,
+// since all readers share it.
 type Entry struct {
-	// ID is the entry's number: +1 each, over restarts; 0 for what is shown
-	// live only.
+	// ID is the number of the entry: one more than that of the entry before,
+	// also after a restart. It is 0 for live entries.
 	ID int64
-	// Type names the kind of entry.
+	// Type is the type of the entry, such as transfer.changed.
 	Type string
-	// Time is when it was written.
+	// Time is when the entry was written.
 	Time api.Time
-	// User is who may see it beside superusers; empty: superusers only.
+	// User is the user who may see it besides superusers; empty: only
+	// superusers.
 	User string
 	// Data is a JSON object that begins with the entry's time and user.
 	Data json.RawMessage
 
-	mark  int64 // of live entries: the ID of the stored one before; else ID
+	mark  int64 // the ID; of a live entry the ID of the stored entry before it
 	once  sync.Once
 	frame []byte
 }
 
-// Frame is the entry as one server-sent event. It is written once, by whoever
-// asks first, and must not be changed.
+// Frame returns the entry as a server-sent event. It is encoded at the first
+// call and must not be changed.
 func (e *Entry) Frame() []byte {
 	e.once.Do(func() { e.frame = frameOf(e.ID, e.Type, e.Data) })
 	return e.frame
 }
 
 func frameOf(id int64, typ string, data json.RawMessage) []byte {
-	if bytes.ContainsAny(data, "\r\n") { // a line break would end the data's line
+	if bytes.ContainsAny(data, "\r\n") { // a line break would end the data
 		var b bytes.Buffer
 		if json.Compact(&b, data) == nil {
 			data = b.Bytes()
@@ -62,41 +64,42 @@ func frameOf(id int64, typ string, data json.RawMessage) []byte {
 	return append(f, "\n\n"...)
 }
 
-// size is about what the entry weighs in memory, its frame included.
+// size returns roughly how much memory the entry takes, with its frame.
 func (e *Entry) size() int { return 2*len(e.Data) + 256 }
 
-// Definition is one type of entry as it was declared: what the OpenAPI
-// document and filters know of it.
+// Definition describes a type of entry, for the OpenAPI document and for
+// filters.
 type Definition struct {
 	Type string
-	// Summary is one sentence: when it is written.
+	// Summary says in one sentence when such an entry is written.
 	Summary string
-	// Live tells that it is shown live only and carries no id.
+	// Live reports whether entries of the type are live: not stored, without
+	// id.
 	Live bool
-	// Data are the members of the entry's data beside time and user.
+	// Data lists the members of the entry's data besides time and user.
 	Data []api.Field
-	// DataType is the struct they were read from.
+	// DataType is the struct that Data was read from.
 	DataType reflect.Type
 }
 
-// Kind is a declared type of entry whose data is a P.
+// Kind is a declared type of entry with data of type P.
 type Kind[P any] struct{ Definition }
 
-// Define declares a type of entry that is stored. P is a struct with json and
-// doc tags.
+// Define declares a type of stored entries. P is a struct with json and doc
+// tags.
 func Define[P any](typ, summary string) Kind[P] {
 	t := reflect.TypeFor[P]()
 	return Kind[P]{Definition{Type: typ, Summary: summary, Data: api.Fields(t), DataType: t}}
 }
 
-// DefineLive declares a type of entry that is shown live only.
+// DefineLive declares a type of live entries.
 func DefineLive[P any](typ, summary string) Kind[P] {
 	k := Define[P](typ, summary)
 	k.Live = true
 	return k
 }
 
-// Append writes an entry within tx; see Log.Append.
+// Append writes an entry in tx; see Log.Append.
 func (k Kind[P]) Append(l *Log, tx Tx, user string, p P) error {
 	if l == nil {
 		return nil
@@ -108,19 +111,21 @@ func (k Kind[P]) Append(l *Log, tx Tx, user string, p P) error {
 	return l.Append(tx, k.Type, user, data)
 }
 
-// Publish shows a live entry to those who follow; without any it does nothing.
+// Publish delivers a live entry to the followers. Without followers it does
+// nothing.
 func (k Kind[P]) Publish(l *Log, user string, p P) {
 	if !l.Followed(k.Type) {
 		return
 	}
 	data, err := api.Marshal(p)
-	if err != nil { // a declared struct always encodes
+	if err != nil { // cannot happen for a declared struct
 		return
 	}
 	l.publishLive(newEntry(k.Type, user, data))
 }
 
-// newEntry puts time and user before the members of data, a JSON object.
+// newEntry makes an entry whose data is time, user and the members of data, a
+// JSON object.
 func newEntry(typ, user string, data json.RawMessage) *Entry {
 	e := &Entry{Type: typ, Time: api.Now(), User: user}
 	b := make([]byte, 0, len(data)+len(user)+48)

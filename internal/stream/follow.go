@@ -11,47 +11,48 @@ import (
 	"jetstream/internal/api"
 )
 
-// ErrSlow ends a follower that fell too far behind. It may come again with the
-// last id that it has seen.
+// ErrSlow is returned to a follower that is too far behind. It may follow again
+// after the last id that it has seen.
 var ErrSlow = errors.New("the reader of the event stream is too slow")
 
 const (
-	pageEntries  = 512       // read from the store at a time
-	maxBatch     = 256       // entries given out at a time
-	maxBatchSize = 256 << 10 // bytes given out at a time, about
+	pageEntries  = 512       // read from the store at once
+	maxBatch     = 256       // entries returned by one Next
+	maxBatchSize = 256 << 10 // bytes returned by one Next, roughly
 )
 
-// Query says what a follower wants to see.
+// Query selects the entries of a follower.
 type Query struct {
-	// User sees what is the user's own; All sees everything.
+	// User selects the entries of that user, All those of all users.
 	User string
 	All  bool
-	// Since leaves out what was written before it, unless All; 0 leaves out
-	// nothing.
+	// Since leaves out entries written before that time, unless All; 0: none.
 	Since api.Time
-	// Types selects entries; empty selects all.
+	// Types selects entries of these types; empty: of all types.
 	Types []string
-	// After is the last id that the follower has seen; nil begins now.
+	// After is the last id that the follower has seen; nil: begin with the next
+	// entry.
 	After *int64
 }
 
-// Follower reads the log from a place on. It belongs to one goroutine and must
+// Follower reads the log from some entry on. It is for one goroutine and must
 // be closed.
 type Follower struct {
 	l     *Log
 	q     Query
 	types map[string]bool
 
-	last   int64  // ID of the last stored entry that was passed
-	pos    uint64 // the next in the ring, unless behind
-	behind bool   // what comes next is no longer in the ring
-	live   bool   // it has been up to date
-	lost   bool   // what comes next is not kept any more
+	last   int64  // ID of the last stored entry that was read, selected or not
+	pos    uint64 // position of the next entry in the ring, unless behind
+	behind bool   // the next entry is no longer in the ring
+	live   bool   // it has been up to date at least once
+	lost   bool   // the next entry is no longer stored
 	closed bool
 }
 
-// Follow begins to read. Codes: invalid for an unknown type, tooManyRequests
-// when too many follow, unavailable when the server stops.
+// Follow returns a follower of the log. Codes: invalid for an unknown type,
+// tooManyRequests when there are too many followers, unavailable when the
+// server stops.
 func (l *Log) Follow(q Query) (*Follower, error) {
 	if err := l.checkTypes(q.Types); err != nil {
 		return nil, err
@@ -79,7 +80,7 @@ func (l *Log) Follow(q Query) (*Follower, error) {
 	case q.After == nil:
 		f.last, f.pos = l.newest, l.next
 	case *q.After > l.newest || *q.After < 0:
-		f.lost = true // of another database
+		f.lost = true // an id of another database
 	default:
 		f.last = *q.After
 		f.locate()
@@ -87,7 +88,7 @@ func (l *Log) Follow(q Query) (*Follower, error) {
 	return f, nil
 }
 
-// Followers is how many follow the log now.
+// Followers returns the number of followers.
 func (l *Log) Followers() int {
 	if l == nil {
 		return 0
@@ -97,7 +98,7 @@ func (l *Log) Followers() int {
 	return l.followers
 }
 
-// count keeps the numbers of followers. mu is held.
+// count adds n to the numbers of followers. mu is held.
 func (l *Log) count(f *Follower, n int) {
 	add := func(m map[string]int, key string) {
 		if m[key] += n; m[key] == 0 {
@@ -114,7 +115,7 @@ func (l *Log) count(f *Follower, n int) {
 	}
 }
 
-// Close ends the reading. A second Close does nothing.
+// Close removes the follower from the log. A second Close does nothing.
 func (f *Follower) Close() {
 	if f.closed {
 		return
@@ -125,11 +126,11 @@ func (f *Follower) Close() {
 	f.l.count(f, -1)
 }
 
-// Last is the id of the last stored entry that was passed, shown or not: what
-// to go on after.
+// Last returns the id of the last stored entry that was read, selected or not:
+// the After of a follower that continues here.
 func (f *Follower) Last() int64 { return f.last }
 
-// locate finds the place in the ring that goes on after last. mu is held.
+// locate finds the entry after last in the ring. mu is held.
 func (f *Follower) locate() {
 	l := f.l
 	if f.behind = f.last < l.floor; f.behind {
@@ -139,10 +140,10 @@ func (f *Follower) locate() {
 	f.pos = l.first + uint64(n)
 }
 
-// Next waits for what comes next and returns it as server-sent events, in
-// order, several at a time. When entries are missing because they are not kept
-// any more, the first is a reset. Errors: ctx's, io.EOF when the log has
-// ended, ErrSlow, or the store's.
+// Next waits for further entries and returns them as server-sent events, in
+// order. If the next entries are no longer stored, it returns a reset event.
+// Errors: those of ctx and of the store, io.EOF when the log is closed,
+// ErrSlow.
 func (f *Follower) Next(ctx context.Context) ([][]byte, error) {
 	for {
 		if f.lost {
@@ -155,7 +156,7 @@ func (f *Follower) Next(ctx context.Context) ([][]byte, error) {
 			}
 			continue
 		}
-		entries, wait, err := f.take()
+		entries, wait, err := f.fromRing()
 		if err != nil {
 			return nil, err
 		}
@@ -177,9 +178,10 @@ func (f *Follower) Next(ctx context.Context) ([][]byte, error) {
 	}
 }
 
-// take gets what the ring has next. Without anything to show, wait is closed
-// when there is more, or nil when it is to be asked again at once.
-func (f *Follower) take() (entries []*Entry, wait <-chan struct{}, err error) {
+// fromRing returns the next entries of the ring that are selected. If there are
+// none, wait is closed when there are further entries; it is nil if fromRing
+// must be called again at once.
+func (f *Follower) fromRing() (entries []*Entry, wait <-chan struct{}, err error) {
 	l := f.l
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -196,12 +198,12 @@ func (f *Follower) take() (entries []*Entry, wait <-chan struct{}, err error) {
 		e := l.at(f.pos)
 		f.pos++
 		if e.ID != 0 {
-			if e.ID <= f.last { // read from the store before it was published
+			if e.ID <= f.last { // it was read from the store before it was published
 				continue
 			}
 			f.last = e.ID
 		}
-		if f.shows(e) {
+		if f.matches(e) {
 			entries = append(entries, e)
 			size += len(e.Data)
 		}
@@ -217,20 +219,20 @@ func (f *Follower) take() (entries []*Entry, wait <-chan struct{}, err error) {
 	return nil, l.changed, nil
 }
 
-func (f *Follower) shows(e *Entry) bool {
+func (f *Follower) matches(e *Entry) bool {
 	if !f.q.All && (e.User == "" || e.User != f.q.User || e.Time < f.q.Since) {
 		return false
 	}
 	return f.types == nil || f.types[e.Type]
 }
 
-// catchUp reads a page from the store.
+// catchUp returns the next entries from the store.
 func (f *Follower) catchUp(ctx context.Context) (frames [][]byte, err error) {
 	page, err := f.l.o.Store.Entries(ctx, f.last, pageEntries)
 	if err != nil {
 		return nil, err
 	}
-	// IDs have no gaps but where the oldest were removed.
+	// A gap in the IDs is where the oldest entries were removed.
 	if f.lost = len(page) == 0 || page[0].ID != f.last+1; f.lost {
 		return nil, nil
 	}
@@ -240,7 +242,7 @@ func (f *Follower) catchUp(ctx context.Context) (frames [][]byte, err error) {
 			break
 		}
 		f.last = e.ID
-		if f.shows(e) {
+		if f.matches(e) {
 			frames = append(frames, e.Frame())
 			size += len(e.Data)
 		}
@@ -254,7 +256,7 @@ func (f *Follower) catchUp(ctx context.Context) (frames [][]byte, err error) {
 	return frames, nil
 }
 
-// reset tells that entries are missing and goes on with what comes now.
+// reset returns a reset event and continues with the entries from now on.
 func (f *Follower) reset(ctx context.Context) ([][]byte, error) {
 	kept, err := f.l.o.Store.Entries(ctx, 0, 1)
 	if err != nil {
@@ -275,7 +277,7 @@ func (f *Follower) reset(ctx context.Context) ([][]byte, error) {
 	return [][]byte{frameOf(0, e.Type, e.Data)}, nil
 }
 
-// ResetType is the type of the event that tells a follower that what it asked
-// to go on after is not kept any more: it must look at the present state and
-// goes on from now (lastId), or asks again from before oldestId.
+// ResetType is the type of the event that tells a follower that entries after
+// the id that it asked for are no longer stored. It must read the present state
+// anew. The stream continues after lastId; the oldest stored entry is oldestId.
 const ResetType = "reset"

@@ -13,13 +13,13 @@ import (
 	"jetstream/internal/api"
 )
 
-// Tx is a database transaction as the log needs it.
+// Tx is what the log needs of a database transaction.
 type Tx interface {
-	// AppendEntry saves an entry at the transaction's end, and sets its ID by
-	// then: the next number, which is given again when the transaction fails.
+	// AppendEntry saves an entry and sets its ID to the next number, at the end
+	// of the transaction. A transaction that fails uses up no numbers.
 	AppendEntry(*Entry) error
-	// AfterCommit calls f once the transaction is durable; never if it fails.
-	// The calls come in the order of the commits, one at a time.
+	// AfterCommit calls f once the transaction is durable, and never if it
+	// fails. The calls are made one after another, in the order of the commits.
 	AfterCommit(f func())
 }
 
@@ -27,19 +27,20 @@ type Tx interface {
 type Store interface {
 	// Update runs fn in one transaction that is on disk when it returns.
 	Update(ctx context.Context, fn func(Tx) error) error
-	// Entries lists stored entries with an ID above after, in order, limit at
-	// most.
+	// Entries lists the stored entries with an ID above after, in order, limit
+	// at most.
 	Entries(ctx context.Context, after int64, limit int) ([]*Entry, error)
-	// Newest is the last ID that was given, 0 when there was none. It stays
-	// when entries are removed.
+	// Newest returns the ID of the last entry that was written, removed or not;
+	// 0 if there was none.
 	Newest(ctx context.Context) (int64, error)
-	// Prune removes oldest entries from before a time or beyond the newest
-	// keep, limit at most; more tells that it stopped at the limit.
+	// Prune removes the entries that were written before a time and all but the
+	// newest keep, oldest first and limit at most; more reports whether it
+	// stopped at the limit.
 	Prune(ctx context.Context, before api.Time, keep int64, limit int) (more bool, err error)
 	Pager
 }
 
-// What Options mean when they say nothing.
+// The defaults of Options.
 const (
 	DefaultKeep         = 7 * 24 * time.Hour
 	DefaultKeepEntries  = 2_000_000
@@ -54,44 +55,44 @@ const (
 	pruneBatch   = 5000
 )
 
-// Options set a Log up.
+// Options configure a Log.
 type Options struct {
 	// Store keeps the entries. Required.
 	Store Store
-	// Types are the types that a filter may name. Empty: any.
+	// Types are the types that followers may select. Empty: any.
 	Types []string
 	// Keep is how long entries are kept; 0 is 7 days.
 	Keep time.Duration
-	// KeepEntries is how many entries are kept at most, whatever their age, so
-	// that nobody fills the disk; 0 is 2,000,000.
+	// KeepEntries is how many entries are kept at most, which bounds the disk
+	// space; 0 is 2,000,000.
 	KeepEntries int64
-	// Ring is how many recent entries are kept in memory for those who follow
-	// (8 MiB at most); 0 is 4096.
+	// Ring is how many recent entries are kept in memory for followers (8 MiB
+	// at most); 0 is 4096.
 	Ring int
-	// MaxLag is how many entries a follower may fall behind after having been
-	// up to date, before it is disconnected as too slow; 0 is 65,536.
+	// MaxLag is how many entries a follower that has been up to date may be
+	// behind before it gets ErrSlow; 0 is 65,536.
 	MaxLag int64
-	// MaxFollowers is how many may follow at a time, and half of that by one
+	// MaxFollowers is how many followers there may be, and half of it for one
 	// user; 0 is 2048.
 	MaxFollowers int
-	// Log gets what the operator should know; nil is silent.
+	// Log is for the operator; nil discards it.
 	Log *slog.Logger
 }
 
-// Log is the log of what happened. Safe for concurrent use. A nil Log takes
-// everything and keeps nothing.
+// Log is the event log. Safe for concurrent use. A nil Log discards all
+// entries.
 type Log struct {
 	o Options
 
 	mu      sync.Mutex
 	ring    []*Entry      // the entry at position p is ring[p%len(ring)]
-	first   uint64        // position of the oldest in the ring
-	next    uint64        // position of the one to come
-	bytes   int           // what the ring weighs
+	first   uint64        // position of the oldest entry in the ring
+	next    uint64        // position of the next entry
+	bytes   int           // size of the entries in the ring
 	newest  int64         // ID of the last stored entry
 	floor   int64         // all stored entries above it are in the ring
-	changed chan struct{} // closed when there is something new
-	waited  bool          // somebody waits on changed
+	changed chan struct{} // closed when there is a new entry
+	waited  bool          // a follower waits on changed
 	closed  bool
 
 	followers int
@@ -100,7 +101,7 @@ type Log struct {
 	byType    map[string]int // followers that name a type
 }
 
-// New opens the log; recent entries come from the store.
+// New opens the log and loads the recent entries from the store.
 func New(ctx context.Context, o Options) (*Log, error) {
 	if o.Store == nil {
 		return nil, api.Errorf(api.CodeInternal, "the event log needs a store")
@@ -168,9 +169,9 @@ func (l *Log) prune(ctx context.Context) {
 	}
 }
 
-// Append writes an entry within the caller's transaction. data is a JSON
-// object; time and user are put before its members. An error must fail the
-// transaction. Followers see the entry once it is on disk.
+// Append writes an entry in the caller's transaction. Its data is time, user
+// and the members of data, a JSON object. An error must fail the transaction.
+// Followers get the entry once it is on disk.
 func (l *Log) Append(tx Tx, typ, user string, data json.RawMessage) error {
 	if l == nil {
 		return nil
@@ -183,8 +184,8 @@ func (l *Log) Append(tx Tx, typ, user string, data json.RawMessage) error {
 	return nil
 }
 
-// Update runs fn in a transaction of its own; it is for entries that belong to
-// no other change.
+// Update runs fn in a transaction of its own, for entries that belong to no
+// other change.
 func (l *Log) Update(ctx context.Context, fn func(Tx) error) error {
 	if l == nil {
 		return nil
@@ -192,8 +193,8 @@ func (l *Log) Update(ctx context.Context, fn func(Tx) error) error {
 	return l.o.Store.Update(ctx, fn)
 }
 
-// Followed tells whether somebody follows entries of a type, so that live ones
-// need not be made for nobody.
+// Followed reports whether there are followers of entries of the type. Without
+// them live entries need not be made.
 func (l *Log) Followed(typ string) bool {
 	if l == nil {
 		return false
@@ -203,8 +204,8 @@ func (l *Log) Followed(typ string) bool {
 	return l.all > 0 || l.byType[typ] > 0
 }
 
-// Close ends the log: followers get what is left, then io.EOF. Entries are
-// still taken, since the database is the last to close.
+// Close ends the event stream: followers get the remaining entries, then
+// io.EOF. Entries can still be appended.
 func (l *Log) Close() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -212,7 +213,7 @@ func (l *Log) Close() {
 	l.wake()
 }
 
-// publish is called in the order of the commits, which is that of the IDs.
+// publish delivers a stored entry. It is called in the order of the IDs.
 func (l *Log) publish(e *Entry) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -229,7 +230,8 @@ func (l *Log) publishLive(e *Entry) {
 	l.wake()
 }
 
-// push puts an entry into the ring, where the oldest give way. mu is held.
+// push adds an entry to the ring and drops the oldest ones if it is full. mu is
+// held.
 func (l *Log) push(e *Entry) {
 	if e.ID != 0 {
 		e.mark = e.ID
@@ -248,7 +250,7 @@ func (l *Log) push(e *Entry) {
 	l.next++
 }
 
-// wake tells those who wait; when nobody does it costs nothing. mu is held.
+// wake wakes the followers that wait, if any. mu is held.
 func (l *Log) wake() {
 	if l.waited {
 		close(l.changed)
@@ -256,10 +258,10 @@ func (l *Log) wake() {
 	}
 }
 
-// at is the entry at a position in the ring. mu is held.
+// at returns the entry at a position in the ring. mu is held.
 func (l *Log) at(pos uint64) *Entry { return l.ring[pos%uint64(len(l.ring))] }
 
-// checkTypes refuses a filter that could never show anything.
+// checkTypes refuses unknown types.
 func (l *Log) checkTypes(types []string) error {
 	if len(l.o.Types) == 0 {
 		return nil
@@ -272,7 +274,7 @@ func (l *Log) checkTypes(types []string) error {
 		if near := api.Nearest(t, l.o.Types); near != "" {
 			hint = "did you mean " + near + "?"
 		}
-		e := api.Errorf(api.CodeInvalid, "there is no event type %.100q; %s", t, hint)
+		e := api.Errorf(api.CodeInvalid, "there is no event type %s; %s", api.Quote(t), hint)
 		e.Fields = []api.FieldError{{Field: "types", Rule: "oneof", Message: e.Message}}
 		return e
 	}

@@ -6,37 +6,37 @@ import (
 	"jetstream/internal/api"
 )
 
-// scanned is how many entries one page looks through at most, so that a rare
-// type or a user with few entries costs many short reads, not a long one.
-const scanned = 50_000
+// maxScan is how many entries are read for one page at most. A page of a rare
+// type therefore takes several short reads, not a long one.
+const maxScan = 50_000
 
 // PageQuery selects one page of the stored entries, newest first.
 type PageQuery struct {
-	// User sees what is the user's own; All sees everything.
+	// User selects the entries of that user, All those of all users.
 	User string
 	All  bool
-	// Types selects entries; empty selects all.
+	// Types selects entries of these types; empty: of all types.
 	Types []string
-	// Since leaves out what was written before it; 0 leaves out nothing.
+	// Since leaves out entries written before that time; 0: none.
 	Since api.Time
-	// Before is the ID that the page goes on from, downwards; 0: the newest.
+	// Before selects entries with a lower ID; 0: all.
 	Before int64
 	Limit  int
 }
 
-// Pager is what pages of the log need of the database.
+// Pager is what Page needs of the database.
 type Pager interface {
-	// EntryPage lists, newest first, the entries that q selects with from <= ID
-	// < before; q.Before does not count.
+	// EntryPage lists the entries that q selects and for which from <= ID <
+	// before, newest first. q.Before is ignored.
 	EntryPage(ctx context.Context, q PageQuery, from, before int64) ([]*Entry, error)
-	// Oldest is the ID of the oldest entry that is kept and when the first at
-	// or after an ID was written; 0 when there is none.
+	// Oldest returns the ID of the oldest stored entry, and the time of the
+	// first entry at or after from; 0 if there is none.
 	Oldest(ctx context.Context, from int64) (id int64, written api.Time, err error)
 }
 
-// Page lists stored entries. next is what to go on from, 0 at the end; a page
-// may hold fewer entries than the limit and yet have a next. Codes: invalid
-// for an unknown type.
+// Page lists stored entries, newest first. next is the Before of the next page,
+// 0 at the end. A page before the end may hold fewer entries than the limit.
+// Codes: invalid for an unknown type.
 func (l *Log) Page(ctx context.Context, q PageQuery) (list []*Entry, next int64, err error) {
 	if err := l.checkTypes(q.Types); err != nil {
 		return nil, 0, err
@@ -49,7 +49,7 @@ func (l *Log) Page(ctx context.Context, q PageQuery) (list []*Entry, next int64,
 		}
 		before = newest + 1
 	}
-	from := max(1, before-scanned)
+	from := max(1, before-maxScan)
 	list, err = l.o.Store.EntryPage(ctx, q, from, before)
 	if err != nil {
 		return nil, 0, err
@@ -61,8 +61,8 @@ func (l *Log) Page(ctx context.Context, q PageQuery) (list []*Entry, next int64,
 	if err != nil || oldest == 0 || oldest >= from {
 		return list, 0, err
 	}
-	// Entries are written in the order of their times, but for a clock that was
-	// set back: what lies below one from before Since is not asked for.
+	// Entries are ordered by time, unless the clock was set back: there is no
+	// need to read on below one that was written before Since.
 	if _, written, err := l.o.Store.Oldest(ctx, from); err != nil || written < q.Since {
 		return list, 0, err
 	}

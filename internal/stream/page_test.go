@@ -10,7 +10,7 @@ import (
 	"jetstream/internal/stream"
 )
 
-// pages walks the log backwards to its end.
+// pages reads all pages of the log.
 func (r *rig) pages(q stream.PageQuery) (ids []int64, pages int) {
 	r.t.Helper()
 	for {
@@ -31,7 +31,7 @@ func (r *rig) pages(q stream.PageQuery) (ids []int64, pages int) {
 	}
 }
 
-func TestPagesOfTheLog(t *testing.T) {
+func TestPagesListTheLogBackwards(t *testing.T) {
 	r := open(t, t.TempDir(), func(o *stream.Options) { o.Types = []string{happened.Type, other.Type} })
 	if ids, n := r.pages(stream.PageQuery{All: true, Limit: 10}); len(ids) != 0 || n != 1 {
 		t.Errorf("an empty log has %v on %d pages", ids, n)

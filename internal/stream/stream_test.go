@@ -32,7 +32,7 @@ var (
 	moving   = stream.DefineLive[note]("thing.moving", "A thing moves.")
 )
 
-// rig is a log on a real database.
+// rig is a log on a database.
 type rig struct {
 	*stream.Log
 	t  *testing.T
@@ -78,7 +78,7 @@ func (r *rig) follow(q stream.Query) *stream.Follower {
 	return f
 }
 
-// event is a frame taken apart.
+// event is a parsed frame.
 type event struct {
 	id   int64
 	typ  string
@@ -154,7 +154,7 @@ func TestEntriesAreNumberedWithoutGaps(t *testing.T) {
 		}
 		wg.Go(func() {
 			for i := range each {
-				// Those who fail share commits with those who do not.
+				// Transactions that fail share commits with others.
 				err := r.Update(t.Context(), func(tx stream.Tx) error {
 					if err := happened.Append(r.Log, tx, "", note{w*each + i}); err != nil {
 						return err
@@ -178,7 +178,7 @@ func TestEntriesAreNumberedWithoutGaps(t *testing.T) {
 		}
 	}
 
-	// The same from the database, from any place.
+	// The same from the database, after any entry.
 	for _, from := range []int64{0, 1, int64(kept) - 65, int64(kept) - 1} {
 		again := ids(read(t, r.follow(stream.Query{All: true, After: &from}), kept-int(from)))
 		if again[0] != from+1 || again[len(again)-1] != int64(kept) || !slices.IsSorted(again) {
@@ -186,7 +186,7 @@ func TestEntriesAreNumberedWithoutGaps(t *testing.T) {
 		}
 	}
 
-	// After a restart the numbers go on, also when no entry is left.
+	// After a restart the numbers continue, also if no entry is left.
 	if err := r.db.Close(); err != nil {
 		t.Fatal(err)
 	}
@@ -246,7 +246,7 @@ func TestPruneKeepsTheNewest(t *testing.T) {
 	}
 }
 
-func TestResetWhenEntriesAreGone(t *testing.T) {
+func TestMissingEntriesGiveAReset(t *testing.T) {
 	dir := t.TempDir()
 	r := open(t, dir, nil)
 	for i := range 20 {
@@ -279,7 +279,7 @@ func TestResetWhenEntriesAreGone(t *testing.T) {
 	}
 }
 
-func TestWhoSeesWhat(t *testing.T) {
+func TestFollowersSeeOnlyTheirOwnEntries(t *testing.T) {
 	r := open(t, t.TempDir(), func(o *stream.Options) {
 		o.Types = []string{happened.Type, other.Type, moving.Type}
 	})
@@ -318,7 +318,7 @@ func TestWhoSeesWhat(t *testing.T) {
 	}
 }
 
-func TestLiveEntriesAreMadeForSomebodyOnly(t *testing.T) {
+func TestLiveEntriesAreOnlyMadeForFollowers(t *testing.T) {
 	r := open(t, t.TempDir(), nil)
 	if r.Followed(moving.Type) {
 		t.Error("somebody follows before anybody does")
@@ -344,7 +344,7 @@ func TestLiveEntriesAreMadeForSomebodyOnly(t *testing.T) {
 	}
 }
 
-func TestSlowFollowerIsDisconnectedAndHarmsNobody(t *testing.T) {
+func TestSlowFollowerIsDisconnected(t *testing.T) {
 	r := open(t, t.TempDir(), func(o *stream.Options) { o.Ring, o.MaxLag = 16, 100 })
 	slow, quick := r.follow(stream.Query{All: true}), r.follow(stream.Query{All: true})
 	r.append(happened, "", 0)
@@ -378,7 +378,7 @@ func TestSlowFollowerIsDisconnectedAndHarmsNobody(t *testing.T) {
 	}
 }
 
-func TestCloseShowsWhatIsLeft(t *testing.T) {
+func TestCloseDeliversTheRemainingEntries(t *testing.T) {
 	r := open(t, t.TempDir(), nil)
 	f := r.follow(stream.Query{All: true})
 	waiting := r.follow(stream.Query{User: "alice"})
@@ -451,7 +451,7 @@ func TestServePrunesAndEnds(t *testing.T) {
 	}
 }
 
-// watch is the real store, which tells of every pruning and its limit.
+// watch is a store that reports each Prune.
 type watch struct {
 	stream.Store
 	pruned chan time.Time

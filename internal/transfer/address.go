@@ -1,25 +1,28 @@
 package transfer
 
 import (
+	"cmp"
 	"context"
 	"encoding/base64"
 	"net"
 	"net/netip"
 	"strconv"
 	"strings"
+
+	"jetstream/internal/api"
 )
 
 // DefaultPort is the receive port of a destination that names none.
 const DefaultPort = 8887
 
-// ParseAddress splits a destinationAddress, which is a host name or IP, or
-// either with a port ([v6]:port), and joins it with destinationPort (nil when
-// it was not given). Host names come back in lower case, IPs in their usual
+// ParseAddress parses the parameters destinationAddress, which is a host name
+// or IP, alone or with a port ([v6]:port), and destinationPort, nil if it was
+// not given. It returns host names in lower case and IPs in their canonical
 // form. Codes: invalid.
 func ParseAddress(address string, port *int) (host string, number int, err error) {
 	bad := func(format string, args ...any) error {
 		return invalidField("destinationAddress", "address", "destinationAddress %s "+format,
-			append([]any{quote(address)}, args...)...)
+			append([]any{api.Quote(address)}, args...)...)
 	}
 	if strings.Contains(address, "/") {
 		return "", 0, bad("is no host: give it without scheme and path")
@@ -63,7 +66,7 @@ func ParseAddress(address string, port *int) (host string, number int, err error
 	return host, number, nil
 }
 
-// badHost says what is wrong with a host name, or "".
+// badHost returns what is wrong with a host name, or "".
 func badHost(host string) string {
 	switch {
 	case host == "":
@@ -94,18 +97,18 @@ func badHost(host string) string {
 	return ""
 }
 
-// checkPublicKey holds the form of a server's public key: base64url, without
-// padding, of 32 bytes.
+// checkPublicKey checks that key has the form of a server's public key: 32
+// bytes in base64url without padding.
 func checkPublicKey(key string) error {
 	if raw, err := base64.RawURLEncoding.Strict().DecodeString(key); err != nil || len(raw) != 32 {
 		return invalidField("destinationPublicKey", "publicKey",
-			"destinationPublicKey %s is no public key: it is the publicKey of the receiver's getServerInfo, 43 characters of base64url", quote(key))
+			"destinationPublicKey %s is no public key: it is the publicKey of the receiver's getServerInfo, 43 characters of base64url", api.Quote(key))
 	}
 	return nil
 }
 
-// resolve finds the IP of a destination within Options.ResolveTimeout; what
-// cannot be resolved stays the name itself.
+// resolve returns the IP of a host, or the host itself if it cannot be resolved
+// within Options.ResolveTimeout.
 func (e *Engine) resolve(ctx context.Context, host string) string {
 	if _, err := netip.ParseAddr(host); err == nil {
 		return host
@@ -119,13 +122,13 @@ func (e *Engine) resolve(ctx context.Context, host string) string {
 	return ips[0].Unmap().String()
 }
 
-// senderAddress is this server's side of a connection to ip: the local IP that
-// routes there, and the receive port. Without a route, or when ip is an
-// unresolved name, it is the external address, else the receive host.
+// senderAddress returns the address of this server for the destination ip: the
+// local IP of the route to it, with the receive port. Without a route, and for
+// an unresolved name, it is the external address or else the receive host.
 func (e *Engine) senderAddress(ctx context.Context, ip string, port int) string {
 	recvPort := strconv.Itoa(e.o.RecvPort)
 	if _, err := netip.ParseAddr(ip); err == nil {
-		// Connecting a UDP socket asks the routing table and sends nothing.
+		// Connecting a UDP socket consults the routing table and sends nothing.
 		c, err := (&net.Dialer{}).DialContext(ctx, "udp", net.JoinHostPort(ip, strconv.Itoa(port)))
 		if err == nil {
 			local, ok := c.LocalAddr().(*net.UDPAddr)
@@ -139,6 +142,6 @@ func (e *Engine) senderAddress(ctx context.Context, ip string, port int) string 
 	if _, _, err := net.SplitHostPort(external); err == nil {
 		return external
 	}
-	host := orElse(external, orElse(e.o.RecvHost, "0.0.0.0"))
+	host := cmp.Or(external, e.o.RecvHost, "0.0.0.0")
 	return net.JoinHostPort(strings.Trim(host, "[]"), recvPort)
 }

@@ -8,7 +8,7 @@ import (
 	"jetstream/internal/api"
 )
 
-// Limits of what users give.
+// Limits of parameters.
 const (
 	maxPassword     = 1024  // bytes
 	maxPath         = 4096  // bytes, of a source, a name or a destinationPath
@@ -19,7 +19,7 @@ const (
 	maxUserBytes    = 16 << 10
 )
 
-// invalidField makes an invalid error about one parameter.
+// invalidField returns an invalid error about one parameter.
 func invalidField(field, rule, format string, args ...any) error {
 	e := api.Errorf(api.CodeInvalid, format, args...)
 	e.Fields = []api.FieldError{{Field: field, Rule: rule, Message: e.Message}}
@@ -43,36 +43,27 @@ func checkUserData(m map[string]string) error {
 func checkUsername(name string) error {
 	if !account.ValidName(name) {
 		return invalidField("username", "username",
-			"%s is no name of a user: 1 to 64 letters, digits and . _ @ -, the first a letter, digit or _", quote(name))
+			"%s is no name of a user: 1 to 64 letters, digits and . _ @ -, the first a letter, digit or _", api.Quote(name))
 	}
 	return nil
 }
 
-// quote shows a text of the caller's in a message, shortened, as valid UTF-8.
-func quote(s string) string {
-	const most = 200
-	if len(s) > most {
-		s = s[:most] + "..."
-	}
-	return `"` + strings.ToValidUTF8(s, "\uFFFD") + `"`
-}
-
-// cleanTarget makes a path for the receiver: beginning with /, without .., in
-// names that file systems take. Empty is /.
+// cleanTarget cleans a destinationPath; an empty one becomes /.
 func cleanTarget(p string) (string, error) {
 	clean, err := cleanName(p)
 	if err != nil {
-		return "", invalidField("destinationPath", "path", "destinationPath %s %s", quote(p), err)
+		return "", invalidField("destinationPath", "path", "destinationPath %s %s", api.Quote(p), err)
 	}
 	return clean, nil
 }
 
-// nameError says what is wrong with a name, to be put after it.
+// nameError is what is wrong with a name, worded to follow it in a message.
 type nameError string
 
 func (e nameError) Error() string { return string(e) }
 
-// cleanName cleans a slash-separated name that somebody will make a file of.
+// cleanName cleans a slash-separated name for the receiver. The result begins
+// with /. It refuses "..", and names that file systems do not allow.
 func cleanName(p string) (string, error) {
 	switch {
 	case len(p) > maxPath:

@@ -11,32 +11,25 @@ import (
 	"jetstream/internal/api"
 )
 
-// NewDestination is what CreateDestination makes a destination from; a nil
-// field was not given.
-type NewDestination struct {
-	Owner       string
-	Address     string // host, host:port or [IPv6]:port
-	Port        *int
-	PublicKey   *string // base64url of 32 bytes
-	SendRateMax *int64  // kbit/s, 0 is no limit
-	UserData    map[string]string
-	// RequestID and Depth are those of the API call.
-	RequestID string
-	Depth     int
+// DestinationParams are the parameters of a new destination. A nil field was
+// not given.
+type DestinationParams struct {
+	Address     string            `json:"destinationAddress" doc:"Host name or IP of the receiver, or either with its receive port as host:port or [IPv6]:port" validate:"required,max=300"`
+	Port        *int              `json:"destinationPort" doc:"Receive port of the receiver, where destinationAddress names none" default:"8887" validate:"omitempty,min=1,max=65535"`
+	PublicKey   *string           `json:"destinationPublicKey" doc:"The receiver's publicKey, base64url; without it the key first seen is kept" validate:"omitempty,max=64"`
+	SendRateMax *int64            `json:"sendRateMax" doc:"Highest send rate in kbit/s; 0 is no limit. It is kept, and has no effect" default:"0" validate:"omitempty,min=0,max=1000000000000"`
+	UserData    map[string]string `json:"userData" doc:"Data of your own, kept with the destination" validate:"max=64"`
 }
 
-// DestinationChange is what may change of a destination; a nil field stays as
-// it is.
+// DestinationChange is a change of a destination. A nil field stays as it is.
 type DestinationChange struct {
-	// PublicKey is base64url of 32 bytes. Empty forgets the key, so that the
-	// one that is seen next is kept.
-	PublicKey   *string
-	SendRateMax *int64 // kbit/s, 0 is no limit
-	UserData    map[string]string
+	PublicKey   *string           `json:"destinationPublicKey" doc:"The receiver's publicKey, base64url; empty: forget the key, and keep the one seen next" validate:"omitempty,max=64"`
+	SendRateMax *int64            `json:"sendRateMax" doc:"Highest send rate in kbit/s; 0 is no limit. It is kept, and has no effect" validate:"omitempty,min=0,max=1000000000000"`
+	UserData    map[string]string `json:"userData" doc:"Data of your own, in place of what was kept; {} removes it" validate:"max=64"`
 }
 
-func (n NewDestination) change() DestinationChange {
-	return DestinationChange{PublicKey: n.PublicKey, SendRateMax: n.SendRateMax, UserData: n.UserData}
+func (p DestinationParams) change() DestinationChange {
+	return DestinationChange{PublicKey: p.PublicKey, SendRateMax: p.SendRateMax, UserData: p.UserData}
 }
 
 func (c DestinationChange) check() error {
@@ -51,52 +44,56 @@ func (c DestinationChange) check() error {
 	return checkUserData(c.UserData)
 }
 
-// CreateDestination makes a destination, or returns the owner's existing one
-// of that address and port with the given fields applied. Codes: invalid,
-// conflict when another public key is known.
-func (e *Engine) CreateDestination(ctx context.Context, n NewDestination) (d Destination, existing bool, err error) {
-	host, port, err := ParseAddress(n.Address, n.Port)
+// CreateDestination creates a destination owned by the caller. If the caller has
+// one with the same address and port already, that one is updated by the fields
+// of p that are set, and returned with existing set. Codes: invalid; conflict if
+// the existing one has another public key than p's.
+func (e *Engine) CreateDestination(ctx context.Context, caller api.Caller, p DestinationParams) (d Destination, existing bool, err error) {
+	owner, err := caller.Owner()
 	if err != nil {
 		return Destination{}, false, err
 	}
-	if n.PublicKey != nil && *n.PublicKey == "" {
+	host, port, err := ParseAddress(p.Address, p.Port)
+	if err != nil {
+		return Destination{}, false, err
+	}
+	if p.PublicKey != nil && *p.PublicKey == "" {
 		return Destination{}, false, checkPublicKey("")
 	}
-	if err := n.change().check(); err != nil {
+	if err := p.change().check(); err != nil {
 		return Destination{}, false, err
 	}
-	known, err := e.o.Store.DestinationAt(ctx, n.Owner, host, port)
+	known, err := e.o.Store.DestinationAt(ctx, owner, host, port)
 	if err != nil {
 		return Destination{}, false, err
 	}
+	made := Destination{DestinationAddress: host, DestinationPort: port, Owner: owner}
 	if known != nil {
-		if changed, err := known.accept(n); err != nil {
+		if changed, err := known.accept(p); err != nil {
 			return Destination{}, false, err
 		} else if !changed { // the usual call of a script: nothing to write
 			return *known, true, nil
 		}
 		if err := e.o.Store.Update(ctx, func(tx Tx) error {
-			d, existing, err = e.existingDestination(tx, host, port, n)
+			d, existing, err = e.existingDestination(tx, made, p, caller)
 			return err
 		}); err != nil || existing {
 			return d, existing, err
 		}
 	}
 
-	ip := e.resolve(ctx, host)
-	made := Destination{
-		DestinationID: api.NewID(), DestinationAddress: host, DestinationPort: port, DestinationIP: ip,
-		CreateTime: api.Now(), Owner: n.Owner, UserData: map[string]string{},
-		Destination: net.JoinHostPort(ip, strconv.Itoa(port)), Sender: e.senderAddress(ctx, ip, port),
-	}
-	made.apply(n.change())
+	made.DestinationID, made.CreateTime, made.UserData = api.NewID(), api.Now(), map[string]string{}
+	made.DestinationIP = e.resolve(ctx, host)
+	made.Destination = net.JoinHostPort(made.DestinationIP, strconv.Itoa(port))
+	made.Sender = e.senderAddress(ctx, made.DestinationIP, port)
+	made.apply(p.change())
 	err = e.o.Store.Update(ctx, func(tx Tx) error {
-		// Another call may have made it while this one resolved.
-		if d, existing, err = e.existingDestination(tx, host, port, n); err != nil || existing {
+		// Another call may have made it while the address was resolved.
+		if d, existing, err = e.existingDestination(tx, made, p, caller); err != nil || existing {
 			return err
 		}
 		d = made
-		return e.move(tx, &destinationObject{Destination: &d}, present, cause{n.RequestID, n.Depth})
+		return e.move(tx, &destinationObject{Destination: &d}, present, causeOf(caller))
 	})
 	if err != nil {
 		return Destination{}, false, err
@@ -104,19 +101,19 @@ func (e *Engine) CreateDestination(ctx context.Context, n NewDestination) (d Des
 	return d, existing, nil
 }
 
-// existingDestination looks for the destination that n means and applies what
-// n gives.
-func (e *Engine) existingDestination(tx Tx, host string, port int, n NewDestination) (Destination, bool, error) {
-	d, err := tx.DestinationAt(n.Owner, host, port)
+// existingDestination looks for a destination of the same owner, address and
+// port as made and applies p to it.
+func (e *Engine) existingDestination(tx Tx, made Destination, p DestinationParams, caller api.Caller) (Destination, bool, error) {
+	d, err := tx.DestinationAt(made.Owner, made.DestinationAddress, made.DestinationPort)
 	if err != nil || d == nil {
 		return Destination{}, false, err
 	}
-	changed, err := d.accept(n)
+	changed, err := d.accept(p)
 	if err != nil {
 		return Destination{}, false, err
 	}
 	if changed {
-		if err := e.saveUpdate(tx, d, n.RequestID); err != nil {
+		if err := e.saveUpdate(tx, d, caller.RequestID); err != nil {
 			return Destination{}, false, err
 		}
 	}
@@ -124,24 +121,24 @@ func (e *Engine) existingDestination(tx Tx, host string, port int, n NewDestinat
 }
 
 func (e *Engine) saveUpdate(tx Tx, d *Destination, requestID string) error {
-	return errors.Join(tx.SaveDestination(d), noteUpdate(tx, e.o.Stream, d, requestID))
+	return errors.Join(tx.SaveDestination(d), appendUpdate(tx, e.o.Stream, d, requestID))
 }
 
-// UpdateDestination changes a destination. Another key is for the connections
-// to come: what is being sent goes on, what has ended stays so, and an
-// unfinished transfer whose receiver was another than the one that answers
-// then fails. requestID is that of the API call. Codes: invalid, notFound.
-func (e *Engine) UpdateDestination(ctx context.Context, destinationID string, c DestinationChange, requestID string) (d Destination, err error) {
+// UpdateDestination changes a destination. Another key is used for connections
+// that are made from now on: a transfer that is being sent goes on, and one
+// that has failed stays so. An unfinished transfer fails if the server that
+// answers next is not the one that it began with. Codes: invalid, notFound.
+func (e *Engine) UpdateDestination(ctx context.Context, caller api.Caller, destinationID string, c DestinationChange) (d Destination, err error) {
 	if err := c.check(); err != nil {
 		return Destination{}, err
 	}
 	err = e.o.Store.Update(ctx, func(tx Tx) error {
 		known, err := tx.Destination(destinationID)
-		if err != nil {
+		if known, err = visible(caller, known, err); err != nil {
 			return err
 		}
 		if known.apply(c) {
-			err = e.saveUpdate(tx, known, requestID)
+			err = e.saveUpdate(tx, known, caller.RequestID)
 		}
 		d = *known
 		return err
@@ -149,15 +146,16 @@ func (e *Engine) UpdateDestination(ctx context.Context, destinationID string, c 
 	return d, err
 }
 
-// accept is apply, but refuses another public key than the one that is known.
-func (d *Destination) accept(n NewDestination) (changed bool, err error) {
-	if n.PublicKey != nil && d.DestinationPublicKey != "" && d.DestinationPublicKey != *n.PublicKey {
-		return false, d.otherKey(*n.PublicKey)
+// accept applies the parameters of a repeated creation. Unlike apply it refuses
+// a public key that differs from the known one.
+func (d *Destination) accept(p DestinationParams) (changed bool, err error) {
+	if p.PublicKey != nil && d.DestinationPublicKey != "" && d.DestinationPublicKey != *p.PublicKey {
+		return false, d.otherKey(*p.PublicKey)
 	}
-	return d.apply(n.change()), nil
+	return d.apply(p.change()), nil
 }
 
-// apply sets the given fields and tells whether any of them differed.
+// apply sets the given fields and reports whether any of them was different.
 func (d *Destination) apply(c DestinationChange) bool {
 	changed := false
 	if c.PublicKey != nil && *c.PublicKey != d.DestinationPublicKey {
@@ -179,23 +177,29 @@ func (d *Destination) otherKey(got string) error {
 }
 
 // Destination returns a destination. Codes: notFound.
-func (e *Engine) Destination(ctx context.Context, destinationID string) (Destination, error) {
+func (e *Engine) Destination(ctx context.Context, caller api.Caller, destinationID string) (Destination, error) {
+	d, err := e.o.Store.Destination(ctx, destinationID)
+	return visible(caller, d, err)
+}
+
+// LoadDestination returns a destination of any owner, for the sender. Codes:
+// notFound.
+func (e *Engine) LoadDestination(ctx context.Context, destinationID string) (Destination, error) {
 	return e.o.Store.Destination(ctx, destinationID)
 }
 
-// Destinations lists destinations, newest first; more tells that the list goes
-// on.
-func (e *Engine) Destinations(ctx context.Context, p Page) (list []Destination, more bool, err error) {
-	return page(ctx, p, e.o.Store.Destinations)
+// Destinations lists destinations, newest first; next is the Before of the next
+// page, 0 at the end.
+func (e *Engine) Destinations(ctx context.Context, p Page) (list []Destination, next int64, err error) {
+	return readPage(ctx, p, e.o.Store.Destinations, func(d Destination) int64 { return d.Seq })
 }
 
 // DeleteDestination removes a destination. With unfinished transfers it is a
-// conflict, unless force, which cancels them. requestID and depth are those of
-// the API call. Codes: notFound, conflict.
-func (e *Engine) DeleteDestination(ctx context.Context, destinationID string, force bool, requestID string, depth int) error {
+// conflict, unless force, which cancels them. Codes: notFound, conflict.
+func (e *Engine) DeleteDestination(ctx context.Context, caller api.Caller, destinationID string, force bool) error {
 	return e.o.Store.Update(ctx, func(tx Tx) error {
 		d, err := tx.Destination(destinationID)
-		if err != nil {
+		if d, err = visible(caller, d, err); err != nil {
 			return err
 		}
 		open, err := tx.OpenTransfers(destinationID, "")
@@ -208,7 +212,7 @@ func (e *Engine) DeleteDestination(ctx context.Context, destinationID string, fo
 		if err := e.cancelAll(tx, open); err != nil {
 			return err
 		}
-		return e.move(tx, &destinationObject{Destination: d, exists: true}, absent, cause{requestID, depth})
+		return e.move(tx, &destinationObject{Destination: d, exists: true}, absent, causeOf(caller))
 	})
 }
 
@@ -221,9 +225,9 @@ func inUse(what, id string, transfers int) error {
 		"%s %s is used by %d transfers that have not ended: wait for them, cancel them, or delete with force", what, id, transfers)
 }
 
-// PinKey compares the key that a destination's server has shown (base64url)
-// with the one that is pinned, and pins it if there is none yet. Codes:
-// notFound, conflict when it is another.
+// PinKey compares the public key of a destination's server (base64url) with the
+// pinned one, and pins it if there is none. Codes: notFound, conflict when they
+// differ.
 func (e *Engine) PinKey(ctx context.Context, destinationID, key string) error {
 	if err := checkPublicKey(key); err != nil {
 		return err
@@ -247,14 +251,13 @@ func (e *Engine) PinKey(ctx context.Context, destinationID, key string) error {
 	})
 }
 
-// contactEvery is how old a saved lastSendTime may become while a destination
-// is reached again and again.
+// contactEvery is how often the lastSendTime of a destination is saved at most.
 const contactEvery = 5 * time.Second
 
-// Reached notes that something was sent to a destination just now. A failure
-// to save that is logged only; so it is for a destination that is gone.
+// Reached records that something was sent to a destination just now. Failures
+// to save that are only logged.
 func (e *Engine) Reached(destinationID string) {
-	e.noteContact(destinationID, func(d *Destination) bool {
+	e.updateContact(destinationID, func(d *Destination) bool {
 		now := api.Now()
 		if d.LastErrorMessage == "" && now.Std().Sub(d.LastSendTime.Std()) < contactEvery {
 			return false
@@ -264,11 +267,11 @@ func (e *Engine) Reached(destinationID string) {
 	})
 }
 
-// Unreached notes why a destination could not be reached: the message that err
-// has for people.
+// Unreached records the message of err as the reason why a destination could
+// not be reached. Failures to save that are only logged.
 func (e *Engine) Unreached(destinationID string, err error) {
 	message := api.ErrorOf(err).Message
-	e.noteContact(destinationID, func(d *Destination) bool {
+	e.updateContact(destinationID, func(d *Destination) bool {
 		if d.LastErrorMessage == message {
 			return false
 		}
@@ -277,22 +280,22 @@ func (e *Engine) Unreached(destinationID string, err error) {
 	})
 }
 
-// noteContact changes a destination where note says so, and writes nothing
-// where it does not.
-func (e *Engine) noteContact(destinationID string, note func(*Destination) bool) {
+// updateContact saves a change of a destination, unless change reports that
+// nothing has changed.
+func (e *Engine) updateContact(destinationID string, change func(*Destination) bool) {
 	ctx, cancel := context.WithTimeout(context.Background(), saveTimeout)
 	defer cancel()
 	d, err := e.o.Store.Destination(ctx, destinationID)
-	if err == nil && note(&d) {
+	if err == nil && change(&d) {
 		err = e.o.Store.Update(ctx, func(tx Tx) error {
 			d, err := tx.Destination(destinationID)
-			if err != nil || !note(d) {
+			if err != nil || !change(d) {
 				return err
 			}
 			return tx.SaveDestination(d)
 		})
 	}
 	if err != nil && api.ErrorOf(err).Code != api.CodeNotFound {
-		e.o.Log.Warn("the contact with a destination was not noted", "destinationId", destinationID, "error", err)
+		e.o.Log.Warn("the last contact with a destination was not saved", "destinationId", destinationID, "error", err)
 	}
 }

@@ -19,7 +19,7 @@ func key(first byte) string {
 	return base64.RawURLEncoding.EncodeToString(append([]byte{first}, make([]byte, 31)...))
 }
 
-func TestParseAddress(t *testing.T) {
+func TestAddressesAreParsedOrRefused(t *testing.T) {
 	p := func(n int) *int { return &n }
 	for _, c := range []struct {
 		address string
@@ -83,36 +83,34 @@ func FuzzParseAddress(f *testing.F) {
 	})
 }
 
-func TestDestinationIsMadeOnceAndTellsBothEvents(t *testing.T) {
+func TestDestinationIsMadeOnceAndQueuesBothEvents(t *testing.T) {
 	b, ctx := newBench(t), t.Context()
 	rate, pub := int64(100000), key(1)
-	d, existing, err := b.CreateDestination(ctx, transfer.NewDestination{
-		Owner: "alice", Address: "127.0.0.1:9001", SendRateMax: &rate, RequestID: "r1", Depth: 3,
-	})
+	d, existing, err := b.CreateDestination(ctx, api.Caller{User: "alice", RequestID: "r1", Depth: 3},
+		transfer.DestinationParams{Address: "127.0.0.1:9001", SendRateMax: &rate})
 	b.must(err)
 	if existing || d.DestinationAddress != "127.0.0.1" || d.DestinationPort != 9001 || d.SendRateMax != rate || d.UserData == nil {
 		t.Fatalf("made %+v, existing %v", d, existing)
 	}
-	again, existing, err := b.CreateDestination(ctx, transfer.NewDestination{
-		Owner: "alice", Address: "127.0.0.1:9001", PublicKey: &pub, UserData: map[string]string{"a": "b"},
-	})
+	again, existing, err := b.CreateDestination(ctx, by("alice"),
+		transfer.DestinationParams{Address: "127.0.0.1:9001", PublicKey: &pub, UserData: map[string]string{"a": "b"}})
 	b.must(err)
 	if !existing || again.DestinationID != d.DestinationID || again.SendRateMax != rate ||
 		again.DestinationPublicKey != pub || again.UserData["a"] != "b" {
 		t.Fatalf("the second call gave %+v, existing %v", again, existing)
 	}
-	saved, err := b.Destination(ctx, d.DestinationID)
+	saved, err := b.LoadDestination(ctx, d.DestinationID)
 	b.must(err)
 	if saved.DestinationPublicKey != pub || saved.UserData["a"] != "b" {
 		t.Errorf("what the second call gave was not saved: %+v", saved)
 	}
 	other := key(2)
-	_, _, err = b.CreateDestination(ctx, transfer.NewDestination{Owner: "alice", Address: "127.0.0.1:9001", PublicKey: &other})
+	_, _, err = b.CreateDestination(ctx, by("alice"), transfer.DestinationParams{Address: "127.0.0.1:9001", PublicKey: &other})
 	b.refused(err, api.CodeConflict, "expected "+pub, "got "+other, "127.0.0.1:9001")
-	b.must(b.DeleteDestination(ctx, d.DestinationID, false, "r2", 0))
-	_, err = b.Destination(ctx, d.DestinationID)
+	b.must(b.DeleteDestination(ctx, api.Caller{User: "alice", RequestID: "r2"}, d.DestinationID, false))
+	_, err = b.LoadDestination(ctx, d.DestinationID)
 	b.refused(err, api.CodeNotFound, d.DestinationID)
-	b.refused(b.DeleteDestination(ctx, d.DestinationID, false, "", 0), api.CodeNotFound)
+	b.refused(b.DeleteDestination(ctx, by("alice"), d.DestinationID, false), api.CodeNotFound)
 
 	const pair = `{"destination":"127.0.0.1:9001","sender":"127.0.0.1:8887"}`
 	runs := b.events()
@@ -127,7 +125,7 @@ func TestDestinationIsMadeOnceAndTellsBothEvents(t *testing.T) {
 	}
 }
 
-func TestDestinationOfANameThatCannotBeResolved(t *testing.T) {
+func TestUnresolvableDestinationKeepsItsName(t *testing.T) {
 	refuse := &net.Resolver{PreferGo: true, Dial: func(context.Context, string, string) (net.Conn, error) { return nil, errTest }}
 	for external, sender := range map[string]string{
 		"":                  "192.0.2.7:8887",
@@ -138,7 +136,7 @@ func TestDestinationOfANameThatCannotBeResolved(t *testing.T) {
 		b := newBench(t, func(o *transfer.Options) {
 			o.Resolver, o.ExternalAddress, o.RecvHost = refuse, external, "192.0.2.7"
 		})
-		d, _, err := b.CreateDestination(t.Context(), transfer.NewDestination{Owner: "alice", Address: "Nowhere.invalid"})
+		d, _, err := b.CreateDestination(t.Context(), by("alice"), transfer.DestinationParams{Address: "Nowhere.invalid"})
 		b.must(err)
 		if d.DestinationIP != "nowhere.invalid" || d.Destination != "nowhere.invalid:8887" || d.Sender != sender {
 			t.Errorf("with external address %q: %+v, want the name itself and sender %s", external, d, sender)
@@ -146,7 +144,7 @@ func TestDestinationOfANameThatCannotBeResolved(t *testing.T) {
 	}
 }
 
-// countedStore counts the transactions that write.
+// countedStore counts the transactions.
 type countedStore struct {
 	transfer.Store
 	updates atomic.Int64
@@ -157,8 +155,8 @@ func (s *countedStore) Update(ctx context.Context, fn func(transfer.Tx) error) e
 	return s.Store.Update(ctx, fn)
 }
 
-// Scripts make the destination they send to before each transfer.
-func TestKnownDestinationCostsNeitherWriteNorName(t *testing.T) {
+// Scripts call send.createDestination before each transfer.
+func TestKnownDestinationNeedsNoWriteAndNoLookup(t *testing.T) {
 	var asked atomic.Int64
 	store := &countedStore{}
 	b := newBench(t, func(o *transfer.Options) {
@@ -171,23 +169,24 @@ func TestKnownDestinationCostsNeitherWriteNorName(t *testing.T) {
 	})
 	b.stop() // in the background it writes as well
 	rate, other, pub := int64(100), int64(200), key(1)
-	same := transfer.NewDestination{Owner: "alice", Address: "Nowhere.invalid", SendRateMax: &rate, PublicKey: &pub, UserData: map[string]string{"a": "b"}}
+	same := transfer.DestinationParams{Address: "Nowhere.invalid", SendRateMax: &rate, PublicKey: &pub, UserData: map[string]string{"a": "b"}}
 	for i, c := range []struct {
-		change        func(*transfer.NewDestination)
+		user          string
+		change        func(*transfer.DestinationParams)
 		writes, names bool
 	}{
-		{func(*transfer.NewDestination) {}, true, true},
-		{func(*transfer.NewDestination) {}, false, false},
-		{func(n *transfer.NewDestination) { n.SendRateMax, n.PublicKey, n.UserData = nil, nil, nil }, false, false},
-		{func(n *transfer.NewDestination) { n.Address = "nowhere.invalid:8887" }, false, false},
-		{func(n *transfer.NewDestination) { n.SendRateMax = &other }, true, false},
-		{func(n *transfer.NewDestination) { n.UserData = map[string]string{} }, true, false},
-		{func(n *transfer.NewDestination) { n.Owner = "bob" }, true, true},
+		{"alice", func(*transfer.DestinationParams) {}, true, true},
+		{"alice", func(*transfer.DestinationParams) {}, false, false},
+		{"alice", func(p *transfer.DestinationParams) { p.SendRateMax, p.PublicKey, p.UserData = nil, nil, nil }, false, false},
+		{"alice", func(p *transfer.DestinationParams) { p.Address = "nowhere.invalid:8887" }, false, false},
+		{"alice", func(p *transfer.DestinationParams) { p.SendRateMax = &other }, true, false},
+		{"alice", func(p *transfer.DestinationParams) { p.UserData = map[string]string{} }, true, false},
+		{"bob", func(*transfer.DestinationParams) {}, true, true},
 	} {
-		n := same
-		c.change(&n)
+		p := same
+		c.change(&p)
 		updates, names := store.updates.Load(), asked.Load()
-		_, existing, err := b.CreateDestination(t.Context(), n)
+		_, existing, err := b.CreateDestination(t.Context(), by(c.user), p)
 		b.must(err)
 		if wrote, resolved := store.updates.Load() > updates, asked.Load() > names; wrote != c.writes || resolved != c.names || existing == c.names {
 			t.Errorf("call %d: wrote %t, asked for the name %t, existing %t", i, wrote, resolved, existing)
@@ -195,15 +194,14 @@ func TestKnownDestinationCostsNeitherWriteNorName(t *testing.T) {
 	}
 }
 
-// A name server that says nothing is waited for two seconds.
-func TestDestinationWhoseNameServerIsSilent(t *testing.T) {
+func TestSilentNameServerIsWaitedForTwoSeconds(t *testing.T) {
 	silent := &net.Resolver{PreferGo: true, Dial: func(ctx context.Context, _, _ string) (net.Conn, error) {
 		<-ctx.Done()
 		return nil, ctx.Err()
 	}}
 	b := newBench(t, func(o *transfer.Options) { o.Resolver = silent })
 	began := time.Now()
-	d, _, err := b.CreateDestination(t.Context(), transfer.NewDestination{Owner: "alice", Address: "silent.invalid"})
+	d, _, err := b.CreateDestination(t.Context(), by("alice"), transfer.DestinationParams{Address: "silent.invalid"})
 	b.must(err)
 	if took := time.Since(began); took < 1900*time.Millisecond || took > 20*time.Second || d.Destination != "silent.invalid:8887" {
 		t.Errorf("after %v: %+v, want the name itself after 2 s", took, d)
@@ -217,7 +215,7 @@ func TestConcurrentCreatesMakeOneDestination(t *testing.T) {
 	var made sync.Map
 	for i := range ids {
 		wg.Go(func() {
-			d, existing, err := b.CreateDestination(t.Context(), transfer.NewDestination{Owner: "alice", Address: "localhost"})
+			d, existing, err := b.CreateDestination(t.Context(), by("alice"), transfer.DestinationParams{Address: "localhost"})
 			if err != nil {
 				t.Error(err)
 			}
@@ -238,7 +236,7 @@ func TestConcurrentCreatesMakeOneDestination(t *testing.T) {
 	if runs := b.events(); n != 1 || len(runs) != 1 {
 		t.Errorf("%d calls say that they made it and %d events are queued, want 1 and 1", n, len(runs))
 	}
-	d, _, err := b.CreateDestination(t.Context(), transfer.NewDestination{Owner: "bob", Address: "localhost"})
+	d, _, err := b.CreateDestination(t.Context(), by("bob"), transfer.DestinationParams{Address: "localhost"})
 	b.must(err)
 	if d.DestinationID == ids[0] {
 		t.Error("two users share a destination")
@@ -249,12 +247,11 @@ func TestBadDestinationsAreRefused(t *testing.T) {
 	b := newBench(t)
 	minus, bad, empty := int64(-1), "not a key", ""
 	big := map[string]string{"k": strings.Repeat("x", 20000)}
-	for _, n := range []transfer.NewDestination{
+	for _, p := range []transfer.DestinationParams{
 		{Address: "a b"}, {Address: "a", SendRateMax: &minus}, {Address: "a", PublicKey: &bad},
 		{Address: "a", PublicKey: &empty}, {Address: "a", UserData: big},
 	} {
-		n.Owner = "alice"
-		_, _, err := b.CreateDestination(t.Context(), n)
+		_, _, err := b.CreateDestination(t.Context(), by("alice"), p)
 		b.refused(err, api.CodeInvalid)
 	}
 	if runs := b.events(); len(runs) != 0 {
@@ -262,15 +259,15 @@ func TestBadDestinationsAreRefused(t *testing.T) {
 	}
 }
 
-func TestDeletingADestinationInUse(t *testing.T) {
+func TestDestinationInUseIsDeletedOnlyByForce(t *testing.T) {
 	b, ctx := newBench(t), t.Context()
 	x := b.transfer()
-	if d, err := b.Destination(ctx, x.DestinationID); err != nil || d.NumTransfersQueued != 1 {
+	if d, err := b.LoadDestination(ctx, x.DestinationID); err != nil || d.NumTransfersQueued != 1 {
 		t.Errorf("the destination counts %d transfers (%v), want 1", d.NumTransfersQueued, err)
 	}
-	b.refused(b.DeleteDestination(ctx, x.DestinationID, false, "", 0), api.CodeConflict, x.DestinationID, "force")
-	b.must(b.DeleteDestination(ctx, x.DestinationID, true, "", 0))
-	got, err := b.Transfer(ctx, x.TransferID)
+	b.refused(b.DeleteDestination(ctx, by("alice"), x.DestinationID, false), api.CodeConflict, x.DestinationID, "force")
+	b.must(b.DeleteDestination(ctx, by("alice"), x.DestinationID, true))
+	got, err := b.LoadTransfer(ctx, x.TransferID)
 	b.must(err)
 	if got.Status != transfer.StatusCancelled || got.Processing || !got.TellPeer || got.SealedPassword != nil {
 		t.Errorf("after a forced delete the transfer is %+v", got)
@@ -280,15 +277,15 @@ func TestDeletingADestinationInUse(t *testing.T) {
 	}
 }
 
-func TestUpdateDestination(t *testing.T) {
+func TestUpdateChangesOnlyGivenFieldsOfADestination(t *testing.T) {
 	b, ctx := newBench(t), t.Context()
 	d := b.destination(9000)
 	b.must(b.PinKey(ctx, d.DestinationID, key(1)))
 	update := func(c transfer.DestinationChange) transfer.Destination {
 		t.Helper()
-		got, err := b.UpdateDestination(ctx, d.DestinationID, c, "r")
+		got, err := b.UpdateDestination(ctx, api.Caller{User: "alice", RequestID: "r"}, d.DestinationID, c)
 		b.must(err)
-		saved, err := b.Destination(ctx, d.DestinationID)
+		saved, err := b.LoadDestination(ctx, d.DestinationID)
 		if b.must(err); saved.DestinationPublicKey != got.DestinationPublicKey || saved.SendRateMax != got.SendRateMax || !maps.Equal(saved.UserData, got.UserData) {
 			t.Errorf("it answers %+v and keeps %+v", got, saved)
 		}
@@ -309,13 +306,13 @@ func TestUpdateDestination(t *testing.T) {
 	}
 	b.must(b.PinKey(ctx, d.DestinationID, key(3))) // the next that is seen
 	short, negative := "short", int64(-1)
-	_, err := b.UpdateDestination(ctx, d.DestinationID, transfer.DestinationChange{PublicKey: &short}, "")
+	_, err := b.UpdateDestination(ctx, by("alice"), d.DestinationID, transfer.DestinationChange{PublicKey: &short})
 	b.refused(err, api.CodeInvalid, "destinationPublicKey")
-	_, err = b.UpdateDestination(ctx, d.DestinationID, transfer.DestinationChange{SendRateMax: &negative}, "")
+	_, err = b.UpdateDestination(ctx, by("alice"), d.DestinationID, transfer.DestinationChange{SendRateMax: &negative})
 	b.refused(err, api.CodeInvalid, "sendRateMax")
-	_, err = b.UpdateDestination(ctx, "none", transfer.DestinationChange{SendRateMax: &rate}, "")
+	_, err = b.UpdateDestination(ctx, by("alice"), "none", transfer.DestinationChange{SendRateMax: &rate})
 	b.refused(err, api.CodeNotFound, "none")
-	_, _, err = b.CreateDestination(ctx, transfer.NewDestination{Owner: "alice", Address: "127.0.0.1:9000", PublicKey: &none})
+	_, _, err = b.CreateDestination(ctx, by("alice"), transfer.DestinationParams{Address: "127.0.0.1:9000", PublicKey: &none})
 	b.refused(err, api.CodeInvalid, "destinationPublicKey")
 	if last := update(transfer.DestinationChange{}); last.DestinationPublicKey != key(3) || last.SendRateMax != rate {
 		t.Errorf("after refusals: %+v", last)
@@ -333,17 +330,17 @@ func TestPinKeyKeepsTheFirst(t *testing.T) {
 	b.refused(b.PinKey(ctx, "none", key(1)), api.CodeNotFound)
 }
 
-func TestContactIsNoted(t *testing.T) {
+func TestLastContactWithADestinationIsSaved(t *testing.T) {
 	b, ctx := newBench(t), t.Context()
 	d := b.destination(9000)
 	b.Unreached(d.DestinationID, api.Wrap(errTest, api.CodeUnavailable, "127.0.0.1:9000 does not answer"))
-	d, err := b.Destination(ctx, d.DestinationID)
+	d, err := b.LoadDestination(ctx, d.DestinationID)
 	b.must(err)
 	if d.LastErrorMessage != "127.0.0.1:9000 does not answer" || d.LastSendTime != 0 {
 		t.Errorf("after a failure: %+v", d)
 	}
 	b.Reached(d.DestinationID)
-	d, err = b.Destination(ctx, d.DestinationID)
+	d, err = b.LoadDestination(ctx, d.DestinationID)
 	b.must(err)
 	if d.LastErrorMessage != "" || d.LastSendTime == 0 {
 		t.Errorf("after a success: %+v", d)

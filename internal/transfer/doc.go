@@ -1,7 +1,7 @@
-// Package transfer is the engine: destinations, manifests and transfers, their
-// states, and the one function that changes a state (move), which saves the
-// change and the event that belongs to it in one transaction.
+// Package transfer manages destinations, manifests and transfers. All changes
+// of their states go through one function, move, which saves the change and its
+// event in one transaction.
 //
-// Bytes are moved by the inner rooms: wire speaks the protocol, sender sends
-// what is pending here, receiver writes what arrives.
+// Package wire is the protocol between two servers, package sender sends
+// pending transfers, and package receiver receives them.
 package transfer

@@ -12,61 +12,64 @@ import (
 	"jetstream/internal/stream"
 )
 
-// Options sets an Engine up.
+// Options configure an Engine.
 type Options struct {
 	// Store keeps destinations, manifests and transfers. Required.
 	Store Store
-	// Emitter queues the scripts of events within the transaction that
-	// changes a state. Required.
+	// Emitter queues the scripts of events in the transaction that changes a
+	// state. Required.
 	Emitter Emitter
-	// Stream is the log of what happened: it gets every change of a transfer's
-	// state and its progress. nil: none.
+	// Stream is the event log, which gets each change of a transfer's state and
+	// its progress; nil discards them.
 	Stream *stream.Log
-	// Accounts tells which directory a user's paths mean. Required.
+	// Accounts opens the sandboxes of users. Required.
 	Accounts *account.Service
-	// SealKey is the key that remote passwords are sealed with while they wait
-	// in the database. It comes from the server's key file. Required: a key of
-	// zeros is refused.
+	// SealKey is the key that remote passwords are encrypted with in the
+	// database. Required: a key of zeros is refused.
 	SealKey [32]byte
-	// RecvHost and RecvPort are where this server receives: the address as it
-	// was configured (empty: all interfaces) and the port that it really got.
+	// RecvHost is the configured address of the receiver (empty: all
+	// interfaces), RecvPort the port that it listens on.
 	RecvHost string
 	RecvPort int
-	// ExternalAddress is the host, or host:port, by which others reach this
-	// server; empty when it was not configured. It is the sender of the
-	// destination events when there is no route to the destination.
+	// ExternalAddress is the host or host:port by which other servers reach
+	// this one; empty if it is not configured. It is the sender in the events
+	// of destinations to which there is no route.
 	ExternalAddress string
-	// Resolver looks up destination addresses; nil is the system's.
+	// Resolver resolves the addresses of destinations; nil is the resolver of
+	// the system.
 	Resolver *net.Resolver
-	// ResolveTimeout bounds the look-up when a destination is made; 0 is 2 s.
+	// ResolveTimeout bounds the lookup when a destination is made; 0 is 2 s.
 	ResolveTimeout time.Duration
 	// Walkers is how many manifests are walked at the same time; 0 is 4.
 	Walkers int
 	// PageSize is how many entries of a manifest are saved in one transaction
 	// and held in memory; 0 is 1000.
 	PageSize int
-	// SaveEvery is how often the progress of a transfer is saved at most; 0 is
-	// 3 s.
+	// SaveEvery is the minimum time between two saves of the progress of a
+	// transfer; 0 is 3 s.
 	SaveEvery time.Duration
-	// Log gets causes that callers do not see; nil drops them.
+	// Log gets the causes of errors, which callers do not see; nil discards
+	// them.
 	Log *slog.Logger
 }
 
-// Engine keeps destinations, manifests and sent transfers and walks the
-// sources of manifests. It moves no bytes: package sender does, by way of
-// Runnable, Change, Progress and Sources. Safe for concurrent use.
+// Engine manages destinations, manifests and sent transfers, and walks the
+// sources of manifests. Files are sent by package sender, which uses Runnable,
+// Change, Progress and Sources. Safe for concurrent use.
+//
+// Methods that take a caller return notFound for objects that it may not see.
 type Engine struct {
 	o        Options
 	watchers watchers
-	wake     chan struct{} // holds one token: something may be runnable
-	walkWake chan struct{} // holds one token: a manifest waits, or file lists are to be purged
+	wake     chan struct{} // holds a token when a transfer may be runnable
+	walkWake chan struct{} // holds a token when a manifest waits or file lists must be purged
 
 	mu    sync.Mutex
 	live  map[string]*liveProgress      // by transfer id
-	walks map[string]context.CancelFunc // by manifest id: walks that run now
+	walks map[string]context.CancelFunc // by manifest id: running walks
 }
 
-// New makes an Engine; Serve must run for manifests to be walked.
+// New returns an Engine. Manifests are only walked while Serve runs.
 func New(o Options) (*Engine, error) {
 	switch {
 	case o.Store == nil || o.Emitter == nil || o.Accounts == nil:
@@ -98,20 +101,19 @@ func New(o Options) (*Engine, error) {
 	}, nil
 }
 
-// Wake receives whenever a transfer may have become runnable: one was made or
-// is to be told to its receiver as cancelled. It is for one reader, which looks
-// with Runnable; signals that nobody took are joined into one.
+// Wake returns a channel that receives a value whenever a transfer may have
+// become runnable. It is for one reader, which then calls Runnable. Several
+// signals may be merged into one.
 func (e *Engine) Wake() <-chan struct{} { return e.wake }
 
-// Watch tells about changes of the state of a manifest or transfer: the
-// channel receives after each change, joined into one when nobody took the
-// one before. Begin to watch, then look: nothing is missed. Call stop at the
-// end.
+// Watch returns a channel that receives a value after changes of a manifest or
+// transfer. Several signals may be merged into one. Read the object after Watch
+// to miss no change. stop must be called at the end.
 func (e *Engine) Watch(id string) (changes <-chan struct{}, stop func()) {
 	return e.watchers.add(id)
 }
 
-// signal puts a token into a channel that holds one.
+// signal puts a token into a channel with room for one, unless it holds one.
 func signal(c chan struct{}) {
 	select {
 	case c <- struct{}{}:

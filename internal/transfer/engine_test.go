@@ -21,40 +21,40 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// bench is an engine on a real database, with user alice, whose sandbox is
-// box, and a trigger directory with a script for each event of destinations.
+// bench is an engine on a database with the user alice, and a trigger directory
+// with a script for each event of destinations.
 type bench struct {
 	*transfer.Engine
 	t        *testing.T
 	db       *store.DB
 	state    string // state directory
-	box      string // what / means to alice
+	box      string // sandbox of alice
+	scripts  string // trigger directory
 	triggers *triggers.Engine
 	options  transfer.Options
 	stop     func() // ends Serve and waits for it
 }
 
-// newBench makes a bench whose engine serves; change may change its options.
+// newBench returns a bench with an engine that serves. change changes its
+// options.
 func newBench(t *testing.T, change ...func(*transfer.Options)) *bench {
 	t.Helper()
 	top := t.TempDir()
-	b := &bench{t: t, state: filepath.Join(top, "state"), box: filepath.Join(top, "box")}
-	scripts := filepath.Join(top, "triggers")
-	for _, dir := range []string{b.state, b.box, scripts} {
+	b := &bench{t: t, state: filepath.Join(top, "state"), box: filepath.Join(top, "box"), scripts: filepath.Join(top, "triggers")}
+	for _, dir := range []string{b.state, b.box, b.scripts} {
 		b.must(os.Mkdir(dir, 0o700))
 	}
-	for _, event := range []string{"send.destinationCreated", "send.destinationDeleted"} {
-		b.must(os.WriteFile(filepath.Join(scripts, event), []byte("#!/bin/sh\n"), 0o700))
-	}
+	b.script("send.destinationCreated")
+	b.script("send.destinationDeleted")
 	var err error
 	b.db, err = store.Open(t.Context(), b.state)
 	b.must(err)
 	t.Cleanup(func() { b.must(b.db.Close()) })
 	b.must(b.db.Accounts().InsertUser(t.Context(), accountOf(b.box)))
-	b.triggers, err = triggers.New(triggers.Options{Dir: scripts, StateDir: b.state, Store: b.db.Runs(), ProcessID: "p"})
+	b.triggers, err = triggers.New(triggers.Options{Dir: b.scripts, StateDir: b.state, Store: b.db.Runs(), ProcessID: "p"})
 	b.must(err)
 	accounts := account.New(b.db.Accounts(), account.Options{Protected: []account.Protected{
-		{What: "state directory", Path: b.state, Secret: true}, {What: "trigger directory", Path: scripts},
+		{What: "state directory", Path: b.state, Secret: true}, {What: "trigger directory", Path: b.scripts},
 	}})
 	b.options = transfer.Options{
 		Store: b.db.Transfers(), Emitter: b.triggers, Accounts: accounts, SealKey: [32]byte{1, 2, 3},
@@ -90,7 +90,8 @@ func (b *bench) must(err error) {
 	}
 }
 
-// refused demands an error of that code whose message holds the texts.
+// refused checks that err has that code and that its message contains the
+// texts.
 func (b *bench) refused(err error, code api.Code, texts ...string) {
 	b.t.Helper()
 	e := api.ErrorOf(err)
@@ -104,7 +105,15 @@ func (b *bench) refused(err error, code api.Code, texts ...string) {
 	}
 }
 
-// put writes files below alice's sandbox; a name that ends in / is a directory.
+// script puts a script for event into the trigger directory: from then on its
+// occurrences are queued.
+func (b *bench) script(event string) {
+	b.t.Helper()
+	b.must(os.WriteFile(filepath.Join(b.scripts, event), []byte("#!/bin/sh\n"), 0o700))
+}
+
+// put makes files in the sandbox of alice; a name that ends in / is a
+// directory.
 func (b *bench) put(names ...string) {
 	b.t.Helper()
 	for _, name := range names {
@@ -121,14 +130,14 @@ func (b *bench) put(names ...string) {
 // manifest makes a manifest and waits until it is complete or failed.
 func (b *bench) manifest(mappings map[string]string) transfer.Manifest {
 	b.t.Helper()
-	m, err := b.CreateManifest(b.t.Context(), transfer.NewManifest{Owner: "alice", FileMappings: mappings})
+	m, err := b.CreateManifest(b.t.Context(), by("alice"), transfer.ManifestParams{FileMappings: mappings})
 	b.must(err)
 	return b.walked(m.ManifestID)
 }
 
 func (b *bench) walked(id string) transfer.Manifest {
 	b.t.Helper()
-	m, err := b.WaitForManifest(b.t.Context(), id, 3*time.Minute)
+	m, err := b.WaitForManifest(b.t.Context(), api.Caller{Superuser: true}, id, 3*time.Minute)
 	b.must(err)
 	if m.Processing {
 		b.t.Fatalf("manifest %s is still %s after three minutes", id, m.Status)
@@ -146,8 +155,8 @@ func (b *bench) complete(mappings map[string]string) transfer.Manifest {
 	return m
 }
 
-// fails makes a manifest that must end as error, with a message that holds the
-// texts and nothing of the server's own paths, and without a file list.
+// fails makes a manifest that must fail, with a message that contains the texts
+// and no path of the server, and without a file list.
 func (b *bench) fails(mappings map[string]string, texts ...string) {
 	b.t.Helper()
 	m := b.manifest(mappings)
@@ -162,7 +171,7 @@ func (b *bench) fails(mappings map[string]string, texts ...string) {
 	if strings.Contains(*m.ErrorMessage, b.state) {
 		b.t.Errorf("%q shows a path of the server", *m.ErrorMessage)
 	}
-	if files, err := b.ManifestFiles(b.t.Context(), m.ManifestID, 0, 10); err != nil || len(files) != 0 {
+	if files, err := b.LoadManifestFiles(b.t.Context(), m.ManifestID, 0, 10); err != nil || len(files) != 0 {
 		b.t.Errorf("a failed manifest lists %d files (%v)", len(files), err)
 	}
 }
@@ -171,7 +180,7 @@ func (b *bench) fails(mappings map[string]string, texts ...string) {
 func (b *bench) files(id string) (list []transfer.ManifestFile) {
 	b.t.Helper()
 	for {
-		page, err := b.ManifestFiles(b.t.Context(), id, int64(len(list)), 700)
+		page, err := b.LoadManifestFiles(b.t.Context(), id, int64(len(list)), 700)
 		b.must(err)
 		if len(page) == 0 {
 			return list
@@ -194,12 +203,32 @@ func (b *bench) events() []triggers.Run {
 	return runs
 }
 
-// destination makes a destination of alice's on loopback.
+// queued lists the parameters of the queued occurrences of event, oldest first.
+func (b *bench) queued(event string) (parameters []string) {
+	b.t.Helper()
+	for _, r := range b.events() {
+		if r.Event == event {
+			parameters = append(parameters, string(r.Parameters))
+		}
+	}
+	return parameters
+}
+
+// destination makes a destination of alice on loopback.
 func (b *bench) destination(port int) transfer.Destination {
 	b.t.Helper()
-	d, _, err := b.CreateDestination(b.t.Context(), transfer.NewDestination{Owner: "alice", Address: "127.0.0.1", Port: &port})
+	d, _, err := b.CreateDestination(b.t.Context(), by("alice"), transfer.DestinationParams{Address: "127.0.0.1", Port: &port})
 	b.must(err)
 	return d
+}
+
+// become changes the state of a transfer, step by step.
+func (b *bench) become(transferID string, states ...transfer.Status) {
+	b.t.Helper()
+	for _, s := range states {
+		_, err := b.Change(b.t.Context(), transferID, func(x *transfer.Transfer) error { x.Status = s; return nil })
+		b.must(err)
+	}
 }
 
 // transfer makes a transfer of one small file.
@@ -207,15 +236,17 @@ func (b *bench) transfer() transfer.Transfer {
 	b.t.Helper()
 	b.put("one.txt")
 	m := b.complete(map[string]string{"/one.txt": "/one.txt"})
-	x, err := b.CreateTransfer(b.t.Context(), transfer.NewTransfer{
-		ManifestID: m.ManifestID, DestinationID: b.destination(9000).DestinationID,
-		Username: "bob", Password: remotePassword, Priority: 100, RequestID: "req", Depth: 2,
-	})
+	x, err := b.CreateTransfer(b.t.Context(), api.Caller{User: "alice", RequestID: "req", Depth: 2}, transfer.Params{
+		ManifestID: m.ManifestID, DestinationID: b.destination(9000).DestinationID, Username: "bob", Priority: 100,
+	}, remotePassword)
 	b.must(err)
 	return x
 }
 
-// accountOf is alice with a sandbox.
+// by returns the caller of a user.
+func by(user string) api.Caller { return api.Caller{User: user} }
+
+// accountOf returns the user alice with a sandbox.
 func accountOf(sandbox string) account.User {
 	return account.User{Name: "alice", Sandbox: sandbox, CreateTime: api.Now()}
 }
@@ -238,7 +269,7 @@ func TestNewRefusesWhatIsMissing(t *testing.T) {
 	}
 }
 
-func TestServeTwiceAfterStop(t *testing.T) {
+func TestStoppedEngineCanBeServedAgain(t *testing.T) {
 	b := newBench(t)
 	b.stop()
 	b.stop()

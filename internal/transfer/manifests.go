@@ -7,36 +7,32 @@ import (
 	"jetstream/internal/api"
 )
 
-// NewManifest is what CreateManifest makes a manifest from.
-type NewManifest struct {
-	Owner string
-	// FileMappings are source paths, as the owner's API sees them, and the
-	// names that they get.
-	FileMappings map[string]string
-	UserData     map[string]string
-	// Confined is the directory that the sources must lie in, as Manifest has
-	// it; empty is /.
-	Confined  string
-	RequestID string
-	Depth     int
+// ManifestParams are the parameters of a new manifest.
+type ManifestParams struct {
+	FileMappings map[string]string `json:"fileMappings" doc:"Source paths in your sandbox and the names that they get at the receiver, 1 to 10000 entries" validate:"required,min=1,max=10000"`
+	UserData     map[string]string `json:"userData" doc:"Data of your own, kept with the manifest" validate:"max=64"`
 }
 
-// CreateManifest saves a pending manifest; its sources are walked in the
-// background. Codes: invalid.
-func (e *Engine) CreateManifest(ctx context.Context, n NewManifest) (Manifest, error) {
-	if err := checkMappings(n.FileMappings); err != nil {
+// CreateManifest saves a pending manifest of the caller's; its sources are
+// walked in the background. Codes: invalid.
+func (e *Engine) CreateManifest(ctx context.Context, caller api.Caller, p ManifestParams) (Manifest, error) {
+	owner, err := caller.Owner()
+	if err != nil {
 		return Manifest{}, err
 	}
-	if err := checkUserData(n.UserData); err != nil {
+	if err := checkMappings(p.FileMappings); err != nil {
+		return Manifest{}, err
+	}
+	if err := checkUserData(p.UserData); err != nil {
 		return Manifest{}, err
 	}
 	m := Manifest{
-		ManifestID: api.NewID(), FileMappings: n.FileMappings,
-		Owner: n.Owner, UserData: orEmpty(n.UserData), Confined: orElse(n.Confined, "/"),
+		ManifestID: api.NewID(), FileMappings: p.FileMappings,
+		Owner: owner, UserData: orEmpty(p.UserData), Confined: caller.ConfinedTo(),
 	}
-	err := e.o.Store.Update(ctx, func(tx Tx) error {
+	err = e.o.Store.Update(ctx, func(tx Tx) error {
 		tx.AfterCommit(func() { signal(e.walkWake) })
-		return e.move(tx, manifestObject{&m}, StatusPending, cause{n.RequestID, n.Depth})
+		return e.move(tx, manifestObject{&m}, StatusPending, causeOf(caller))
 	})
 	if err != nil {
 		return Manifest{}, err
@@ -56,10 +52,10 @@ func checkMappings(mappings map[string]string) error {
 			return invalidField("fileMappings", "source", "fileMappings has an empty source path")
 		}
 		if len(source) > maxPath {
-			return invalidField("fileMappings", "source", "source path %s is longer than %d bytes", quote(source), maxPath)
+			return invalidField("fileMappings", "source", "source path %s is longer than %d bytes", api.Quote(source), maxPath)
 		}
 		if _, err := cleanName(name); err != nil {
-			return invalidField("fileMappings", "name", "the name %s in fileMappings %s", quote(name), err)
+			return invalidField("fileMappings", "name", "the name %s in fileMappings %s", api.Quote(name), err)
 		}
 	}
 	if total > maxMappingBytes {
@@ -70,41 +66,62 @@ func checkMappings(mappings map[string]string) error {
 }
 
 // Manifest returns a manifest. Codes: notFound.
-func (e *Engine) Manifest(ctx context.Context, manifestID string) (Manifest, error) {
-	return e.o.Store.Manifest(ctx, manifestID)
+func (e *Engine) Manifest(ctx context.Context, caller api.Caller, manifestID string) (Manifest, error) {
+	m, err := e.o.Store.Manifest(ctx, manifestID)
+	return visible(caller, m, err)
 }
 
-// Manifests lists manifests, newest first; more tells that the list goes on. A
-// page ends early when its file mappings grow beyond MaxPageBytes.
-func (e *Engine) Manifests(ctx context.Context, p Page) (list []Manifest, more bool, err error) {
-	list, more, err = page(ctx, p, e.o.Store.Manifests)
+// Manifests lists manifests, newest first; next is the Before of the next page,
+// 0 at the end. A page ends early when its file mappings grow beyond
+// MaxPageBytes.
+func (e *Engine) Manifests(ctx context.Context, p Page) (list []Manifest, next int64, err error) {
+	list, next, err = readPage(ctx, p, e.o.Store.Manifests, func(m Manifest) int64 { return m.Seq })
 	total := 0
 	for _, m := range list {
 		for source, name := range m.FileMappings {
 			total += len(source) + len(name)
 		}
 	}
-	return list, more || total >= MaxPageBytes, err
+	if total >= MaxPageBytes { // the store has ended it
+		next = list[len(list)-1].Seq
+	}
+	return list, next, err
 }
 
 // ManifestFiles lists the entries of a manifest in order, from index from,
-// limit at most; of one that is pending, those found so far. Codes: notFound.
-func (e *Engine) ManifestFiles(ctx context.Context, manifestID string, from int64, limit int) ([]ManifestFile, error) {
+// limit at most; next is the index that the next page begins with, 0 at the
+// end. Of a pending manifest it lists those found so far. Codes: notFound.
+func (e *Engine) ManifestFiles(ctx context.Context, caller api.Caller, manifestID string, from int64, limit int) (list []ManifestFile, next int64, err error) {
+	if _, err := e.Manifest(ctx, caller, manifestID); err != nil {
+		return nil, 0, err
+	}
+	list, err = e.LoadManifestFiles(ctx, manifestID, from, limit+1)
+	list, next = api.CutPage(list, limit, func(f ManifestFile) int64 { return f.Index + 1 })
+	return list, next, err
+}
+
+// LoadManifestFiles lists the entries of a manifest of any owner, for the
+// sender: in order, from index from, limit at most. Codes: notFound.
+func (e *Engine) LoadManifestFiles(ctx context.Context, manifestID string, from int64, limit int) ([]ManifestFile, error) {
 	return e.o.Store.ManifestFiles(ctx, manifestID, from, limit)
 }
 
 // WaitForManifest returns the manifest once it is complete or has failed, or
 // as it is after timeout. Codes: notFound.
-func (e *Engine) WaitForManifest(ctx context.Context, manifestID string, timeout time.Duration) (Manifest, error) {
-	return await(ctx, e, manifestID, timeout, e.Manifest, func(m Manifest) bool { return m.Processing })
+func (e *Engine) WaitForManifest(ctx context.Context, caller api.Caller, manifestID string, timeout time.Duration) (Manifest, error) {
+	return await(ctx, e, manifestID, timeout, func(ctx context.Context) (Manifest, bool, error) {
+		m, err := e.Manifest(ctx, caller, manifestID)
+		return m, !m.Processing, err
+	})
 }
 
 // DeleteManifest removes a manifest and stops its walk. In use by unfinished
 // transfers it is a conflict, unless force, which cancels them. Codes:
 // notFound, conflict.
-func (e *Engine) DeleteManifest(ctx context.Context, manifestID string, force bool) error {
+func (e *Engine) DeleteManifest(ctx context.Context, caller api.Caller, manifestID string, force bool) error {
 	return e.o.Store.Update(ctx, func(tx Tx) error {
-		if _, err := tx.Manifest(manifestID); err != nil {
+		m, err := tx.Manifest(manifestID)
+		if _, err = visible(caller, m, err); err != nil {
 			return err
 		}
 		open, err := tx.OpenTransfers("", manifestID)

@@ -4,6 +4,6 @@ package transfer
 
 import "syscall"
 
-// openFlags keep the opening of a source from waiting, should a named pipe
-// have taken its place.
+// openFlags keep the opening of a source from blocking if a named pipe has
+// replaced it.
 const openFlags = syscall.O_NONBLOCK

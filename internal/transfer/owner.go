@@ -8,8 +8,8 @@ import (
 	"jetstream/internal/api"
 )
 
-// OpenTransfersOf lists the ids of the owner's transfers that have not ended,
-// oldest first.
+// OpenTransfersOf lists the ids of the unfinished transfers of owner, oldest
+// first.
 func (e *Engine) OpenTransfersOf(ctx context.Context, owner string) (ids []string, err error) {
 	err = e.o.Store.Update(ctx, func(tx Tx) error {
 		ids, err = tx.OpenTransfersOf(owner)
@@ -18,15 +18,14 @@ func (e *Engine) OpenTransfersOf(ctx context.Context, owner string) (ids []strin
 	return ids, err
 }
 
-// CancelTransfersOf cancels the owner's transfers that have not ended; their
-// receivers are told in the background.
+// CancelTransfersOf cancels the unfinished transfers of owner. Their receivers
+// are notified in the background.
 func (e *Engine) CancelTransfersOf(ctx context.Context, owner string) error {
 	return e.endTransfersOf(ctx, owner, cancel)
 }
 
-// DisableTransfersOf ends the owner's transfers that have not ended with an
-// error: the owner was disabled. One that this misses, because the server ends
-// before it, ends at its next attempt.
+// DisableTransfersOf ends the unfinished transfers of owner, who was disabled,
+// with an error. Without it, as after a crash, they end at their next attempt.
 func (e *Engine) DisableTransfersOf(ctx context.Context, owner string) error {
 	return e.endTransfersOf(ctx, owner, func(t *Transfer) error {
 		t.Status, t.TellPeer, t.ErrorMessage = StatusError, true, ownerDisabled(owner).Message
@@ -49,14 +48,14 @@ func (e *Engine) endTransfersOf(ctx context.Context, owner string, end func(*Tra
 	})
 }
 
-// Entitled tells whether the owner's files may still be read. Codes: notFound
-// when the owner was removed, forbidden when disabled.
+// Entitled returns an error if the files of owner may no longer be read. Codes:
+// notFound when the owner was removed, forbidden when disabled.
 func (e *Engine) Entitled(ctx context.Context, owner string) error {
 	_, err := e.entitled(ctx, owner)
 	return err
 }
 
-// entitled is Entitled, and finds the account.
+// entitled is Entitled. It also returns the account.
 func (e *Engine) entitled(ctx context.Context, owner string) (account.User, error) {
 	u, err := e.o.Accounts.User(ctx, owner)
 	switch {
@@ -68,8 +67,8 @@ func (e *Engine) entitled(ctx context.Context, owner string) (account.User, erro
 	return u, err
 }
 
-// stillEntitled is entitled for one whose account was found before: another
-// that has got the name is not meant.
+// stillEntitled is entitled for an account that entitled has returned before.
+// It does not accept another account of the same name.
 func (e *Engine) stillEntitled(ctx context.Context, owner account.User) error {
 	u, err := e.entitled(ctx, owner.Name)
 	if err == nil && u.CreateTime != owner.CreateTime {

@@ -7,29 +7,30 @@ import (
 	"jetstream/internal/api"
 )
 
-// Progress is how far a transfer is at this moment.
+// Progress is the current progress of a transfer.
 type Progress struct {
-	// Files and Bytes are what the receiver has confirmed, from the beginning
-	// of the transfer.
+	// Files and Bytes are what the receiver has confirmed of the whole
+	// transfer.
 	Files, Bytes int64
-	// Rate is the present rate in kbit/s.
+	// Rate is the current rate in kbit/s.
 	Rate float64
 }
 
-// liveProgress is the Progress of a transfer that runs, and when it was taken
-// and last saved.
+// liveProgress keeps the Progress of a running transfer in memory, and when it was
+// last saved and published.
 type liveProgress struct {
 	Progress
-	taken api.Time
-	saved time.Time
-	shown time.Time // to those who follow the log
+	taken     api.Time  // when Progress was called
+	saved     time.Time // when it was last saved
+	published time.Time // when a live entry was last published
 }
 
-// saveTimeout bounds how long a sender waits for its progress to be saved.
+// saveTimeout bounds a save of the progress.
 const saveTimeout = 10 * time.Second
 
-// Progress notes how far a transfer is. The numbers are shown at once and
-// saved every Options.SaveEvery at most; a failure to save them is logged only.
+// Progress sets the progress of a transfer. It is visible at once, and saved if
+// Options.SaveEvery has passed since the last save. Failures to save it are
+// only logged.
 func (e *Engine) Progress(transferID string, p Progress) {
 	now := time.Now()
 	e.mu.Lock()
@@ -40,16 +41,16 @@ func (e *Engine) Progress(transferID string, p Progress) {
 	}
 	l.Progress, l.taken = p, api.TimeOf(now)
 	due := now.Sub(l.saved) >= e.o.SaveEvery
-	show := now.Sub(l.shown) >= ShowEvery && e.o.Stream.Followed(ProgressShown.Type)
+	show := now.Sub(l.published) >= ShowEvery && e.o.Stream.Followed(ProgressShown.Type)
 	if show {
-		l.shown = now
+		l.published = now
 	}
 	if due {
 		l.saved = now
 	}
 	e.mu.Unlock()
 	if show {
-		e.showProgress(transferID)
+		e.publishProgress(transferID)
 	}
 	if !due {
 		return
@@ -62,15 +63,14 @@ func (e *Engine) Progress(transferID string, p Progress) {
 	}
 }
 
-// overlay fills in what is known only in memory: live numbers, and those that
-// follow from them.
+// overlay sets the fields of a transfer that are only known in memory.
 func (e *Engine) overlay(t *Transfer) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	e.overlayLocked(t, api.Now())
 }
 
-// overlayAll is overlay of a list.
+// overlayAll is overlay for a list.
 func (e *Engine) overlayAll(list []Transfer) {
 	now := api.Now()
 	e.mu.Lock()
@@ -80,7 +80,7 @@ func (e *Engine) overlayAll(list []Transfer) {
 	}
 }
 
-// overlayLocked is overlay with mu held.
+// overlayLocked is overlay. mu is held.
 func (e *Engine) overlayLocked(t *Transfer, now api.Time) {
 	t.SnapshotTime = now
 	if !t.Processing {
@@ -99,7 +99,7 @@ func (e *Engine) overlayLocked(t *Transfer, now api.Time) {
 	t.EtaSeconds = Eta(t.TotalBytes-t.BytesSent, l.Rate)
 }
 
-// forget drops the live numbers of a transfer that has ended.
+// forget removes the progress of a transfer that has ended.
 func (e *Engine) forget(transferID string) {
 	e.mu.Lock()
 	defer e.mu.Unlock()

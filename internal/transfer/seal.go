@@ -8,8 +8,8 @@ import (
 	"jetstream/internal/api"
 )
 
-// seal encrypts a remote password for its stay in the database:
-// XChaCha20-Poly1305 with a random nonce in front, bound to the transfer.
+// seal encrypts a remote password for the database: XChaCha20-Poly1305 with a
+// random nonce in front and the transfer as additional data.
 func seal(key [32]byte, transferID, password string) ([]byte, error) {
 	aead, err := chacha20poly1305.NewX(key[:])
 	if err != nil {
@@ -41,9 +41,8 @@ func sealContext(transferID string) []byte {
 	return []byte("jetstream remote password of " + transferID)
 }
 
-// Password returns the remote password of a transfer that was not yet traded
-// for a ticket. Codes: conflict when it is gone, or was sealed with another
-// key file.
+// Password returns the remote password of a transfer. Codes: conflict when it
+// is erased or was encrypted with another key file.
 func (e *Engine) Password(t *Transfer) (string, error) {
 	return unseal(e.o.SealKey, t.TransferID, t.SealedPassword)
 }

@@ -11,18 +11,18 @@ import (
 	"jetstream/internal/api"
 )
 
-// How long to wait before the database is tried again after an error.
+// The first and the longest wait after an error of the database.
 const (
 	retryFirst = time.Second
 	retryMost  = 10 * time.Second
 )
 
-// purgeBatch is how many entries of dead file lists one transaction removes.
+// purgeBatch is how many entries of unused file lists one transaction removes.
 const purgeBatch = 5000
 
-// Serve walks the sources of pending manifests, also of those whose walk was
-// cut off when the server last stopped, until ctx ends. It returns nil when
-// its walks have ended; what they left is started over next time.
+// Serve walks the sources of pending manifests until ctx ends; walks that were
+// interrupted before are started again. It returns nil once all walks have
+// stopped.
 func (e *Engine) Serve(ctx context.Context) error {
 	var walkers sync.WaitGroup
 	defer walkers.Wait()
@@ -49,8 +49,8 @@ func (e *Engine) Serve(ctx context.Context) error {
 	}
 }
 
-// startWalks starts as many of the oldest pending manifests as there are free
-// walkers.
+// startWalks starts the walks of the oldest pending manifests, as many as there
+// are free walkers.
 func (e *Engine) startWalks(ctx context.Context, walkers *sync.WaitGroup) error {
 	e.mu.Lock()
 	running := slices.Collect(maps.Keys(e.walks))
@@ -76,13 +76,13 @@ func (e *Engine) startWalks(ctx context.Context, walkers *sync.WaitGroup) error 
 				e.mu.Unlock()
 				signal(e.walkWake)
 			}()
-			e.carryOut(walkCtx, m)
+			e.runWalk(walkCtx, m)
 		})
 	}
 	return nil
 }
 
-// stopWalk ends the walk of a manifest that was deleted.
+// stopWalk stops the walk of a manifest that was deleted.
 func (e *Engine) stopWalk(manifestID string) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -91,10 +91,10 @@ func (e *Engine) stopWalk(manifestID string) {
 	}
 }
 
-// carryOut walks one manifest and saves how that ended. When ctx ends or the
-// manifest is deleted it leaves everything as it is. A database that cannot
-// save the end (a full disk) is tried again until it can.
-func (e *Engine) carryOut(ctx context.Context, m Manifest) {
+// runWalk walks one manifest and saves the result, which it retries while the
+// database fails, as on a full disk. If ctx ends or the manifest is deleted it
+// saves nothing.
+func (e *Engine) runWalk(ctx context.Context, m Manifest) {
 	files, size, err := e.walk(ctx, m)
 	for pause := retryFirst; ctx.Err() == nil; pause = min(2*pause, retryMost) {
 		endErr := e.endWalk(ctx, m.ManifestID, files, size, err)
@@ -106,7 +106,7 @@ func (e *Engine) carryOut(ctx context.Context, m Manifest) {
 	}
 }
 
-// endWalk moves a manifest to complete or, when walkErr is not nil, to error.
+// endWalk moves a manifest to complete or, if walkErr is not nil, to error.
 func (e *Engine) endWalk(ctx context.Context, manifestID string, files, size int64, walkErr error) error {
 	return e.o.Store.Update(ctx, func(tx Tx) error {
 		m, err := tx.Manifest(manifestID)
@@ -129,8 +129,8 @@ func (e *Engine) endWalk(ctx context.Context, manifestID string, files, size int
 	})
 }
 
-// purge removes one piece of the dead file lists; more tells that some is left.
-// New manifests and other updates go in between.
+// purge removes one batch of the unused file lists; more reports whether there
+// are others. Between batches other transactions can run.
 func (e *Engine) purge(ctx context.Context) (more bool, err error) {
 	err = e.o.Store.Update(ctx, func(tx Tx) (err error) {
 		more, err = tx.PurgeManifestFiles(purgeBatch)

@@ -8,13 +8,13 @@ import (
 	"jetstream/internal/api"
 )
 
-// Sources opens the files of one owner's manifests, below the owner's sandbox.
-// Safe for concurrent use; Close it at the end.
+// Sources opens the files of a manifest in its owner's sandbox. Safe for
+// concurrent use. It must be closed.
 type Sources struct{ box *account.Sandbox }
 
-// Sources opens the sandbox that the files of a transfer lie in, or what its
-// manifest is confined to. Codes: those of account.Service.Sandbox, notFound
-// when the owner was removed and forbidden when disabled.
+// Sources opens the sandbox with the files of a transfer, or the part of it
+// that the manifest is confined to. Codes: those of account.Service.Sandbox,
+// notFound when the owner was removed and forbidden when disabled.
 func (e *Engine) Sources(ctx context.Context, t *Transfer) (*Sources, error) {
 	if _, err := e.entitled(ctx, t.Owner); err != nil {
 		return nil, err
@@ -23,7 +23,7 @@ func (e *Engine) Sources(ctx context.Context, t *Transfer) (*Sources, error) {
 	if err != nil {
 		return nil, err
 	}
-	if m.Owner != t.Owner { // the account that was found is another's, of the same name
+	if m.Owner != t.Owner { // a later user of the same name
 		return nil, ownerRemoved(t.Owner)
 	}
 	box, err := e.o.Accounts.Confined(ctx, t.Owner, m.Confined, account.Read)
@@ -33,21 +33,20 @@ func (e *Engine) Sources(ctx context.Context, t *Transfer) (*Sources, error) {
 	return &Sources{box}, nil
 }
 
-// Close closes the sandbox; files that were opened stay open.
+// Close closes the sandbox. Opened files stay open.
 func (s *Sources) Close() error { return s.box.Close() }
 
-// Open opens a file of a manifest for reading and checks that it is the one
-// that was listed, by size and modification time. The message of its error
-// names the path as the owner sees it. Codes: notFound, forbidden, conflict
-// when it has changed.
+// Open opens a file of a manifest for reading. Messages of errors name its path
+// in the owner's API. Codes: notFound, forbidden, conflict when its size or
+// modification time are not those in the manifest.
 func (s *Sources) Open(f ManifestFile) (*os.File, os.FileInfo, error) {
 	rel, err := s.box.Resolve(f.Source, true)
 	if err != nil {
-		return nil, nil, fault(f.Source, err)
+		return nil, nil, sourceError(f.Source, err)
 	}
 	file, err := s.box.Root.OpenFile(rel, os.O_RDONLY|openFlags, 0)
 	if err != nil {
-		return nil, nil, fault(f.Source, err)
+		return nil, nil, sourceError(f.Source, err)
 	}
 	fi, err := file.Stat()
 	if err == nil {
@@ -55,7 +54,7 @@ func (s *Sources) Open(f ManifestFile) (*os.File, os.FileInfo, error) {
 	}
 	if err != nil {
 		_ = file.Close()
-		return nil, nil, fault(f.Source, err)
+		return nil, nil, sourceError(f.Source, err)
 	}
 	return file, fi, nil
 }

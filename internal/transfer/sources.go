@@ -2,7 +2,7 @@ package transfer
 
 import "jetstream/internal/api"
 
-// AuthorizedClient is a sending server that the operator trusts.
+// AuthorizedClient is a sending server that the operator has authorized.
 type AuthorizedClient struct {
 	Seq int64 `json:"-"`
 
@@ -11,10 +11,10 @@ type AuthorizedClient struct {
 	CreateTime  api.Time `json:"createTime" doc:"When it was added"`
 }
 
-// Source is a sending server as the receiver knows it: what its transfers come
-// to, as far as they are kept.
+// Source is a sending server, with statistics of those of its transfers that
+// are stored.
 type Source struct {
-	Seq int64 `json:"-"` // that of its newest transfer
+	Seq int64 `json:"-"` // the Seq of its newest transfer
 
 	SourcePublicKey        string   `json:"sourcePublicKey" doc:"The sending server's public key"`
 	SourceIP               string   `json:"sourceIP" doc:"Address that its newest transfer came from"`
@@ -29,8 +29,8 @@ type Source struct {
 	AveRecvRateWindow      float64  `json:"aveRecvRateWindow" doc:"Present rate of all its transfers together in kbit/s"`
 	LastRecvTime           api.Time `json:"lastRecvTime" doc:"When something last arrived, or null"`
 
-	// Bytes and Micros are what AveRecvRate is made of: bytes received, and
-	// the time that the transfers took.
+	// Bytes and Micros are the bytes received and the microseconds that took,
+	// from which AveRecvRate is calculated.
 	Bytes  int64 `json:"-"`
 	Micros int64 `json:"-"`
 }

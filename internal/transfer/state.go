@@ -9,62 +9,64 @@ import (
 	"jetstream/triggers"
 )
 
-// steps lists the states that each state may be followed by; a state without
-// an entry is an end. The empty state is that of an object not yet made.
+// steps lists the permitted next states of each state. A state without an entry
+// is final. The empty state is that of an object before it is made.
 type steps map[Status][]Status
 
-// Destinations only exist or not.
+// The states of destinations.
 const (
 	absent  Status = ""
 	present Status = "present"
 )
 
-var destinationSteps = steps{
+var destinationSteps = steps{ //nolint:gochecknoglobals // a table that is never written
 	absent:  {present},
 	present: {absent},
 }
 
-var manifestSteps = steps{
+var manifestSteps = steps{ //nolint:gochecknoglobals // a table that is never written
 	"":            {StatusPending},
 	StatusPending: {StatusComplete, StatusError},
 }
 
 // A transfer whose connection breaks goes from active back to pending.
-var transferSteps = steps{
+var transferSteps = steps{ //nolint:gochecknoglobals // a table that is never written
 	"":              {StatusPending},
 	StatusPending:   {StatusActive, StatusSuspended, StatusCancelled, StatusError},
 	StatusActive:    {StatusPending, StatusSuspended, StatusCancelled, StatusComplete, StatusError},
 	StatusSuspended: {StatusPending, StatusCancelled, StatusError},
 }
 
-// cause is the API request behind a change.
+// cause is the API request that has caused a change.
 type cause struct {
 	requestID string
 	depth     int
 }
 
-// object is what move moves.
+func causeOf(caller api.Caller) cause { return cause{caller.RequestID, caller.Depth} }
+
+// object is an object with a state.
 type object interface {
-	// label names it in messages, such as "transfer 0123"; id is its key for
+	// label is its name in messages, such as "transfer 0123"; id is its key for
 	// watchers.
 	label() string
 	id() string
 	state() Status
 	steps() steps
-	// enter sets the state and the fields that follow from it.
+	// enter sets the state and the fields that depend on it.
 	enter(to Status, now api.Time)
 	save(tx Tx) error
-	// event makes the event that belongs to the step that led from a state to
-	// the present one; ok is false when there is none.
+	// event returns the event of the step from a state to the present one; ok
+	// is false if there is none.
 	event(from Status, c cause) (ev triggers.Event, ok bool, err error)
-	// note writes what the log says of the step beside that event.
-	note(tx Tx, log *stream.Log, from Status) error
+	// appendEntry writes the entry about the step to the event log.
+	appendEntry(tx Tx, log *stream.Log, from Status) error
 }
 
-// move is the one function that changes an object's state. It saves the
-// object, writes the change into the log and queues the event that belongs to
-// the step, in the caller's transaction, and notifies watchers once that is on disk. Codes: conflict
-// when the present state does not allow the step.
+// move changes the state of an object. No other function does. In the caller's
+// transaction it saves the object, appends an entry to the event log and queues
+// the event of the step; watchers are notified once that is on disk. Codes:
+// conflict when the step is not permitted.
 func (e *Engine) move(tx Tx, o object, to Status, c cause) error {
 	from := o.state()
 	if !slices.Contains(o.steps()[from], to) {
@@ -78,7 +80,7 @@ func (e *Engine) move(tx Tx, o object, to Status, c cause) error {
 	if err != nil {
 		return err
 	}
-	if err := o.note(tx, e.o.Stream, from); err != nil {
+	if err := o.appendEntry(tx, e.o.Stream, from); err != nil {
 		return err
 	}
 	if ok {
@@ -127,7 +129,7 @@ func (o *destinationObject) event(_ Status, c cause) (triggers.Event, bool, erro
 	return ev, true, err
 }
 
-func (o *destinationObject) note(Tx, *stream.Log, Status) error { return nil }
+func (o *destinationObject) appendEntry(Tx, *stream.Log, Status) error { return nil }
 
 type manifestObject struct{ *Manifest }
 
@@ -151,7 +153,7 @@ func (o manifestObject) event(Status, cause) (triggers.Event, bool, error) {
 	return triggers.Event{}, false, nil
 }
 
-func (o manifestObject) note(Tx, *stream.Log, Status) error { return nil }
+func (o manifestObject) appendEntry(Tx, *stream.Log, Status) error { return nil }
 
 type transferObject struct {
 	*Transfer

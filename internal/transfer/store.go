@@ -8,95 +8,97 @@ import (
 	"jetstream/triggers"
 )
 
-// Tx is a database transaction as the engine needs it. Saving is
-// insert-or-update by id and sets Seq on insert.
+// Tx is what the engine needs of a database transaction. Save methods insert or
+// update by id, and set Seq when they insert.
 type Tx interface {
 	triggers.Tx
 
 	SaveDestination(*Destination) error
 	DeleteDestination(destinationID string) error
-	// DestinationAt finds a destination by its natural key, nil when there is none.
+	// DestinationAt returns the destination of an owner at an address, nil if
+	// there is none.
 	DestinationAt(owner, address string, port int) (*Destination, error)
 	Destination(destinationID string) (*Destination, error)
 
 	SaveManifest(*Manifest) error
-	// AddManifestFiles appends a page of the file list. Two entries of one
-	// name are a conflict that names both sources; a manifest that is gone is
-	// notFound.
+	// AddManifestFiles appends entries to the file list. Codes: notFound,
+	// conflict when two entries have the same name, with the sources of both in
+	// the message.
 	AddManifestFiles(manifestID string, files []ManifestFile) error
-	// ResetManifestFiles gives the manifest an empty file list; the entries of
-	// the old one are left for PurgeManifestFiles.
+	// ResetManifestFiles gives the manifest an empty file list.
+	// PurgeManifestFiles removes the old one.
 	ResetManifestFiles(manifestID string) error
-	// PurgeManifestFiles removes up to limit entries that belong to no
-	// manifest any more, so that no transaction is long; more tells that
-	// some are left.
+	// PurgeManifestFiles removes up to limit entries of file lists that belong
+	// to no manifest; more reports whether there are others.
 	PurgeManifestFiles(limit int) (more bool, err error)
 	DeleteManifest(manifestID string) error
 	Manifest(manifestID string) (*Manifest, error)
 
 	SaveTransfer(*Transfer) error
 	DeleteTransfer(transferID string) error
-	// Transfer finds one, also when it is Deleted.
+	// Transfer returns a transfer, also one that is Deleted.
 	Transfer(transferID string) (*Transfer, error)
-	// OpenTransfers lists the ids of unfinished transfers that use a
-	// destination or a manifest (the other one empty).
+	// OpenTransfers lists the ids of the unfinished transfers to a destination
+	// or of a manifest; the other id is empty.
 	OpenTransfers(destinationID, manifestID string) ([]string, error)
 	// OpenTransfersOf lists the ids of the unfinished transfers of an owner,
 	// oldest first.
 	OpenTransfersOf(owner string) ([]string, error)
 
-	// CollectTransfers removes transfers that ended before a time and whose
-	// receiver knows, limit at most, and tells how many.
+	// CollectTransfers removes transfers that ended before a time and of which
+	// the receiver need not be notified, limit at most, and returns how many.
 	CollectTransfers(before api.Time, limit int) (int, error)
-	// CollectManifests removes manifests made before a time that are not being
-	// walked and that no transfer refers to, limit at most. Their entries are
-	// left for PurgeManifestFiles.
+	// CollectManifests removes manifests made before a time that are not
+	// pending and that no transfer refers to, limit at most, and returns how
+	// many. Their file lists are left to PurgeManifestFiles.
 	CollectManifests(before api.Time, limit int) (int, error)
 }
 
-// MaxPageBytes ends a page of manifests early: it is how many bytes of file
-// mappings one page holds before its last entry.
+// MaxPageBytes is how many bytes of file mappings a page of manifests holds
+// before it ends early.
 const MaxPageBytes = 8 << 20
 
 // Page selects one page of a list, newest first: entries with a Seq below
-// Before (0: from the newest).
+// Before, all if that is 0.
 type Page struct {
-	Owner  string // empty: everybody's
-	Status Status // empty: every state
+	Owner  string // empty: of all users
+	Status Status // empty: in all states
 	Before int64
 	Limit  int
 }
 
-// Store is what destinations, manifests and sent transfers need of the
-// database. Getters answer a notFound error that names the object; but for
-// Runnable, none shows a transfer that is Deleted.
+// Store is the database as the engine uses it. Reading an object that does not
+// exist fails with code notFound. Transfers marked Deleted are left out by every
+// method except Runnable: their receivers have yet to be notified.
 type Store interface {
 	// Update runs fn in one transaction that is on disk when it returns.
 	Update(ctx context.Context, fn func(Tx) error) error
 
 	Destinations(ctx context.Context, p Page) ([]Destination, error)
 	Destination(ctx context.Context, destinationID string) (Destination, error)
-	// DestinationAt finds a destination by its natural key, nil when there is none.
+	// DestinationAt returns the destination of an owner at an address, nil if
+	// there is none.
 	DestinationAt(ctx context.Context, owner, address string, port int) (*Destination, error)
 	Manifests(ctx context.Context, p Page) ([]Manifest, error)
 	Manifest(ctx context.Context, manifestID string) (Manifest, error)
-	// PendingManifests lists manifests that are to be walked, oldest first;
-	// limit at most, those in except left out.
+	// PendingManifests lists pending manifests except those with the given ids,
+	// oldest first and limit at most.
 	PendingManifests(ctx context.Context, except []string, limit int) ([]Manifest, error)
-	// NameClash finds a file of the manifest whose name another entry needs as
-	// a directory; ok is false when there is none.
+	// NameClash returns a file of the manifest and an entry below it, for which
+	// it would have to be a directory; ok is false if there is none.
 	NameClash(ctx context.Context, manifestID string) (file, below ManifestFile, ok bool, err error)
-	// ManifestFiles lists entries with Index >= from, in order, limit at most.
+	// ManifestFiles lists the entries with Index >= from, in order and limit at
+	// most.
 	ManifestFiles(ctx context.Context, manifestID string, from int64, limit int) ([]ManifestFile, error)
-	// Transfers lists what callers see of transfers: nothing in them that no
-	// reply shows, such as SealedPassword, is filled in but Seq.
+	// Transfers lists transfers. Of the fields that are not in replies, such as
+	// SealedPassword, it reads only Seq.
 	Transfers(ctx context.Context, p Page) ([]Transfer, error)
 	Transfer(ctx context.Context, transferID string) (Transfer, error)
-	// Runnable lists transfers that are pending or active, and ended ones whose
-	// receiver must still be told, by priority, then age; limit at most, those
-	// in except left out.
+	// Runnable lists the transfers that are pending or active, and the ended
+	// ones with TellPeer, except those with the given ids, by priority, then
+	// age, and limit at most.
 	Runnable(ctx context.Context, except []string, limit int) ([]Transfer, error)
-	// SaveProgress keeps FilesSent, BytesSent; it survives kill -9, not
+	// SaveProgress saves FilesSent and BytesSent. It survives kill -9, but not
 	// necessarily a power cut.
 	SaveProgress(ctx context.Context, t *Transfer) error
 }
@@ -109,67 +111,68 @@ type RecvFile struct {
 	Mode     uint32
 	ModTime  int64 // nanoseconds since the Unix epoch
 	EmptyDir bool
-	// Skipped tells that the file existed and conflict was skip, or that it
-	// failed with onError continue (then Error says why).
+	// Skipped reports that the file existed and conflict was skip, or that it
+	// failed with onError continue; Error then says why.
 	Skipped bool
 	Error   string
-	// Final is the path that the file got as the user's API sees it, chosen
-	// before the rename; empty until then. Real is the same place below Root
-	// with links resolved, slash-separated, without a leading slash.
+	// Final is the final path of the file in the user's API, empty until it is
+	// chosen. Real is the same path below Root without links, slash-separated,
+	// without a leading slash.
 	Final, Real string
-	// Placed tells that the rename was done.
+	// Placed reports that the file has its final name.
 	Placed bool
 }
 
-// RecvSubject is the key under which the file list of a received transfer is
-// found by triggers.Lister.
+// RecvSubject returns the subject of a received transfer's file list for
+// triggers.Lister.
 func RecvSubject(sourcePublicKey, transferID string) string {
 	return sourcePublicKey + "/" + transferID
 }
 
-// RecvTx is a database transaction as the receiver needs it.
+// RecvTx is what the receiver needs of a database transaction.
 type RecvTx interface {
 	triggers.Tx
 	SaveRecvTransfer(*RecvTransfer) error
-	// RecvTransfer finds one by its key, nil when there is none.
+	// RecvTransfer returns the transfer of a key, nil if there is none.
 	RecvTransfer(sourcePublicKey, transferID string) (*RecvTransfer, error)
 	// SaveRecvFiles inserts or replaces entries by index.
 	SaveRecvFiles(sourcePublicKey, transferID string, files []RecvFile) error
 	// CollectRecv removes transfers that ended before a time, and those that
-	// were authorized before it and never opened, but for the subjects in
-	// except; limit of each at most. What a queued or running trigger run
-	// needs the file list of stays. The entries are left for PurgeRecvFiles.
+	// were authorized before it and never opened, limit of each at most, and
+	// returns how many. It keeps the subjects in except, and transfers whose
+	// file list a queued or running trigger run needs. The file lists are left
+	// to PurgeRecvFiles.
 	CollectRecv(before api.Time, except []string, limit int) (int, error)
-	// PurgeRecvFiles removes up to limit entries of transfers that are gone;
-	// more tells that some may be left.
+	// PurgeRecvFiles removes up to limit entries of transfers that were
+	// removed; more reports whether there may be others.
 	PurgeRecvFiles(limit int) (more bool, err error)
 }
 
-// RecvStore is what received transfers need of the database.
+// RecvStore is what the receiver needs of the database.
 type RecvStore interface {
 	triggers.Lister
 	Update(ctx context.Context, fn func(RecvTx) error) error
 	// RecvTransfers lists newest first; Page.Owner is the receiving user.
 	RecvTransfers(ctx context.Context, p Page) ([]RecvTransfer, error)
-	// RecvTransfer finds the newest with that id which username (empty:
-	// anybody) may see; notFound otherwise.
+	// RecvTransfer returns the newest transfer of that id that username (empty:
+	// any user) has authorized; notFound if there is none.
 	RecvTransfer(ctx context.Context, transferID, username string) (RecvTransfer, error)
-	// RecvFiles lists entries with Index >= from in order.
+	// RecvFiles lists the entries with Index >= from in order.
 	RecvFiles(ctx context.Context, sourcePublicKey, transferID string, from int64) iter.Seq2[RecvFile, error]
-	// RecvCount tells how many entries are recorded, which is the index to go
-	// on with, how many of them are files, and the sum of their sizes.
+	// RecvCount returns the number of recorded entries, which is the index of
+	// the next one, the number of files among them, and the sum of their sizes.
 	RecvCount(ctx context.Context, sourcePublicKey, transferID string) (entries, files, bytes int64, err error)
-	// Receiving lists the unfinished ones and the ended ones whose Staging must
-	// still be removed (after a restart).
+	// Receiving lists the unfinished transfers and the ended ones whose Staging
+	// must still be removed.
 	Receiving(ctx context.Context) ([]RecvTransfer, error)
-	// SaveRecvProgress keeps the connection's address, the counts and the
-	// times of the last data and the last interruption; it survives kill -9,
-	// not necessarily a power cut.
+	// SaveRecvProgress saves the address of the connection, the counts, and the
+	// times of the last data and the last interruption. It survives kill -9,
+	// but not necessarily a power cut.
 	SaveRecvProgress(ctx context.Context, t *RecvTransfer) error
 }
 
-// Emitter queues the run of an event's script in the transaction that changes
-// the state, if a script of its name exists. *triggers.Engine is one.
+// Emitter queues a run of the event's script, if there is one, in the
+// transaction that changes the state. *triggers.Engine implements it.
 type Emitter interface {
 	Queue(tx triggers.Tx, e triggers.Event) error
 }

@@ -1,6 +1,7 @@
 package transfer
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"time"
@@ -8,67 +9,43 @@ import (
 	"jetstream/internal/api"
 )
 
-// NewTransfer is what CreateTransfer makes a transfer from.
-type NewTransfer struct {
-	ManifestID, DestinationID string
-	// Username and Password are the receiver's.
-	Username, Password string
-	// DestinationPath is the directory in the receiving user's sandbox; empty
-	// is /.
-	DestinationPath            string
-	Priority                   int    // lower goes first
-	CheckpointFrequencySeconds int    // 0 is none
-	Conflict                   string // overwrite, skip, rename or fail; empty is overwrite
-	OnError                    string // stop or continue; empty is stop
-	UserData                   map[string]string
-	// RequestID and Depth are those of the API call.
-	RequestID string
-	Depth     int
-}
-
-// CreateTransfer makes a pending transfer, which belongs to the owner of its
-// manifest: that is whose sandbox is read. Codes: invalid, notFound, conflict
-// when the manifest is not complete.
-func (e *Engine) CreateTransfer(ctx context.Context, n NewTransfer) (Transfer, error) {
-	if err := errors.Join(checkUserData(n.UserData), checkUsername(n.Username)); err != nil {
+// CreateTransfer makes a pending transfer. It belongs to the owner of its
+// manifest, whose sandbox is read. password is that of the receiver's user.
+// Codes: invalid, notFound, forbidden when the caller's token is confined to
+// another directory than the manifest, conflict when the manifest is not
+// complete.
+func (e *Engine) CreateTransfer(ctx context.Context, caller api.Caller, p Params, password string) (Transfer, error) {
+	if err := errors.Join(checkUserData(p.UserData), checkUsername(p.Username)); err != nil {
 		return Transfer{}, err
 	}
-	if n.Password == "" || len(n.Password) > maxPassword {
+	if password == "" || len(password) > maxPassword {
 		return Transfer{}, invalidField("password", "length", "a password has 1 to %d bytes", maxPassword)
 	}
-	target, err := cleanTarget(n.DestinationPath)
-	if err != nil {
+	var err error
+	if p.DestinationPath, err = cleanTarget(p.DestinationPath); err != nil {
 		return Transfer{}, err
 	}
-	t := Transfer{
-		TransferID: api.NewID(), ManifestID: n.ManifestID, DestinationID: n.DestinationID,
-		DestinationPath: target, Username: n.Username, Priority: n.Priority,
-		CheckpointFrequencySeconds: n.CheckpointFrequencySeconds,
-		Conflict:                   orElse(n.Conflict, "overwrite"), OnError: orElse(n.OnError, "stop"),
-		UserData: orEmpty(n.UserData), RequestID: n.RequestID, Depth: n.Depth,
-	}
-	if t.SealedPassword, err = seal(e.o.SealKey, t.TransferID, n.Password); err != nil {
+	p.Conflict, p.OnError, p.UserData = cmp.Or(p.Conflict, "overwrite"), cmp.Or(p.OnError, "stop"), orEmpty(p.UserData)
+	t := Transfer{TransferID: api.NewID(), Params: p, RequestID: caller.RequestID, Depth: caller.Depth}
+	if t.SealedPassword, err = seal(e.o.SealKey, t.TransferID, password); err != nil {
 		return Transfer{}, err
 	}
 	err = e.o.Store.Update(ctx, func(tx Tx) error {
-		m, err := tx.Manifest(n.ManifestID)
-		if err != nil {
+		m, err := tx.Manifest(p.ManifestID)
+		if m, err = visible(caller, m, err); err != nil {
 			return err
 		}
-		d, err := tx.Destination(n.DestinationID)
-		if err != nil {
+		d, err := tx.Destination(p.DestinationID)
+		if d, err = visible(caller, d, err); err != nil {
 			return err
 		}
-		switch m.Status {
-		case StatusPending:
-			return api.Errorf(api.CodeConflict, "manifest %s is still pending; wait for it with send.waitForManifest", m.ManifestID)
-		case StatusError:
-			return api.Errorf(api.CodeConflict, "manifest %s failed and cannot be sent; create a new one", m.ManifestID)
+		if err := sendable(caller, m); err != nil {
+			return err
 		}
 		t.Owner, t.TotalFiles, t.TotalBytes = m.Owner, *m.TotalFiles, *m.TotalSize
 		t.DestinationAddress, t.DestinationPort = d.DestinationAddress, d.DestinationPort
 		tx.AfterCommit(func() { signal(e.wake) })
-		return e.move(tx, &transferObject{Transfer: &t}, StatusPending, cause{n.RequestID, n.Depth})
+		return e.move(tx, &transferObject{Transfer: &t}, StatusPending, causeOf(caller))
 	})
 	if err != nil {
 		return Transfer{}, err
@@ -77,8 +54,29 @@ func (e *Engine) CreateTransfer(ctx context.Context, n NewTransfer) (Transfer, e
 	return t, nil
 }
 
+// sendable returns an error if the caller cannot send the manifest.
+func sendable(caller api.Caller, m *Manifest) error {
+	switch {
+	case caller.Scope != nil && !caller.Scope.Covers(m.Confined):
+		return api.Errorf(api.CodeForbidden,
+			"this token is confined to %q and manifest %s is not; make the manifest with this token", caller.ConfinedTo(), m.ManifestID)
+	case m.Status == StatusPending:
+		return api.Errorf(api.CodeConflict, "manifest %s is still pending; wait for it with send.waitForManifest", m.ManifestID)
+	case m.Status == StatusError:
+		return api.Errorf(api.CodeConflict, "manifest %s failed and cannot be sent; create a new one", m.ManifestID)
+	}
+	return nil
+}
+
 // Transfer returns a transfer with its live numbers. Codes: notFound.
-func (e *Engine) Transfer(ctx context.Context, transferID string) (Transfer, error) {
+func (e *Engine) Transfer(ctx context.Context, caller api.Caller, transferID string) (Transfer, error) {
+	t, err := e.LoadTransfer(ctx, transferID)
+	return visible(caller, t, err)
+}
+
+// LoadTransfer returns a transfer of any owner with its live numbers, for the
+// sender. Codes: notFound.
+func (e *Engine) LoadTransfer(ctx context.Context, transferID string) (Transfer, error) {
 	t, err := e.o.Store.Transfer(ctx, transferID)
 	if err != nil {
 		return Transfer{}, err
@@ -87,24 +85,27 @@ func (e *Engine) Transfer(ctx context.Context, transferID string) (Transfer, err
 	return t, nil
 }
 
-// Transfers lists transfers, newest first, with their live numbers; more tells
-// that the list goes on.
-func (e *Engine) Transfers(ctx context.Context, p Page) (list []Transfer, more bool, err error) {
-	list, more, err = page(ctx, p, e.o.Store.Transfers)
+// Transfers lists transfers, newest first, with their live numbers; next is the
+// Before of the next page, 0 at the end.
+func (e *Engine) Transfers(ctx context.Context, p Page) (list []Transfer, next int64, err error) {
+	list, next, err = readPage(ctx, p, e.o.Store.Transfers, func(t Transfer) int64 { return t.Seq })
 	e.overlayAll(list)
-	return list, more, err
+	return list, next, err
 }
 
 // WaitForTransfer returns the transfer once it has ended, or as it is after
 // timeout. Codes: notFound.
-func (e *Engine) WaitForTransfer(ctx context.Context, transferID string, timeout time.Duration) (Transfer, error) {
-	return await(ctx, e, transferID, timeout, e.Transfer, func(t Transfer) bool { return t.Processing })
+func (e *Engine) WaitForTransfer(ctx context.Context, caller api.Caller, transferID string, timeout time.Duration) (Transfer, error) {
+	return await(ctx, e, transferID, timeout, func(ctx context.Context) (Transfer, bool, error) {
+		t, err := e.Transfer(ctx, caller, transferID)
+		return t, !t.Processing, err
+	})
 }
 
-// CancelTransfer ends a transfer as cancelled; its receiver is told in the
+// CancelTransfer ends a transfer as cancelled; its receiver is notified in the
 // background. Codes: notFound, conflict when it has ended.
-func (e *Engine) CancelTransfer(ctx context.Context, transferID string) (Transfer, error) {
-	return e.Change(ctx, transferID, cancel)
+func (e *Engine) CancelTransfer(ctx context.Context, caller api.Caller, transferID string) (Transfer, error) {
+	return e.changeFor(ctx, caller, transferID, cancel)
 }
 
 func cancel(t *Transfer) error {
@@ -116,42 +117,51 @@ func cancel(t *Transfer) error {
 }
 
 // DeleteTransfer removes a transfer that has ended. One that has not is a
-// conflict, unless force, which cancels it. A receiver that does not know of
-// the end yet is still told. Codes: notFound, conflict.
-func (e *Engine) DeleteTransfer(ctx context.Context, transferID string, force bool) error {
-	return e.o.Store.Update(ctx, func(tx Tx) error {
-		t, err := tx.Transfer(transferID)
-		switch {
-		case err != nil:
-			return err
-		case t.Deleted:
-			return api.Errorf(api.CodeNotFound, "there is no transfer %q", transferID)
-		case t.Processing && !force:
+// conflict, unless force, which cancels it. Its receiver is still notified of
+// the end, if it does not know it yet. Codes: notFound, conflict.
+func (e *Engine) DeleteTransfer(ctx context.Context, caller api.Caller, transferID string, force bool) error {
+	_, err := e.changeFor(ctx, caller, transferID, func(t *Transfer) error {
+		if t.Processing && !force {
 			return api.Errorf(api.CodeConflict, "transfer %s has not ended: it is %s; wait for it, cancel it, or delete with force", transferID, t.Status)
-		case t.Processing:
-			if err := e.cancelAll(tx, []string{transferID}); err != nil {
-				return err
-			}
 		}
-		_, err = e.change(tx, transferID, func(t *Transfer) error {
-			t.Deleted = true
-			return nil
-		})
-		return err
+		t.Deleted = true
+		if t.Processing {
+			return cancel(t)
+		}
+		return nil
 	})
+	return err
 }
 
 // Change loads a transfer, applies change and saves it, in one transaction. A
 // state that change sets must be a permitted step (see transferSteps); the
 // fields that follow from it (processing, times, the erased password) are set
-// here. A deleted one whose receiver need not be told any more is removed. An
-// error of change undoes everything and is returned. change may run only once
-// but holds the database's only writer: it must not wait. Codes: notFound,
-// conflict.
+// here. A transfer that is Deleted and whose receiver need not be notified any
+// more is removed. An error of change is returned and nothing is saved. change
+// runs while the database's only writer is held: it must not wait. Codes:
+// notFound, conflict.
 func (e *Engine) Change(ctx context.Context, transferID string, change func(*Transfer) error) (Transfer, error) {
-	var t Transfer
-	err := e.o.Store.Update(ctx, func(tx Tx) (err error) {
-		t, err = e.change(tx, transferID, change)
+	return e.update(ctx, func(tx Tx) (Transfer, error) { return e.change(tx, transferID, change) })
+}
+
+// changeFor is Change for a caller of the API.
+func (e *Engine) changeFor(ctx context.Context, caller api.Caller, transferID string, change func(*Transfer) error) (Transfer, error) {
+	return e.update(ctx, func(tx Tx) (Transfer, error) {
+		t, err := tx.Transfer(transferID)
+		if err == nil && t.Deleted {
+			err = api.NotFound("transfer", transferID)
+		}
+		if t, err = visible(caller, t, err); err != nil {
+			return Transfer{}, err
+		}
+		return e.changeLoaded(tx, t, change)
+	})
+}
+
+// update runs a change of a transfer in a transaction of its own.
+func (e *Engine) update(ctx context.Context, change func(Tx) (Transfer, error)) (t Transfer, err error) {
+	err = e.o.Store.Update(ctx, func(tx Tx) (err error) {
+		t, err = change(tx)
 		return err
 	})
 	if err != nil {
@@ -166,8 +176,14 @@ func (e *Engine) change(tx Tx, transferID string, change func(*Transfer) error) 
 	if err != nil {
 		return Transfer{}, err
 	}
+	return e.changeLoaded(tx, t, change)
+}
+
+// changeLoaded is change for a transfer that tx has loaded.
+func (e *Engine) changeLoaded(tx Tx, t *Transfer, change func(*Transfer) error) (_ Transfer, err error) {
 	e.overlay(t)
-	from, told := t.Status, t.TellPeer
+	transferID := t.TransferID
+	from, notified := t.Status, t.TellPeer
 	if err := change(t); err != nil {
 		return Transfer{}, err
 	}
@@ -186,7 +202,7 @@ func (e *Engine) change(tx Tx, transferID string, change func(*Transfer) error) 
 	if err != nil {
 		return Transfer{}, err
 	}
-	wake := t.TellPeer && !told || to == StatusPending && from == StatusSuspended
+	wake := t.TellPeer && !notified || to == StatusPending && from == StatusSuspended
 	ended := !t.Processing
 	tx.AfterCommit(func() {
 		if ended {
@@ -199,14 +215,14 @@ func (e *Engine) change(tx Tx, transferID string, change func(*Transfer) error) 
 	return *t, nil
 }
 
-// Runnable lists the transfers that want a sender: pending and active ones, and
-// ended ones whose receiver must still be told, by priority, then age; at most
-// limit, those whose ids are in except left out.
+// Runnable lists the transfers that a sender must work on: pending and active
+// ones, and ended ones whose receiver must still be notified. They are sorted
+// by priority, then age, limit at most, without those whose ids are in except.
 func (e *Engine) Runnable(ctx context.Context, except []string, limit int) ([]Transfer, error) {
 	return e.o.Store.Runnable(ctx, except, limit)
 }
 
-// cancelAll cancels transfers within a transaction.
+// cancelAll cancels transfers in a transaction.
 func (e *Engine) cancelAll(tx Tx, transferIDs []string) error {
 	for _, id := range transferIDs {
 		if _, err := e.change(tx, id, cancel); err != nil {
@@ -216,14 +232,7 @@ func (e *Engine) cancelAll(tx Tx, transferIDs []string) error {
 	return nil
 }
 
-func orElse(s, otherwise string) string {
-	if s == "" {
-		return otherwise
-	}
-	return s
-}
-
-// orEmpty makes JSON show {} where there is nothing.
+// orEmpty replaces nil by an empty map, which is encoded as {}.
 func orEmpty(m map[string]string) map[string]string {
 	if m == nil {
 		return map[string]string{}
@@ -231,16 +240,14 @@ func orEmpty(m map[string]string) map[string]string {
 	return m
 }
 
-// page asks a list for one entry more than it shows, to know whether it goes
-// on.
-func page[T any](ctx context.Context, p Page, list func(context.Context, Page) ([]T, error)) (entries []T, more bool, err error) {
+// readPage reads a page of a list; next is the Before of the next page, 0 at
+// the end.
+func readPage[T any](ctx context.Context, p Page, list func(context.Context, Page) ([]T, error), seq func(T) int64) (page []T, next int64, err error) {
 	limit := p.Limit
 	p.Limit++
-	if entries, err = list(ctx, p); err != nil {
-		return nil, false, err
+	if page, err = list(ctx, p); err != nil {
+		return nil, 0, err
 	}
-	if len(entries) > limit {
-		return entries[:limit], true, nil
-	}
-	return entries, false, nil
+	page, next = api.CutPage(page, limit, seq)
+	return page, next, nil
 }

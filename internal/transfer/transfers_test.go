@@ -13,7 +13,7 @@ import (
 	"jetstream/internal/transfer"
 )
 
-func TestCreateTransfer(t *testing.T) {
+func TestCreatedTransferIsPendingAndWakesTheSender(t *testing.T) {
 	b, ctx := newBench(t), t.Context()
 	x := b.transfer()
 	if x.Status != transfer.StatusPending || !x.Processing || x.Owner != "alice" || x.TotalFiles != 1 || x.TotalBytes != 18 ||
@@ -26,7 +26,7 @@ func TestCreateTransfer(t *testing.T) {
 	default:
 		t.Error("the sender was not woken")
 	}
-	got, err := b.Transfer(ctx, x.TransferID)
+	got, err := b.LoadTransfer(ctx, x.TransferID)
 	b.must(err)
 	if got.RequestID != "req" || got.Depth != 2 {
 		t.Errorf("the cause was not kept: %+v", got)
@@ -37,46 +37,47 @@ func TestCreateTransfer(t *testing.T) {
 	}
 }
 
-func TestCreateTransferRefusals(t *testing.T) {
+func TestBadTransfersAreRefused(t *testing.T) {
 	b, ctx := newBench(t), t.Context()
 	x := b.transfer()
-	good := transfer.NewTransfer{ManifestID: x.ManifestID, DestinationID: x.DestinationID, Username: "bob", Password: "p"}
+	good := transfer.Params{ManifestID: x.ManifestID, DestinationID: x.DestinationID, Username: "bob"}
 	for name, c := range map[string]struct {
-		change func(*transfer.NewTransfer)
-		code   api.Code
-		says   string
+		change   func(*transfer.Params)
+		password string
+		code     api.Code
+		says     string
 	}{
-		"manifest":      {func(n *transfer.NewTransfer) { n.ManifestID = "none" }, api.CodeNotFound, "none"},
-		"destination":   {func(n *transfer.NewTransfer) { n.DestinationID = "none" }, api.CodeNotFound, "none"},
-		"user":          {func(n *transfer.NewTransfer) { n.Username = "-bob" }, api.CodeInvalid, "-bob"},
-		"no password":   {func(n *transfer.NewTransfer) { n.Password = "" }, api.CodeInvalid, "password"},
-		"long password": {func(n *transfer.NewTransfer) { n.Password = strings.Repeat("p", 1025) }, api.CodeInvalid, "1024"},
-		"path up":       {func(n *transfer.NewTransfer) { n.DestinationPath = "/a/../../b" }, api.CodeInvalid, ".."},
-		"path with NUL": {func(n *transfer.NewTransfer) { n.DestinationPath = "a\x00b" }, api.CodeInvalid, "NUL"},
-		"data":          {func(n *transfer.NewTransfer) { n.UserData = map[string]string{"k": strings.Repeat("v", 20000)} }, api.CodeInvalid, "userData"},
+		"manifest":      {func(p *transfer.Params) { p.ManifestID = "none" }, "p", api.CodeNotFound, "none"},
+		"destination":   {func(p *transfer.Params) { p.DestinationID = "none" }, "p", api.CodeNotFound, "none"},
+		"user":          {func(p *transfer.Params) { p.Username = "-bob" }, "p", api.CodeInvalid, "-bob"},
+		"no password":   {func(*transfer.Params) {}, "", api.CodeInvalid, "password"},
+		"long password": {func(*transfer.Params) {}, strings.Repeat("p", 1025), api.CodeInvalid, "1024"},
+		"path up":       {func(p *transfer.Params) { p.DestinationPath = "/a/../../b" }, "p", api.CodeInvalid, ".."},
+		"path with NUL": {func(p *transfer.Params) { p.DestinationPath = "a\x00b" }, "p", api.CodeInvalid, "NUL"},
+		"data":          {func(p *transfer.Params) { p.UserData = map[string]string{"k": strings.Repeat("v", 20000)} }, "p", api.CodeInvalid, "userData"},
 	} {
-		n := good
-		c.change(&n)
-		_, err := b.CreateTransfer(ctx, n)
+		p := good
+		c.change(&p)
+		_, err := b.CreateTransfer(ctx, by("alice"), p, c.password)
 		t.Log(name)
 		b.refused(err, c.code, c.says)
 	}
 	failed := b.manifest(map[string]string{"/gone": "/g"})
-	n := good
-	n.ManifestID = failed.ManifestID
-	_, err := b.CreateTransfer(ctx, n)
+	p := good
+	p.ManifestID = failed.ManifestID
+	_, err := b.CreateTransfer(ctx, by("alice"), p, "p")
 	b.refused(err, api.CodeConflict, failed.ManifestID, "failed")
 
 	b.stop() // nobody walks now
-	pending, err := b.CreateManifest(ctx, transfer.NewManifest{Owner: "alice", FileMappings: map[string]string{"/one.txt": "/x"}})
+	pending, err := b.CreateManifest(ctx, by("alice"), transfer.ManifestParams{FileMappings: map[string]string{"/one.txt": "/x"}})
 	b.must(err)
-	n.ManifestID = pending.ManifestID
-	_, err = b.CreateTransfer(ctx, n)
+	p.ManifestID = pending.ManifestID
+	_, err = b.CreateTransfer(ctx, by("alice"), p, "p")
 	b.refused(err, api.CodeConflict, "manifest "+pending.ManifestID+" is still pending; wait for it with send.waitForManifest")
 
-	n = good
-	n.DestinationPath = "in//coming/./"
-	y, err := b.CreateTransfer(ctx, n)
+	p = good
+	p.DestinationPath = "in//coming/./"
+	y, err := b.CreateTransfer(ctx, by("alice"), p, "p")
 	if b.must(err); y.DestinationPath != "/in/coming" {
 		t.Errorf("destinationPath became %q", y.DestinationPath)
 	}
@@ -133,7 +134,7 @@ func TestSealedPasswordCannotBeTamperedWith(t *testing.T) {
 	b.refused(err, api.CodeConflict, "key file")
 }
 
-func TestStateTable(t *testing.T) {
+func TestOnlyPermittedStepsAreMade(t *testing.T) {
 	b, ctx := newBench(t), t.Context()
 	const (
 		pending, active, suspended  = transfer.StatusPending, transfer.StatusActive, transfer.StatusSuspended
@@ -157,7 +158,7 @@ func TestStateTable(t *testing.T) {
 				y.Status = to
 				return nil
 			})
-			saved, loadErr := b.Transfer(ctx, x.TransferID)
+			saved, loadErr := b.LoadTransfer(ctx, x.TransferID)
 			b.must(loadErr)
 			switch {
 			case to == from:
@@ -180,24 +181,24 @@ func TestStateTable(t *testing.T) {
 	}
 }
 
-func TestCancel(t *testing.T) {
+func TestCancelledTransferNotifiesItsReceiver(t *testing.T) {
 	b, ctx := newBench(t), t.Context()
 	x := b.transfer()
 	<-b.Wake()
 	changes, stop := b.Watch(x.TransferID)
 	defer stop()
-	got, err := b.CancelTransfer(ctx, x.TransferID)
+	got, err := b.CancelTransfer(ctx, by("alice"), x.TransferID)
 	b.must(err)
 	if got.Status != transfer.StatusCancelled || got.Processing || !got.TellPeer || got.SealedPassword != nil || got.EndTime == 0 {
 		t.Errorf("cancelled: %+v", got)
 	}
 	<-changes
 	<-b.Wake()
-	_, err = b.CancelTransfer(ctx, x.TransferID)
+	_, err = b.CancelTransfer(ctx, by("alice"), x.TransferID)
 	b.refused(err, api.CodeConflict, "already ended", "cancelled")
-	_, err = b.CancelTransfer(ctx, "none")
+	_, err = b.CancelTransfer(ctx, by("alice"), "none")
 	b.refused(err, api.CodeNotFound, "none")
-	// Its receiver must still be told; then nothing is left to do.
+	// Its receiver must still be notified; then there is nothing more to do.
 	list, err := b.Runnable(ctx, nil, 10)
 	if b.must(err); len(list) != 1 || list[0].TransferID != x.TransferID {
 		t.Errorf("runnable: %v", list)
@@ -212,16 +213,14 @@ func TestCancel(t *testing.T) {
 	}
 }
 
-// TestDeleteTransfer: the record goes at once for everybody who asks, and for
-// good when its receiver knows.
-func TestDeleteTransfer(t *testing.T) {
+func TestDeletedTransferIsHiddenUntilItsReceiverIsNotified(t *testing.T) {
 	b, ctx := newBench(t), t.Context()
 	gone := func(id string) {
 		t.Helper()
-		_, err := b.Transfer(ctx, id)
+		_, err := b.LoadTransfer(ctx, id)
 		b.refused(err, api.CodeNotFound, id)
-		b.refused(b.DeleteTransfer(ctx, id, true), api.CodeNotFound, id)
-		_, err = b.WaitForTransfer(ctx, id, time.Minute)
+		b.refused(b.DeleteTransfer(ctx, by("alice"), id, true), api.CodeNotFound, id)
+		_, err = b.WaitForTransfer(ctx, by("alice"), id, time.Minute)
 		b.refused(err, api.CodeNotFound, id)
 		list, _, err := b.Transfers(ctx, transfer.Page{Limit: 10})
 		if b.must(err); len(list) != 0 {
@@ -243,8 +242,8 @@ func TestDeleteTransfer(t *testing.T) {
 	told := func(y *transfer.Transfer) error { y.TellPeer = false; return nil }
 
 	x := b.transfer()
-	b.refused(b.DeleteTransfer(ctx, x.TransferID, false), api.CodeConflict, x.TransferID, "it is pending", "force")
-	b.must(b.DeleteTransfer(ctx, x.TransferID, true))
+	b.refused(b.DeleteTransfer(ctx, by("alice"), x.TransferID, false), api.CodeConflict, x.TransferID, "it is pending", "force")
+	b.must(b.DeleteTransfer(ctx, by("alice"), x.TransferID, true))
 	gone(x.TransferID)
 	list, err := b.Runnable(ctx, nil, 10)
 	if b.must(err); len(list) != 1 || list[0].Status != transfer.StatusCancelled || !list[0].TellPeer {
@@ -257,11 +256,11 @@ func TestDeleteTransfer(t *testing.T) {
 	}
 
 	x = b.transfer()
-	_, err = b.CancelTransfer(ctx, x.TransferID)
+	_, err = b.CancelTransfer(ctx, by("alice"), x.TransferID)
 	b.must(err)
 	_, err = b.Change(ctx, x.TransferID, told)
 	b.must(err)
-	b.must(b.DeleteTransfer(ctx, x.TransferID, false))
+	b.must(b.DeleteTransfer(ctx, by("alice"), x.TransferID, false))
 	gone(x.TransferID)
 	if kept(x.TransferID) {
 		t.Error("nobody is to be told, and it is still there")
@@ -278,7 +277,7 @@ func TestChangeUndoesWhatFails(t *testing.T) {
 	if err == nil {
 		t.Fatal("the error was lost")
 	}
-	if got, err := b.Transfer(ctx, x.TransferID); err != nil || got.Status != transfer.StatusPending || got.ErrorMessage != "" {
+	if got, err := b.LoadTransfer(ctx, x.TransferID); err != nil || got.Status != transfer.StatusPending || got.ErrorMessage != "" {
 		t.Errorf("saved %+v, %v", got, err)
 	}
 }
@@ -288,9 +287,9 @@ func TestRunnableByPriorityThenAge(t *testing.T) {
 	first := b.transfer()
 	var ids []string
 	for _, priority := range []int{100, 50, 100, 7} {
-		x, err := b.CreateTransfer(ctx, transfer.NewTransfer{
-			ManifestID: first.ManifestID, DestinationID: first.DestinationID, Username: "bob", Password: "p", Priority: priority,
-		})
+		x, err := b.CreateTransfer(ctx, by("alice"), transfer.Params{
+			ManifestID: first.ManifestID, DestinationID: first.DestinationID, Username: "bob", Priority: priority,
+		}, "p")
 		b.must(err)
 		ids = append(ids, x.TransferID)
 	}
@@ -306,7 +305,7 @@ func TestRunnableByPriorityThenAge(t *testing.T) {
 	}
 }
 
-func TestProgress(t *testing.T) {
+func TestProgressIsVisibleBeforeItIsSaved(t *testing.T) {
 	b, ctx := newBench(t), t.Context()
 	x := b.transfer()
 	activate := func(y *transfer.Transfer) error {
@@ -316,7 +315,7 @@ func TestProgress(t *testing.T) {
 	_, err := b.Change(ctx, x.TransferID, activate)
 	b.must(err)
 	b.Progress(x.TransferID, transfer.Progress{Files: 0, Bytes: 250_000, Rate: 1000})
-	got, err := b.Transfer(ctx, x.TransferID)
+	got, err := b.LoadTransfer(ctx, x.TransferID)
 	b.must(err)
 	if got.BytesSent != 250_000 || got.Rate != 1000 || got.EtaSeconds == nil || *got.EtaSeconds != 6 || got.SnapshotTime == 0 {
 		t.Errorf("live: %+v, eta %v", got, got.EtaSeconds)
@@ -328,7 +327,7 @@ func TestProgress(t *testing.T) {
 	b.Progress(x.TransferID, transfer.Progress{Files: 1, Bytes: 500_000, Rate: 1000})
 	b.stop()
 	b.start() // as after a restart: only what was saved is known
-	if got, err = b.Transfer(ctx, x.TransferID); err != nil || got.BytesSent != 500_000 || got.FilesSent != 1 || got.Rate != 0 || got.EtaSeconds != nil {
+	if got, err = b.LoadTransfer(ctx, x.TransferID); err != nil || got.BytesSent != 500_000 || got.FilesSent != 1 || got.Rate != 0 || got.EtaSeconds != nil {
 		t.Errorf("after a restart: %+v, %v", got, err)
 	}
 	b.Progress(x.TransferID, transfer.Progress{Files: 1, Bytes: 1_000_000, Rate: 1000})
@@ -338,33 +337,33 @@ func TestProgress(t *testing.T) {
 	})
 	b.must(err)
 	b.Progress(x.TransferID, transfer.Progress{Files: 0, Bytes: 3, Rate: 9}) // too late
-	if got, err = b.Transfer(ctx, x.TransferID); err != nil || got.BytesSent != 1_000_000 || got.Rate != 0 || got.EtaSeconds != nil {
+	if got, err = b.LoadTransfer(ctx, x.TransferID); err != nil || got.BytesSent != 1_000_000 || got.Rate != 0 || got.EtaSeconds != nil {
 		t.Errorf("at the end: %+v, %v", got, err)
 	}
 }
 
-func TestWaitForTransfer(t *testing.T) {
+func TestWaitReturnsAtTheEndOfTheTransferOrTimeout(t *testing.T) {
 	b, ctx := newBench(t), t.Context()
 	x := b.transfer()
-	got, err := b.WaitForTransfer(ctx, x.TransferID, time.Millisecond)
+	got, err := b.WaitForTransfer(ctx, by("alice"), x.TransferID, time.Millisecond)
 	if b.must(err); !got.Processing {
 		t.Errorf("a wait that was over gave %+v", got)
 	}
 	ended := make(chan transfer.Transfer, 1)
 	go func() {
-		y, _ := b.WaitForTransfer(ctx, x.TransferID, time.Minute)
+		y, _ := b.WaitForTransfer(ctx, by("alice"), x.TransferID, time.Minute)
 		ended <- y
 	}()
-	_, err = b.CancelTransfer(ctx, x.TransferID)
+	_, err = b.CancelTransfer(ctx, by("alice"), x.TransferID)
 	b.must(err)
 	if y := <-ended; y.Status != transfer.StatusCancelled {
 		t.Errorf("the wait gave %+v", y)
 	}
-	_, err = b.WaitForTransfer(ctx, "none", time.Minute)
+	_, err = b.WaitForTransfer(ctx, by("alice"), "none", time.Minute)
 	b.refused(err, api.CodeNotFound)
 }
 
-func TestSources(t *testing.T) {
+func TestSourcesOpenUnchangedFilesOnly(t *testing.T) {
 	b, ctx := newBench(t), t.Context()
 	x := b.transfer()
 	f := b.files(x.ManifestID)[0]
@@ -408,4 +407,18 @@ func TestSources(t *testing.T) {
 		t.Fatalf("an empty directory: %v", err)
 	}
 	b.must(file.Close())
+}
+
+// A transfer whose connection broke starts again, but fires its events once.
+func TestTransferFiresEachEventOnce(t *testing.T) {
+	b := newBench(t)
+	b.script("send.transferStarted")
+	b.script("send.transferComplete")
+	x := b.transfer()
+	b.become(x.TransferID, transfer.StatusActive, transfer.StatusPending, transfer.StatusActive, transfer.StatusComplete)
+	for _, event := range []string{"send.transferStarted", "send.transferComplete"} {
+		if got := b.queued(event); len(got) != 1 || !strings.Contains(got[0], x.TransferID) {
+			t.Errorf("%s: queued %q", event, got)
+		}
+	}
 }

@@ -2,9 +2,9 @@ package transfer
 
 import "jetstream/internal/api"
 
-// Destination is a receiving server that a user sends to. It is one per
+// Destination is a receiving server that a user sends to. There is one for each
 // owner, address and port.
-type Destination struct {
+type Destination struct { //nolint:recvcheck // visible takes values and pointers
 	Seq int64 `json:"-"`
 
 	DestinationID        string            `json:"destinationId" doc:"Id of the destination"`
@@ -20,7 +20,8 @@ type Destination struct {
 	Owner                string            `json:"owner" doc:"User that made it"`
 	UserData             map[string]string `json:"userData" doc:"Data of the user's own"`
 
-	// Pair is the two parameters of both destination events, fixed at creation.
+	// Destination and Sender are the parameters of the events of destinations.
+	// They do not change.
 	Destination string `json:"-"`
 	Sender      string `json:"-"`
 }
@@ -28,8 +29,9 @@ type Destination struct {
 // Status is the state of a manifest or transfer.
 type Status string
 
-// The states. Manifests: pending, complete, error. Sent transfers: all but
-// receiving. Received transfers: receiving, complete, error, cancelled.
+// The states. Manifests are pending, complete or error; sent transfers can have
+// all but receiving; received transfers are receiving, complete, error or
+// cancelled.
 const (
 	StatusPending   Status = "pending"
 	StatusActive    Status = "active"
@@ -40,7 +42,7 @@ const (
 	StatusError     Status = "error"
 )
 
-// Processing tells whether the state is not an end.
+// Processing reports whether the state is not final.
 func (s Status) Processing() bool {
 	switch s {
 	case StatusPending, StatusActive, StatusSuspended, StatusReceiving:
@@ -49,7 +51,7 @@ func (s Status) Processing() bool {
 	return false
 }
 
-// Manifest is a list of files to send, built in the background.
+// Manifest is a list of files to send, which is made in the background.
 type Manifest struct {
 	Seq int64 `json:"-"`
 
@@ -65,18 +67,17 @@ type Manifest struct {
 	Owner        string            `json:"owner" doc:"User that made it"`
 	UserData     map[string]string `json:"userData" doc:"Data of the user's own"`
 
-	// Confined is the directory of the owner's sandbox that the sources must
-	// lie in, as account.Service.Confined has it: / for all of it.
+	// Confined is the API path of the directory that the sources must be in
+	// (see account.Service.Confined), / for the whole sandbox.
 	Confined string `json:"-"`
 }
 
 // ManifestFile is one entry of a manifest: a file, or an empty directory.
 type ManifestFile struct {
-	// Index is its place in the manifest, from 0 without gaps.
+	// Index is its position in the manifest, from 0 without gaps.
 	Index int64
-	// Source is the path as the owner's API sees it, slash-separated, cleaned,
-	// beginning with /. Name is what it is called at the receiver, below
-	// destinationPath, in the same form.
+	// Source is the cleaned path in the owner's API. Name is the path at the
+	// receiver below destinationPath, in the same form.
 	Source, Name string
 	Size         int64 // bytes; 0 for a directory
 	Mode         uint32
@@ -84,56 +85,62 @@ type ManifestFile struct {
 	EmptyDir     bool
 }
 
+// Params are the parameters of send.createTransfer, except the password.
+type Params struct {
+	ManifestID                 string            `json:"manifestId" doc:"What is sent: a manifest that is complete" validate:"required,max=64"`
+	DestinationID              string            `json:"destinationId" doc:"Where it is sent" validate:"required,max=64"`
+	Username                   string            `json:"username" doc:"The receiver's user that authorizes the transfer" validate:"required,max=64"`
+	DestinationPath            string            `json:"destinationPath" doc:"Directory in the receiving user's sandbox that the files are placed below" default:"/" validate:"max=4096"`
+	Priority                   int               `json:"priority" doc:"Lower goes first" default:"100" validate:"min=0,max=1000000"`
+	CheckpointFrequencySeconds int               `json:"checkpointFrequencySeconds" doc:"Seconds between durable checkpoints; 0 is none" default:"5" validate:"min=0,max=86400"`
+	Conflict                   string            `json:"conflict" doc:"What happens when a file exists" default:"overwrite" validate:"oneof=overwrite skip rename fail"`
+	OnError                    string            `json:"onError" doc:"What happens when one file fails" default:"stop" validate:"oneof=stop continue"`
+	UserData                   map[string]string `json:"userData" doc:"Data of the user's own, kept with the transfer" validate:"max=64"`
+}
+
 // Transfer is a transfer as its sender keeps it.
 type Transfer struct {
 	Seq int64 `json:"-"`
 
-	TransferID                 string            `json:"transferId" doc:"Id of the transfer, the same at both ends"`
-	ManifestID                 string            `json:"manifestId" doc:"What is sent"`
-	DestinationID              string            `json:"destinationId" doc:"Where it is sent"`
-	DestinationAddress         string            `json:"destinationAddress" doc:"Host of the receiver"`
-	DestinationPort            int               `json:"destinationPort" doc:"Receive port of the receiver"`
-	DestinationPath            string            `json:"destinationPath" doc:"Directory in the receiving user's sandbox that the files are placed below"`
-	Username                   string            `json:"username" doc:"The receiver's user that authorizes the transfer"`
-	Status                     Status            `json:"status" doc:"pending, active, suspended, cancelled, complete or error" validate:"oneof=pending active suspended cancelled complete error"`
-	Processing                 bool              `json:"processing" doc:"True until it has ended"`
-	ErrorMessage               string            `json:"errorMessage" doc:"Why it failed, or why it waits; else empty"`
-	Priority                   int               `json:"priority" doc:"Lower goes first"`
-	CheckpointFrequencySeconds int               `json:"checkpointFrequencySeconds" doc:"Seconds between durable checkpoints; 0 is none"`
-	Conflict                   string            `json:"conflict" doc:"What happens when a file exists: overwrite, skip, rename or fail" validate:"oneof=overwrite skip rename fail"`
-	OnError                    string            `json:"onError" doc:"What happens when one file fails: stop or continue" validate:"oneof=stop continue"`
-	TotalFiles                 int64             `json:"totalFiles" doc:"Number of files"`
-	TotalBytes                 int64             `json:"totalBytes" doc:"Bytes of all files"`
-	FilesSent                  int64             `json:"filesSent" doc:"Files the receiver has confirmed"`
-	BytesSent                  int64             `json:"bytesSent" doc:"Bytes the receiver has confirmed"`
-	Rate                       float64           `json:"rate" doc:"Present rate in kbit/s"`
-	EtaSeconds                 *int64            `json:"etaSeconds" doc:"Seconds until the end at the present rate, or null"`
-	RequestTime                api.Time          `json:"requestTime" doc:"When it was requested"`
-	StartTime                  api.Time          `json:"startTime" doc:"When the first connection was made, or null"`
-	EndTime                    api.Time          `json:"endTime" doc:"When it ended, or null"`
-	SnapshotTime               api.Time          `json:"snapshotTime" doc:"When these numbers were taken"`
-	Owner                      string            `json:"owner" doc:"User that made it"`
-	UserData                   map[string]string `json:"userData" doc:"Data of the user's own"`
+	TransferID string `json:"transferId" doc:"Id of the transfer, the same at both ends"`
+	Params
+	DestinationAddress string   `json:"destinationAddress" doc:"Host of the receiver"`
+	DestinationPort    int      `json:"destinationPort" doc:"Receive port of the receiver"`
+	Status             Status   `json:"status" doc:"pending, active, suspended, cancelled, complete or error" validate:"oneof=pending active suspended cancelled complete error"`
+	Processing         bool     `json:"processing" doc:"True until it has ended"`
+	ErrorMessage       string   `json:"errorMessage" doc:"Why it failed, or why it waits; else empty"`
+	TotalFiles         int64    `json:"totalFiles" doc:"Number of files"`
+	TotalBytes         int64    `json:"totalBytes" doc:"Bytes of all files"`
+	FilesSent          int64    `json:"filesSent" doc:"Files the receiver has confirmed"`
+	BytesSent          int64    `json:"bytesSent" doc:"Bytes the receiver has confirmed"`
+	Rate               float64  `json:"rate" doc:"Present rate in kbit/s"`
+	EtaSeconds         *int64   `json:"etaSeconds" doc:"Seconds until the end at the present rate, or null"`
+	RequestTime        api.Time `json:"requestTime" doc:"When it was requested"`
+	StartTime          api.Time `json:"startTime" doc:"When the first connection was made, or null"`
+	EndTime            api.Time `json:"endTime" doc:"When it ended, or null"`
+	SnapshotTime       api.Time `json:"snapshotTime" doc:"When these numbers were taken"`
+	Owner              string   `json:"owner" doc:"User that made it"`
 
-	// SealedPassword is the remote password sealed with the server's key file;
-	// erased when it is traded for Ticket or the transfer ends.
+	// SealedPassword is the encrypted remote password. It is erased when it is
+	// traded for Ticket or the transfer ends.
 	SealedPassword []byte `json:"-"`
-	// Ticket lets this server go on with this transfer at the receiver.
+	// Ticket authorizes this server to continue the transfer at the receiver.
 	Ticket []byte `json:"-"`
-	// PublicKey is the destination's key that was pinned when last connected.
+	// PublicKey is the public key of the receiver at the last connection.
 	PublicKey string `json:"-"`
-	// TellPeer is true after a cancel or failure here until the receiver knows.
+	// TellPeer reports that the receiver must still be notified of a
+	// cancellation or failure.
 	TellPeer bool `json:"-"`
-	// Deleted hides it from everybody until the receiver knows of its end;
+	// Deleted hides the transfer until the receiver is notified of its end;
 	// then it is removed.
 	Deleted bool `json:"-"`
-	// RequestID is the API request that made it; Depth the caller's depth.
+	// RequestID and Depth are those of the API call that has made it.
 	RequestID string `json:"-"`
 	Depth     int    `json:"-"`
 }
 
-// RecvTransfer is a transfer as its receiver keeps it. It is one per sending
-// server (SourcePublicKey) and id.
+// RecvTransfer is a transfer as its receiver keeps it. There is one for each
+// SourcePublicKey and TransferID.
 type RecvTransfer struct {
 	Seq int64 `json:"-"`
 
@@ -158,15 +165,37 @@ type RecvTransfer struct {
 
 	// TicketHash is the SHA-256 of the ticket given to the sender.
 	TicketHash []byte `json:"-"`
-	// Conflict and OnError are the sender's; empty until it opened the transfer.
+	// Conflict and OnError are parameters of the sender; empty until it has
+	// opened the transfer.
 	Conflict string `json:"-"`
 	OnError  string `json:"-"`
-	// Root is the absolute directory that / of DestinationPath means.
+	// Root is the absolute path of the sandbox.
 	Root string `json:"-"`
-	// Staging is the directory below Root, slash-separated, that holds part
-	// files; empty when there is none (any more).
+	// Staging is the path of the directory with the part files below Root,
+	// slash-separated; empty if there is none.
 	Staging string `json:"-"`
-	// Finishing tells that every entry is recorded and that what is left is to
-	// give the files their final names.
+	// Finishing reports that all entries are recorded and the files get their
+	// final names.
 	Finishing bool `json:"-"`
 }
+
+// visible returns an object that was loaded, or why it could not be. An object
+// that the caller may not see and change is notFound, as if it did not exist.
+func visible[T interface {
+	identity() (owner, kind, id string)
+}](caller api.Caller, object T, err error) (T, error) {
+	if err == nil {
+		err = caller.CheckOwner(object.identity())
+	}
+	if err != nil {
+		var none T
+		return none, err
+	}
+	return object, nil
+}
+
+func (d Destination) identity() (owner, kind, id string) {
+	return d.Owner, "destination", d.DestinationID
+}
+func (m Manifest) identity() (owner, kind, id string) { return m.Owner, "manifest", m.ManifestID }
+func (t Transfer) identity() (owner, kind, id string) { return t.Owner, "transfer", t.TransferID }

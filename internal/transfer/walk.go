@@ -15,13 +15,13 @@ import (
 	"jetstream/internal/api"
 )
 
-// maxEntries bounds one manifest. A tree of links that multiply, which is no
-// loop, would otherwise end only with the disk.
+// maxEntries bounds one manifest. Links that multiply a tree without a loop
+// could otherwise fill the disk.
 const maxEntries = 100_000_000
 
-// walker lists the files of one manifest. It belongs to one goroutine and
-// holds one page of entries and, of each directory that it is in, one batch
-// of names.
+// walker lists the files of one manifest. It is for one goroutine. In memory it
+// holds one page of entries and, for each directory that it is in, one batch of
+// names.
 type walker struct {
 	e        *Engine
 	manifest string
@@ -32,16 +32,16 @@ type walker struct {
 	next  int64 // index of the next entry
 	files int64
 	size  int64
-	// inside are the directories that the walk is in, by their paths below the
-	// sandbox without links, outermost first.
+	// inside lists the directories that the walk is in, outermost first, by
+	// their paths below the sandbox without links.
 	inside []string
 }
 
-// walk lists the sources of a manifest into its file list, from the start, and
-// returns how many files there are and their bytes. The message of its error
-// names the source as its owner sees it.
+// walk writes the file list of a manifest from the beginning and returns the
+// number of files and their total size. Messages of errors name sources by
+// their paths in the owner's API.
 func (e *Engine) walk(ctx context.Context, m Manifest) (files, size int64, err error) {
-	sources, err := inOrder(m.FileMappings)
+	sources, err := sortedSources(m.FileMappings)
 	if err != nil {
 		return 0, 0, err
 	}
@@ -68,14 +68,14 @@ func (e *Engine) walk(ctx context.Context, m Manifest) (files, size int64, err e
 // source is one entry of fileMappings, cleaned.
 type source struct{ path, name string }
 
-// inOrder sorts the sources by the names that they get and refuses two of the
-// same name.
-func inOrder(mappings map[string]string) ([]source, error) {
+// sortedSources returns the sources sorted by their names at the receiver. Two
+// of the same name are a conflict.
+func sortedSources(mappings map[string]string) ([]source, error) {
 	list := make([]source, 0, len(mappings))
 	for _, p := range slices.Sorted(maps.Keys(mappings)) {
 		name, err := cleanName(mappings[p])
 		if err != nil {
-			return nil, api.Errorf(api.CodeInvalid, "the name %s of source %s %s", quote(mappings[p]), p, err)
+			return nil, api.Errorf(api.CodeInvalid, "the name %s of source %s %s", api.Quote(mappings[p]), p, err)
 		}
 		list = append(list, source{p, name})
 	}
@@ -97,14 +97,14 @@ func (w *walker) run(ctx context.Context, sources []source) error {
 		}
 		rel, err := w.box.Resolve(clean, true)
 		if err != nil {
-			return fault(s.path, err)
+			return sourceError(s.path, err)
 		}
 		fi, err := w.box.Root.Lstat(rel)
 		if errors.Is(err, fs.ErrNotExist) && w.isLink(clean) {
-			return linkToNothing(s.path, err)
+			return danglingLink(s.path, err)
 		}
 		if err != nil {
-			return fault(s.path, err)
+			return sourceError(s.path, err)
 		}
 		if w.box.Forbidden(fi) {
 			return api.Errorf(api.CodeForbidden, "source %s may not be sent: the server keeps its own state there", s.path)
@@ -120,7 +120,7 @@ func (w *walker) run(ctx context.Context, sources []source) error {
 		return err
 	}
 	if len(sources) == 1 {
-		return nil // entries of one tree cannot be in each other's way
+		return nil // the names of one tree do not clash
 	}
 	file, below, clash, err := w.e.o.Store.NameClash(ctx, w.manifest)
 	if err != nil {
@@ -133,7 +133,7 @@ func (w *walker) run(ctx context.Context, sources []source) error {
 	return nil
 }
 
-// isLink tells whether a link is at a path of the owner's.
+// isLink reports whether the path is that of a link.
 func (w *walker) isLink(p string) bool {
 	rel, err := w.box.Resolve(p, false)
 	if err != nil {
@@ -143,33 +143,23 @@ func (w *walker) isLink(p string) bool {
 	return err == nil && fi.Mode()&fs.ModeSymlink != 0
 }
 
-func linkToNothing(p string, err error) error {
+func danglingLink(p string, err error) error {
 	return api.Wrap(err, api.CodeNotFound, "source %s is a link to something that does not exist", p)
 }
 
-// cleanSource cleans a source path and refuses one that leaves the sandbox.
+// cleanSource cleans a source path. It refuses one that leaves the sandbox.
 func cleanSource(p string) (string, error) {
 	if strings.IndexByte(p, 0) >= 0 {
-		return "", api.Errorf(api.CodeInvalid, "source %s holds a NUL byte, which no file name can", quote(p))
+		return "", api.Errorf(api.CodeInvalid, "source %s holds a NUL byte, which no file name can", api.Quote(p))
 	}
-	depth := 0
-	for part := range strings.SplitSeq(p, "/") {
-		switch part {
-		case "", ".":
-		case "..":
-			if depth--; depth < 0 {
-				return "", api.Errorf(api.CodeForbidden, "source %s is outside the sandbox", p)
-			}
-		default:
-			depth++
-		}
+	if account.LeadsAboveRoot(p) {
+		return "", api.Errorf(api.CodeForbidden, "source %s is outside the sandbox", p)
 	}
 	return path.Clean("/" + p), nil
 }
 
-// entry takes one file or directory into the manifest. at and name lead to it
-// (dir is the sandbox itself, or the directory that holds it); rel is its path
-// below the sandbox, without links.
+// entry adds one file or directory to the manifest. A file is opened by its
+// name in at, a directory by its path rel below the sandbox, without links.
 func (w *walker) entry(ctx context.Context, at *os.Root, name, rel string, s source, fi fs.FileInfo) error {
 	if err := ctx.Err(); err != nil {
 		return err
@@ -188,21 +178,21 @@ func (w *walker) entry(ctx context.Context, at *os.Root, name, rel string, s sou
 
 func checkEntryName(s source) error {
 	if len(s.name) > maxPath || len(s.path) > maxPath {
-		return api.Errorf(api.CodeInvalid, "source %s is too deep: its path or its name %s is longer than %d bytes", quote(s.path), quote(s.name), maxPath)
+		return api.Errorf(api.CodeInvalid, "source %s is too deep: its path or its name %s is longer than %d bytes", api.Quote(s.path), api.Quote(s.name), maxPath)
 	}
 	return nil
 }
 
-// file opens a file, to be sure that it can be read, and lists it.
+// file adds a file. It opens it to make sure that it can be read.
 func (w *walker) file(ctx context.Context, at *os.Root, name string, s source) error {
 	f, err := at.OpenFile(name, os.O_RDONLY|openFlags, 0)
 	if err != nil {
-		return fault(s.path, err)
+		return sourceError(s.path, err)
 	}
 	fi, err := f.Stat()
 	_ = f.Close()
 	if err != nil {
-		return fault(s.path, err)
+		return sourceError(s.path, err)
 	}
 	if !fi.Mode().IsRegular() {
 		return api.Errorf(api.CodeConflict, "source %s has changed while it was listed: create the manifest again", s.path)
@@ -244,7 +234,7 @@ func (w *walker) flush(ctx context.Context) error {
 	return notSaved(err)
 }
 
-// notSaved keeps what the database says to people, and hides everything else.
+// notSaved passes on errors of the database with a code and hides all others.
 func notSaved(err error) error {
 	if err == nil || api.ErrorOf(err).Code != api.CodeInternal {
 		return err
@@ -252,8 +242,9 @@ func notSaved(err error) error {
 	return api.Wrap(err, api.CodeInternal, "the list of files could not be saved; the server's log says why")
 }
 
-// fault says why a source cannot be sent, without the server's own paths.
-func fault(p string, err error) error {
+// sourceError turns an error into one whose message names the source by its
+// path in the owner's API, and no path of the server.
+func sourceError(p string, err error) error {
 	if e, ok := errors.AsType[*api.Error](err); ok {
 		if strings.Contains(e.Message, p) {
 			return e
@@ -271,8 +262,8 @@ func fault(p string, err error) error {
 	if errno, ok := errors.AsType[syscall.Errno](err); ok {
 		return api.Wrap(err, api.CodeConflict, "source %s cannot be read: %s", p, errno.Error())
 	}
-	if e, ok := errors.AsType[*fs.PathError](err); ok {
-		return api.Wrap(err, api.CodeConflict, "source %s cannot be read: %s", p, e.Err.Error())
+	if reason := api.SystemReason(err); reason != "" {
+		return api.Wrap(err, api.CodeConflict, "source %s cannot be read: %s", p, reason)
 	}
 	return api.Wrap(err, api.CodeConflict, "source %s cannot be read", p)
 }

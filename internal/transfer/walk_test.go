@@ -22,7 +22,7 @@ import (
 	"jetstream/internal/transfer"
 )
 
-// lines shows a file list: source, name and size, or "dir" for a directory.
+// lines formats a file list: source, name and size, or "dir" for a directory.
 func lines(files []transfer.ManifestFile) (out []string) {
 	for i, f := range files {
 		what := fmt.Sprint(f.Size)
@@ -37,7 +37,7 @@ func lines(files []transfer.ManifestFile) (out []string) {
 	return out
 }
 
-func TestManifestOfATree(t *testing.T) {
+func TestManifestListsATreeInOrder(t *testing.T) {
 	b := newBench(t)
 	b.put("src/b.txt", "src/a/z", "src/a/y", "src/a-b", "src/empty/", "src/deep/empty/", "src/\xff\xfe", "one")
 	when := time.Unix(1700000000, 123456789)
@@ -65,7 +65,7 @@ func TestManifestOfATree(t *testing.T) {
 	}
 }
 
-func TestManifestIntoTheTop(t *testing.T) {
+func TestSourceMayBePlacedAtTheRoot(t *testing.T) {
 	b := newBench(t)
 	b.put("src/a", "none/")
 	if got := lines(b.files(b.complete(map[string]string{"/src": "/"}).ManifestID)); !slices.Equal(got, []string{"/src/a /a 16"}) {
@@ -131,7 +131,7 @@ func TestSourcesThatCannotBeSent(t *testing.T) {
 	b.fails(map[string]string{"/a\x00b": "/m"}, "NUL")
 }
 
-func TestSourceThatMayNotBeRead(t *testing.T) {
+func TestUnreadableSourceFailsTheManifest(t *testing.T) {
 	if os.Geteuid() == 0 {
 		t.Skip("skipped: root may read every file; run the tests as another user to see this one")
 	}
@@ -147,7 +147,7 @@ func TestSourceThatMayNotBeRead(t *testing.T) {
 func TestTheServersStateIsNeverSent(t *testing.T) {
 	b := newBench(t)
 	b.put("tree/ok")
-	// alice gets a sandbox that holds the state directory: it may be read.
+	// A sandbox that contains the state directory may be read.
 	b.must(b.db.Accounts().DeleteUser(t.Context(), "alice"))
 	alice := accountOf(filepath.Dir(b.box))
 	b.must(b.db.Accounts().InsertUser(t.Context(), alice))
@@ -163,14 +163,14 @@ func TestTheServersStateIsNeverSent(t *testing.T) {
 	}
 }
 
-func TestTwoSourcesOfOneName(t *testing.T) {
+func TestClashingNamesFailTheManifest(t *testing.T) {
 	b := newBench(t)
 	b.put("a/x", "b", "c/x/y", "d/only", "e/")
 	b.fails(map[string]string{"/a": "/d", "/b": "d/"}, "/a", "/b", "/d")
 	b.fails(map[string]string{"/a": "/d", "/b": "/d/x"}, "/a/x", "/b", "/d/x")
 	b.fails(map[string]string{"/a": "/d", "/c/x": "/d/x"}, "/a/x", "/c/x/y", "as a directory")
 	b.fails(map[string]string{"/b": "/n", "/d": "/n/m"}, "/b", "/d/only", "as a directory")
-	// Directories may grow together; case makes names different.
+	// Directories may be merged. Names are case-sensitive.
 	b.complete(map[string]string{"/a": "/n", "/d": "/n/sub", "/e": "/n/sub/f", "/b": "/N"})
 	b.complete(map[string]string{"/e": "/n", "/d": "/n/sub"})
 	b.complete(map[string]string{"/b": "/n", "/a": "/n-m", "/c": "/n0"})
@@ -186,7 +186,7 @@ func TestBadMappingsAreRefused(t *testing.T) {
 		nil, {}, many, {"": "/a"}, {"/a": "/../b"}, {"/a": "b/.."}, {"/a": "a\x00b"}, {"/a": strings.Repeat("n", 256)},
 		{"/a": strings.Repeat("n/", 2100)}, {"/" + strings.Repeat("s/", 2100): "/a"},
 	} {
-		_, err := b.CreateManifest(t.Context(), transfer.NewManifest{Owner: "alice", FileMappings: mappings})
+		_, err := b.CreateManifest(t.Context(), by("alice"), transfer.ManifestParams{FileMappings: mappings})
 		b.refused(err, api.CodeInvalid)
 		if len(api.ErrorOf(err).Fields) != 1 {
 			t.Errorf("%v names no field", err)
@@ -194,7 +194,7 @@ func TestBadMappingsAreRefused(t *testing.T) {
 	}
 }
 
-// gated is the real store with a gate before each page of a file list.
+// gated is a store that calls gate before each page of a file list is saved.
 type gated struct {
 	transfer.Store
 	gate func(ctx context.Context) error
@@ -216,7 +216,7 @@ func (g gatedTx) AddManifestFiles(id string, files []transfer.ManifestFile) erro
 	return g.gate()
 }
 
-func TestRestartInTheMiddleOfAWalk(t *testing.T) {
+func TestInterruptedWalkStartsAgain(t *testing.T) {
 	b := newBench(t)
 	for i := range 60 {
 		b.put(fmt.Sprintf("tree/%02d", i))
@@ -234,7 +234,7 @@ func TestRestartInTheMiddleOfAWalk(t *testing.T) {
 		return nil
 	}}
 	b.start()
-	m, err := b.CreateManifest(t.Context(), transfer.NewManifest{Owner: "alice", FileMappings: map[string]string{"/tree": "/t"}})
+	m, err := b.CreateManifest(t.Context(), by("alice"), transfer.ManifestParams{FileMappings: map[string]string{"/tree": "/t"}})
 	b.must(err)
 	<-reached
 	b.stop()
@@ -263,22 +263,22 @@ func TestDeletingAManifestStopsItsWalk(t *testing.T) {
 		}}
 	})
 	b.put("tree/a", "tree/b", "tree/c", "other")
-	m, err := b.CreateManifest(t.Context(), transfer.NewManifest{Owner: "alice", FileMappings: map[string]string{"/tree": "/t"}})
+	m, err := b.CreateManifest(t.Context(), by("alice"), transfer.ManifestParams{FileMappings: map[string]string{"/tree": "/t"}})
 	b.must(err)
 	<-entered
 	waited := make(chan error, 1)
 	go func() {
-		_, err := b.WaitForManifest(context.Background(), m.ManifestID, time.Minute)
+		_, err := b.WaitForManifest(context.Background(), by("alice"), m.ManifestID, time.Minute)
 		waited <- err
 	}()
-	b.must(b.DeleteManifest(t.Context(), m.ManifestID, false))
+	b.must(b.DeleteManifest(t.Context(), by("alice"), m.ManifestID, false))
 	close(deleted)
 	b.refused(<-waited, api.CodeNotFound, m.ManifestID)
 	b.complete(map[string]string{"/other": "/o"}) // the only walker is free again
-	b.refused(b.DeleteManifest(t.Context(), m.ManifestID, false), api.CodeNotFound)
+	b.refused(b.DeleteManifest(t.Context(), by("alice"), m.ManifestID, false), api.CodeNotFound)
 }
 
-// betweenPages is the real store that calls pause after a page was saved.
+// betweenPages is a store that calls pause after a page was saved.
 type betweenPages struct {
 	transfer.Store
 	pause func()
@@ -298,16 +298,16 @@ func (s betweenPages) Update(ctx context.Context, fn func(transfer.Tx) error) er
 func TestManifestInUseIsKept(t *testing.T) {
 	b, ctx := newBench(t), t.Context()
 	x := b.transfer()
-	b.refused(b.DeleteManifest(ctx, x.ManifestID, false), api.CodeConflict, "force")
-	b.must(b.DeleteManifest(ctx, x.ManifestID, true))
-	if x, err := b.Transfer(ctx, x.TransferID); err != nil || x.Status != transfer.StatusCancelled {
+	b.refused(b.DeleteManifest(ctx, by("alice"), x.ManifestID, false), api.CodeConflict, "force")
+	b.must(b.DeleteManifest(ctx, by("alice"), x.ManifestID, true))
+	if x, err := b.LoadTransfer(ctx, x.TransferID); err != nil || x.Status != transfer.StatusCancelled {
 		t.Errorf("the transfer is %s (%v), want cancelled", x.Status, err)
 	}
-	_, err := b.ManifestFiles(ctx, x.ManifestID, 0, 1)
+	_, err := b.LoadManifestFiles(ctx, x.ManifestID, 0, 1)
 	b.refused(err, api.CodeNotFound)
 }
 
-func TestMemoryStaysFlat(t *testing.T) {
+func TestMemoryOfAWalkIsBounded(t *testing.T) {
 	const dirs, each = 200, 100
 	long := strings.Repeat("n", 200)
 	var first, most uint64
@@ -344,10 +344,10 @@ func TestMemoryStaysFlat(t *testing.T) {
 	if first == 0 || most > first+2<<20 {
 		t.Errorf("the heap grew from %d to %d bytes over %d pages", first, most, pages)
 	}
-	b.must(b.DeleteManifest(t.Context(), m.ManifestID, false))
+	b.must(b.DeleteManifest(t.Context(), by("alice"), m.ManifestID, false))
 }
 
-func TestAListThatCannotBeSavedFailsItsManifest(t *testing.T) {
+func TestUnsavableFileListFailsTheManifest(t *testing.T) {
 	b := newBench(t, func(o *transfer.Options) {
 		o.Store = gated{o.Store, func(context.Context) error { return errTest }}
 	})
@@ -380,8 +380,8 @@ func (p *pageStore) Update(ctx context.Context, fn func(transfer.Tx) error) erro
 	return err
 }
 
-// A user who is disabled or removed while a manifest is walked gets no list of
-// files any more, and the walk does not go on for nobody.
+// The walk of a manifest stops when its owner is disabled or removed, and the
+// file list is discarded.
 func TestWalkOfADisabledUserStops(t *testing.T) {
 	for what, end := range map[string]func(*bench) error{
 		"was disabled": func(b *bench) error {

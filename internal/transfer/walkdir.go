@@ -3,21 +3,21 @@ package transfer
 import (
 	"context"
 	"errors"
-	"io"
 	"io/fs"
 	"os"
 	"path"
 	"slices"
 
+	"jetstream/internal/account"
 	"jetstream/internal/api"
 )
 
-// nameBatch is how many names of a directory are held at a time. A directory
-// of more is read several times, so that its size costs time and no memory.
+// nameBatch is how many names of a directory are held in memory. A larger
+// directory is read several times.
 const nameBatch = 65536
 
-// directory lists what is in the directory at rel, in the order of the names'
-// bytes; one with nothing to send in it is listed itself.
+// directory adds the contents of the directory at rel, sorted by the bytes of
+// the names. A directory without contents to send is added itself.
 func (w *walker) directory(ctx context.Context, rel string, s source) error {
 	if slices.Contains(w.inside, rel) {
 		return api.Errorf(api.CodeConflict, "source %s is a link that leads back to a directory it lies in: remove the link", s.path)
@@ -27,9 +27,9 @@ func (w *walker) directory(ctx context.Context, rel string, s source) error {
 
 	before, last := w.next, ""
 	for {
-		names, more, err := w.names(rel, last)
+		names, more, err := w.names(ctx, rel, last)
 		if err != nil {
-			return fault(s.path, err)
+			return sourceError(s.path, err)
 		}
 		if err := w.children(ctx, rel, s, names); err != nil {
 			return err
@@ -44,58 +44,24 @@ func (w *walker) directory(ctx context.Context, rel string, s source) error {
 	}
 	fi, err := w.box.Root.Lstat(rel)
 	if err != nil {
-		return fault(s.path, err)
+		return sourceError(s.path, err)
 	}
 	return w.add(ctx, s, fi, true)
 }
 
 // names reads the next batch of names of a directory.
-func (w *walker) names(rel, after string) (names []string, more bool, err error) {
+func (w *walker) names(ctx context.Context, rel, after string) (names []string, more bool, err error) {
 	f, err := w.box.Root.Open(rel)
 	if err != nil {
 		return nil, false, err
 	}
-	names, more, err = namesAfter(f, after, nameBatch)
+	names, more, err = account.NamesAfter(ctx, f, after, nameBatch)
 	return names, more, errors.Join(err, f.Close())
 }
 
-// namesAfter returns in order the first names of a directory that sort after
-// one, most at most; more tells that there are others behind them. It holds
-// at most twice as many.
-func namesAfter(dir interface {
-	Readdirnames(n int) ([]string, error)
-}, after string, most int) (names []string, more bool, err error) {
-	shorten := func() {
-		slices.Sort(names)
-		if len(names) > most {
-			more = true
-			clear(names[most:])
-			names = names[:most]
-		}
-	}
-	for {
-		got, err := dir.Readdirnames(1024)
-		for _, name := range got {
-			if name > after {
-				names = append(names, name)
-			}
-		}
-		if len(names) >= 2*most {
-			shorten()
-		}
-		switch {
-		case errors.Is(err, io.EOF):
-			shorten()
-			return names, more, nil
-		case err != nil:
-			return nil, false, err
-		}
-	}
-}
-
-// children takes named entries of the directory at rel into the manifest. It
-// holds the directory open while it lists files and closes it before it goes
-// down, so that depth costs no descriptors.
+// children adds the named entries of the directory at rel. It keeps the
+// directory open while it adds files and closes it before it enters another, so
+// that the number of open files does not depend on the depth.
 func (w *walker) children(ctx context.Context, rel string, s source, names []string) error {
 	var dir *os.Root
 	shut := func() {
@@ -109,19 +75,19 @@ func (w *walker) children(ctx context.Context, rel string, s source, names []str
 		if dir == nil {
 			var err error
 			if dir, err = w.box.Root.OpenRoot(rel); err != nil {
-				return fault(s.path, err)
+				return sourceError(s.path, err)
 			}
 		}
 		child := source{path.Join(s.path, name), path.Join(s.name, name)}
 		fi, err := dir.Lstat(name)
 		if err != nil {
-			return fault(child.path, err)
+			return sourceError(child.path, err)
 		}
 		switch {
 		case fi.IsDir():
 			shut()
 			if w.box.Forbidden(fi) {
-				continue // the server's own state; nothing of it is anybody's to send
+				continue // a secret directory, which cannot be sent
 			}
 			err = w.entry(ctx, w.box.Root, "", path.Join(rel, name), child, fi)
 		case fi.Mode()&fs.ModeSymlink != 0:
@@ -137,18 +103,18 @@ func (w *walker) children(ctx context.Context, rel string, s source, names []str
 	return nil
 }
 
-// link takes what a link leads to, under the link's own name.
+// link adds the target of a link under the name of the link.
 func (w *walker) link(ctx context.Context, s source) error {
 	rel, err := w.box.Resolve(s.path, true)
 	if err != nil {
-		return fault(s.path, err)
+		return sourceError(s.path, err)
 	}
 	fi, err := w.box.Root.Lstat(rel)
 	if errors.Is(err, fs.ErrNotExist) {
-		return linkToNothing(s.path, err)
+		return danglingLink(s.path, err)
 	}
 	if err != nil {
-		return fault(s.path, err)
+		return sourceError(s.path, err)
 	}
 	if w.box.Forbidden(fi) {
 		return api.Errorf(api.CodeForbidden, "source %s may not be sent: the server keeps its own state there", s.path)

@@ -6,7 +6,7 @@ import (
 	"time"
 )
 
-// watchers are those who want to know when an object changes, by its id.
+// watchers are the channels of Engine.Watch by the id of the object.
 type watchers struct {
 	mu sync.Mutex
 	by map[string]map[chan struct{}]struct{}
@@ -41,24 +41,25 @@ func (w *watchers) notify(id string) {
 	}
 }
 
-// await looks at an object now and after each change until it is no longer
-// processing or timeout is over, and returns it as it last was. Codes:
-// notFound (also when it is deleted meanwhile).
+// await calls look now and after each change of the object until it is done or
+// timeout is over, and returns what look returned last. An object that is
+// deleted meanwhile is notFound.
 func await[T any](ctx context.Context, e *Engine, id string, timeout time.Duration,
-	look func(context.Context, string) (T, error), processing func(T) bool) (T, error) {
+	look func(context.Context) (v T, done bool, err error)) (T, error) {
 	changes, stop := e.Watch(id)
 	defer stop()
 	over := time.NewTimer(timeout)
 	defer over.Stop()
 	for {
-		v, err := look(ctx, id)
-		if err != nil || !processing(v) {
+		v, done, err := look(ctx)
+		if err != nil || done {
 			return v, err
 		}
 		select {
 		case <-changes:
 		case <-over.C:
-			return look(ctx, id)
+			v, _, err := look(ctx)
+			return v, err
 		case <-ctx.Done():
 			return v, ctx.Err()
 		}

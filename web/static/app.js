@@ -65,7 +65,7 @@ async function section(name, path, signal, use) {
 /** ask is one round. */
 async function ask(signal) {
   const info = await read("/server", signal);
-  // Strangers are told nothing but the version.
+  // Without a login the server returns only the version.
   const inside = typeof info.serverUid === "string";
   view.server(info);
   if (signedIn && !inside) view.put($("refused"), "Your session has ended. Sign in again.");

@@ -1,4 +1,4 @@
-// Package pace measures how fast bytes go.
+// Package pace measures transfer rates.
 package pace
 
 import (
@@ -6,11 +6,11 @@ import (
 	"time"
 )
 
-// window is how many seconds a rate is averaged over.
+// window is the number of seconds that a rate is averaged over.
 const window = 5
 
-// Meter measures a rate over the last few seconds. The zero Meter is ready;
-// it is safe for concurrent use.
+// Meter measures the rate over the last few seconds. The zero value is ready to
+// use. Safe for concurrent use.
 type Meter struct {
 	mu      sync.Mutex
 	buckets [window + 1]int64 // bytes by second, a ring
@@ -18,7 +18,7 @@ type Meter struct {
 	first   time.Time         // when the first bytes were added
 }
 
-// Add counts bytes that have just gone.
+// Add adds bytes that were transferred just now.
 func (m *Meter) Add(bytes int64) {
 	now := time.Now()
 	m.mu.Lock()
@@ -30,7 +30,7 @@ func (m *Meter) Add(bytes int64) {
 	m.buckets[m.last%int64(len(m.buckets))] += bytes
 }
 
-// Rate is the present rate in kbit/s.
+// Rate returns the current rate in kbit/s.
 func (m *Meter) Rate() float64 {
 	now := time.Now()
 	m.mu.Lock()
@@ -43,13 +43,13 @@ func (m *Meter) Rate() float64 {
 	for _, n := range m.buckets {
 		sum += n
 	}
-	// The ring holds the present second's part and the full ones before it.
+	// The ring holds the current second so far and the whole ones before it.
 	span := float64(len(m.buckets)-1) + float64(now.Nanosecond())/1e9
 	span = min(span, max(now.Sub(m.first).Seconds(), 0.05))
 	return float64(sum) * 8 / 1000 / span
 }
 
-// turn empties the buckets of the seconds that have passed.
+// turn clears the buckets of the seconds that have passed.
 func (m *Meter) turn(now time.Time) {
 	second := now.Unix()
 	if second-m.last >= int64(len(m.buckets)) || second < m.last {

@@ -11,16 +11,16 @@ import (
 	"jetstream/internal/transfer/wire"
 )
 
-// stopWait is how long Cancel waits for the connection that works on the
-// transfer to let go of it.
+// stopWait is how long Cancel waits until the connection that works on the
+// transfer releases it.
 const stopWait = 10 * time.Second
 
-// cancelledHere begins the message of a transfer that was cancelled at this
-// end; who did it follows.
+// cancelledHere is the message of a transfer that was cancelled at the
+// receiver, followed by who did it.
 const cancelledHere = "cancelled at the receiver by "
 
-// byWhom says who cancels: the user of the transfer, a superuser, or a script
-// whose token is nobody's.
+// byWhom names who cancels: the user of the transfer, a superuser, or a script
+// that acts as no user.
 func byWhom(row *transfer.RecvTransfer, by string) string {
 	switch by {
 	case row.Username:
@@ -31,21 +31,23 @@ func byWhom(row *transfer.RecvTransfer, by string) string {
 	return "superuser " + by
 }
 
-// Cancel ends a transfer that Transfer returned, on behalf of the user by. Its
-// sender is told over the connection that works on it, or when it comes back,
-// and cannot go on; the part files are removed. Once every entry has arrived
-// and the files get their names it is too late: whether a transfer becomes
-// complete or cancelled is decided by one transaction, and no file is left
-// alone under its name. Codes: notFound, conflict when it has ended or is too
-// late.
-func (r *Receiver) Cancel(ctx context.Context, t transfer.RecvTransfer, by string) (transfer.RecvTransfer, error) {
+// Cancel ends a received transfer as cancelled and removes its part files. The
+// sender is notified on the open connection or when it connects again, and
+// cannot continue. Once all entries have arrived the transfer cannot be
+// cancelled any more: either all files get their final names or none. Codes:
+// notFound, conflict when it has ended or cannot be cancelled any more.
+func (r *Receiver) Cancel(ctx context.Context, caller api.Caller, transferID string) (transfer.RecvTransfer, error) {
 	ctx = context.WithoutCancel(ctx)
+	t, err := r.Transfer(ctx, caller, transferID)
+	if err != nil {
+		return transfer.RecvTransfer{}, err
+	}
 	if !t.Processing {
 		return t, hasEnded(&t)
 	}
 	in := r.incoming(t.SourcePublicKey, t.TransferID)
-	end := &ended{status: transfer.StatusCancelled, message: cancelledHere + byWhom(&t, by)}
-	err := r.o.Store.Update(ctx, func(tx transfer.RecvTx) error {
+	end := &endError{status: transfer.StatusCancelled, message: cancelledHere + byWhom(&t, caller.User)}
+	err = r.o.Store.Update(ctx, func(tx transfer.RecvTx) error {
 		row, err := tx.RecvTransfer(in.key, in.id)
 		switch {
 		case err != nil:
@@ -76,8 +78,8 @@ func (r *Receiver) Cancel(ctx context.Context, t transfer.RecvTransfer, by strin
 	r.log.Info("received transfer ended", "transferId", in.id, "status", string(t.Status), "message", t.ErrorMessage)
 	wait, stop := context.WithTimeout(ctx, stopWait)
 	defer stop()
-	// Who is still at work, or has come instead, sweeps when done.
-	if _, release, err := in.claim(wait, end); err == nil {
+	// If it cannot be acquired, the session that holds it sweeps at its end.
+	if _, release, err := in.acquire(wait, end); err == nil {
 		r.sweep(ctx, &t)
 		r.forget(in)
 		release()
@@ -89,8 +91,8 @@ func hasEnded(row *transfer.RecvTransfer) error {
 	return api.Errorf(api.CodeConflict, "received transfer %s has already ended: it is %s", row.TransferID, row.Status)
 }
 
-// stillOpen reads the row of a transfer that somebody works on. One that was
-// ended meanwhile is an *ended error with how.
+// stillOpen reads the row of a transfer that is being worked on. If it has
+// ended meanwhile it returns an *endError with its status.
 func (in *incoming) stillOpen(tx transfer.RecvTx) (*transfer.RecvTransfer, error) {
 	row, err := tx.RecvTransfer(in.key, in.id)
 	switch {
@@ -99,21 +101,21 @@ func (in *incoming) stillOpen(tx transfer.RecvTx) (*transfer.RecvTransfer, error
 	case row == nil:
 		return nil, errors.New("received transfer " + in.id + " is not in the database")
 	case !row.Processing:
-		return nil, &ended{status: row.Status, message: row.ErrorMessage}
+		return nil, &endError{status: row.Status, message: row.ErrorMessage}
 	}
 	return row, nil
 }
 
-// outcome tells the sender how a transfer ended.
+// outcome returns the message to the sender about the end of a transfer.
 func outcome(row *transfer.RecvTransfer) wire.Outcome {
 	message := row.ErrorMessage
 	if who, ok := strings.CutPrefix(message, cancelledHere); ok && who != byWhom(row, row.Username) {
-		message = cancelledHere + "a superuser" // names of superusers are not for other servers
+		message = cancelledHere + "a superuser" // other servers do not learn the names of superusers
 	}
 	return wire.Outcome{Status: string(row.Status), Message: message, Files: row.FilesReceived, Bytes: row.BytesReceived}
 }
 
-// cancel ends a transfer that its sender gave up.
+// cancel handles the Cancel of a sender.
 func (r *Receiver) cancel(ctx context.Context, conn *wire.Conn, payload []byte) error {
 	var c wire.Cancel
 	if err := wire.Decode(payload, &c); err != nil {
@@ -123,7 +125,7 @@ func (r *Receiver) cancel(ctx context.Context, conn *wire.Conn, payload []byte) 
 		return err
 	}
 	in := r.incoming(conn.PeerKey(), c.TransferID)
-	ctx, release, err := in.claim(ctx, nil)
+	ctx, release, err := in.acquire(ctx, nil)
 	if err != nil {
 		return err
 	}
@@ -136,10 +138,10 @@ func (r *Receiver) cancel(ctx context.Context, conn *wire.Conn, payload []byte) 
 	return conn.Send(wire.TypeOutcome, outcome(&row))
 }
 
-// cancelled is how a transfer ends that its sender gave up.
-func cancelled(c wire.Cancel) *ended {
+// cancelled returns the end of a transfer that its sender has cancelled.
+func cancelled(c wire.Cancel) *endError {
 	if c.Status == string(transfer.StatusCancelled) {
-		return &ended{status: transfer.StatusCancelled, message: "cancelled by the sender"}
+		return &endError{status: transfer.StatusCancelled, message: "cancelled by the sender"}
 	}
-	return &ended{status: transfer.StatusError, message: "the sender gave up: " + wire.Clean(c.Message)}
+	return &endError{status: transfer.StatusError, message: "the sender gave up: " + wire.Clean(c.Message)}
 }

@@ -16,16 +16,8 @@ import (
 	"jetstream/internal/api"
 	"jetstream/internal/transfer"
 	"jetstream/internal/transfer/wire"
+	"jetstream/internal/transfertest"
 )
-
-func (s *site) transfer(id string) transfer.RecvTransfer {
-	s.t.Helper()
-	row, err := s.receiver.Transfer(s.t.Context(), id, "")
-	if err != nil {
-		s.t.Fatal(err)
-	}
-	return row
-}
 
 func conflict(t *testing.T, err error, message string) {
 	t.Helper()
@@ -34,14 +26,13 @@ func conflict(t *testing.T, err error, message string) {
 	}
 }
 
-// TestCancelledTransferStaysClosed: neither the ticket nor a new one, for which
-// the sender has the password, opens it again.
+// Neither the ticket nor a new one opens a cancelled transfer again.
 func TestCancelledTransferStaysClosed(t *testing.T) {
 	s := newSite(t, t.TempDir())
 	p := newSender(t, s)
 	p.begin(wire.Entry{Name: "/f", Size: 6, Mode: 0o600})
 	p.data(0, 0, []byte("abc"))
-	if _, err := s.receiver.Cancel(t.Context(), s.transfer(p.xfer), "bob"); err != nil {
+	if _, err := s.Receiver.Cancel(t.Context(), api.Caller{User: "bob"}, p.xfer); err != nil {
 		t.Fatal(err)
 	}
 	const told = "cancelled at the receiver by user bob"
@@ -51,36 +42,36 @@ func TestCancelledTransferStaysClosed(t *testing.T) {
 		p.send(wire.TypeOpen, p.open)
 		p.wantAnswer("cancelled", told)
 		p.dial()
-		p.login("bob", "secret")
+		p.login("bob", transfertest.BobsPassword)
 		p.open.Ticket = p.ticket
 		p.send(wire.TypeOpen, p.open)
 		p.wantAnswer("cancelled", told)
-		s.stop()
-		s.start(nil)
+		s.Stop()
+		s.Start()
 	}
 	if names := s.names(); len(names) != 0 {
 		t.Errorf("%v is left", names)
 	}
-	_, err := s.receiver.Cancel(t.Context(), s.transfer(p.xfer), "bob")
+	_, err := s.Receiver.Cancel(t.Context(), api.Caller{User: "bob"}, p.xfer)
 	conflict(t, err, "already ended")
 }
 
-// TestCancelBeforeTheTransferIsOpened: there is a ticket, and nothing else yet.
-func TestCancelBeforeTheTransferIsOpened(t *testing.T) {
+func TestTransferCanBeCancelledBeforeItIsOpened(t *testing.T) {
 	s := newSite(t, t.TempDir())
 	p := newSender(t, s)
-	if _, err := s.receiver.Cancel(t.Context(), s.transfer(p.xfer), ""); err != nil {
+	if _, err := s.Receiver.Cancel(t.Context(), api.Caller{Superuser: true}, p.xfer); err != nil {
 		t.Fatal(err)
 	}
 	p.open.Ticket = p.ticket
 	p.send(wire.TypeOpen, p.open)
 	p.wantAnswer("cancelled", "cancelled at the receiver by a superuser")
-	if row := s.transfer(p.xfer); row.ErrorMessage != "cancelled at the receiver by a trigger script" {
+	if row := s.Received(p.xfer); row.ErrorMessage != "cancelled at the receiver by a trigger script" {
 		t.Errorf("the receiver says %q", row.ErrorMessage)
 	}
 }
 
-// pausing waits when the final names of files are saved and none has one yet.
+// pausing is a store that waits after the final names are saved, before files
+// are renamed.
 type pausing struct {
 	transfer.RecvStore
 	once        sync.Once
@@ -106,26 +97,25 @@ func (n naming) SaveRecvFiles(key, id string, files []transfer.RecvFile) error {
 	return n.RecvTx.SaveRecvFiles(key, id, files)
 }
 
-// TestCancelWhileFilesGetTheirNames is too late: they all get them.
-func TestCancelWhileFilesGetTheirNames(t *testing.T) {
+func TestFinishingTransferCannotBeCancelled(t *testing.T) {
 	s := newSite(t, t.TempDir())
-	s.stop()
+	s.Stop()
 	store := &pausing{named: make(chan struct{}), goOn: make(chan struct{})}
-	s.start(func(st transfer.RecvStore) transfer.RecvStore { store.RecvStore = st; return store })
+	s.restart(func(st transfer.RecvStore) transfer.RecvStore { store.RecvStore = st; return store })
 	p := newSender(t, s)
 	p.begin(wire.Entry{Name: "/a", Mode: 0o600}, wire.Entry{Name: "/b", Mode: 0o600}, wire.Entry{Name: "/c", Mode: 0o600})
 	p.send(wire.TypeEnd, struct{}{})
 	<-store.named
-	_, err := s.receiver.Cancel(t.Context(), s.transfer(p.xfer), "bob")
+	_, err := s.Receiver.Cancel(t.Context(), api.Caller{User: "bob"}, p.xfer)
 	conflict(t, err, "cannot be cancelled any more")
 	close(store.goOn)
 	p.wantAnswer("complete", "")
-	if names := s.names(); !slices.Equal(names, []string{"a", "b", "c"}) || s.events() != 1 {
-		t.Errorf("%v are there, with %d events", names, s.events())
+	if names := s.names(); !slices.Equal(names, []string{"a", "b", "c"}) || s.completed() != 1 {
+		t.Errorf("%v are there, with %d events", names, s.completed())
 	}
 }
 
-// watch is answer, and tells when the receiver begins to give names.
+// watch is answer that also calls finishing when the receiver begins to finish.
 func (p *sender) watch(finishing func()) string {
 	for {
 		h, payload, err := p.conn.Read(nil)
@@ -145,8 +135,8 @@ func (p *sender) watch(finishing func()) string {
 	}
 }
 
-// TestCancelIsAllOrNothing cancels at every point of a transfer's way: it is
-// cancelled and nothing is there, or complete and everything is.
+// A transfer that is cancelled at any point is cancelled and without files, or
+// complete with all files.
 func TestCancelIsAllOrNothing(t *testing.T) {
 	s := newSite(t, t.TempDir())
 	ended := map[transfer.Status]int{}
@@ -157,8 +147,8 @@ func TestCancelIsAllOrNothing(t *testing.T) {
 		p.open.DestinationPath = wire.Name(target)
 		entries := []wire.Entry{{Name: "/a", Size: 3, Mode: 0o600}, {Name: "/b", Size: 3, Mode: 0o600}}
 		p.open.TotalFiles, p.open.TotalBytes, p.open.Ticket = 2, 6, p.ticket
-		row, cancelled := s.transfer(p.xfer), make(chan error, 1)
-		cancel := func() { _, err := s.receiver.Cancel(t.Context(), row, "bob"); cancelled <- err }
+		cancelled := make(chan error, 1)
+		cancel := func() { _, err := s.Receiver.Cancel(t.Context(), api.Caller{User: "bob"}, p.xfer); cancelled <- err }
 		answer, finishing := "", make(chan struct{})
 		go func() {
 			defer close(finishing)
@@ -188,7 +178,7 @@ func TestCancelIsAllOrNothing(t *testing.T) {
 			p.send(wire.TypeOpen, p.open)
 			status, _ = p.answer()
 		}
-		row = s.transfer(p.xfer)
+		row := s.Received(p.xfer)
 		ended[row.Status]++
 		if status != string(row.Status) {
 			t.Errorf("the sender was told %s, and it is %s", status, row.Status)
@@ -205,7 +195,7 @@ func TestCancelIsAllOrNothing(t *testing.T) {
 			t.Fatalf("it is %s: %s", row.Status, row.ErrorMessage)
 		}
 		var files []string
-		list, err := os.ReadDir(filepath.Join(s.sandbox, target))
+		list, err := os.ReadDir(filepath.Join(s.Sandbox, target))
 		if err != nil && !errors.Is(err, os.ErrNotExist) {
 			t.Fatal(err)
 		}
@@ -216,8 +206,8 @@ func TestCancelIsAllOrNothing(t *testing.T) {
 			t.Errorf("it is %s, and there are %v", row.Status, files)
 		}
 	}
-	if s.events() != complete {
-		t.Errorf("%d events for %d complete transfers", s.events(), complete)
+	if s.completed() != complete {
+		t.Errorf("%d events for %d complete transfers", s.completed(), complete)
 	}
 	t.Logf("ended as %v", ended)
 	if len(ended) != 2 {
@@ -225,8 +215,7 @@ func TestCancelIsAllOrNothing(t *testing.T) {
 	}
 }
 
-// TestStoppedWhileItStarts: that is no failure of Serve.
-func TestStoppedWhileItStarts(t *testing.T) {
+func TestStopDuringTheStartIsNoError(t *testing.T) {
 	s := newSite(t, t.TempDir())
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -234,7 +223,7 @@ func TestStoppedWhileItStarts(t *testing.T) {
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	if err := s.receiver.Serve(ctx, ln); err != nil {
+	if err := s.Receiver.Serve(ctx, ln); err != nil {
 		t.Errorf("Serve: %v", err)
 	}
 }

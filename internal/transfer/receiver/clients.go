@@ -8,28 +8,30 @@ import (
 	"jetstream/internal/transfer/wire"
 )
 
-// Clients is what trust in sending servers needs of the database.
+// Clients stores which servers may send.
 type Clients interface {
-	// AddClient keeps a client; one of its key that is there is read instead.
+	// AddClient saves a client. If there is one of its key, it is read into c
+	// instead and made is false.
 	AddClient(ctx context.Context, c *transfer.AuthorizedClient) (made bool, err error)
-	// RemoveClient tells whether there was one.
+	// RemoveClient removes the client of a key; found reports whether there was
+	// one.
 	RemoveClient(ctx context.Context, publicKey string) (found bool, err error)
-	// Clients lists newest first those with a Seq below before (0: all).
+	// Clients lists the clients with a Seq below before (0: all), newest first.
 	Clients(ctx context.Context, before int64, limit int) ([]transfer.AuthorizedClient, error)
-	// OnlyClients tells whether nobody else may send.
+	// OnlyClients reports whether only authorized clients may send.
 	OnlyClients(ctx context.Context) (bool, error)
 	SetOnlyClients(ctx context.Context, only bool) error
-	// MaySend tells whether a server of that key may send here at present.
+	// MaySend reports whether a server of that key may send now.
 	MaySend(ctx context.Context, publicKey string) (bool, error)
 	// Sources lists the sending servers of the transfers that username (empty:
-	// anybody) authorized, that with the newest transfer first; those with a
-	// Seq below before (0: all). All unfinished transfers count as inactive.
+	// any user) has authorized and that have a Seq below before (0: all), the
+	// server of the newest transfer first. Unfinished transfers are counted as
+	// inactive.
 	Sources(ctx context.Context, username string, before int64, limit int) ([]transfer.Source, error)
 }
 
-// admit notes an open connection and refuses one whose key may not send here.
-// The connection counts until release, so that it can be ended when the
-// operator changes his mind.
+// admit registers a connection until release, and returns an error if its key
+// may not send. closeUnauthorized closes registered connections.
 func (r *Receiver) admit(ctx context.Context, conn *wire.Conn) (release func(), err error) {
 	r.mu.Lock()
 	r.conns[conn] = struct{}{}
@@ -39,7 +41,8 @@ func (r *Receiver) admit(ctx context.Context, conn *wire.Conn) (release func(), 
 		delete(r.conns, conn)
 		r.mu.Unlock()
 	}
-	// Noted first, then looked: a change that comes between finds it.
+	// After the registration, so that closeUnauthorized finds the connection if
+	// the setting changes meanwhile.
 	ok, err := r.o.Clients.MaySend(ctx, conn.PeerKey())
 	if err == nil && !ok {
 		r.log.Warn("a server that is not among the authorized clients wanted to send", "publicKey", conn.PeerKey(), "from", conn.RemoteAddr().String())
@@ -48,8 +51,8 @@ func (r *Receiver) admit(ctx context.Context, conn *wire.Conn) (release func(), 
 	return release, err
 }
 
-// expel ends the connections of servers that may not send here any more.
-func (r *Receiver) expel(ctx context.Context) error {
+// closeUnauthorized closes the connections of servers that may no longer send.
+func (r *Receiver) closeUnauthorized(ctx context.Context) error {
 	r.mu.Lock()
 	open := make([]*wire.Conn, 0, len(r.conns))
 	for conn := range r.conns {
@@ -69,21 +72,20 @@ func (r *Receiver) expel(ctx context.Context) error {
 	return nil
 }
 
-// AuthorizedClients lists the trusted servers, newest first, and tells whether
-// nobody else may send; more tells that the list goes on.
-func (r *Receiver) AuthorizedClients(ctx context.Context, before int64, limit int) (list []transfer.AuthorizedClient, only, more bool, err error) {
+// AuthorizedClients lists the authorized servers, newest first; only reports
+// whether no other server may send. next is the before of the next page, 0 at
+// the end.
+func (r *Receiver) AuthorizedClients(ctx context.Context, before int64, limit int) (list []transfer.AuthorizedClient, only bool, next int64, err error) {
 	if only, err = r.o.Clients.OnlyClients(ctx); err != nil {
-		return nil, false, false, err
+		return nil, false, 0, err
 	}
 	list, err = r.o.Clients.Clients(ctx, before, limit+1)
-	if len(list) > limit {
-		list, more = list[:limit], true
-	}
-	return list, only, more, err
+	list, next = api.CutPage(list, limit, func(c transfer.AuthorizedClient) int64 { return c.Seq })
+	return list, only, next, err
 }
 
-// AddAuthorizedClient trusts a server; made is false when it was trusted
-// before, and its description stays. Codes: invalid.
+// AddAuthorizedClient authorizes a server to send. If it is authorized already,
+// made is false and its description does not change. Codes: invalid.
 func (r *Receiver) AddAuthorizedClient(ctx context.Context, publicKey, description string) (c transfer.AuthorizedClient, made bool, err error) {
 	if !wire.ValidKey(publicKey) {
 		e := api.Errorf(api.CodeInvalid, "publicKey is no public key: it is 43 letters, digits, - and _, as the sending server's getServerInfo shows it")
@@ -95,37 +97,36 @@ func (r *Receiver) AddAuthorizedClient(ctx context.Context, publicKey, descripti
 	return c, made, err
 }
 
-// RemoveAuthorizedClient trusts a server no more. Where only trusted servers
-// may send, its connections end. Codes: notFound.
+// RemoveAuthorizedClient withdraws the authorization of a server. If only
+// authorized servers may send, its connections are closed. Codes: notFound.
 func (r *Receiver) RemoveAuthorizedClient(ctx context.Context, publicKey string) error {
 	found, err := r.o.Clients.RemoveClient(ctx, publicKey)
 	if err != nil {
 		return err
 	}
 	if !found {
-		return api.Errorf(api.CodeNotFound, "there is no authorized client %.60q; recv.getAuthorizedClients lists them", publicKey)
+		return api.Errorf(api.CodeNotFound, "there is no authorized client %s; recv.getAuthorizedClients lists them", api.Quote(publicKey))
 	}
-	return r.expel(context.WithoutCancel(ctx))
+	return r.closeUnauthorized(context.WithoutCancel(ctx))
 }
 
-// AllowOnlyAuthorizedClients says whether trusted servers alone may send. The
-// connections of others end.
+// AllowOnlyAuthorizedClients sets whether only authorized servers may send. If
+// so, the connections of others are closed.
 func (r *Receiver) AllowOnlyAuthorizedClients(ctx context.Context, only bool) error {
 	if err := r.o.Clients.SetOnlyClients(ctx, only); err != nil {
 		return err
 	}
-	return r.expel(context.WithoutCancel(ctx))
+	return r.closeUnauthorized(context.WithoutCancel(ctx))
 }
 
-// Sources lists the sending servers of the transfers that username (empty:
-// anybody) authorized, with live numbers; more tells that the list goes on.
-func (r *Receiver) Sources(ctx context.Context, username string, before int64, limit int) (list []transfer.Source, more bool, err error) {
+// Sources lists the sending servers of the transfers that username (empty: any
+// user) has authorized, with live numbers; next is the before of the next page,
+// 0 at the end.
+func (r *Receiver) Sources(ctx context.Context, username string, before int64, limit int) (list []transfer.Source, next int64, err error) {
 	if list, err = r.o.Clients.Sources(ctx, username, before, limit+1); err != nil {
-		return nil, false, err
+		return nil, 0, err
 	}
-	if len(list) > limit {
-		list, more = list[:limit], true
-	}
+	list, next = api.CutPage(list, limit, func(s transfer.Source) int64 { return s.Seq })
 	byKey := make(map[string]*transfer.Source, len(list))
 	for i := range list {
 		s := &list[i]
@@ -136,7 +137,7 @@ func (r *Receiver) Sources(ctx context.Context, username string, before int64, l
 	}
 	unfinished, err := r.o.Store.Receiving(ctx)
 	if err != nil {
-		return nil, false, err
+		return nil, 0, err
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -153,10 +154,10 @@ func (r *Receiver) Sources(ctx context.Context, username string, before int64, l
 		}
 		s.AveRecvRateWindow += in.meter.Rate()
 		s.LastRecvTime = max(s.LastRecvTime, api.Time(in.lastRecv.Load()))
-		if len(in.gate) > 0 && s.InactiveTransferCount > 0 {
+		if len(in.slot) > 0 && s.InactiveTransferCount > 0 {
 			s.ActiveTransferCount++
 			s.InactiveTransferCount--
 		}
 	}
-	return list, more, nil
+	return list, next, nil
 }

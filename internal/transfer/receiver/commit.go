@@ -15,18 +15,18 @@ import (
 )
 
 const (
-	// commitBatch is how many complete entries share a transaction, and how
-	// many part files are open for it.
+	// commitBatch is how many complete entries are recorded in one transaction,
+	// and thus how many part files are open at most.
 	commitBatch = 64
-	// syncs is how many files of a batch are brought to disk at a time.
+	// syncs is how many files of a batch are synced at the same time.
 	syncs = 8
-	// entitledEvery is how often a running transfer's user is looked at.
+	// entitledEvery is how often the user of a running transfer is checked.
 	entitledEvery = 5 * time.Second
 )
 
-// committer brings complete entries to disk and records them, in their order,
-// while the session goes on receiving. Whatever has gathered while one batch
-// was under way is the next.
+// committer makes complete entries durable and records them, in their order,
+// while the session receives further ones. A batch consists of the entries that
+// were queued while the batch before was committed.
 type committer struct {
 	s     *session
 	queue chan finished
@@ -41,7 +41,8 @@ func newCommitter(s *session, stop context.CancelCauseFunc) *committer {
 	return &committer{s: s, queue: make(chan finished, commitBatch), stop: stop, dead: make(chan struct{})}
 }
 
-// add hands an entry over; after a failure it returns that and closes the file.
+// add queues an entry. After a failure it closes the file and returns the
+// failure.
 func (c *committer) add(f finished) error {
 	select {
 	case c.queue <- f:
@@ -60,12 +61,12 @@ func (c *committer) failure() error {
 	return c.err
 }
 
-// run commits until the queue is closed. After a failure it stops the session
-// and only closes files.
+// run commits entries until the queue is closed. After a failure it stops the
+// session and closes the files of further entries.
 func (c *committer) run(ctx context.Context) {
 	var checked time.Time
 	for f := range c.queue {
-		batch := c.gather(f)
+		batch := c.collectBatch(f)
 		err := c.failure()
 		if err == nil && time.Since(checked) > entitledEvery {
 			checked = time.Now()
@@ -76,7 +77,7 @@ func (c *committer) run(ctx context.Context) {
 		}
 		for _, f := range batch {
 			if f.file != nil {
-				_ = f.file.Close() // again does no harm
+				_ = f.file.Close() // may be closed already
 			}
 		}
 		if err != nil && c.failure() == nil {
@@ -89,8 +90,8 @@ func (c *committer) run(ctx context.Context) {
 	}
 }
 
-// gather takes what waits behind f.
-func (c *committer) gather(f finished) []finished {
+// collectBatch returns f and the entries that are queued behind it.
+func (c *committer) collectBatch(f finished) []finished {
 	batch := []finished{f}
 	for len(batch) < commitBatch {
 		select {
@@ -117,7 +118,7 @@ func (c *committer) commit(ctx context.Context, batch []finished) error {
 			continue
 		}
 		written = true
-		g.Go(func() error { return diskError(settle(s.staging, f), shown(s.place.path(f.Name))) })
+		g.Go(func() error { return diskError(syncPart(s.staging, f), api.Quote(s.place.path(f.Name))) })
 	}
 	if err := g.Wait(); err != nil {
 		return err
@@ -148,13 +149,13 @@ func (c *committer) commit(ctx context.Context, batch []finished) error {
 	if err != nil {
 		return err
 	}
-	// A connection that has broken is the session's business.
+	// If the connection is broken the session finds out.
 	_ = s.conn.Send(wire.TypeProgress, wire.Progress{Files: s.in.files.Add(files), Bytes: s.in.bytes.Load()})
 	return nil
 }
 
-// settle gives a part file its mode and time, brings it to disk and closes it.
-func settle(staging *os.Root, f finished) error {
+// syncPart sets the mode and the time of a part file, syncs it and closes it.
+func syncPart(staging *os.Root, f finished) error {
 	err := f.file.Chmod(os.FileMode(f.Mode))
 	if err == nil {
 		err = staging.Chtimes(partName(f.Index), f.stamp(), f.stamp())

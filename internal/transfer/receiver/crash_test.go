@@ -25,21 +25,22 @@ import (
 	"jetstream/internal/transfer"
 	"jetstream/internal/transfer/receiver"
 	"jetstream/internal/transfer/wire"
+	"jetstream/internal/transfertest"
 )
 
-// The environment of a child that finishes a transfer and is killed at it.
+// The environment variables of a child process that finishes a transfer.
 const (
 	childState = "JETSTREAM_TEST_STATE"
-	// childDeaths is a file with a line for each step at which a process has
-	// been killed. A child is killed at the first step that is not in it.
+	// childDeaths is a file with a line for each step at which a process was
+	// killed. A child is killed at its first step that is not in the file.
 	childDeaths = "JETSTREAM_TEST_DEATHS"
 )
 
-// crashFiles fill two batches and begin a third.
+// crashFiles is the number of files: two batches and a part of a third.
 const crashFiles = 600
 
 // crashAt are the files at whose steps a process is killed: the first and the
-// last of all, and those at the edge of a batch.
+// last one, and those at the boundary of a batch.
 var crashAt = []string{"000", "255", "256", "599"}
 
 // reaper kills its own process at each step once.
@@ -58,7 +59,7 @@ func newReaper(path string) (*reaper, error) {
 	return r, err
 }
 
-// at is called when a step is due.
+// at is called at each step.
 func (r *reaper) at(step string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -90,8 +91,8 @@ func (r *reaper) observe(step, name string) {
 	r.at(step + " " + name)
 }
 
-// dying is a store whose process is killed within and after each transaction
-// that changes something.
+// dying is a store that kills the process in and after each transaction that
+// changes something.
 type dying struct {
 	transfer.RecvStore
 	*reaper
@@ -117,7 +118,7 @@ func (d *dying) Update(ctx context.Context, fn func(transfer.RecvTx) error) erro
 	return err
 }
 
-// dyingTx finds out what a transaction saves.
+// dyingTx records what a transaction saves.
 type dyingTx struct {
 	transfer.RecvTx
 	saves string
@@ -143,7 +144,8 @@ func (t *dyingTx) SaveRecvFiles(key, id string, files []transfer.RecvFile) error
 	return t.RecvTx.SaveRecvFiles(key, id, files)
 }
 
-// child finishes what is left in a state directory, or dies at it.
+// child finishes the transfers of a state directory, or is killed while it
+// does.
 func child() int {
 	if err := finishAndDie(os.Getenv(childState), os.Getenv(childDeaths)); err != nil {
 		fmt.Fprintln(os.Stderr, err)
@@ -175,7 +177,7 @@ func finishAndDie(state, deaths string) error {
 	serve, stop := context.WithCancel(ctx)
 	defer stop()
 	r, err := receiver.New(receiver.Options{
-		Store: &dying{db.Received(), reaper, stop}, Clients: db.Received(), Emitter: emitter{},
+		Store: &dying{db.Received(), reaper, stop}, Clients: db.Received(), Emitter: transfertest.Emitter{},
 		Accounts: account.New(db.Accounts(), account.Options{}), Identity: id,
 	})
 	if err != nil {
@@ -189,7 +191,8 @@ func finishAndDie(state, deaths string) error {
 	return errors.Join(r.Serve(serve, ln), context.Cause(ctx))
 }
 
-// halting is a store that refuses every update once a transfer is to finish.
+// halting is a store that fails all updates after a transfer is marked as
+// finishing.
 type halting struct {
 	transfer.RecvStore
 	halted atomic.Bool
@@ -217,10 +220,10 @@ func (w watching) SaveRecvTransfer(r *transfer.RecvTransfer) error {
 	return w.RecvTx.SaveRecvTransfer(r)
 }
 
-// TestKilledWhileFinishing kills the receiver, with SIGKILL, at every kind of
-// step of finishing and lets the next process go on: every file must end under
-// its name once, with one event.
-func TestKilledWhileFinishing(t *testing.T) {
+// The receiver is killed at each step of finish, and another process continues.
+// In the end each file must exist once under its name, and there must be one
+// event.
+func TestFinishingSurvivesKillAtEachStep(t *testing.T) {
 	t.Run("overwrite", func(t *testing.T) {
 		killWhileFinishing(t, t.TempDir(), "overwrite", []string{"put %s", "placed %s"})
 	})
@@ -229,12 +232,12 @@ func TestKilledWhileFinishing(t *testing.T) {
 	})
 }
 
-// killWhileFinishing wants a process to be killed once at each of the steps of
-// the files crashAt, and at all that concern the whole transfer.
+// killWhileFinishing kills processes at each of the steps for the files
+// crashAt, and at those of the whole transfer.
 func killWhileFinishing(t *testing.T, sandbox, conflict string, steps []string) {
 	s := newSite(t, sandbox)
-	s.stop()
-	s.start(func(st transfer.RecvStore) transfer.RecvStore { return &halting{RecvStore: st} })
+	s.Stop()
+	s.restart(func(st transfer.RecvStore) transfer.RecvStore { return &halting{RecvStore: st} })
 	p := newSender(t, s)
 	p.open.Conflict = conflict
 	var entries []wire.Entry
@@ -247,8 +250,8 @@ func killWhileFinishing(t *testing.T, sandbox, conflict string, steps []string) 
 	}
 	p.send(wire.TypeEnd, struct{}{})
 	p.wantAnswer("unavailable", "could not go on")
-	s.stop()
-	target := filepath.Join(s.sandbox, "d")
+	s.Stop()
+	target := filepath.Join(s.Sandbox, "d")
 	if conflict == "rename" { // one name is taken
 		if err := os.MkdirAll(target, 0o755); err != nil {
 			t.Fatal(err)
@@ -276,7 +279,7 @@ func killWhileFinishing(t *testing.T, sandbox, conflict string, steps []string) 
 	}
 	for range len(want) + 1 {
 		cmd := exec.CommandContext(t.Context(), os.Args[0])
-		cmd.Env = append(os.Environ(), childState+"="+s.state, childDeaths+"="+deaths)
+		cmd.Env = append(os.Environ(), childState+"="+s.State, childDeaths+"="+deaths)
 		out, err := cmd.CombinedOutput()
 		if err == nil {
 			break
@@ -295,16 +298,16 @@ func killWhileFinishing(t *testing.T, sandbox, conflict string, steps []string) 
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("processes were killed at other steps (-want +got):\n%s", diff)
 	}
-	s.start(nil)
-	row, err := s.receiver.Transfer(t.Context(), p.xfer, "")
-	if err != nil || row.Status != transfer.StatusComplete {
-		t.Fatalf("the transfer is %s: %s (%v)", row.Status, row.ErrorMessage, err)
+	s.Start()
+	row := s.Received(p.xfer)
+	if row.Status != transfer.StatusComplete {
+		t.Fatalf("the transfer is %s: %s", row.Status, row.ErrorMessage)
 	}
-	if n := s.events(); n != 1 {
+	if n := s.completed(); n != 1 {
 		t.Errorf("%d events, want 1", n)
 	}
 	listed := 0
-	for f, err := range s.db.Received().List(t.Context(), transfer.RecvSubject(p.id.PublicKey(), p.xfer)) {
+	for f, err := range s.DB.Received().List(t.Context(), transfer.RecvSubject(p.id.PublicKey(), p.xfer)) {
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -324,8 +327,8 @@ func killWhileFinishing(t *testing.T, sandbox, conflict string, steps []string) 
 	if err != nil || listed != crashFiles || len(list) != there {
 		t.Errorf("%d files are listed and %d there (%v), want %d and %d", listed, len(list), err, crashFiles, there)
 	}
-	s.stop()
-	if entries, _ := os.ReadDir(s.sandbox); len(entries) != 1 {
+	s.Stop()
+	if entries, _ := os.ReadDir(s.Sandbox); len(entries) != 1 {
 		t.Errorf("the sandbox holds %v, want only d", entries)
 	}
 }

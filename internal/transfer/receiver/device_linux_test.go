@@ -12,7 +12,7 @@ import (
 	"jetstream/internal/transfer/wire"
 )
 
-// otherDevice makes a sandbox whose directory d lies on another file system.
+// otherDevice makes a sandbox with a directory d on another file system.
 func otherDevice(t *testing.T) string {
 	t.Helper()
 	sandbox := t.TempDir()
@@ -37,9 +37,7 @@ func otherDevice(t *testing.T) string {
 	return sandbox
 }
 
-// A target on another file system than the part files gets copies, with their
-// mode and time, and nothing else is left there.
-func TestOtherDevice(t *testing.T) {
+func TestFilesAreCopiedToAnotherFileSystem(t *testing.T) {
 	for _, conflict := range []string{"overwrite", "rename", "skip", "fail"} {
 		t.Run(conflict, func(t *testing.T) {
 			s := newSite(t, otherDevice(t))
@@ -49,7 +47,7 @@ func TestOtherDevice(t *testing.T) {
 			if conflict == "fail" {
 				status, message = "error", `"/d/taken" exists already at the receiver`
 			}
-			if err := os.WriteFile(filepath.Join(s.sandbox, "d/taken"), []byte("old"), 0o600); err != nil {
+			if err := os.WriteFile(filepath.Join(s.Sandbox, "d/taken"), []byte("old"), 0o600); err != nil {
 				t.Fatal(err)
 			}
 			p.begin(wire.Entry{Name: "/d/free", Size: 5, Mode: 0o640, ModTime: 1e18}, wire.Entry{Name: "/d/taken", Size: 3, Mode: 0o600, ModTime: 1e18})
@@ -68,19 +66,19 @@ func TestOtherDevice(t *testing.T) {
 			case "fail":
 				delete(want, "free")
 			}
-			list, err := os.ReadDir(filepath.Join(s.sandbox, "d"))
+			list, err := os.ReadDir(filepath.Join(s.Sandbox, "d"))
 			if err != nil || len(list) != len(want) {
 				t.Errorf("the other file system holds %v (%v), want %v", list, err, want)
 			}
 			for name, content := range want {
-				if got, err := os.ReadFile(filepath.Join(s.sandbox, "d", name)); string(got) != content {
+				if got, err := os.ReadFile(filepath.Join(s.Sandbox, "d", name)); string(got) != content {
 					t.Errorf("%s holds %q (%v), want %q", name, got, err, content)
 				}
 			}
 			if conflict == "fail" {
 				return
 			}
-			info, err := os.Stat(filepath.Join(s.sandbox, "d/free"))
+			info, err := os.Stat(filepath.Join(s.Sandbox, "d/free"))
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -91,9 +89,9 @@ func TestOtherDevice(t *testing.T) {
 	}
 }
 
-func TestOtherDeviceThatIsFull(t *testing.T) {
+func TestFullFileSystemOfTheTargetFailsTheTransfer(t *testing.T) {
 	s := newSite(t, otherDevice(t))
-	fill := filepath.Join(s.sandbox, "d/fill")
+	fill := filepath.Join(s.Sandbox, "d/fill")
 	if err := os.WriteFile(fill, make([]byte, 15<<20), 0o600); err != nil {
 		t.Fatal(err)
 	}
@@ -104,19 +102,19 @@ func TestOtherDeviceThatIsFull(t *testing.T) {
 	}
 	p.send(wire.TypeEnd, struct{}{})
 	p.wantAnswer("error", `the receiver's disk is full: "/d/big"`)
-	row, err := s.receiver.Transfer(t.Context(), p.xfer, "")
-	if err != nil || row.Status != transfer.StatusError {
-		t.Errorf("the transfer is %s (%v)", row.Status, err)
+	row := s.Received(p.xfer)
+	if row.Status != transfer.StatusError {
+		t.Errorf("the transfer is %s", row.Status)
 	}
-	s.stop()
+	s.Stop()
 	if list, _ := os.ReadDir(filepath.Dir(fill)); len(list) != 1 {
 		t.Errorf("half a copy is left: %v", list)
 	}
 }
 
-// TestKilledWhileCopying is TestKilledWhileFinishing where names are given by
-// copying.
-func TestKilledWhileCopying(t *testing.T) {
+// TestCopyingSurvivesKillAtEachStep is TestFinishingSurvivesKillAtEachStep with
+// a target on another file system.
+func TestCopyingSurvivesKillAtEachStep(t *testing.T) {
 	t.Run("overwrite", func(t *testing.T) {
 		killWhileFinishing(t, otherDevice(t), "overwrite", []string{"put %s", "copied %s", "renamed %s", "removed %s", "placed %s"})
 	})

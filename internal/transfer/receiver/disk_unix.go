@@ -10,9 +10,9 @@ import (
 	"syscall"
 )
 
-// ours checks that a directory belongs to this server's user and to nobody
-// else's reach.
-func ours(info fs.FileInfo) error {
+// checkPrivate checks that a directory belongs to the user of this process and
+// is accessible to no other.
+func checkPrivate(info fs.FileInfo) error {
 	st, ok := info.Sys().(*syscall.Stat_t)
 	if !ok {
 		return nil
@@ -23,7 +23,7 @@ func ours(info fs.FileInfo) error {
 	return nil
 }
 
-// syncBelow makes the names in a directory durable.
+// syncBelow makes the names in the directory rel durable.
 func syncBelow(root *os.Root, rel string) error {
 	d, err := root.Open(rel)
 	if err != nil {
@@ -38,8 +38,7 @@ func isFull(err error) bool {
 
 func isOtherDevice(err error) bool { return errors.Is(err, syscall.EXDEV) }
 
-// isExhausted tells of a want that passes by itself: too many open files, no
-// memory.
+// isExhausted reports whether err is a temporary lack of open files or memory.
 func isExhausted(err error) bool {
 	return errors.Is(err, syscall.EMFILE) || errors.Is(err, syscall.ENFILE) || errors.Is(err, syscall.ENOMEM)
 }

@@ -8,10 +8,10 @@ import (
 	"golang.org/x/sys/windows"
 )
 
-// ours has nothing to check: access lists are inherited from the sandbox.
-func ours(fs.FileInfo) error { return nil }
+// checkPrivate does nothing: access lists are inherited from the sandbox.
+func checkPrivate(fs.FileInfo) error { return nil }
 
-// syncBelow does nothing: Windows keeps names durable by itself.
+// syncBelow does nothing: on Windows names are durable without it.
 func syncBelow(*os.Root, string) error { return nil }
 
 func isFull(err error) bool {
@@ -20,5 +20,5 @@ func isFull(err error) bool {
 
 func isOtherDevice(err error) bool { return errors.Is(err, windows.ERROR_NOT_SAME_DEVICE) }
 
-// isExhausted tells of a want that passes by itself.
+// isExhausted reports whether err is a temporary lack of open files.
 func isExhausted(err error) bool { return errors.Is(err, windows.ERROR_TOO_MANY_OPEN_FILES) }

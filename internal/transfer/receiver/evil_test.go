@@ -9,11 +9,12 @@ import (
 	"testing"
 
 	"jetstream/internal/transfer/wire"
+	"jetstream/internal/transfertest"
 )
 
 func TestEvilNamesAreRefused(t *testing.T) {
 	s := newSite(t, filepath.Join(t.TempDir(), "box"))
-	_ = os.Mkdir(s.sandbox, 0o755)
+	_ = os.Mkdir(s.Sandbox, 0o755)
 	for _, name := range []string{
 		"/../escaped", "/a/../../escaped", "/..", "/", "", "relative", "//double", "/a//b", "/./a", "/a/.",
 		"/nul\x00byte", "/" + strings.Repeat("x", 256), strings.Repeat("/xxxxxxx", 600), "/slash/",
@@ -26,7 +27,7 @@ func TestEvilNamesAreRefused(t *testing.T) {
 	if names := s.names(); len(names) != 0 {
 		t.Errorf("evil names left %q", names)
 	}
-	if _, err := os.Stat(filepath.Join(filepath.Dir(s.sandbox), "escaped")); err == nil {
+	if _, err := os.Stat(filepath.Join(filepath.Dir(s.Sandbox), "escaped")); err == nil {
 		t.Error("a file was written outside the sandbox")
 	}
 }
@@ -80,7 +81,7 @@ func TestBrokenRulesEndTheConnection(t *testing.T) {
 			}
 		})
 	}
-	if s.events() != 0 {
+	if s.completed() != 0 {
 		t.Error("a broken transfer was completed")
 	}
 }
@@ -104,20 +105,20 @@ func TestCorruptChunkIsAskedForAgain(t *testing.T) {
 	p.data(0, 3, []byte("def"))
 	p.send(wire.TypeEnd, struct{}{})
 	p.wantAnswer("complete", "")
-	if got, err := os.ReadFile(filepath.Join(s.sandbox, "f")); string(got) != "abcdef" {
+	if got, err := os.ReadFile(filepath.Join(s.Sandbox, "f")); string(got) != "abcdef" {
 		t.Errorf("the file holds %q (%v)", got, err)
 	}
-	// A lost answer is asked for again.
+	// A sender that has not got the answer asks again.
 	p.dial()
 	p.open.Ticket = p.ticket
 	p.send(wire.TypeOpen, p.open)
 	p.wantAnswer("complete", "")
-	if n := s.events(); n != 1 {
+	if n := s.completed(); n != 1 {
 		t.Errorf("%d events, want 1", n)
 	}
 }
 
-func TestTicketsAreBound(t *testing.T) {
+func TestTicketIsBoundToServerAndTransfer(t *testing.T) {
 	s := newSite(t, t.TempDir())
 	p := newSender(t, s)
 	stranger := newSender(t, s)
@@ -127,7 +128,7 @@ func TestTicketsAreBound(t *testing.T) {
 
 	old := p.ticket
 	p.dial()
-	p.login("bob", "secret") // a crash between answer and saving
+	p.login("bob", transfertest.BobsPassword) // a crash between answer and saving
 	p.open.Ticket = old
 	p.send(wire.TypeOpen, p.open)
 	p.wantAnswer("unauthorized", "ticket")
@@ -137,7 +138,7 @@ func TestTicketsAreBound(t *testing.T) {
 
 func TestTransferOfAnotherUserIsRefused(t *testing.T) {
 	s := newSite(t, t.TempDir())
-	if _, err := s.accounts.Create(t.Context(), newUser("eve", t.TempDir())); err != nil {
+	if _, err := s.Accounts.Create(t.Context(), newUser("eve", t.TempDir())); err != nil {
 		t.Fatal(err)
 	}
 	p := newSender(t, s)
@@ -172,7 +173,7 @@ func TestNewerConnectionReplacesTheOlder(t *testing.T) {
 	p.data(0, at.Offset, []byte("abcdef")[at.Offset:])
 	p.send(wire.TypeEnd, struct{}{})
 	p.wantAnswer("complete", "")
-	if got, _ := os.ReadFile(filepath.Join(s.sandbox, "f")); string(got) != "abcdef" {
+	if got, _ := os.ReadFile(filepath.Join(s.Sandbox, "f")); string(got) != "abcdef" {
 		t.Errorf("the file holds %q", got)
 	}
 }
@@ -187,18 +188,18 @@ func TestPlantedStagingIsNotFollowed(t *testing.T) {
 		t.Fatalf("frame %d (%v), want progress", h.Type, err)
 	}
 	staging := s.names()[0]
-	info, err := os.Lstat(filepath.Join(s.sandbox, staging))
+	info, err := os.Lstat(filepath.Join(s.Sandbox, staging))
 	if err != nil || info.Mode().Perm() != 0o700 {
 		t.Errorf("the staging directory has mode %v (%v), want 0700", info.Mode(), err)
 	}
-	s.stop() // a restart: nothing is recorded, so it is made anew
-	if err := os.RemoveAll(filepath.Join(s.sandbox, staging)); err != nil {
+	s.Stop() // a restart: nothing is recorded, so it is made anew
+	if err := os.RemoveAll(filepath.Join(s.Sandbox, staging)); err != nil {
 		t.Fatal(err)
 	}
-	if err := os.Symlink(outside, filepath.Join(s.sandbox, staging)); err != nil {
+	if err := os.Symlink(outside, filepath.Join(s.Sandbox, staging)); err != nil {
 		t.Fatal(err)
 	}
-	s.start(nil)
+	s.Start()
 	p.dial()
 	if r := p.reopen(); r.Offset != 0 {
 		t.Errorf("after a restart it goes on at offset %d", r.Offset)

@@ -1,5 +1,5 @@
 package receiver
 
-// ObserveSteps calls f at each step of giving received files their names; to
-// be called before Serve.
+// ObserveSteps makes the receiver call f at each step of finish. It must be
+// called before Serve.
 func (r *Receiver) ObserveSteps(f func(step, name string)) { r.observe = f }

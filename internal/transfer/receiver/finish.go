@@ -7,17 +7,18 @@ import (
 	"io/fs"
 	"path"
 
+	"jetstream/internal/api"
 	"jetstream/internal/transfer"
 )
 
-// placeBatch is how many entries get their names between two saves.
+// placeBatch is how many entries get their final names between two saves.
 const placeBatch = 256
 
-// finish gives every recorded entry its final name and completes the transfer.
-// It may be interrupted anywhere, also by kill -9, and goes on where it was:
-// names are saved before they are given, and what is done is found out from
-// the disk. The caller has claimed the transfer. An *ended error ends it; any
-// other leaves it for the next time.
+// finish gives all recorded entries their final names and completes the
+// transfer. It can be interrupted at any time, also by kill -9, and continued
+// by another call: names are saved before files are renamed, and what was
+// renamed is seen on disk. The caller must have acquired the transfer. If
+// finish fails, the transfer stays unfinished.
 func (r *Receiver) finish(ctx context.Context, in *incoming) (transfer.RecvTransfer, error) {
 	row, err := r.row(ctx, in.key, in.id)
 	if err != nil {
@@ -31,7 +32,7 @@ func (r *Receiver) finish(ctx context.Context, in *incoming) (transfer.RecvTrans
 	}
 	f := &finisher{r: r, in: in, row: row}
 	err = f.place(ctx)
-	if e, ok := errors.AsType[*ended](err); ok {
+	if e, ok := errors.AsType[*endError](err); ok {
 		if e.cause != nil {
 			r.log.Warn("a transfer ends at the receiver", "transferId", in.id, "message", e.message, "error", e.cause)
 		}
@@ -49,7 +50,7 @@ func (r *Receiver) finish(ctx context.Context, in *incoming) (transfer.RecvTrans
 	return r.end(ctx, in, transfer.StatusComplete, "")
 }
 
-// finisher is one run of finish.
+// finisher is the state of one finish.
 type finisher struct {
 	r      *Receiver
 	in     *incoming
@@ -71,10 +72,10 @@ func (f *finisher) place(ctx context.Context) error {
 	defer box.Close()
 	staging, err := openStaging(box.Root, f.row.Staging)
 	if errors.Is(err, fs.ErrNotExist) {
-		return failf(err, "the part files of the transfer in %s were removed; send it again", shown(f.row.DestinationPath))
+		return failf(err, "the part files of the transfer in %s were removed; send it again", api.Quote(f.row.DestinationPath))
 	}
 	if err != nil {
-		return diskError(err, "the directory for part files in "+shown(f.row.DestinationPath))
+		return diskError(err, "the directory for part files in "+api.Quote(f.row.DestinationPath))
 	}
 	defer staging.Close()
 	f.placer = newPlacer(box, f.row)
@@ -106,13 +107,14 @@ func (f *finisher) place(ctx context.Context) error {
 	return f.batch(ctx, batch)
 }
 
-// checkFree looks, before any file is placed, whether one would be in the way.
+// checkFree returns an error if a file exists already, before any file is
+// placed.
 func (f *finisher) checkFree(ctx context.Context) error {
 	for e, err := range f.r.o.Store.RecvFiles(ctx, f.in.key, f.in.id, 0) {
 		if err != nil {
 			return err
 		}
-		if e.Final != "" { // begun before a restart
+		if e.Final != "" { // names were chosen before a restart
 			return nil
 		}
 		if e.Skipped || e.EmptyDir {
@@ -123,7 +125,7 @@ func (f *finisher) checkFree(ctx context.Context) error {
 			return err
 		}
 		if there {
-			return failf(nil, "%s exists already at the receiver", shown(f.placer.path(e.Name)))
+			return failf(nil, "%s exists already at the receiver", api.Quote(f.placer.path(e.Name)))
 		}
 	}
 	return nil
@@ -135,8 +137,8 @@ func (f *finisher) count(message string) {
 	}
 }
 
-// batch chooses names, saves them, gives them, makes that durable and saves
-// that it is done.
+// batch chooses and saves the names of entries, renames the files, makes that
+// durable, and saves that it is done.
 func (f *finisher) batch(ctx context.Context, batch []transfer.RecvFile) error {
 	if len(batch) == 0 {
 		return nil
@@ -148,7 +150,7 @@ func (f *finisher) batch(ctx context.Context, batch []transfer.RecvFile) error {
 			taken[e.Real] = struct{}{}
 			for dir := path.Dir(e.Real); dir != "."; {
 				dir = path.Dir(dir)
-				f.placer.inherit(dir)
+				f.placer.addDirty(dir)
 			}
 			continue
 		}
@@ -175,7 +177,8 @@ func (f *finisher) batch(ctx context.Context, batch []transfer.RecvFile) error {
 	return f.save(ctx, batch)
 }
 
-// put places one entry, choosing anew when somebody took its name meanwhile.
+// put places one entry. If its name has come into existence meanwhile, it
+// chooses another one.
 func (f *finisher) put(ctx context.Context, e *transfer.RecvFile, taken map[string]struct{}) error {
 	for range 100 {
 		err := f.placer.put(e, f.row.Conflict)
@@ -198,13 +201,13 @@ func (f *finisher) put(ctx context.Context, e *transfer.RecvFile, taken map[stri
 			return err
 		}
 	}
-	return failf(nil, "no free name for %s was found at the receiver", shown(e.Final))
+	return failf(nil, "no free name for %s was found at the receiver", api.Quote(e.Final))
 }
 
-// tolerate records an entry's failure and lets the rest go on, if the sender
-// said so and it is not the disk that is full.
+// tolerate records the failure of an entry and returns nil if onError is
+// continue and the disk is not full; else it returns err.
 func (f *finisher) tolerate(e *transfer.RecvFile, err error) error {
-	end, ok := errors.AsType[*ended](err)
+	end, ok := errors.AsType[*endError](err)
 	if err == nil || !ok || f.row.OnError != "continue" || isFull(err) {
 		return err
 	}

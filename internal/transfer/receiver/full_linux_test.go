@@ -10,7 +10,7 @@ import (
 	"jetstream/internal/transfer/wire"
 )
 
-func TestFullDisk(t *testing.T) {
+func TestFullDiskFailsTheTransfer(t *testing.T) {
 	if os.Geteuid() != 0 {
 		t.Skip("needs root to mount a small file system")
 	}
@@ -27,11 +27,11 @@ func TestFullDisk(t *testing.T) {
 		p.data(0, i<<20, chunk)
 	}
 	p.wantAnswer("error", `the receiver's disk is full: "/big"`)
-	row, err := s.receiver.Transfer(t.Context(), p.xfer, "")
-	if err != nil || row.Status != transfer.StatusError || !strings.Contains(row.ErrorMessage, "disk is full") {
-		t.Errorf("the transfer is %s: %s (%v)", row.Status, row.ErrorMessage, err)
+	row := s.Received(p.xfer)
+	if row.Status != transfer.StatusError || !strings.Contains(row.ErrorMessage, "disk is full") {
+		t.Errorf("the transfer is %s: %s", row.Status, row.ErrorMessage)
 	}
-	s.stop() // sweeps are done then
+	s.Stop() // sweeps are done then
 	if names := s.names(); len(names) != 0 {
 		t.Errorf("%q is left on the full disk", names)
 	}

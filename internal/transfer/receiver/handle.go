@@ -17,17 +17,17 @@ import (
 	"jetstream/internal/transfer/wire"
 )
 
-// loginTimeout is how long a connection may take, after the handshake, to
-// show that it may send here.
+// loginTimeout is how long a connection may take for its login after the
+// handshake.
 const loginTimeout = 30 * time.Second
 
-// Limits of what a login gives, in bytes.
+// Limits of a login, in bytes.
 const (
 	maxUsername = 64
 	maxPassword = 1024
 )
 
-// handle serves one connection to its end.
+// handle serves one connection until it ends.
 func (r *Receiver) handle(ctx context.Context, nc net.Conn) {
 	from := nc.RemoteAddr().String()
 	defer func() {
@@ -41,13 +41,14 @@ func (r *Receiver) handle(ctx context.Context, nc net.Conn) {
 	}
 	conn, err := wire.Server(ctx, nc, r.o.Identity, r.hello())
 	if err != nil {
-		level := slog.LevelDebug // strangers and port scanners
+		level := slog.LevelDebug // such as a port scanner
 		if _, ok := errors.AsType[*wire.VersionError](err); ok {
 			level = slog.LevelWarn
 		}
 		r.log.Log(ctx, level, "a connection did not become a sender's", "from", from, "error", err)
 		return
 	}
+	r.limiter.Touch(nc)
 	stop := context.AfterFunc(ctx, conn.Abort)
 	defer stop()
 	var helpers sync.WaitGroup // goroutines that end when conn is closed
@@ -57,8 +58,8 @@ func (r *Receiver) handle(ctx context.Context, nc net.Conn) {
 	release, err := r.admit(ctx, conn)
 	defer release()
 	if err != nil {
-		// What it wants is not looked at, but read: else it would find a broken
-		// connection instead of the answer.
+		// Its request is read and ignored, since without that it would get a
+		// broken connection instead of the answer.
 		_, _, _ = conn.Read(nil)
 	} else {
 		err = r.converse(ctx, conn, &helpers)
@@ -77,7 +78,8 @@ func (r *Receiver) hello() wire.Hello {
 	}
 }
 
-// failureOf says an error to the sender, without its cause.
+// failureOf returns the message to the sender about an error, without its
+// cause.
 func failureOf(err error) wire.Failure {
 	if p, ok := errors.AsType[*wire.ProtocolError](err); ok {
 		return wire.Failure{Code: api.CodeInvalid, Message: p.Reason}
@@ -91,8 +93,8 @@ func failureOf(err error) wire.Failure {
 	return wire.Failure{Code: api.CodeUnavailable, Message: "the receiver could not go on; its log has the cause"}
 }
 
-// converse reads what the sender wants: a ticket first if it has none, then to
-// send or to cancel one transfer.
+// converse handles the requests of a sender: a login, if it has no ticket, then
+// to send or to cancel one transfer.
 func (r *Receiver) converse(ctx context.Context, conn *wire.Conn, helpers *sync.WaitGroup) error {
 	loggedIn := false
 	for {
@@ -100,6 +102,7 @@ func (r *Receiver) converse(ctx context.Context, conn *wire.Conn, helpers *sync.
 		if err != nil {
 			return err
 		}
+		r.limiter.Touch(conn.NetConn())
 		switch h.Type {
 		case wire.TypeLogin:
 			if loggedIn {
@@ -119,9 +122,9 @@ func (r *Receiver) converse(ctx context.Context, conn *wire.Conn, helpers *sync.
 	}
 }
 
-// login trades user and password for a ticket of one transfer. Asking again
-// for the same transfer and user gives a new ticket: the sender may have lost
-// the former answer.
+// login verifies user and password and issues a ticket for one transfer.
+// Another login for the same transfer and user replaces the ticket, since the
+// sender may not have got the first one.
 func (r *Receiver) login(ctx context.Context, conn *wire.Conn, payload []byte) error {
 	var l wire.Login
 	if err := wire.Decode(payload, &l); err != nil {
@@ -134,6 +137,7 @@ func (r *Receiver) login(ctx context.Context, conn *wire.Conn, payload []byte) e
 	if err != nil {
 		return err
 	}
+	r.limiter.Pin(conn.NetConn())
 	ticket := make([]byte, 32)
 	_, _ = rand.Read(ticket) // never fails
 	hash := sha256.Sum256(ticket)
@@ -169,7 +173,8 @@ func address(conn *wire.Conn) (ip string, port int) {
 	return "", 0
 }
 
-// authorize finds the transfer that a ticket is for.
+// authorize returns the transfer of a ticket. From then on the connection is not
+// evicted.
 func (r *Receiver) authorize(ctx context.Context, conn *wire.Conn, transferID string, ticket []byte) (*transfer.RecvTransfer, error) {
 	refused := api.Errorf(api.CodeUnauthorized, "the ticket of the transfer is not valid here; create the transfer again")
 	if !api.IsID(transferID) || len(ticket) != 32 {
@@ -183,10 +188,11 @@ func (r *Receiver) authorize(ctx context.Context, conn *wire.Conn, transferID st
 	if row == nil || subtle.ConstantTimeCompare(hash[:], row.TicketHash) != 1 {
 		return nil, refused
 	}
+	r.limiter.Pin(conn.NetConn())
 	return row, nil
 }
 
-// row reads a transfer's row as it is now, nil when there is none.
+// row reads the present row of a transfer, nil if there is none.
 func (r *Receiver) row(ctx context.Context, key, id string) (row *transfer.RecvTransfer, err error) {
 	err = r.o.Store.Update(ctx, func(tx transfer.RecvTx) error {
 		row, err = tx.RecvTransfer(key, id)
@@ -195,8 +201,8 @@ func (r *Receiver) row(ctx context.Context, key, id string) (row *transfer.RecvT
 	return row, err
 }
 
-// entitled tells whether the user who authorized the transfer still may. A
-// user made anew under the name is another one.
+// entitled returns an error if the user who has authorized the transfer was
+// removed or disabled. A later user of the same name does not count.
 func (r *Receiver) entitled(ctx context.Context, row *transfer.RecvTransfer) error {
 	u, err := r.o.Accounts.User(ctx, row.Username)
 	gone := errors.Is(err, &api.Error{Code: api.CodeNotFound})
@@ -211,7 +217,7 @@ func (r *Receiver) entitled(ctx context.Context, row *transfer.RecvTransfer) err
 	return nil
 }
 
-// open serves a transfer: to its end, or until the connection breaks.
+// open receives a transfer until it ends or the connection breaks.
 func (r *Receiver) open(ctx context.Context, conn *wire.Conn, helpers *sync.WaitGroup, payload []byte) error {
 	var o wire.Open
 	if err := wire.Decode(payload, &o); err != nil {
@@ -222,12 +228,12 @@ func (r *Receiver) open(ctx context.Context, conn *wire.Conn, helpers *sync.Wait
 	}
 	conn.Limit(time.Time{})
 	in := r.incoming(conn.PeerKey(), o.TransferID)
-	ctx, release, err := in.claim(ctx, nil)
+	ctx, release, err := in.acquire(ctx, nil)
 	if err != nil {
 		return err
 	}
 	defer release()
-	// Again, now that nobody else works on it.
+	// Again, since the transfer may have changed before it was acquired.
 	row, err := r.authorize(ctx, conn, o.TransferID, o.Ticket)
 	if err != nil {
 		return err
@@ -240,14 +246,14 @@ func (r *Receiver) open(ctx context.Context, conn *wire.Conn, helpers *sync.Wait
 	row.SourceIP, row.SourcePort = address(conn)
 	s := &session{r: r, conn: conn, in: in, row: row, helpers: helpers}
 	end, err := s.receive(ctx, o)
-	if e, ok := errors.AsType[*ended](context.Cause(ctx)); ok && err != nil {
-		err = e // what failed, failed because it was stopped
+	if e, ok := errors.AsType[*endError](context.Cause(ctx)); ok && err != nil {
+		err = e // the reason of the failure
 	}
-	if e, ok := errors.AsType[*ended](err); ok {
+	if e, ok := errors.AsType[*endError](err); ok {
 		if e.cause != nil {
 			r.log.Warn("a transfer ends at the receiver", "transferId", in.id, "message", e.message, "error", e.cause)
 		}
-		// Saved whatever happens to the connection meanwhile.
+		// Also if the connection breaks meanwhile.
 		end, err = r.end(context.WithoutCancel(ctx), in, e.status, e.message)
 	}
 	if err != nil {

@@ -3,24 +3,20 @@
 package receiver_test
 
 import (
-	"context"
 	"errors"
 	"net"
 	"os"
 	"path/filepath"
 	"strings"
-	"sync"
 	"testing"
 
 	"go.uber.org/goleak"
 
 	"jetstream/internal/account"
 	"jetstream/internal/api"
-	"jetstream/internal/store"
 	"jetstream/internal/transfer"
-	"jetstream/internal/transfer/receiver"
 	"jetstream/internal/transfer/wire"
-	"jetstream/triggers"
+	"jetstream/internal/transfertest"
 )
 
 func TestMain(m *testing.M) {
@@ -30,97 +26,31 @@ func TestMain(m *testing.M) {
 	goleak.VerifyTestMain(m)
 }
 
-// emitter queues every event as a run, as the trigger engine does where a
-// script exists.
-type emitter struct{}
-
-func (emitter) Queue(tx triggers.Tx, e triggers.Event) error {
-	return tx.InsertRun(&triggers.Run{
-		RunID: api.NewID(), Event: e.Name, EventID: api.NewID(), Attempt: 1, Status: triggers.StatusQueued,
-		Parameters: e.Parameters, User: e.Cause.User, TransferID: e.Cause.TransferID,
-		Subject: e.Cause.Subject, Key: e.Cause.Key,
-	})
-}
-
 // site is a receiving server.
-type site struct {
-	t              testing.TB
-	state, sandbox string
-	db             *store.DB
-	accounts       *account.Service
-	receiver       *receiver.Receiver
-	address        string
-	cancel         context.CancelFunc
-	done           sync.WaitGroup
-}
+type site struct{ *transfertest.Site }
 
 func newSite(t testing.TB, sandbox string) *site {
 	t.Helper()
-	s := &site{t: t, state: t.TempDir(), sandbox: sandbox}
-	s.start(nil)
-	t.Cleanup(s.stop)
-	if _, err := s.accounts.Create(t.Context(), account.NewUser{Name: "bob", Password: "secret", Sandbox: sandbox}); err != nil {
-		t.Fatal(err)
-	}
+	s := &site{&transfertest.Site{T: t, State: t.TempDir(), Sandbox: sandbox}}
+	s.Start()
+	t.Cleanup(s.Stop)
+	s.AddBob()
 	return s
 }
 
-// start serves; wrap, if given, stands between receiver and database.
-func (s *site) start(wrap func(transfer.RecvStore) transfer.RecvStore) {
-	s.t.Helper()
-	ctx, cancel := context.WithCancel(context.Background())
-	s.cancel = cancel
-	var err error
-	if s.db, err = store.Open(ctx, s.state); err != nil {
-		s.t.Fatal(err)
-	}
-	id, err := wire.LoadIdentity(s.state)
-	if err != nil {
-		s.t.Fatal(err)
-	}
-	s.accounts = account.New(s.db.Accounts(), account.Options{})
-	var st transfer.RecvStore = s.db.Received()
-	if wrap != nil {
-		st = wrap(st)
-	}
-	s.receiver, err = receiver.New(receiver.Options{Store: st, Clients: s.db.Received(), Emitter: emitter{}, Accounts: s.accounts, Identity: id})
-	if err != nil {
-		s.t.Fatal(err)
-	}
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		s.t.Fatal(err)
-	}
-	s.address = ln.Addr().String()
-	s.done.Go(func() {
-		if err := s.receiver.Serve(ctx, ln); err != nil {
-			s.t.Errorf("Serve: %v", err)
-		}
-	})
+// restart starts a site that was stopped, with wrap between receiver and
+// database.
+func (s *site) restart(wrap func(transfer.RecvStore) transfer.RecvStore) {
+	s.T.Helper()
+	s.WrapStore = wrap
+	s.Start()
+	s.WrapStore = nil
 }
 
-func (s *site) stop() {
-	if s.db == nil {
-		return
-	}
-	s.cancel()
-	s.done.Wait()
-	if err := s.db.Close(); err != nil {
-		s.t.Error(err)
-	}
-	s.db = nil
-}
+// completed counts the events of transfers that are complete.
+func (s *site) completed() int { return len(s.Runs("recv.transferComplete")) }
 
-func (s *site) events() int {
-	s.t.Helper()
-	runs, _, err := s.db.Runs().Runs(s.t.Context(), triggers.Filter{Event: "recv.transferComplete", Limit: 100})
-	if err != nil {
-		s.t.Fatal(err)
-	}
-	return len(runs)
-}
-
-// sender is a hand-written sending server, which may be as evil as it likes.
+// sender is a sending server that can violate the protocol.
 type sender struct {
 	t      testing.TB
 	site   *site
@@ -140,7 +70,7 @@ func newSender(t testing.TB, s *site) *sender {
 	p := &sender{t: t, site: s, id: id, xfer: api.NewID()}
 	p.open = wire.Open{TransferID: p.xfer, DestinationPath: "/", Conflict: "overwrite", OnError: "stop"}
 	p.dial()
-	p.login("bob", "secret")
+	p.login("bob", transfertest.BobsPassword)
 	return p
 }
 
@@ -149,7 +79,7 @@ func (p *sender) dial() {
 	if p.conn != nil {
 		p.conn.Abort()
 	}
-	nc, err := net.Dial("tcp", p.site.address)
+	nc, err := net.Dial("tcp", p.site.Address)
 	if err != nil {
 		p.t.Fatal(err)
 	}
@@ -161,7 +91,7 @@ func (p *sender) dial() {
 	p.t.Cleanup(conn.Abort)
 }
 
-// send writes a control message; the receiver may have hung up already.
+// send writes a control message. The receiver may have closed the connection.
 func (p *sender) send(t wire.Type, message any) { _ = p.conn.Send(t, message) }
 
 func (p *sender) login(user, password string) {
@@ -216,7 +146,8 @@ func (p *sender) data(index, offset int64, payload []byte) {
 	_ = p.conn.WriteFrames(wire.AppendFrame(nil, wire.Header{Type: wire.TypeData, Index: index, Offset: offset}, payload))
 }
 
-// answer reads to the Outcome or Failure; a connection without either is "".
+// answer reads frames up to Outcome or Failure; status is "" if there is
+// neither.
 func (p *sender) answer() (status, message string) {
 	p.t.Helper()
 	for {
@@ -249,16 +180,16 @@ func (p *sender) wantAnswer(status, message string) {
 }
 
 func (s *site) names() []string {
-	s.t.Helper()
+	s.T.Helper()
 	var names []string
-	err := filepath.WalkDir(s.sandbox, func(path string, _ os.DirEntry, err error) error {
-		if rel, _ := filepath.Rel(s.sandbox, path); rel != "." {
+	err := filepath.WalkDir(s.Sandbox, func(path string, _ os.DirEntry, err error) error {
+		if rel, _ := filepath.Rel(s.Sandbox, path); rel != "." {
 			names = append(names, rel)
 		}
 		return err
 	})
 	if err != nil {
-		s.t.Error(err)
+		s.T.Error(err)
 	}
 	return names
 }

@@ -11,30 +11,30 @@ import (
 	"jetstream/internal/transfer/pace"
 )
 
-// incoming is what this process knows of an unfinished transfer beyond its
-// row: who works on it, the file that was cut off, and live numbers.
+// incoming is the state of an unfinished transfer that is kept in memory: the
+// lock, the partly received file, and live numbers.
 type incoming struct {
-	key, id string // sending server's public key, transfer id
+	key, id string // public key of the sending server, transfer id
 
 	mu   sync.Mutex
-	stop context.CancelCauseFunc // of the one who works on it or waits to
-	gate chan struct{}           // holds a token while somebody works on it
+	stop context.CancelCauseFunc // stops the holder of slot, or whoever waits for it
+	slot chan struct{}           // holds a token while the transfer is worked on
 
-	// partial belongs to whoever holds the gate.
+	// partial may only be used by the holder of slot.
 	partial partial
 
-	bytes    atomic.Int64 // verified and written, of the whole transfer
-	files    atomic.Int64 // verified and recorded
-	counted  atomic.Bool  // bytes and files are set
-	lastRecv atomic.Int64 // api.Time
-	shown    time.Time    // when progress was last shown; belongs to whoever holds the gate
-	meter    pace.Meter
+	bytes     atomic.Int64 // verified and written, of the whole transfer
+	files     atomic.Int64 // verified and recorded
+	counted   atomic.Bool  // bytes and files are set
+	lastRecv  atomic.Int64 // api.Time
+	published time.Time    // when progress was last published; for the holder of slot
+	meter     pace.Meter
 }
 
-// partial is a file whose part file holds the first offset bytes.
+// partial is a file of which the part file has the first offset bytes.
 type partial struct {
 	entry  transfer.RecvFile
-	offset int64 // 0: there is none
+	offset int64 // 0 if there is none
 }
 
 func (r *Receiver) incoming(key, id string) *incoming {
@@ -43,13 +43,13 @@ func (r *Receiver) incoming(key, id string) *incoming {
 	defer r.mu.Unlock()
 	in := r.live[subject]
 	if in == nil {
-		in = &incoming{key: key, id: id, gate: make(chan struct{}, 1)}
+		in = &incoming{key: key, id: id, slot: make(chan struct{}, 1)}
 		r.live[subject] = in
 	}
 	return in
 }
 
-// forget drops what is known of a transfer that has ended.
+// forget removes the state of a transfer that has ended.
 func (r *Receiver) forget(in *incoming) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -59,11 +59,12 @@ func (r *Receiver) forget(in *incoming) {
 	}
 }
 
-// claim makes the caller the only one to work on the transfer: whoever does or
-// waits to is told to stop, for a newer connection stands for an older one that
-// may be half dead. why is what they are told as the cause; nil is
-// context.Canceled. The returned context ends when the caller is replaced.
-func (in *incoming) claim(parent context.Context, why error) (ctx context.Context, release func(), err error) {
+// acquire gives the caller exclusive access to the transfer until release. It
+// stops the present holder, since a newer connection replaces one that may be
+// dead: the context of the holder ends with the cause why (nil:
+// context.Canceled). The returned context ends when the caller is replaced in
+// turn.
+func (in *incoming) acquire(parent context.Context, why error) (ctx context.Context, release func(), err error) {
 	ctx, cancel := context.WithCancelCause(parent)
 	in.mu.Lock()
 	if in.stop != nil {
@@ -72,30 +73,30 @@ func (in *incoming) claim(parent context.Context, why error) (ctx context.Contex
 	in.stop = cancel
 	in.mu.Unlock()
 	select {
-	case in.gate <- struct{}{}:
+	case in.slot <- struct{}{}:
 	case <-ctx.Done():
 		err = context.Cause(ctx)
 		cancel(nil)
 		return nil, nil, err
 	}
-	return ctx, func() { cancel(nil); <-in.gate }, nil
+	return ctx, func() { cancel(nil); <-in.slot }, nil
 }
 
-// noteData counts data of in that has just been verified and written.
-func (r *Receiver) noteData(in *incoming, bytes int) {
+// countData counts bytes that were just verified and written.
+func (r *Receiver) countData(in *incoming, bytes int) {
 	r.received.Add(int64(bytes))
 	in.bytes.Add(int64(bytes))
 	in.meter.Add(int64(bytes))
 	in.lastRecv.Store(int64(api.Now()))
 }
 
-// show shows how far the transfer is to those who follow the log.
-func (s *session) show() {
+// publishProgress publishes a live entry with the progress of the transfer.
+func (s *session) publishProgress() {
 	now := time.Now()
-	if now.Sub(s.in.shown) < transfer.ShowEvery || !s.r.o.Stream.Followed(transfer.ProgressShown.Type) {
+	if now.Sub(s.in.published) < transfer.ShowEvery || !s.r.o.Stream.Followed(transfer.ProgressShown.Type) {
 		return
 	}
-	s.in.shown = now
+	s.in.published = now
 	bytes, rate := s.in.bytes.Load(), s.in.meter.Rate()
 	transfer.ProgressShown.Publish(s.r.o.Stream, s.row.Username, transfer.ProgressEntry{
 		Side: transfer.SideRecv, TransferID: s.in.id, TotalFiles: s.row.TotalFiles, TotalBytes: s.row.TotalSize,
@@ -103,7 +104,7 @@ func (s *session) show() {
 	})
 }
 
-// overlay fills in the live numbers.
+// overlay sets the fields of a transfer that are only known in memory.
 func (r *Receiver) overlay(t *transfer.RecvTransfer) {
 	if !t.Processing {
 		return
@@ -121,45 +122,55 @@ func (r *Receiver) overlay(t *transfer.RecvTransfer) {
 	t.Rate = in.meter.Rate()
 }
 
-// Transfer returns a received transfer, as far as username (empty: anybody)
-// may see it, with its live numbers. Codes: notFound.
-func (r *Receiver) Transfer(ctx context.Context, transferID, username string) (transfer.RecvTransfer, error) {
+// Transfer returns a received transfer with its live numbers. Callers who are
+// not superusers only see the transfers that they have authorized. If several
+// servers have sent one of that id, it is the newest. Codes: notFound.
+func (r *Receiver) Transfer(ctx context.Context, caller api.Caller, transferID string) (transfer.RecvTransfer, error) {
+	username := ""
+	if !caller.Superuser {
+		if username = caller.User; username == "" {
+			return transfer.RecvTransfer{}, api.NotFound("received transfer", transferID)
+		}
+	}
 	t, err := r.o.Store.RecvTransfer(ctx, transferID, username)
 	if err != nil {
-		return t, err
+		return transfer.RecvTransfer{}, err
 	}
 	r.overlay(&t)
 	return t, nil
 }
 
 // Transfers lists received transfers, newest first, with their live numbers;
-// more tells that the list goes on.
-func (r *Receiver) Transfers(ctx context.Context, p transfer.Page) (list []transfer.RecvTransfer, more bool, err error) {
+// next is the Before of the next page, 0 at the end.
+func (r *Receiver) Transfers(ctx context.Context, p transfer.Page) (list []transfer.RecvTransfer, next int64, err error) {
 	limit := p.Limit
 	p.Limit++
 	if list, err = r.o.Store.RecvTransfers(ctx, p); err != nil {
-		return nil, false, err
+		return nil, 0, err
 	}
-	if len(list) > limit {
-		list, more = list[:limit], true
-	}
+	list, next = api.CutPage(list, limit, func(t transfer.RecvTransfer) int64 { return t.Seq })
 	for i := range list {
 		r.overlay(&list[i])
 	}
-	return list, more, nil
+	return list, next, nil
 }
 
-// Files lists the recorded entries of a received transfer from an index on;
-// more tells that the list goes on.
-func (r *Receiver) Files(ctx context.Context, t transfer.RecvTransfer, from int64, limit int) (list []transfer.RecvFile, more bool, err error) {
+// Files lists the recorded entries of a received transfer in order, from index
+// from, limit at most; next is the index that the next page begins with, 0 at
+// the end. Codes: notFound.
+func (r *Receiver) Files(ctx context.Context, caller api.Caller, transferID string, from int64, limit int) (list []transfer.RecvFile, next int64, err error) {
+	t, err := r.Transfer(ctx, caller, transferID)
+	if err != nil {
+		return nil, 0, err
+	}
 	for f, err := range r.o.Store.RecvFiles(ctx, t.SourcePublicKey, t.TransferID, from) {
 		if err != nil {
-			return nil, false, err
+			return nil, 0, err
 		}
 		if len(list) == limit {
-			return list, true, nil
+			return list, f.Index, nil
 		}
 		list = append(list, f)
 	}
-	return list, false, nil
+	return list, 0, nil
 }

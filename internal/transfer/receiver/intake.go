@@ -7,34 +7,35 @@ import (
 	"runtime"
 	"time"
 
+	"jetstream/internal/api"
 	"jetstream/internal/transfer"
 	"jetstream/internal/transfer/wire"
 )
 
 const onWindows = runtime.GOOS == "windows"
 
-// maxPending is how many listed entries may wait for their data.
+// maxPending is how many announced entries may be without their data.
 const maxPending = 8192
 
-// progressEvery is how often the sender is told how far its data have come.
+// progressEvery is how often progress is sent to the sender.
 const progressEvery = 250 * time.Millisecond
 
-// intake is the state of a session's data: what was listed, and the file that
-// is being written.
+// intake is the state of the data of a session: the announced entries and the
+// file that is being written.
 type intake struct {
-	settings wire.Open
-	listed   int64 // entries, which is the index of the next
-	files    int64 // of the listed entries
-	bytes    int64
-	pending  []transfer.RecvFile // listed and not yet complete, in order
-	file     *os.File            // of pending[0]; nil until its data begin
-	offset   int64               // in pending[0]
-	told     time.Time           // when progress was last sent
-	commits  *committer
+	settings     wire.Open
+	listed       int64 // number of announced entries, which is the index of the next one
+	files        int64 // of the announced entries
+	bytes        int64
+	pending      []transfer.RecvFile // announced and not complete, in order
+	file         *os.File            // the part file of pending[0]; nil before its first data
+	offset       int64               // in pending[0]
+	progressSent time.Time           // when progress was last sent
+	commits      *committer
 }
 
-// collect takes the entries and their data until all are recorded.
-func (s *session) collect(ctx context.Context, o wire.Open) (err error) {
+// receiveData receives entries and their data until all are recorded.
+func (s *session) receiveData(ctx context.Context, o wire.Open) (err error) {
 	recorded, files, bytes, err := s.r.o.Store.RecvCount(ctx, s.in.key, s.in.id)
 	if err != nil {
 		return err
@@ -61,7 +62,7 @@ func (s *session) collect(ctx context.Context, o wire.Open) (err error) {
 	s.intake.commits = newCommitter(s, cancel)
 	done := make(chan struct{})
 	go func() { defer close(done); s.intake.commits.run(context.WithoutCancel(ctx)) }()
-	err = s.take(ctx)
+	err = s.receiveFrames(ctx)
 	s.suspend(err)
 	close(s.intake.commits.queue)
 	<-done
@@ -87,8 +88,8 @@ func (s *session) answersSkip() bool {
 	return s.row.Conflict == "skip" || s.row.OnError == "continue"
 }
 
-// suspend closes the file that is being written and, when the connection only
-// broke, remembers how far it came.
+// suspend closes the file that is being written. If err is not nil it remembers
+// how much of it was received, for the next connection.
 func (s *session) suspend(err error) {
 	in := &s.intake
 	s.in.partial = partial{}
@@ -101,8 +102,8 @@ func (s *session) suspend(err error) {
 	in.file = nil
 }
 
-// take handles frames until the sender says that this was all.
-func (s *session) take(ctx context.Context) error {
+// receiveFrames handles frames until the sender has sent everything.
+func (s *session) receiveFrames(ctx context.Context) error {
 	for {
 		var f frame
 		select {
@@ -118,19 +119,19 @@ func (s *session) take(ctx context.Context) error {
 			return err
 		}
 		s.recycle(f)
-		if err := s.tell(); err != nil {
+		if err := s.sendProgress(); err != nil {
 			return err
 		}
 	}
 }
 
-// tell sends progress when it is time to.
-func (s *session) tell() error {
+// sendProgress sends progress if progressEvery has passed.
+func (s *session) sendProgress() error {
 	now := time.Now()
-	if now.Sub(s.intake.told) < progressEvery {
+	if now.Sub(s.intake.progressSent) < progressEvery {
 		return nil
 	}
-	s.intake.told = now
+	s.intake.progressSent = now
 	return s.conn.Send(wire.TypeProgress, wire.Progress{Files: s.in.files.Load(), Bytes: s.in.bytes.Load()})
 }
 
@@ -162,7 +163,7 @@ func (s *session) frame(f frame) (end bool, err error) {
 	return false, &wire.ProtocolError{Reason: fmt.Sprintf("a frame of type %d is out of place", f.Type)}
 }
 
-// complete checks that what the sender promised is what came.
+// complete checks that everything that the sender has announced has arrived.
 func (s *session) complete() error {
 	in := &s.intake
 	if len(in.pending) > 0 || in.files != in.settings.TotalFiles || in.bytes != in.settings.TotalBytes {
@@ -172,7 +173,7 @@ func (s *session) complete() error {
 	return nil
 }
 
-// entries takes a page of the file list.
+// entries handles a page of the file list.
 func (s *session) entries(page wire.Entries) error {
 	in := &s.intake
 	switch {
@@ -202,8 +203,8 @@ func (s *session) entries(page wire.Entries) error {
 	return s.advance()
 }
 
-// entry checks one line of the file list and decides whether its data are
-// wanted.
+// entry checks one entry of the file list and decides whether its data are
+// needed.
 func (s *session) entry(e wire.Entry) (transfer.RecvFile, error) {
 	in := &s.intake
 	f := transfer.RecvFile{
@@ -224,7 +225,7 @@ func (s *session) entry(e wire.Entry) (transfer.RecvFile, error) {
 		}
 	}
 	if wrong := checkName(f.Name, onWindows); wrong != "" {
-		return f, s.refuse(&f, fmt.Sprintf("the name %s %s", shown(f.Name), wrong))
+		return f, s.refuse(&f, fmt.Sprintf("the name %s %s", api.Quote(f.Name), wrong))
 	}
 	if f.EmptyDir || s.row.Conflict != "skip" && s.row.Conflict != "fail" || in.offset > 0 && f.Index == s.in.partial.entry.Index {
 		return f, nil
@@ -236,12 +237,12 @@ func (s *session) entry(e wire.Entry) (transfer.RecvFile, error) {
 	case there && s.row.Conflict == "skip":
 		f.Skipped = true
 	case there:
-		return f, s.refuse(&f, fmt.Sprintf("%s exists already at the receiver", shown(s.place.path(f.Name))))
+		return f, s.refuse(&f, fmt.Sprintf("%s exists already at the receiver", api.Quote(s.place.path(f.Name))))
 	}
 	return f, nil
 }
 
-// refuse gives one entry up, or the whole transfer when the sender said stop.
+// refuse skips an entry if onError is continue; else it fails the transfer.
 func (s *session) refuse(f *transfer.RecvFile, message string) error {
 	if s.row.OnError != "continue" {
 		return failf(nil, "%s", message)
@@ -250,7 +251,8 @@ func (s *session) refuse(f *transfer.RecvFile, message string) error {
 	return nil
 }
 
-// advance completes the entries at the front that need no data (any more).
+// advance completes the first pending entries, as long as they need no further
+// data.
 func (s *session) advance() error {
 	in := &s.intake
 	for len(in.pending) > 0 {
@@ -272,7 +274,7 @@ func (s *session) advance() error {
 	return nil
 }
 
-// begin opens the part file of the entry at the front.
+// begin opens the part file of the first pending entry.
 func (s *session) begin() (err error) {
 	in := &s.intake
 	if in.offset > 0 {
@@ -280,10 +282,10 @@ func (s *session) begin() (err error) {
 	} else {
 		in.file, err = createPart(s.staging, in.pending[0].Index)
 	}
-	return diskError(err, shown(s.place.path(in.pending[0].Name)))
+	return diskError(err, api.Quote(s.place.path(in.pending[0].Name)))
 }
 
-// data takes a chunk, which must be the next of the entry at the front.
+// data handles a chunk, which must be the next one of the first pending entry.
 func (s *session) data(f frame) error {
 	in := &s.intake
 	if len(in.pending) == 0 || f.Index != in.pending[0].Index || f.Offset != in.offset ||
@@ -296,15 +298,16 @@ func (s *session) data(f frame) error {
 		}
 	}
 	if _, err := in.file.WriteAt(f.payload, in.offset); err != nil {
-		return diskError(err, shown(s.place.path(in.pending[0].Name)))
+		return diskError(err, api.Quote(s.place.path(in.pending[0].Name)))
 	}
 	in.offset += int64(f.Length)
-	s.r.noteData(s.in, f.Length)
-	s.show()
+	s.r.countData(s.in, f.Length)
+	s.publishProgress()
 	return s.advance()
 }
 
-// gone takes the sender's word that the entry at the front cannot be read.
+// gone handles the message that the first pending entry cannot be read at the
+// sender.
 func (s *session) gone(g wire.FileGone) error {
 	in := &s.intake
 	if len(in.pending) == 0 || g.Index != in.pending[0].Index {
@@ -315,26 +318,25 @@ func (s *session) gone(g wire.FileGone) error {
 	}
 	if in.file != nil {
 		if err := in.file.Close(); err != nil {
-			return diskError(err, shown(s.place.path(in.pending[0].Name)))
+			return diskError(err, api.Quote(s.place.path(in.pending[0].Name)))
 		}
 		in.file = nil
 		if err := s.staging.Remove(partName(g.Index)); err != nil {
-			return diskError(err, shown(s.place.path(in.pending[0].Name)))
+			return diskError(err, api.Quote(s.place.path(in.pending[0].Name)))
 		}
 	}
 	s.in.bytes.Add(-in.offset)
 	return s.advance()
 }
 
-// finished is an entry whose data are complete; file is its part file, open,
-// or nil.
+// finished is an entry with all its data. file is its opened part file, or nil.
 type finished struct {
 	transfer.RecvFile
 	file *os.File
 }
 
-// received tells whether the entry counts as a received file.
+// received reports whether the entry counts as a received file.
 func (f finished) received() bool { return !f.Skipped && !f.EmptyDir }
 
-// stamp is a part file's final modification time.
+// stamp returns the final modification time of the file.
 func (f finished) stamp() time.Time { return time.Unix(0, f.ModTime) }

@@ -6,6 +6,7 @@ import (
 
 	"crypto/sha256"
 
+	"jetstream/internal/account"
 	"jetstream/internal/api"
 )
 
@@ -15,26 +16,27 @@ const (
 	maxComponent = 255
 )
 
-// stagingPrefix begins the names of the directories that hold part files.
+// stagingPrefix is the prefix of the names of directories with part files.
 const stagingPrefix = ".jetstream-"
 
-// stagingName is the directory for a transfer's part files. Ids are unique
-// for each sending server only, so its key is part of the name.
+// stagingName returns the name of the directory for the part files of a
+// transfer. It depends on the key of the sending server, since ids are only
+// unique per server.
 func stagingName(sourcePublicKey, transferID string) string {
 	sum := sha256.Sum256([]byte(sourcePublicKey))
 	return stagingPrefix + transferID + "-" + hex.EncodeToString(sum[:4])
 }
 
-// isStaging tells whether a file name has the form of stagingName: what lies
-// in such a directory is ours alone.
+// isStaging reports whether a file name has the form of stagingName. Such names
+// are reserved for the receiver.
 func isStaging(name string) bool {
 	rest, ok := strings.CutPrefix(strings.ToLower(name), stagingPrefix)
 	return ok && len(rest) == 32+1+8 && api.IsID(rest[:32])
 }
 
-// checkName says what is wrong with a name that a sender gave, to be put
-// after it, or "". Names are slash-separated and begin with a slash; the
-// sender is never trusted to have cleaned them.
+// checkName returns what is wrong with the name of an entry, worded to follow
+// it in a message, or "". Names are slash-separated, begin with a slash, and
+// must be clean.
 func checkName(name string, windows bool) string {
 	switch {
 	case len(name) > maxName:
@@ -56,51 +58,10 @@ func checkName(name string, windows bool) string {
 			return "has a part that is reserved for unfinished transfers"
 		}
 		if windows {
-			if wrong := checkWindows(part); wrong != "" {
-				return wrong
+			if wrong := account.WindowsNameFault(part); wrong != "" {
+				return "has a part that " + wrong
 			}
 		}
 	}
 	return ""
-}
-
-func checkWindows(part string) string {
-	for i := range len(part) {
-		if c := part[i]; c < ' ' || strings.IndexByte(`<>:"\|?*`, c) >= 0 {
-			return "has a character that Windows does not take"
-		}
-	}
-	if last := part[len(part)-1]; last == '.' || last == ' ' {
-		return "has a part that ends with a dot or a space, which Windows does not take"
-	}
-	base, _, _ := strings.Cut(part, ".")
-	base = strings.ToUpper(strings.TrimRight(base, " "))
-	switch base {
-	case "CON", "PRN", "AUX", "NUL", "CONIN$", "CONOUT$":
-		return "has a part that is reserved on Windows"
-	}
-	for _, port := range []string{"COM", "LPT"} {
-		if rest, ok := strings.CutPrefix(base, port); ok {
-			switch rest {
-			case "0", "1", "2", "3", "4", "5", "6", "7", "8", "9", "¹", "²", "³":
-				return "has a part that is reserved on Windows"
-			}
-		}
-	}
-	return ""
-}
-
-// shown writes a path for a message: quoted, as valid UTF-8, shortened.
-func shown(path string) string {
-	const most = 300
-	if len(path) > most {
-		path = path[:most] + "..."
-	}
-	clean := strings.Map(func(r rune) rune {
-		if r < ' ' || r == 0x7f {
-			return '\uFFFD'
-		}
-		return r
-	}, strings.ToValidUTF8(path, "\uFFFD"))
-	return `"` + clean + `"`
 }

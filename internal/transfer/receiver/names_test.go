@@ -5,7 +5,7 @@ import (
 	"testing"
 )
 
-func TestCheckName(t *testing.T) {
+func TestNamesAreCheckedForThePlatform(t *testing.T) {
 	for _, c := range []struct {
 		name          string
 		unix, windows bool // good there
@@ -64,12 +64,13 @@ func FuzzCheckName(f *testing.F) {
 	})
 }
 
-func TestNumberedNames(t *testing.T) {
+func TestRenamedFileGetsANumberBeforeItsExtension(t *testing.T) {
 	taken := map[string]bool{"a (1).txt": true}
 	free := func(name string) (bool, error) { return !taken[name], nil }
 	for name, want := range map[string]string{
 		"a.txt": "a (2).txt", "noext": "noext (1)", ".profile": ".profile (1)", "a.tar.gz": "a.tar (1).gz",
-		strings.Repeat("x", 255): strings.Repeat("x", 251) + " (1)",
+		strings.Repeat("x", 255):       strings.Repeat("x", 251) + " (1)",
+		strings.Repeat("ä", 127) + "x": strings.Repeat("ä", 125) + " (1)", // not half of a character
 	} {
 		if got, err := numbered(name, free); got != want || err != nil {
 			t.Errorf("numbered(%q) = %q, %v; want %q", name, got, err, want)

@@ -15,22 +15,23 @@ import (
 	"jetstream/internal/transfer"
 )
 
-// maxDirs is how many directories a placer remembers.
+// maxDirs is how many directories a placer caches.
 const maxDirs = 4096
 
-// errTaken tells that something has the name that must not be replaced.
+// errTaken reports that the name exists and must not be replaced.
 var errTaken = errors.New("the name is taken")
 
-// placer gives received files their final names below the user's sandbox. It
-// belongs to one goroutine, except for path.
+// placer gives received files their final names in the user's sandbox. It is
+// for one goroutine, except for path.
 type placer struct {
 	box     *account.Sandbox
 	target  string // destinationPath
 	staging string // below the sandbox
-	// dirs maps directories as the user sees them to the real ones.
+	// dirs maps API paths of directories to paths without links below the
+	// sandbox.
 	dirs map[string]string
-	// dirty are real directories with names that may not be durable yet: true
-	// for those that this placer has given.
+	// dirty holds the directories with names that may not be durable: true if
+	// this placer has made them.
 	dirty map[string]bool
 	// observe is Receiver.observe.
 	observe func(step, name string)
@@ -43,11 +44,11 @@ func newPlacer(box *account.Sandbox, row *transfer.RecvTransfer) *placer {
 	}
 }
 
-// path is where the user sees an entry of that name.
+// path returns the API path of an entry.
 func (p *placer) path(name string) string { return path.Join("/", p.target, name) }
 
-// exists tells whether something is at a path of the user's. What stands in
-// the way of looking is found again when the file is placed.
+// exists reports whether an API path exists. Errors that are not temporary are
+// left to be found when the file is placed.
 func (p *placer) exists(userPath string) (bool, error) {
 	rel, err := p.box.Resolve(userPath, false)
 	if err != nil {
@@ -63,9 +64,8 @@ func (p *placer) exists(userPath string) (bool, error) {
 	return err == nil, nil
 }
 
-// dir makes a directory of the user's, with its parents, and returns where it
-// really is. Links inside the sandbox are followed; one that leaves it ends
-// the transfer.
+// dir makes a directory, with its parents, and returns its path without links.
+// Links inside the sandbox are followed; one that leaves it ends the transfer.
 func (p *placer) dir(userDir string) (rel string, err error) {
 	if userDir == "/" {
 		return ".", nil
@@ -78,7 +78,7 @@ func (p *placer) dir(userDir string) (rel string, err error) {
 		return "", err
 	}
 	rel = path.Join(parent, path.Base(userDir))
-	p.inherit(parent)
+	p.addDirty(parent)
 	info, err := p.box.Root.Lstat(rel)
 	if errors.Is(err, fs.ErrNotExist) {
 		err = p.box.Root.Mkdir(rel, 0o755)
@@ -97,10 +97,10 @@ func (p *placer) dir(userDir string) (rel string, err error) {
 		}
 	}
 	if err != nil {
-		return "", diskError(err, "the directory "+shown(userDir))
+		return "", diskError(err, "the directory "+api.Quote(userDir))
 	}
 	if !info.IsDir() {
-		return "", failf(nil, "%s is in the way of a directory of that name", shown(userDir))
+		return "", failf(nil, "%s is in the way of a directory of that name", api.Quote(userDir))
 	}
 	if len(p.dirs) >= maxDirs {
 		clear(p.dirs)
@@ -109,16 +109,16 @@ func (p *placer) dir(userDir string) (rel string, err error) {
 	return rel, nil
 }
 
-// inherit takes over a directory in which a former process may have made one
-// before it was killed.
-func (p *placer) inherit(dir string) {
+// addDirty adds a directory in which another process may have made names before
+// it was killed.
+func (p *placer) addDirty(dir string) {
 	if _, known := p.dirty[dir]; !known {
 		p.dirty[dir] = false
 	}
 }
 
-// choose decides an entry's final name and sets Final and Real, or Skipped.
-// taken holds the real names chosen already that are not on disk yet.
+// choose chooses the final name of an entry and sets Final and Real, or
+// Skipped. taken holds the chosen values of Real that do not exist on disk yet.
 func (p *placer) choose(f *transfer.RecvFile, conflict string, taken map[string]struct{}) error {
 	final := p.path(f.Name)
 	dir, err := p.dir(path.Dir(final))
@@ -133,7 +133,7 @@ func (p *placer) choose(f *transfer.RecvFile, conflict string, taken map[string]
 		if errors.Is(err, fs.ErrNotExist) {
 			return true, nil
 		}
-		return false, diskError(err, shown(final))
+		return false, diskError(err, api.Quote(final))
 	}
 	name := path.Base(final)
 	if !f.EmptyDir && conflict != "overwrite" {
@@ -146,7 +146,7 @@ func (p *placer) choose(f *transfer.RecvFile, conflict string, taken map[string]
 			f.Skipped = true
 			return nil
 		case conflict == "fail":
-			return failf(nil, "%s exists already at the receiver", shown(final))
+			return failf(nil, "%s exists already at the receiver", api.Quote(final))
 		default:
 			if name, err = numbered(name, free); err != nil {
 				return err
@@ -158,7 +158,7 @@ func (p *placer) choose(f *transfer.RecvFile, conflict string, taken map[string]
 	return nil
 }
 
-// numbered finds a free name like "reel (1).mov".
+// numbered returns a free name such as "reel (1).mov".
 func numbered(name string, free func(string) (bool, error)) (string, error) {
 	ext := path.Ext(name)
 	if ext == name { // .profile
@@ -167,18 +167,17 @@ func numbered(name string, free func(string) (bool, error)) (string, error) {
 	stem := strings.TrimSuffix(name, ext)
 	for n := 1; n < 100_000; n++ {
 		suffix := fmt.Sprintf(" (%d)%s", n, ext)
-		// A name that is as long as file systems take loses its end.
-		candidate := stem[:min(len(stem), max(0, maxComponent-len(suffix)))] + suffix
+		// A name of the maximum length is cut.
+		candidate := api.Truncate(stem, max(0, maxComponent-len(suffix))) + suffix
 		if ok, err := free(candidate); ok || err != nil {
 			return candidate, err
 		}
 	}
-	return "", failf(nil, "no free name for %s was found at the receiver", shown(name))
+	return "", failf(nil, "no free name for %s was found at the receiver", api.Quote(name))
 }
 
-// put gives an entry the name that was chosen. It may have been done before a
-// crash: then it finds that out. errTaken tells that the name must be chosen
-// anew.
+// put gives an entry its chosen name, unless that was done before a crash. It
+// returns errTaken if another name must be chosen.
 func (p *placer) put(f *transfer.RecvFile, conflict string) error {
 	p.dirty[path.Dir(f.Real)] = true
 	p.observe("put", f.Real)
@@ -195,12 +194,12 @@ func (p *placer) put(f *transfer.RecvFile, conflict string) error {
 	case err != nil:
 	case thereErr == nil && os.SameFile(own, there): // linked before a crash
 		err = root.Remove(part)
-	case thereErr == nil && p.copied(f, there): // its copy was
+	case thereErr == nil && p.copied(f, there): // its copy was linked before a crash
 		err = p.tidy(f, part)
 	case thereErr == nil && conflict != "overwrite":
 		return errTaken
 	case thereErr == nil && there.IsDir():
-		return failf(nil, "a directory is in the way at %s", shown(f.Final))
+		return failf(nil, "a directory is in the way at %s", api.Quote(f.Final))
 	case conflict == "overwrite":
 		err = root.Rename(part, f.Real)
 	default:
@@ -214,12 +213,12 @@ func (p *placer) put(f *transfer.RecvFile, conflict string) error {
 	if errors.Is(err, errTaken) {
 		return err
 	}
-	return diskError(err, shown(f.Final))
+	return diskError(err, api.Quote(f.Final))
 }
 
-// link gives a file a name that nothing has, and replaces nothing that gets
-// it meanwhile, where the file system has hard links. Where it has none the
-// file is moved there.
+// link gives a file a name that does not exist; errTaken if it does. On file
+// systems without hard links it may replace a file that gets the name
+// meanwhile.
 func (p *placer) link(from, to string) error {
 	root := p.box.Root
 	err := root.Link(from, to)
@@ -238,7 +237,7 @@ func (p *placer) link(from, to string) error {
 	return root.Rename(from, to)
 }
 
-// remove removes a name that may be gone.
+// remove removes a name, if it exists.
 func (p *placer) remove(name string) error {
 	if err := p.box.Root.Remove(name); !errors.Is(err, fs.ErrNotExist) {
 		return err
@@ -246,20 +245,21 @@ func (p *placer) remove(name string) error {
 	return nil
 }
 
-// temp is the name of a copy beside the final name.
+// temp returns the temporary name of a copy, in the directory of the final
+// name.
 func (p *placer) temp(f *transfer.RecvFile) string {
 	return path.Join(path.Dir(f.Real), path.Base(p.staging)+"."+partName(f.Index))
 }
 
-// copied tells whether a file is the copy that copy made.
+// copied reports whether a file is the copy that copy has made.
 func (p *placer) copied(f *transfer.RecvFile, file fs.FileInfo) bool {
 	temp, err := p.box.Root.Lstat(p.temp(f))
 	return err == nil && os.SameFile(temp, file)
 }
 
-// copy is put for a target on another file system, such as a mount below the
-// sandbox. A copy that is linked keeps its first name until the part file is
-// gone: by that it is known after a crash.
+// copy is put for a target on another file system, such as a mount point below
+// the sandbox. A copy that is linked to its final name keeps its temporary name
+// until the part file is removed, so that it is recognized after a crash.
 func (p *placer) copy(f *transfer.RecvFile, part, conflict string) (err error) {
 	root, temp := p.box.Root, p.temp(f)
 	if err := p.remove(temp); err != nil {
@@ -304,7 +304,7 @@ func (p *placer) copy(f *transfer.RecvFile, part, conflict string) (err error) {
 	return p.tidy(f, part)
 }
 
-// tidy removes the names that a copied file has beside its final one.
+// tidy removes the part file and the temporary name of a copied file.
 func (p *placer) tidy(f *transfer.RecvFile, part string) error {
 	if err := p.box.Root.Remove(part); err != nil {
 		return err
@@ -313,17 +313,17 @@ func (p *placer) tidy(f *transfer.RecvFile, part string) error {
 	return p.remove(p.temp(f))
 }
 
-// checkPlaced tells whether a file without part file has been placed before a
-// crash, and removes what else that left.
+// checkPlaced checks that a file without a part file was placed before a crash,
+// and removes its temporary name.
 func (p *placer) checkPlaced(f *transfer.RecvFile) error {
 	info, err := p.box.Root.Lstat(f.Real)
 	if err == nil && info.Mode().IsRegular() && info.Size() == f.Size {
-		// File systems keep times to 2 s at worst.
+		// The resolution of times is 2 s on some file systems.
 		if d := info.ModTime().Sub(time.Unix(0, f.ModTime)); d > -2*time.Second && d < 2*time.Second {
 			return p.remove(p.temp(f))
 		}
 	}
-	return failf(err, "the received data of %s were removed before they got their final name; send it again", shown(f.Final))
+	return failf(err, "the received data of %s were removed before they got their final name; send it again", api.Quote(f.Final))
 }
 
 func (p *placer) putDir(f *transfer.RecvFile) error {
@@ -338,25 +338,25 @@ func (p *placer) putDir(f *transfer.RecvFile) error {
 			err = root.Chtimes(f.Real, time.Unix(0, f.ModTime), time.Unix(0, f.ModTime))
 		}
 	case err != nil || info.IsDir():
-	default: // a link to a directory will do
+	default: // a link to a directory is accepted
 		_, err = p.dir(f.Final)
-		if _, ok := errors.AsType[*ended](err); ok {
+		if _, ok := errors.AsType[*endError](err); ok {
 			return err
 		}
 	}
-	return diskError(err, "the directory "+shown(f.Final))
+	return diskError(err, "the directory "+api.Quote(f.Final))
 }
 
-// sync makes the names given since the last sync durable.
+// sync makes the names in all dirty directories durable.
 func (p *placer) sync() error {
-	for dir, ours := range p.dirty {
+	for dir, made := range p.dirty {
 		p.observe("sync", dir)
 		err := syncBelow(p.box.Root, dir)
-		if !ours && errors.Is(err, fs.ErrPermission) {
-			continue // what may not be read cannot be synced
+		if !made && errors.Is(err, fs.ErrPermission) {
+			continue // a directory that cannot be read cannot be synced
 		}
 		if err != nil {
-			return diskError(err, "the directory "+shown("/"+dir))
+			return diskError(err, "the directory "+api.Quote("/"+dir))
 		}
 	}
 	clear(p.dirty)

@@ -1,6 +1,6 @@
-// Package receiver writes what other servers send below the user's sandbox:
-// part files in a staging directory first, then, when every entry is verified
-// and on disk, under their final names.
+// Package receiver receives the files of other servers into users' sandboxes.
+// They are written to part files in a staging directory, and get their final
+// names when all entries of the transfer are verified and on disk.
 package receiver
 
 import (
@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"jetstream/internal/account"
+	"jetstream/internal/connlimit"
 	"jetstream/internal/stream"
 	"jetstream/internal/transfer"
 	"jetstream/internal/transfer/wire"
@@ -25,28 +26,29 @@ type Accounts interface {
 	Sandbox(ctx context.Context, userName string, use account.Use) (*account.Sandbox, error)
 }
 
-// Options sets a Receiver up.
+// Options configure a Receiver.
 type Options struct {
-	// Store keeps received transfers. Required.
+	// Store stores received transfers. Required.
 	Store transfer.RecvStore
-	// Clients keeps which servers may send here. Required.
+	// Clients stores which servers may send. Required.
 	Clients Clients
 	// Emitter queues the scripts of events in the transaction that changes a
 	// transfer's state. Required.
 	Emitter transfer.Emitter
-	// Stream is the log of what happened: it gets every change of a transfer's
-	// state and its progress. nil: none.
+	// Stream is the event log, which gets each change of a transfer's state and
+	// its progress; nil discards them.
 	Stream *stream.Log
-	// Accounts checks passwords and opens sandboxes. Required.
+	// Accounts verifies passwords and opens sandboxes. Required.
 	Accounts Accounts
-	// Identity is this server's key. Required.
+	// Identity is the key of this server. Required.
 	Identity *wire.Identity
-	// ServerUID and Software are told to senders in the handshake.
+	// ServerUID and Software are sent to senders in the handshake.
 	ServerUID, Software string
-	// Log gets what the operator should know; nil is silent.
+	// Log is for the operator; nil discards it.
 	Log *slog.Logger
-	// MaxConnections is how many connections are served at a time; more are
-	// closed at once, and senders come again. 0 is 256.
+	// MaxConnections is how many connections are open at a time. Of more, one
+	// is closed that has shown no login or ticket yet; where all have, it is the
+	// newest, and its sender tries again. 0 is 256.
 	MaxConnections int
 	// MaxEntries is how many entries one transfer may have; 0 is 50 million.
 	MaxEntries int64
@@ -56,20 +58,21 @@ type Options struct {
 type Receiver struct {
 	o   Options
 	log *slog.Logger
-	// observe hears of the steps of finishing; a test kills the process there.
+	// observe is called at the steps of finish, where a test kills the process.
 	observe func(step, name string)
 
 	received atomic.Int64
+	limiter  *connlimit.Limiter
 
 	mu    sync.Mutex
 	live  map[string]*incoming // by transfer.RecvSubject
 	conns map[*wire.Conn]struct{}
 }
 
-// BytesReceived is how many bytes of files were received since New.
+// BytesReceived returns the number of bytes of files received since New.
 func (r *Receiver) BytesReceived() int64 { return r.received.Load() }
 
-// New makes a Receiver; Serve runs it.
+// New returns a Receiver. It receives while Serve runs.
 func New(o Options) (*Receiver, error) {
 	if o.Store == nil || o.Clients == nil || o.Emitter == nil || o.Accounts == nil || o.Identity == nil {
 		return nil, errors.New("receiver: Store, Clients, Emitter, Accounts and Identity are required")
@@ -83,7 +86,10 @@ func New(o Options) (*Receiver, error) {
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
-	return &Receiver{o: o, log: o.Log, observe: func(string, string) {}, live: map[string]*incoming{}, conns: map[*wire.Conn]struct{}{}}, nil
+	return &Receiver{
+		o: o, log: o.Log, observe: func(string, string) {}, limiter: connlimit.New(o.MaxConnections, o.Log.With("listener", "recv")),
+		live: map[string]*incoming{}, conns: map[*wire.Conn]struct{}{},
+	}, nil
 }
 
 // Serve goes on with what a former process left, then accepts connections from
@@ -103,7 +109,6 @@ func (r *Receiver) Serve(ctx context.Context, ln net.Listener) error {
 		}
 		return err
 	}
-	slots := make(chan struct{}, r.o.MaxConnections)
 	pause := time.Duration(0)
 	for {
 		nc, err := ln.Accept()
@@ -123,21 +128,16 @@ func (r *Receiver) Serve(ctx context.Context, ln net.Listener) error {
 			continue
 		}
 		pause = 0
-		select {
-		case slots <- struct{}{}:
-		default:
-			r.log.Warn("too many connections of senders; one was turned away", "limit", r.o.MaxConnections, "from", nc.RemoteAddr().String())
-			_ = nc.Close()
-			continue
+		if r.limiter.Track(nc) {
+			wg.Go(func() {
+				defer r.limiter.Untrack(nc)
+				r.handle(ctx, nc)
+			})
 		}
-		wg.Go(func() {
-			defer func() { <-slots }()
-			r.handle(ctx, nc)
-		})
 	}
 }
 
-// isTransient tells of a connection that died before it was accepted.
+// isTransient reports whether accepting failed only for one connection.
 func isTransient(err error) bool {
 	t, ok := errors.AsType[interface {
 		error
@@ -146,8 +146,8 @@ func isTransient(err error) bool {
 	return ok && t.Temporary()
 }
 
-// recover finishes transfers whose entries are all recorded and removes the
-// part files of ended ones. The others wait for their sender.
+// recover finishes the transfers whose entries are all recorded, and removes
+// the part files of those that have ended.
 func (r *Receiver) recover(ctx context.Context, wg *sync.WaitGroup) error {
 	rows, err := r.o.Store.Receiving(ctx)
 	if err != nil {
@@ -167,7 +167,7 @@ func (r *Receiver) recover(ctx context.Context, wg *sync.WaitGroup) error {
 					return
 				}
 				defer func() { <-slots }()
-				ctx, release, err := in.claim(ctx, nil)
+				ctx, release, err := in.acquire(ctx, nil)
 				if err != nil {
 					return
 				}

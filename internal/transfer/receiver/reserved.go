@@ -5,8 +5,8 @@ import (
 	"path/filepath"
 )
 
-// PartDirs lists the directories that hold part files of received transfers,
-// absolute and without links. Nobody else may move or remove them.
+// PartDirs lists the directories with part files of transfers, as absolute
+// paths without links. They must not be moved or removed.
 func (r *Receiver) PartDirs(ctx context.Context) ([]string, error) {
 	rows, err := r.o.Store.Receiving(ctx)
 	if err != nil {
@@ -21,5 +21,6 @@ func (r *Receiver) PartDirs(ctx context.Context) ([]string, error) {
 	return dirs, nil
 }
 
-// Reserved tells whether a file name has the form of such a directory's.
+// Reserved reports whether a file name has the form of the name of such a
+// directory.
 func (r *Receiver) Reserved(name string) bool { return isStaging(name) }

@@ -1,6 +1,7 @@
 package receiver
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"io/fs"
@@ -14,12 +15,12 @@ import (
 	"jetstream/internal/transfer/wire"
 )
 
-// buffers is how many frames of one connection are in memory: one being read,
-// one being written, two between them.
+// buffers is how many frames of a connection are in memory: one that is read,
+// one that is written, and two between them.
 const buffers = 4
 
-// session is one connection's work on one transfer. It belongs to the
-// goroutine that serves the connection.
+// session receives one transfer on one connection. It is for the goroutine that
+// serves the connection.
 type session struct {
 	r       *Receiver
 	conn    *wire.Conn
@@ -36,15 +37,15 @@ type session struct {
 	intake  intake
 }
 
-// frame is what the reader goroutine hands over.
+// frame is the result of one read.
 type frame struct {
 	wire.Header
 	payload []byte
 	err     error
 }
 
-// receive carries the transfer on until it has ended here. An *ended error
-// ends it, any other leaves it as it is for the next connection.
+// receive receives the transfer until it has ended. An *endError ends the
+// transfer; after any other error the next connection continues it.
 func (s *session) receive(ctx context.Context, o wire.Open) (transfer.RecvTransfer, error) {
 	none := transfer.RecvTransfer{}
 	if err := s.r.entitled(ctx, s.row); err != nil {
@@ -63,7 +64,7 @@ func (s *session) receive(ctx context.Context, o wire.Open) (transfer.RecvTransf
 	s.helpers.Go(func() { s.read(ctx) })
 	s.helpers.Go(func() { _ = s.conn.KeepAlive(ctx) })
 	if !s.row.Finishing {
-		if err := s.collect(ctx, o); err != nil {
+		if err := s.receiveData(ctx, o); err != nil {
 			return none, err
 		}
 	}
@@ -71,7 +72,7 @@ func (s *session) receive(ctx context.Context, o wire.Open) (transfer.RecvTransf
 }
 
 // openBox opens the receiving user's sandbox, which must be the one that the
-// transfer began in.
+// transfer has begun in.
 func (r *Receiver) openBox(ctx context.Context, row *transfer.RecvTransfer) (*account.Sandbox, error) {
 	box, err := r.o.Accounts.Sandbox(ctx, row.Username, account.Write)
 	if e, ok := errors.AsType[*api.Error](err); ok && e.Code != api.CodeInternal {
@@ -88,7 +89,8 @@ func (r *Receiver) openBox(ctx context.Context, row *transfer.RecvTransfer) (*ac
 	return box, nil
 }
 
-// prepare checks what the sender asks for and, the first time, saves it.
+// prepare checks the parameters of the sender. At the first connection it saves
+// them; later they must be the same.
 func (s *session) prepare(ctx context.Context, o wire.Open) error {
 	target := path.Clean("/" + string(o.DestinationPath))
 	switch {
@@ -99,7 +101,7 @@ func (s *session) prepare(ctx context.Context, o wire.Open) error {
 	}
 	if target != "/" {
 		if wrong := checkName(target, onWindows); wrong != "" || string(o.DestinationPath) != target {
-			return failf(nil, "destinationPath %s %s", shown(string(o.DestinationPath)), orElse(wrong, "is not in its plain form"))
+			return failf(nil, "destinationPath %s %s", api.Quote(string(o.DestinationPath)), cmp.Or(wrong, "is not in its plain form"))
 		}
 	}
 	if o.TotalFiles > s.r.o.MaxEntries {
@@ -136,15 +138,8 @@ func (s *session) prepare(ctx context.Context, o wire.Open) error {
 	})
 }
 
-func orElse(s, otherwise string) string {
-	if s == "" {
-		return otherwise
-	}
-	return s
-}
-
-// openStaging opens the directory of part files, or makes it anew when nothing
-// that counts is in it.
+// openStaging opens the directory of part files, or makes a new one if no data
+// have been received.
 func (s *session) openStaging(recorded int64) (err error) {
 	if recorded == 0 && s.in.partial.offset == 0 {
 		s.staging, err = makeStaging(s.box.Root, s.row.Staging)
@@ -157,11 +152,11 @@ func (s *session) openStaging(recorded int64) (err error) {
 	case errors.Is(err, fs.ErrNotExist):
 		return failf(err, "the part files of the transfer in %s were removed; send it again", s.row.DestinationPath)
 	}
-	return diskError(err, "the directory for part files in "+shown(s.row.DestinationPath))
+	return diskError(err, "the directory for part files in "+api.Quote(s.row.DestinationPath))
 }
 
-// diskError makes an error of the file system into the end of the transfer,
-// unless it passes by itself. what names the thing as the user knows it.
+// diskError turns an error of the file system into an *endError, unless it is
+// temporary. what names the file in the message.
 func diskError(err error, what string) error {
 	switch {
 	case err == nil:
@@ -169,21 +164,15 @@ func diskError(err error, what string) error {
 	case isExhausted(err):
 		return err
 	case isFull(err):
-		return failf(err, "the receiver's disk is full: %s could not be written; make room and send again", what)
+		return failf(err, "the receiver's disk is full: %s could not be written; free some space and send again", what)
 	case errors.Is(err, fs.ErrPermission):
 		return failf(err, "the receiver may not write %s: permission denied", what)
 	}
-	reason := err
-	if e, ok := errors.AsType[*fs.PathError](err); ok {
-		reason = e.Err
-	} else if e, ok := errors.AsType[*os.LinkError](err); ok {
-		reason = e.Err
-	}
-	return failf(err, "the receiver could not write %s: %s", what, reason.Error())
+	return failf(err, "the receiver could not write %s: %s", what, cmp.Or(api.SystemReason(err), err.Error()))
 }
 
-// read hands frames over until the connection or ctx ends. It checks data, so
-// that this and the writing of the frame before go on at the same time.
+// read reads frames into s.frames until the connection or ctx ends. It verifies
+// the checksums of data, concurrently with the writing of the frame before.
 func (s *session) read(ctx context.Context) {
 	for range buffers {
 		s.free <- nil
@@ -210,13 +199,13 @@ func (s *session) read(ctx context.Context) {
 	}
 }
 
-// recycle gives a frame's buffer back to the reader.
+// recycle returns the buffer of a frame to the reader.
 func (s *session) recycle(f frame) {
-	s.free <- f.payload[:0] // there are never more than it holds
+	s.free <- f.payload[:0] // never blocks: there are no more buffers
 }
 
-// finish gives the files their final names. A connection that breaks meanwhile
-// does not matter; the sender's cancel does.
+// finish gives the files their final names. It continues if the connection
+// breaks, and stops if the sender cancels.
 func (s *session) finish(ctx context.Context) (transfer.RecvTransfer, error) {
 	_ = s.conn.Send(wire.TypeProgress, wire.Progress{Files: s.in.files.Load(), Bytes: s.in.bytes.Load(), Finishing: true})
 	ctx, cancel := context.WithCancelCause(ctx)
@@ -242,7 +231,7 @@ func (s *session) finish(ctx context.Context) (transfer.RecvTransfer, error) {
 	row, err := s.r.finish(ctx, s.in)
 	cancel(nil)
 	listener.Wait()
-	if e, ok := errors.AsType[*ended](context.Cause(ctx)); ok && err != nil {
+	if e, ok := errors.AsType[*endError](context.Cause(ctx)); ok && err != nil {
 		return row, e
 	}
 	return row, err

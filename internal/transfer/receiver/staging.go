@@ -9,11 +9,11 @@ import (
 	"strconv"
 )
 
-// partName is the name of an entry's part file.
+// partName returns the name of the part file of an entry.
 func partName(index int64) string { return strconv.FormatInt(index, 10) + ".part" }
 
-// makeStaging makes the directory rel below root anew, with mode 0700, and
-// opens it. Whatever has its name is removed before, never followed.
+// makeStaging makes the directory rel below root, with mode 0700, and opens it.
+// It first removes whatever has that name; links are not followed.
 func makeStaging(root *os.Root, rel string) (*os.Root, error) {
 	if err := root.RemoveAll(rel); err != nil {
 		return nil, err
@@ -27,8 +27,8 @@ func makeStaging(root *os.Root, rel string) (*os.Root, error) {
 	return openStaging(root, rel)
 }
 
-// openStaging opens the directory that makeStaging made. A link or anything
-// else in its place is an error.
+// openStaging opens the directory that makeStaging has made. It fails if a link
+// or another directory has replaced it.
 func openStaging(root *os.Root, rel string) (*os.Root, error) {
 	named, err := root.Lstat(rel)
 	if err != nil {
@@ -46,7 +46,7 @@ func openStaging(root *os.Root, rel string) (*os.Root, error) {
 		err = &fs.PathError{Op: "open", Path: rel, Err: errors.New("the directory of part files was exchanged")}
 	}
 	if err == nil {
-		err = ours(opened)
+		err = checkPrivate(opened)
 	}
 	if err != nil {
 		return nil, errors.Join(err, staging.Close())
@@ -66,7 +66,7 @@ func removeStaging(dir, rel string) error {
 	return errors.Join(root.RemoveAll(rel), root.Close())
 }
 
-// createPart makes an entry's part file; a leftover of its name is removed.
+// createPart makes the part file of an entry. It removes an existing one.
 func createPart(staging *os.Root, index int64) (*os.File, error) {
 	const flags = os.O_WRONLY | os.O_CREATE | os.O_EXCL
 	f, err := staging.OpenFile(partName(index), flags, 0o600)
@@ -79,8 +79,8 @@ func createPart(staging *os.Root, index int64) (*os.File, error) {
 	return f, err
 }
 
-// reopenPart opens a part file that holds size bytes at least and cuts it
-// there.
+// reopenPart opens the part file of an entry, which must have size bytes at
+// least, and truncates it to size.
 func reopenPart(staging *os.Root, index, size int64) (*os.File, error) {
 	name := partName(index)
 	named, err := staging.Lstat(name)

@@ -10,31 +10,31 @@ import (
 	"jetstream/triggers"
 )
 
-// ended is an error that ends the transfer, not only its connection. Its
-// message is for people at both ends.
-type ended struct {
+// endError is an error that ends the transfer, not only the connection. Its
+// message is shown at both ends.
+type endError struct {
 	status  transfer.Status
 	message string
 	cause   error
 }
 
-func (e *ended) Error() string {
+func (e *endError) Error() string {
 	if e.cause != nil {
 		return e.message + ": " + e.cause.Error()
 	}
 	return e.message
 }
 
-func (e *ended) Unwrap() error { return e.cause }
+func (e *endError) Unwrap() error { return e.cause }
 
-// failf makes an error that ends the transfer as failed.
+// failf returns an endError with status error.
 func failf(cause error, format string, args ...any) error {
-	return &ended{status: transfer.StatusError, message: fmt.Sprintf(format, args...), cause: cause}
+	return &endError{status: transfer.StatusError, message: fmt.Sprintf(format, args...), cause: cause}
 }
 
-// move is the one function that changes a received transfer's state. It saves
-// the row, writes the change into the log and queues the event that belongs to
-// the step, in the caller's transaction.
+// move changes the state of a received transfer. No other function does. In the
+// caller's transaction it saves the row, appends an entry to the event log and
+// queues the event of the step.
 func (r *Receiver) move(tx transfer.RecvTx, row *transfer.RecvTransfer, to transfer.Status, message string) error {
 	now, from := api.Now(), row.Status
 	switch {
@@ -49,7 +49,7 @@ func (r *Receiver) move(tx transfer.RecvTx, row *transfer.RecvTransfer, to trans
 	if err := tx.SaveRecvTransfer(row); err != nil {
 		return err
 	}
-	if err := r.note(tx, row, from); err != nil {
+	if err := r.appendEntry(tx, row, from); err != nil {
 		return err
 	}
 	e, err := event(row)
@@ -59,7 +59,7 @@ func (r *Receiver) move(tx transfer.RecvTx, row *transfer.RecvTransfer, to trans
 	return r.o.Emitter.Queue(tx, e)
 }
 
-// event makes the event that belongs to the state that row has just got.
+// event returns the event of the state that row has just entered.
 func event(row *transfer.RecvTransfer) (triggers.Event, error) {
 	params := triggers.TransferParams{TransferID: row.TransferID, Username: row.Username}
 	// Ids of transfers are unique per sending server only.
@@ -77,7 +77,7 @@ func event(row *transfer.RecvTransfer) (triggers.Event, error) {
 	}
 }
 
-func (r *Receiver) note(tx transfer.RecvTx, row *transfer.RecvTransfer, from transfer.Status) error {
+func (r *Receiver) appendEntry(tx transfer.RecvTx, row *transfer.RecvTransfer, from transfer.Status) error {
 	return transfer.Changed.Append(r.o.Stream, tx, row.Username, transfer.ChangeEntry{
 		Side: transfer.SideRecv, TransferID: row.TransferID, Status: row.Status, PreviousStatus: from, Processing: row.Processing,
 		ErrorMessage: row.ErrorMessage, Username: row.Username, TotalFiles: row.TotalFiles, TotalBytes: row.TotalSize,
@@ -85,8 +85,8 @@ func (r *Receiver) note(tx transfer.RecvTx, row *transfer.RecvTransfer, from tra
 	})
 }
 
-// end moves a transfer to its end, unless it has ended already, and removes
-// its part files. It returns the row as it then is.
+// end ends a transfer, unless it has ended already, and removes its part files.
+// It returns the row after that.
 func (r *Receiver) end(ctx context.Context, in *incoming, to transfer.Status, message string) (transfer.RecvTransfer, error) {
 	var row transfer.RecvTransfer
 	moved := false
@@ -118,8 +118,8 @@ func (r *Receiver) end(ctx context.Context, in *incoming, to transfer.Status, me
 	return row, nil
 }
 
-// sweep removes what is left of an ended transfer's part files and notes that
-// in its row. What it cannot do now is done at the next start.
+// sweep removes the part files of a transfer that has ended, and records that
+// in its row. If it fails, the next start tries again.
 func (r *Receiver) sweep(ctx context.Context, row *transfer.RecvTransfer) {
 	if row.Staging == "" || row.Processing {
 		return

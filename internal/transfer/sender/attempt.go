@@ -16,51 +16,54 @@ import (
 	"jetstream/internal/transfer/wire"
 )
 
-// errStopped tells that the transfer's state was changed by somebody else.
+// errStopped reports that the transfer was cancelled, suspended or deleted
+// meanwhile.
 var errStopped = errors.New("the transfer was stopped")
 
-// saveTimeout bounds saving how an attempt ended while the server stops.
+// saveTimeout bounds the save of the result of an attempt.
 const saveTimeout = 5 * time.Second
 
-// entitledEvery is how often a running transfer's owner is looked at.
+// entitledEvery is how often the owner of a running transfer is checked.
 const entitledEvery = 2 * time.Second
 
-// final is an error that ends the transfer.
-type final struct {
+// finalError is an error that ends the transfer.
+type finalError struct {
 	status  transfer.Status
 	message string
-	tell    bool // the receiver does not know
+	notify  bool // whether the receiver must be notified
 	cause   error
 }
 
-func (e *final) Error() string {
+func (e *finalError) Error() string {
 	if e.cause != nil {
 		return e.message + ": " + e.cause.Error()
 	}
 	return e.message
 }
 
-func (e *final) Unwrap() error { return e.cause }
+func (e *finalError) Unwrap() error { return e.cause }
 
-func failf(cause error, tell bool, format string, args ...any) error {
-	return &final{status: transfer.StatusError, message: fmt.Sprintf(format, args...), tell: tell, cause: cause}
+// failf returns a finalError with status error. notify is whether the receiver
+// must be notified of it.
+func failf(cause error, notify bool, format string, args ...any) error {
+	return &finalError{status: transfer.StatusError, message: fmt.Sprintf(format, args...), notify: notify, cause: cause}
 }
 
-// later is an error after which the receiver wants to be left alone.
-type later struct {
+// retryLater is an error after which the next attempt must wait.
+type retryLater struct {
 	message string
 	after   time.Duration
 }
 
-func (e *later) Error() string { return e.message }
+func (e *retryLater) Error() string { return e.message }
 
-// attempt is one connection's work on one transfer. It belongs to one
+// attempt is one attempt to send a transfer, on one connection. It is for one
 // goroutine.
 type attempt struct {
 	s          *Sender
 	t          transfer.Transfer
 	meter      pace.Meter
-	confirmed  int64 // bytes, as the receiver last said
+	confirmed  int64 // bytes that the receiver has confirmed
 	progressed bool
 	connected  bool
 }
@@ -70,43 +73,43 @@ func (s *Sender) attempt(ctx context.Context, t transfer.Transfer) (r result) {
 	defer func() {
 		if p := recover(); p != nil {
 			s.log.Error("panic while sending", "transferId", t.TransferID, "panic", p, "stack", string(debug.Stack()))
-			r = result{id: t.TransferID, again: true}
+			r = result{id: t.TransferID, retry: true}
 		}
 	}()
 	var err error
 	if t.Processing {
 		err = a.run(ctx)
 	} else {
-		err = a.tell(ctx)
+		err = a.notifyReceiver(ctx)
 	}
-	r = result{id: t.TransferID, progressed: a.progressed, silent: !a.connected}
-	again, ok := a.settle(ctx, err)
-	r.again = again || !ok
-	if l, ok := errors.AsType[*later](err); ok {
+	r = result{id: t.TransferID, progressed: a.progressed, unreachable: !a.connected}
+	r.retry = a.saveResult(ctx, err)
+	if l, ok := errors.AsType[*retryLater](err); ok {
 		r.after = l.after
 	}
 	return r
 }
 
-// settle saves how the attempt ended; ok is false when it could not be saved.
-func (a *attempt) settle(ctx context.Context, err error) (again, ok bool) {
+// saveResult saves the result of the attempt and reports whether there must be
+// another one.
+func (a *attempt) saveResult(ctx context.Context, err error) (retry bool) {
 	if err == nil || errors.Is(err, errStopped) {
-		return false, true
+		return false
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), saveTimeout)
 	defer cancel()
 	log := a.s.log.With("transferId", a.t.TransferID, "receiver", a.address())
-	end, ended := errors.AsType[*final](err)
-	if !a.t.Processing { // could not be told
-		log.Debug("a receiver could not be told of the end of a transfer", "error", err)
-		return true, true
+	end, ended := errors.AsType[*finalError](err)
+	if !a.t.Processing {
+		log.Debug("a receiver could not be notified of the end of a transfer", "error", err)
+		return true
 	}
 	message := a.waitMessage(err)
 	if ended {
 		message = end.message
 		log.Warn("a transfer ended", "status", string(end.status), "error", err)
 	} else {
-		// Attempts are without end; only what is new about them is told.
+		// There may be attempts for days: only a new reason is worth a line.
 		level := slog.LevelInfo
 		if message == a.t.ErrorMessage {
 			level = slog.LevelDebug
@@ -118,7 +121,7 @@ func (a *attempt) settle(ctx context.Context, err error) (again, ok bool) {
 			return errStopped
 		}
 		if ended {
-			t.Status, t.TellPeer = end.status, end.tell && len(t.Ticket) > 0
+			t.Status, t.TellPeer = end.status, end.notify && len(t.Ticket) > 0
 		} else {
 			t.Status = transfer.StatusPending
 		}
@@ -127,22 +130,21 @@ func (a *attempt) settle(ctx context.Context, err error) (again, ok bool) {
 	})
 	switch {
 	case err == nil:
-		return !ended, true
+		return !ended
 	case errors.Is(err, errStopped) || errors.Is(err, &api.Error{Code: api.CodeNotFound}):
-		return false, true
+		return false
 	}
 	log.Error("the state of a transfer could not be saved", "error", err)
-	return true, false
+	return true
 }
 
 func (a *attempt) address() string {
 	return net.JoinHostPort(a.t.DestinationAddress, strconv.Itoa(a.t.DestinationPort))
 }
 
-// waitMessage says why the transfer waits, without the cause's technicalities
-// where there is a plain word for them.
+// waitMessage returns the message of a transfer that waits after err.
 func (a *attempt) waitMessage(err error) string {
-	if l, ok := errors.AsType[*later](err); ok {
+	if l, ok := errors.AsType[*retryLater](err); ok {
 		return l.message
 	}
 	if e, ok := errors.AsType[*api.Error](err); ok {
@@ -167,7 +169,8 @@ func reason(err error) string {
 	return wire.Clean(err.Error())
 }
 
-// run sends the transfer. nil: it has ended and that is saved.
+// run sends the transfer. If it returns nil the transfer has ended and is
+// saved.
 func (a *attempt) run(parent context.Context) error {
 	ctx, cancel := context.WithCancelCause(parent)
 	defer cancel(nil)
@@ -183,7 +186,7 @@ func (a *attempt) run(parent context.Context) error {
 
 	err := a.send(parent, ctx)
 	why := context.Cause(ctx)
-	_, ended := errors.AsType[*final](why)
+	_, ended := errors.AsType[*finalError](why)
 	switch {
 	case err == nil:
 	case ended, errors.Is(why, errStopped):
@@ -194,13 +197,13 @@ func (a *attempt) run(parent context.Context) error {
 	return err
 }
 
-// watch ends ctx when somebody else has stopped the transfer, or when its owner
-// was removed or disabled, of which another program tells nobody.
+// watch ends ctx when the transfer is stopped or its owner is removed or
+// disabled.
 func (s *Sender) watch(ctx context.Context, id string, changes <-chan struct{}, cancel context.CancelCauseFunc) {
-	look := time.NewTicker(entitledEvery)
-	defer look.Stop()
+	check := time.NewTicker(entitledEvery)
+	defer check.Stop()
 	for {
-		t, err := s.o.Engine.Transfer(ctx, id)
+		t, err := s.o.Engine.LoadTransfer(ctx, id)
 		gone := errors.Is(err, &api.Error{Code: api.CodeNotFound})
 		if gone || err == nil && (!t.Processing || t.Status == transfer.StatusSuspended) {
 			cancel(errStopped)
@@ -215,16 +218,16 @@ func (s *Sender) watch(ctx context.Context, id string, changes <-chan struct{}, 
 		}
 		select {
 		case <-changes:
-		case <-look.C:
+		case <-check.C:
 		case <-ctx.Done():
 			return
 		}
 	}
 }
 
-// send does what run says. parent outlives a stop by somebody else: a login
-// that has begun is carried through, so that the ticket is there to tell the
-// receiver with.
+// send is run without the watching. parent does not end when the transfer is
+// stopped: a login is completed in any case, since the ticket is needed to
+// notify the receiver.
 func (a *attempt) send(parent, ctx context.Context) error {
 	conn, err := a.dial(ctx)
 	if err != nil {
@@ -258,11 +261,12 @@ func (a *attempt) send(parent, ctx context.Context) error {
 	return a.conclude(parent, outcome)
 }
 
-// dial connects, checks the pinned key and pins the key first seen.
+// dial connects to the receiver and checks its public key, or pins it if none
+// is pinned yet.
 func (a *attempt) dial(ctx context.Context) (*wire.Conn, error) {
 	engine := a.s.o.Engine
 	pinned := a.t.PublicKey
-	d, err := engine.Destination(ctx, a.t.DestinationID)
+	d, err := engine.LoadDestination(ctx, a.t.DestinationID)
 	switch {
 	case err == nil && d.DestinationPublicKey != "":
 		pinned = d.DestinationPublicKey
@@ -300,7 +304,7 @@ func (a *attempt) dial(ctx context.Context) (*wire.Conn, error) {
 	}
 	if ctx.Err() == nil && known {
 		message := a.waitMessage(err)
-		if e, ok := errors.AsType[*final](err); ok {
+		if e, ok := errors.AsType[*finalError](err); ok {
 			message = e.message
 		}
 		engine.Unreached(a.t.DestinationID, api.Wrap(err, api.CodeUnavailable, "%s", message))
@@ -308,7 +312,7 @@ func (a *attempt) dial(ctx context.Context) (*wire.Conn, error) {
 	return nil, err
 }
 
-// login trades the password for a ticket and saves that in one change.
+// login trades the password for a ticket and saves both changes at once.
 func (a *attempt) login(ctx context.Context, conn *wire.Conn) error {
 	password, err := a.s.o.Engine.Password(&a.t)
 	if err != nil {
@@ -335,13 +339,13 @@ func (a *attempt) login(ctx context.Context, conn *wire.Conn) error {
 		}
 		return a.failure(f)
 	default:
-		return a.outOfPlace(h)
+		return a.unexpectedFrame(h)
 	}
 	var ticket wire.Ticket
 	if err := wire.Decode(payload, &ticket); err != nil {
 		return err
 	}
-	// Also when the transfer was cancelled meanwhile: its receiver is told
+	// Also if the transfer was cancelled meanwhile: its receiver is notified
 	// with the ticket.
 	_, err = a.s.o.Engine.Change(ctx, a.t.TransferID, func(t *transfer.Transfer) error {
 		t.Ticket, t.SealedPassword, t.PublicKey = ticket.Ticket, nil, conn.PeerKey()
@@ -351,29 +355,29 @@ func (a *attempt) login(ctx context.Context, conn *wire.Conn) error {
 	return err
 }
 
-func (a *attempt) outOfPlace(h wire.Header) error {
+func (a *attempt) unexpectedFrame(h wire.Header) error {
 	return failf(nil, true, "%s broke the transfer protocol: a frame of type %d is out of place", a.address(), h.Type)
 }
 
-// failure turns what the receiver said into an error.
+// failure turns a Failure of the receiver into an error.
 func (a *attempt) failure(f wire.Failure) error {
 	message := fmt.Sprintf("%s: %s", a.t.DestinationAddress, wire.Clean(f.Message))
 	switch f.Code {
 	case api.CodeTooManyRequests:
 		after := time.Duration(min(max(f.RetryAfterSeconds, 1), 3600)) * time.Second
-		return &later{message: message + "; trying again later", after: after}
+		return &retryLater{message: message + "; trying again later", after: after}
 	case api.CodeUnauthorized, api.CodeForbidden, api.CodeInvalid, api.CodeConflict, api.CodeNotFound, api.CodeTooLarge:
 		return failf(nil, f.Code != api.CodeUnauthorized, "%s", message)
 	}
-	return &later{message: message + "; trying again"}
+	return &retryLater{message: message + "; trying again"}
 }
 
-// conclude saves how the transfer ended at the receiver.
+// conclude saves the end of the transfer at the receiver.
 func (a *attempt) conclude(ctx context.Context, o wire.Outcome) error {
 	switch transfer.Status(o.Status) {
 	case transfer.StatusComplete:
 	case transfer.StatusCancelled:
-		return &final{status: transfer.StatusCancelled, message: fmt.Sprintf("%s: %s", a.t.DestinationAddress, wire.Clean(o.Message))}
+		return &finalError{status: transfer.StatusCancelled, message: fmt.Sprintf("%s: %s", a.t.DestinationAddress, wire.Clean(o.Message))}
 	case transfer.StatusError:
 		return failf(nil, false, "%s: %s", a.t.DestinationAddress, wire.Clean(o.Message))
 	default:
@@ -381,7 +385,7 @@ func (a *attempt) conclude(ctx context.Context, o wire.Outcome) error {
 	}
 	_, err := a.s.o.Engine.Change(ctx, a.t.TransferID, func(t *transfer.Transfer) error {
 		if !t.Processing {
-			t.TellPeer = false // cancelled too late
+			t.TellPeer = false // it was complete before the cancellation
 			return nil
 		}
 		t.Status, t.ErrorMessage = transfer.StatusComplete, ""

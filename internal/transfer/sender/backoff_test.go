@@ -3,10 +3,12 @@ package sender_test
 import (
 	"context"
 	"errors"
+	"log/slog"
 	"net"
 	"slices"
 	"strconv"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -17,8 +19,8 @@ import (
 	"jetstream/internal/transfer/wire"
 )
 
-// board is an engine of a few transfers in memory, for time alone; nothing is
-// ever connected.
+// board is an engine with a few transfers in memory, for tests of times. No
+// connection is ever made.
 type board struct {
 	sender.Engine // nil: what is not needed here must not be called
 	wake          chan struct{}
@@ -31,7 +33,7 @@ func (b *board) Wake() <-chan struct{}                  { return b.wake }
 func (b *board) Watch(string) (<-chan struct{}, func()) { return make(chan struct{}), func() {} }
 func (b *board) Unreached(string, error)                {}
 func (b *board) Entitled(context.Context, string) error { return nil }
-func (b *board) Destination(context.Context, string) (transfer.Destination, error) {
+func (b *board) LoadDestination(context.Context, string) (transfer.Destination, error) {
 	return transfer.Destination{}, nil
 }
 
@@ -46,7 +48,7 @@ func (b *board) Runnable(_ context.Context, except []string, limit int) (list []
 	return list, nil
 }
 
-func (b *board) Transfer(_ context.Context, id string) (transfer.Transfer, error) {
+func (b *board) LoadTransfer(_ context.Context, id string) (transfer.Transfer, error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	return *b.transfers[id], nil
@@ -71,29 +73,48 @@ func newBoard(n int) *board {
 	return b
 }
 
-func TestBackOffDoublesToTenSecondsAndWakes(t *testing.T) {
+// withFakeClock runs test on a fake clock. serve runs a sender until the end of
+// test.
+func withFakeClock(t *testing.T, test func(t *testing.T, serve func(sender.Options))) {
+	t.Helper()
 	id, err := wire.LoadIdentity(t.TempDir())
 	if err != nil {
 		t.Fatal(err)
 	}
 	synctest.Test(t, func(t *testing.T) {
+		test(t, func(o sender.Options) {
+			t.Helper()
+			o.Identity = id
+			s, err := sender.New(o)
+			if err != nil {
+				t.Fatal(err)
+			}
+			ctx, cancel := context.WithCancel(context.Background())
+			done := make(chan error, 1)
+			go func() { done <- s.Serve(ctx) }()
+			t.Cleanup(func() {
+				cancel()
+				if err := <-done; err != nil {
+					t.Error(err)
+				}
+			})
+		})
+	})
+}
+
+func TestBackOffDoublesToTenSecondsAndWakes(t *testing.T) {
+	withFakeClock(t, func(t *testing.T, serve func(sender.Options)) {
 		b := newBoard(1)
 		begin := time.Now()
 		var mu sync.Mutex
 		var tries []time.Duration
-		s, err := sender.New(sender.Options{Engine: b, Identity: id, Dial: func(context.Context, string) (net.Conn, error) {
+		serve(sender.Options{Engine: b, Dial: func(context.Context, string) (net.Conn, error) {
 			mu.Lock()
 			defer mu.Unlock()
 			tries = append(tries, time.Since(begin))
 			return nil, errors.New("nobody there")
 		}})
-		if err != nil {
-			t.Fatal(err)
-		}
-		ctx, cancel := context.WithCancel(t.Context())
-		done := make(chan error)
-		go func() { done <- s.Serve(ctx) }()
-		time.Sleep(36*time.Second + time.Millisecond) // the bubble's clock
+		time.Sleep(36*time.Second + time.Millisecond) //nolint:forbidigo // the bubble's clock
 		b.wake <- struct{}{}
 		synctest.Wait()
 		mu.Lock()
@@ -105,27 +126,19 @@ func TestBackOffDoublesToTenSecondsAndWakes(t *testing.T) {
 			t.Errorf("tried at %v, want %v", tries, want)
 		}
 		mu.Unlock()
-		got, _ := b.Transfer(ctx, b.order[0])
+		got, _ := b.LoadTransfer(t.Context(), b.order[0])
 		if got.Status != transfer.StatusPending || got.ErrorMessage != "host:1 cannot be reached: nobody there; trying again" {
 			t.Errorf("it is %s: %q", got.Status, got.ErrorMessage)
-		}
-		cancel()
-		if err := <-done; err != nil {
-			t.Error(err)
 		}
 	})
 }
 
 func TestAtMostEightAtATimeInOrder(t *testing.T) {
-	id, err := wire.LoadIdentity(t.TempDir())
-	if err != nil {
-		t.Fatal(err)
-	}
-	synctest.Test(t, func(t *testing.T) {
+	withFakeClock(t, func(t *testing.T, serve func(sender.Options)) {
 		b := newBoard(20)
 		var mu sync.Mutex
 		now, most := 0, 0
-		s, err := sender.New(sender.Options{Engine: b, Identity: id, Dial: func(ctx context.Context, _ string) (net.Conn, error) {
+		serve(sender.Options{Engine: b, Dial: func(ctx context.Context, _ string) (net.Conn, error) {
 			mu.Lock()
 			now++
 			most = max(most, now)
@@ -136,31 +149,17 @@ func TestAtMostEightAtATimeInOrder(t *testing.T) {
 			mu.Unlock()
 			return nil, ctx.Err()
 		}})
-		if err != nil {
-			t.Fatal(err)
-		}
-		ctx, cancel := context.WithCancel(t.Context())
-		done := make(chan error)
-		go func() { done <- s.Serve(ctx) }()
 		synctest.Wait()
 		mu.Lock()
 		if now != 8 || most != 8 {
 			t.Errorf("%d connections are dialled at a time, want 8", most)
 		}
 		mu.Unlock()
-		cancel()
-		if err := <-done; err != nil {
-			t.Error(err)
-		}
 	})
 }
 
-func TestReceiverIsToldForTwoDays(t *testing.T) {
-	id, err := wire.LoadIdentity(t.TempDir())
-	if err != nil {
-		t.Fatal(err)
-	}
-	synctest.Test(t, func(t *testing.T) {
+func TestReceiverIsNotifiedForTwoDays(t *testing.T) {
+	withFakeClock(t, func(t *testing.T, serve func(sender.Options)) {
 		b := newBoard(2)
 		for i, id := range b.order {
 			tr := b.transfers[id]
@@ -172,47 +171,32 @@ func TestReceiverIsToldForTwoDays(t *testing.T) {
 		begin := time.Now()
 		var mu sync.Mutex
 		tries, last := 0, time.Duration(0)
-		s, err := sender.New(sender.Options{Engine: b, Identity: id, Dial: func(context.Context, string) (net.Conn, error) {
+		serve(sender.Options{Engine: b, Dial: func(context.Context, string) (net.Conn, error) {
 			mu.Lock()
 			defer mu.Unlock()
 			tries, last = tries+1, time.Since(begin)
 			return nil, errors.New("nobody there")
 		}})
-		if err != nil {
-			t.Fatal(err)
-		}
-		ctx, cancel := context.WithCancel(t.Context())
-		done := make(chan error)
-		go func() { done <- s.Serve(ctx) }()
 		synctest.Wait()
-		if got, _ := b.Transfer(ctx, b.order[1]); got.TellPeer {
+		if got, _ := b.LoadTransfer(t.Context(), b.order[1]); got.TellPeer {
 			t.Error("a receiver that never gave a ticket is still to be told")
 		}
-		time.Sleep(49 * time.Hour) // the bubble's clock
+		time.Sleep(49 * time.Hour) //nolint:forbidigo // the bubble's clock
 		mu.Lock()
 		if last < 47*time.Hour || last > 48*time.Hour || tries < 10_000 {
 			t.Errorf("tried %d times, the last after %v; want until 48 h", tries, last)
 		}
 		mu.Unlock()
-		if got, _ := b.Transfer(ctx, b.order[0]); got.TellPeer || got.Status != transfer.StatusCancelled {
+		if got, _ := b.LoadTransfer(t.Context(), b.order[0]); got.TellPeer || got.Status != transfer.StatusCancelled {
 			t.Errorf("after two days it is %s, to be told: %v", got.Status, got.TellPeer)
-		}
-		cancel()
-		if err := <-done; err != nil {
-			t.Error(err)
 		}
 	})
 }
 
-// TestUnreachableReceiversLeaveRoom: transfers whose receivers swallow what is
-// sent to them may not take the places of the others, and each of them is tried
-// again and again.
-func TestUnreachableReceiversLeaveRoom(t *testing.T) {
-	id, err := wire.LoadIdentity(t.TempDir())
-	if err != nil {
-		t.Fatal(err)
-	}
-	synctest.Test(t, func(t *testing.T) {
+// Transfers to unreachable receivers, whose dials time out, may not occupy all
+// slots, and each of them must be retried.
+func TestUnreachableReceiversDoNotBlockOthers(t *testing.T) {
+	withFakeClock(t, func(t *testing.T, serve func(sender.Options)) {
 		const silent = 40
 		b := newBoard(silent)
 		for i, id := range b.order {
@@ -220,7 +204,7 @@ func TestUnreachableReceiversLeaveRoom(t *testing.T) {
 		}
 		var mu sync.Mutex
 		dialled, alive := map[string]int{}, make(chan struct{}, 1)
-		s, err := sender.New(sender.Options{Engine: b, Identity: id, Dial: func(ctx context.Context, address string) (net.Conn, error) {
+		serve(sender.Options{Engine: b, Dial: func(ctx context.Context, address string) (net.Conn, error) {
 			if address == "alive:1" {
 				alive <- struct{}{}
 				<-ctx.Done()
@@ -236,13 +220,7 @@ func TestUnreachableReceiversLeaveRoom(t *testing.T) {
 				return nil, context.DeadlineExceeded
 			}
 		}})
-		if err != nil {
-			t.Fatal(err)
-		}
-		ctx, cancel := context.WithCancel(context.Background())
-		done := make(chan error, 1)
-		go func() { done <- s.Serve(ctx) }()
-		time.Sleep(15 * time.Minute)
+		time.Sleep(15 * time.Minute) //nolint:forbidigo // the bubble's clock
 		synctest.Wait()
 		mu.Lock()
 		for i := range silent {
@@ -266,9 +244,31 @@ func TestUnreachableReceiversLeaveRoom(t *testing.T) {
 		default:
 			t.Error("a new transfer waits for those whose receivers do not answer")
 		}
-		cancel()
-		if err := <-done; err != nil {
-			t.Error(err)
+	})
+}
+
+// counter counts the lines of a log at level info and above.
+type counter struct{ lines atomic.Int64 }
+
+func (c *counter) Enabled(_ context.Context, l slog.Level) bool { return l >= slog.LevelInfo }
+func (c *counter) Handle(context.Context, slog.Record) error    { c.lines.Add(1); return nil }
+func (c *counter) WithAttrs([]slog.Attr) slog.Handler           { return c }
+func (c *counter) WithGroup(string) slog.Handler                { return c }
+
+// Attempts to reach a receiver for a day log one line for each new reason.
+func TestReceiverThatStaysAwayIsLoggedOnce(t *testing.T) {
+	withFakeClock(t, func(t *testing.T, serve func(sender.Options)) {
+		b, log, begin := newBoard(3), &counter{}, time.Now()
+		serve(sender.Options{Engine: b, Log: slog.New(log), Dial: func(context.Context, string) (net.Conn, error) {
+			if time.Since(begin) > 12*time.Hour {
+				return nil, errors.New("no route")
+			}
+			return nil, errors.New("nobody there")
+		}})
+		time.Sleep(24 * time.Hour) //nolint:forbidigo // the bubble's clock
+		synctest.Wait()
+		if n := log.lines.Load(); n != 6 {
+			t.Errorf("%d lines about three transfers with two reasons each, want 6", n)
 		}
 	})
 }

@@ -10,39 +10,31 @@ import (
 
 	"jetstream/internal/api"
 	"jetstream/internal/transfer"
-	"jetstream/triggers"
 )
 
-// failures lists the messages that scripts of a failure event of the transfer
-// get at this end.
+// failures lists the parameters of the runs of a failure event for the
+// transfer.
 func (s *site) failures(event string, tr transfer.Transfer) (messages []string) {
-	s.t.Helper()
-	runs, _, err := s.db.Runs().Runs(s.t.Context(), triggers.Filter{Event: event, Limit: 1000})
-	if err != nil {
-		s.t.Fatal(err)
-	}
-	for _, r := range runs {
-		if r.TransferID == tr.TransferID {
-			messages = append(messages, string(r.Parameters))
-		}
+	s.T.Helper()
+	for _, r := range s.runs(event, tr) {
+		messages = append(messages, string(r.Parameters))
 	}
 	return messages
 }
 
-// halfway begins a transfer whose first connection stands still in the middle.
+// halfway begins a transfer whose first connection stalls in the middle.
 func halfway(t *testing.T, a, b *site) transfer.Transfer {
 	t.Helper()
 	for _, name := range []string{"1", "2", "3"} {
 		a.write("src/"+name, 2<<20)
 	}
-	address, reached := stalled(t, b.address, 3<<20)
+	address, reached := stalled(t, b.Address, 3<<20)
 	tr := a.send(b, job{to: address})
 	<-reached
 	return tr
 }
 
-// cancelledAt checks what both ends keep of a transfer that the receiver has
-// cancelled, and that nothing arrived.
+// cancelledAt checks both ends of a transfer that the receiver has cancelled.
 func cancelledAt(t *testing.T, a, b *site, tr transfer.Transfer, by string) {
 	t.Helper()
 	got := a.wait(tr)
@@ -57,7 +49,7 @@ func cancelledAt(t *testing.T, a, b *site, tr transfer.Transfer, by string) {
 		t.Errorf("the receiver has it as %s", r.Status)
 	}
 	b.noLeftovers()
-	if _, err := os.Stat(filepath.Join(b.sandbox, "src")); !errors.Is(err, os.ErrNotExist) {
+	if _, err := os.Stat(filepath.Join(b.Sandbox, "src")); !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("something was placed (%v)", err)
 	}
 	if n := len(b.events(tr)); n != 0 {
@@ -70,10 +62,10 @@ func cancelledAt(t *testing.T, a, b *site, tr transfer.Transfer, by string) {
 	}
 }
 
-func TestReceiverCancelsInTheMiddle(t *testing.T) {
+func TestReceiverCanCancelARunningTransfer(t *testing.T) {
 	a, b := newSite(t), newSite(t)
 	tr := halfway(t, a, b)
-	r, err := b.receiver.Cancel(t.Context(), b.received(tr), "bob")
+	r, err := b.Receiver.Cancel(t.Context(), by("bob"), tr.TransferID)
 	if err != nil || r.Status != transfer.StatusCancelled || r.ErrorMessage != "cancelled at the receiver by user bob" {
 		t.Fatalf("Cancel: %s %q (%v)", r.Status, r.ErrorMessage, err)
 	}
@@ -82,29 +74,29 @@ func TestReceiverCancelsInTheMiddle(t *testing.T) {
 	if strings.Contains(a.log.String(), "a transfer waits") {
 		t.Errorf("the sender tried again:\n%s", a.log)
 	}
-	_, err = b.receiver.Cancel(t.Context(), b.received(tr), "bob")
+	_, err = b.Receiver.Cancel(t.Context(), by("bob"), tr.TransferID)
 	if e := api.ErrorOf(err); e == nil || e.Code != api.CodeConflict || !strings.Contains(e.Message, "already ended: it is cancelled") {
 		t.Errorf("a second Cancel: %v", err)
 	}
-	a.stop()
-	b.stop()
+	a.Stop()
+	b.Stop()
 	b.start()
 	a.start()
 	cancelledAt(t, a, b, tr, "user bob")
 }
 
-// TestReceiverCancelsWithoutItsSender: who comes back learns of it, whichever
-// end was restarted meanwhile, and is not told the name of a superuser.
-func TestReceiverCancelsWithoutItsSender(t *testing.T) {
+// A sender that connects again learns of the cancellation, whichever end was
+// restarted meanwhile, but not the name of the superuser.
+func TestSenderLearnsOfACancellationWhenItReturns(t *testing.T) {
 	a, b := newSite(t), newSite(t)
 	tr := halfway(t, a, b)
-	a.stop()
-	r, err := b.receiver.Cancel(t.Context(), b.received(tr), "root")
+	a.Stop()
+	r, err := b.Receiver.Cancel(t.Context(), api.Caller{User: "root", Superuser: true}, tr.TransferID)
 	if err != nil || r.ErrorMessage != "cancelled at the receiver by superuser root" {
 		t.Fatalf("Cancel: %q (%v)", r.ErrorMessage, err)
 	}
 	b.noLeftovers()
-	b.stop()
+	b.Stop()
 	b.start()
 	a.start()
 	cancelledAt(t, a, b, tr, "a superuser")
@@ -113,23 +105,23 @@ func TestReceiverCancelsWithoutItsSender(t *testing.T) {
 	}
 }
 
-// TestReceiverIsToldOfADeletedTransfer, also when it was away and the sender
-// was restarted meanwhile; then nothing of the record is left.
-func TestReceiverIsToldOfADeletedTransfer(t *testing.T) {
+// The receiver of a deleted transfer is notified, also if it was down and the
+// sender was restarted meanwhile. Then the record is removed.
+func TestReceiverIsNotifiedOfADeletedTransfer(t *testing.T) {
 	for _, away := range []bool{false, true} {
 		a, b := newSite(t), newSite(t)
 		tr := halfway(t, a, b)
 		if away {
-			b.stop()
+			b.Stop()
 		}
-		if err := a.engine.DeleteTransfer(t.Context(), tr.TransferID, true); err != nil {
+		if err := a.engine.DeleteTransfer(t.Context(), by("bob"), tr.TransferID, true); err != nil {
 			t.Fatal(err)
 		}
 		if away {
-			a.stop()
+			a.Stop()
 			a.start()
 		}
-		if _, err := a.engine.Transfer(t.Context(), tr.TransferID); !errors.Is(err, &api.Error{Code: api.CodeNotFound}) {
+		if _, err := a.engine.LoadTransfer(t.Context(), tr.TransferID); !errors.Is(err, &api.Error{Code: api.CodeNotFound}) {
 			t.Errorf("away %v: the transfer is still there (%v)", away, err)
 		}
 		changes, stop := a.engine.Watch(tr.TransferID)
@@ -156,7 +148,7 @@ func TestReceiverIsToldOfADeletedTransfer(t *testing.T) {
 			t.Errorf("away %v: at the receiver it is %s (%s)", away, r.Status, r.ErrorMessage)
 		}
 		b.noLeftovers()
-		err := a.db.Transfers().Update(t.Context(), func(tx transfer.Tx) error { _, err := tx.Transfer(tr.TransferID); return err })
+		err := a.DB.Transfers().Update(t.Context(), func(tx transfer.Tx) error { _, err := tx.Transfer(tr.TransferID); return err })
 		if !errors.Is(err, &api.Error{Code: api.CodeNotFound}) {
 			t.Errorf("away %v: the record is still in the database (%v)", away, err)
 		}

@@ -11,8 +11,8 @@ import (
 	"jetstream/internal/transfer"
 )
 
-// cutter is a TCP proxy that cuts each connection after a number of bytes from
-// the client; later connections get farther.
+// cutter is a TCP proxy that closes each connection after a number of bytes
+// from the client, which grows from connection to connection.
 type cutter struct {
 	ln     net.Listener
 	target string
@@ -84,14 +84,15 @@ func TestBrokenConnectionsGoOnWithWhatIsMissing(t *testing.T) {
 	for _, name := range []string{"a", "b", "c", "zz", "zzz"} {
 		a.write("src/"+name, 40_000)
 	}
-	proxy := newCutter(t, b.address, 3<<20, 4<<20, 4)
+	proxy := newCutter(t, b.Address, 3<<20, 4<<20, 4)
 	tr := a.send(b, job{to: proxy.ln.Addr().String()})
 	complete(t, a, b, tr)
-	same(t, filepath.Join(a.sandbox, "src"), filepath.Join(b.sandbox, "src"))
+	same(t, filepath.Join(a.Sandbox, "src"), filepath.Join(b.Sandbox, "src"))
 	proxy.mu.Lock()
 	defer proxy.mu.Unlock()
-	// 3 + 7 + 11 + 15 MiB went before the last connection, more than there
-	// was to send: had each begun anew, the fourth could not have been cut so.
+	// The connections carry 3, 7, 11 and 15 MiB, together more than the
+	// transfer: if each had begun with the first file, the fourth would not
+	// have been cut.
 	if proxy.cuts < 3 {
 		t.Errorf("the connection was cut %d times, want 3 at least", proxy.cuts)
 	}
@@ -103,11 +104,11 @@ func TestBrokenConnectionsGoOnWithWhatIsMissing(t *testing.T) {
 func TestAbsentReceiverIsWaitedFor(t *testing.T) {
 	a, b := newSite(t), newSite(t)
 	a.write("src/file", 1000)
-	b.stop()
+	b.Stop()
 	tr := a.send(b, job{})
 	got := a.until(tr, "waiting with a reason", func(t transfer.Transfer) bool { return t.ErrorMessage != "" })
-	if got.Status != transfer.StatusPending || !strings.Contains(got.ErrorMessage, b.address+" cannot be reached") {
-		t.Errorf("it is %s and says %q, want pending and that %s cannot be reached", got.Status, got.ErrorMessage, b.address)
+	if got.Status != transfer.StatusPending || !strings.Contains(got.ErrorMessage, b.Address+" cannot be reached") {
+		t.Errorf("it is %s and says %q, want pending and that %s cannot be reached", got.Status, got.ErrorMessage, b.Address)
 	}
 	b.start()
 	complete(t, a, b, tr)
@@ -116,8 +117,9 @@ func TestAbsentReceiverIsWaitedFor(t *testing.T) {
 	}
 }
 
-// stalled lets n bytes pass and then nothing, without closing, so that a test
-// can restart a side in the middle of a transfer.
+// stalled is a TCP proxy whose first connection stalls after n bytes, so that a
+// test can restart a server in the middle of a transfer. reached is closed
+// then.
 func stalled(t *testing.T, target string, n int64) (address string, reached <-chan struct{}) {
 	t.Helper()
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
@@ -161,40 +163,36 @@ func stalled(t *testing.T, target string, n int64) (address string, reached <-ch
 	return ln.Addr().String(), hit
 }
 
-func TestRestartsInTheMiddle(t *testing.T) {
+func TestTransferContinuesAfterRestarts(t *testing.T) {
 	for _, side := range []string{"sender", "receiver", "both"} {
 		t.Run(side, func(t *testing.T) {
 			a, b := newSite(t), newSite(t)
 			for _, name := range []string{"1", "2", "3", "4", "5", "6"} {
 				a.write("src/"+name, 2<<20)
 			}
-			address, reached := stalled(t, b.address, 7<<20)
+			address, reached := stalled(t, b.Address, 7<<20)
 			tr := a.send(b, job{to: address})
 			<-reached
 			if side != "receiver" {
-				a.stop()
+				a.Stop()
 			}
 			if side != "sender" {
-				b.stop()
+				b.Stop()
 				b.start()
 			}
 			if side != "receiver" {
 				a.start()
 			}
 			complete(t, a, b, tr)
-			same(t, filepath.Join(a.sandbox, "src"), filepath.Join(b.sandbox, "src"))
+			same(t, filepath.Join(a.Sandbox, "src"), filepath.Join(b.Sandbox, "src"))
 		})
 	}
 }
 
 func TestCancelReachesTheReceiver(t *testing.T) {
 	a, b := newSite(t), newSite(t)
-	a.write("src/1", 2<<20)
-	a.write("src/2", 2<<20)
-	address, reached := stalled(t, b.address, 3<<20)
-	tr := a.send(b, job{to: address})
-	<-reached
-	if _, err := a.engine.CancelTransfer(t.Context(), tr.TransferID); err != nil {
+	tr := halfway(t, a, b)
+	if _, err := a.engine.CancelTransfer(t.Context(), by("bob"), tr.TransferID); err != nil {
 		t.Fatal(err)
 	}
 	a.until(tr, "told", func(t transfer.Transfer) bool { return !t.TellPeer })
@@ -209,13 +207,9 @@ func TestCancelReachesTheReceiver(t *testing.T) {
 
 func TestCancelReachesAReceiverThatWasAway(t *testing.T) {
 	a, b := newSite(t), newSite(t)
-	a.write("src/1", 2<<20)
-	a.write("src/2", 2<<20)
-	address, reached := stalled(t, b.address, 3<<20)
-	tr := a.send(b, job{to: address})
-	<-reached
-	b.stop()
-	if _, err := a.engine.CancelTransfer(t.Context(), tr.TransferID); err != nil {
+	tr := halfway(t, a, b)
+	b.Stop()
+	if _, err := a.engine.CancelTransfer(t.Context(), by("bob"), tr.TransferID); err != nil {
 		t.Fatal(err)
 	}
 	b.start()

@@ -2,7 +2,6 @@ package sender_test
 
 import (
 	"bytes"
-	"context"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -11,6 +10,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"sync"
 	"testing"
@@ -18,13 +18,11 @@ import (
 
 	"go.uber.org/goleak"
 
-	"jetstream/internal/account"
 	"jetstream/internal/api"
-	"jetstream/internal/store"
 	"jetstream/internal/transfer"
-	"jetstream/internal/transfer/receiver"
 	"jetstream/internal/transfer/sender"
 	"jetstream/internal/transfer/wire"
+	"jetstream/internal/transfertest"
 	"jetstream/triggers"
 )
 
@@ -32,39 +30,14 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 const patience = 3 * time.Minute
 
-// The passwords of these tests: nothing but a leak writes them anywhere.
-const (
-	bobsPassword  = "secret-of-bob"
-	wrongPassword = "a-wrong-secret"
-)
+// wrongPassword is a password that no user has.
+const wrongPassword = "a-wrong-secret"
 
-// emitter queues every event as a run, as the trigger engine does where a
-// script exists.
-type emitter struct{}
-
-func (emitter) Queue(tx triggers.Tx, e triggers.Event) error {
-	return tx.InsertRun(&triggers.Run{
-		RunID: api.NewID(), Event: e.Name, EventID: api.NewID(), Attempt: 1, Status: triggers.StatusQueued,
-		Parameters: e.Parameters, User: e.Cause.User, TransferID: e.Cause.TransferID,
-		Subject: e.Cause.Subject, Key: e.Cause.Key,
-	})
-}
-
-// site is one server, as far as transfers go: its state outlives stop.
+// site is a server that sends and receives. Its state outlives Stop.
 type site struct {
-	t       testing.TB
-	state   string
-	sandbox string
-	address string // of the receiver, kept over restarts
-
-	db       *store.DB
-	accounts *account.Service
-	engine   *transfer.Engine
-	receiver *receiver.Receiver
-	identity *wire.Identity
-	log      *syncBuffer
-	cancel   context.CancelFunc
-	done     sync.WaitGroup
+	*transfertest.Site
+	engine *transfer.Engine
+	log    *syncBuffer
 }
 
 type syncBuffer struct {
@@ -87,124 +60,70 @@ func (b *syncBuffer) String() string {
 // newSite makes a server with the user bob and starts it.
 func newSite(t testing.TB) *site {
 	t.Helper()
-	s := &site{t: t, state: t.TempDir(), sandbox: t.TempDir(), address: "127.0.0.1:0", log: &syncBuffer{}}
-	if err := os.Chmod(s.state, 0o700); err != nil {
-		t.Fatal(err)
-	}
+	log := &syncBuffer{}
+	s := &site{log: log, Site: &transfertest.Site{
+		T: t, State: t.TempDir(), Sandbox: t.TempDir(),
+		Log: slog.New(slog.NewTextHandler(log, &slog.HandlerOptions{Level: slog.LevelDebug})),
+	}}
 	t.Cleanup(s.noPasswords) // once it has stopped
 	s.start()
-	t.Cleanup(s.stop)
-	if _, err := s.accounts.Create(t.Context(), account.NewUser{Name: "bob", Password: bobsPassword, Sandbox: s.sandbox}); err != nil {
-		t.Fatal(err)
-	}
+	t.Cleanup(s.Stop)
+	s.AddBob()
 	return s
 }
 
-// noPasswords searches what the server wrote for the passwords of these tests.
+// noPasswords checks that log and state contain no password of these tests.
 func (s *site) noPasswords() {
 	text := []byte(s.log.String())
-	entries, err := os.ReadDir(s.state)
+	entries, err := os.ReadDir(s.State)
 	for _, e := range entries {
-		b, readErr := os.ReadFile(filepath.Join(s.state, e.Name()))
+		b, readErr := os.ReadFile(filepath.Join(s.State, e.Name()))
 		text, err = append(text, b...), errors.Join(err, readErr)
 	}
 	if err != nil {
-		s.t.Error(err)
+		s.T.Error(err)
 	}
-	for _, password := range []string{bobsPassword, wrongPassword} {
+	for _, password := range []string{transfertest.BobsPassword, wrongPassword} {
 		if at := bytes.Index(text, []byte(password)); at >= 0 {
-			s.t.Errorf("LEAK: the log or the state holds a password, after %q", text[max(0, at-80):at])
+			s.T.Errorf("LEAK: the log or the state holds a password, after %q", text[max(0, at-80):at])
 		}
-	}
-}
-
-func must[T any](t testing.TB) func(T, error) T {
-	return func(v T, err error) T {
-		t.Helper()
-		if err != nil {
-			t.Fatal(err)
-		}
-		return v
 	}
 }
 
 func (s *site) start() {
-	s.t.Helper()
-	t := s.t
-	ctx, cancel := context.WithCancel(context.Background())
-	s.cancel = cancel
-	log := slog.New(slog.NewTextHandler(s.log, &slog.HandlerOptions{Level: slog.LevelDebug}))
-	s.db = must[*store.DB](t)(store.Open(ctx, s.state))
-	s.identity = must[*wire.Identity](t)(wire.LoadIdentity(s.state))
-	s.accounts = account.New(s.db.Accounts(), account.Options{Protected: []account.Protected{{What: "state directory", Path: s.state, Secret: true}}})
-	ln := must[net.Listener](t)(s.listen())
-	s.address = ln.Addr().String()
-	_, port, _ := net.SplitHostPort(s.address)
+	s.T.Helper()
+	s.Start()
+	_, port, _ := net.SplitHostPort(s.Address)
 	recvPort, _ := strconv.Atoi(port)
-	s.engine = must[*transfer.Engine](t)(transfer.New(transfer.Options{
-		Store: s.db.Transfers(), Emitter: emitter{}, Accounts: s.accounts, SealKey: s.identity.SealKey(),
-		RecvHost: "127.0.0.1", RecvPort: recvPort, Log: log,
+	s.engine = transfertest.Must[*transfer.Engine](s.T)(transfer.New(transfer.Options{
+		Store: s.DB.Transfers(), Emitter: transfertest.Emitter{}, Accounts: s.Accounts, SealKey: s.Identity.SealKey(),
+		RecvHost: "127.0.0.1", RecvPort: recvPort, Log: s.Log,
 	}))
-	s.receiver = must[*receiver.Receiver](t)(receiver.New(receiver.Options{
-		Store: s.db.Received(), Clients: s.db.Received(), Emitter: emitter{}, Accounts: s.accounts, Identity: s.identity, Software: "test", Log: log,
-	}))
-	send := must[*sender.Sender](t)(sender.New(sender.Options{Engine: s.engine, Identity: s.identity, Software: "test", Log: log}))
-	s.done.Go(func() { s.check(s.engine.Serve(ctx)) })
-	s.done.Go(func() { s.check(s.receiver.Serve(ctx, ln)) })
-	s.done.Go(func() { s.check(send.Serve(ctx)) })
-}
-
-// listen takes the site's address. While the site was away another test's
-// process may have got its port for a while.
-func (s *site) listen() (net.Listener, error) {
-	again := time.NewTicker(50 * time.Millisecond)
-	defer again.Stop()
-	for end := time.Now().Add(patience); ; <-again.C {
-		ln, err := net.Listen("tcp", s.address)
-		if err == nil || time.Now().After(end) {
-			return ln, err
-		}
-	}
-}
-
-func (s *site) check(err error) {
-	if err != nil {
-		s.t.Errorf("Serve: %v", err)
-	}
-}
-
-func (s *site) stop() {
-	if s.db == nil {
-		return
-	}
-	s.cancel()
-	s.done.Wait()
-	if err := s.db.Close(); err != nil {
-		s.t.Errorf("close database: %v", err)
-	}
-	s.db = nil
+	send := transfertest.Must[*sender.Sender](s.T)(sender.New(sender.Options{Engine: s.engine, Identity: s.Identity, Software: "test", Log: s.Log}))
+	s.Serve(s.engine.Serve)
+	s.Serve(send.Serve)
 }
 
 // write makes a file in the sandbox with random content.
 func (s *site) write(name string, size int) {
-	s.t.Helper()
+	s.T.Helper()
 	b := make([]byte, size)
 	_, _ = rand.NewChaCha8([32]byte{byte(size), byte(size >> 8), byte(len(name))}).Read(b)
 	s.put(name, b)
 }
 
 func (s *site) put(name string, b []byte) {
-	s.t.Helper()
-	path := filepath.Join(s.sandbox, name)
+	s.T.Helper()
+	path := filepath.Join(s.Sandbox, name)
 	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
-		s.t.Fatal(err)
+		s.T.Fatal(err)
 	}
 	if err := os.WriteFile(path, b, 0o644); err != nil {
-		s.t.Fatal(err)
+		s.T.Fatal(err)
 	}
 }
 
-// job is what a test sends.
+// job holds the parameters of send.
 type job struct {
 	mappings          map[string]string // nil: {"/src": "/src"}
 	to                string            // host:port; empty: the other site
@@ -216,67 +135,67 @@ type job struct {
 
 // send makes destination, manifest and transfer.
 func (s *site) send(to *site, j job) transfer.Transfer {
-	s.t.Helper()
-	ctx := s.t.Context()
+	s.T.Helper()
+	ctx := s.T.Context()
 	if j.to == "" {
-		j.to = to.address
+		j.to = to.Address
 	}
 	if j.mappings == nil {
 		j.mappings = map[string]string{"/src": "/src"}
 	}
 	if j.password == "" {
-		j.password = bobsPassword
+		j.password = transfertest.BobsPassword
 	}
 	if j.user == "" {
 		j.user = "bob"
 	}
-	d, _, err := s.engine.CreateDestination(ctx, transfer.NewDestination{Owner: "bob", Address: j.to})
+	d, _, err := s.engine.CreateDestination(ctx, by("bob"), transfer.DestinationParams{Address: j.to})
 	if err != nil {
-		s.t.Fatal(err)
+		s.T.Fatal(err)
 	}
-	m := must[transfer.Manifest](s.t)(s.engine.CreateManifest(ctx, transfer.NewManifest{Owner: "bob", FileMappings: j.mappings}))
-	m = must[transfer.Manifest](s.t)(s.engine.WaitForManifest(ctx, m.ManifestID, patience))
+	m := transfertest.Must[transfer.Manifest](s.T)(s.engine.CreateManifest(ctx, by("bob"), transfer.ManifestParams{FileMappings: j.mappings}))
+	m = transfertest.Must[transfer.Manifest](s.T)(s.engine.WaitForManifest(ctx, by("bob"), m.ManifestID, patience))
 	if m.Status != transfer.StatusComplete {
-		s.t.Fatalf("manifest is %s: %v", m.Status, *m.ErrorMessage)
+		s.T.Fatalf("manifest is %s: %v", m.Status, *m.ErrorMessage)
 	}
-	return must[transfer.Transfer](s.t)(s.engine.CreateTransfer(ctx, transfer.NewTransfer{
-		ManifestID: m.ManifestID, DestinationID: d.DestinationID, Username: j.user, Password: j.password,
+	return transfertest.Must[transfer.Transfer](s.T)(s.engine.CreateTransfer(ctx, by("bob"), transfer.Params{
+		ManifestID: m.ManifestID, DestinationID: d.DestinationID, Username: j.user,
 		DestinationPath: j.path, Conflict: j.conflict, OnError: j.onError, Priority: 100,
-	}))
+	}, j.password))
 }
 
 // wait returns the transfer once it has ended.
 func (s *site) wait(t transfer.Transfer) transfer.Transfer {
-	s.t.Helper()
-	got := must[transfer.Transfer](s.t)(s.engine.WaitForTransfer(s.t.Context(), t.TransferID, patience))
+	s.T.Helper()
+	got := transfertest.Must[transfer.Transfer](s.T)(s.engine.WaitForTransfer(s.T.Context(), api.Caller{Superuser: true}, t.TransferID, patience))
 	if got.Processing {
-		s.t.Fatalf("transfer is still %s after %v: %s\n%s", got.Status, patience, got.ErrorMessage, s.log)
+		s.T.Fatalf("transfer is still %s after %v: %s\n%s", got.Status, patience, got.ErrorMessage, s.log)
 	}
 	return got
 }
 
-// until waits for a state that the engine tells of.
+// until waits until ok returns true for the transfer.
 func (s *site) until(t transfer.Transfer, what string, ok func(transfer.Transfer) bool) transfer.Transfer {
-	s.t.Helper()
+	s.T.Helper()
 	changes, stop := s.engine.Watch(t.TransferID)
 	defer stop()
 	deadline := time.After(patience)
 	for {
-		got := must[transfer.Transfer](s.t)(s.engine.Transfer(s.t.Context(), t.TransferID))
+		got := transfertest.Must[transfer.Transfer](s.T)(s.engine.LoadTransfer(s.T.Context(), t.TransferID))
 		if ok(got) {
 			return got
 		}
 		select {
 		case <-changes:
 		case <-deadline:
-			s.t.Fatalf("the transfer did not become %s: it is %s (%s)\n%s", what, got.Status, got.ErrorMessage, s.log)
+			s.T.Fatalf("the transfer did not become %s: it is %s (%s)\n%s", what, got.Status, got.ErrorMessage, s.log)
 		}
 	}
 }
 
 func (s *site) received(t transfer.Transfer) transfer.RecvTransfer {
-	s.t.Helper()
-	return must[transfer.RecvTransfer](s.t)(s.receiver.Transfer(s.t.Context(), t.TransferID, ""))
+	s.T.Helper()
+	return s.Received(t.TransferID)
 }
 
 // complete waits for success and compares both ends.
@@ -296,32 +215,31 @@ func complete(t testing.TB, from, to *site, tr transfer.Transfer) {
 	to.noLeftovers()
 }
 
+// events lists the runs of recv.transferComplete for a transfer.
 func (s *site) events(tr transfer.Transfer) []triggers.Run {
-	s.t.Helper()
-	runs, _, err := s.db.Runs().Runs(s.t.Context(), triggers.Filter{Event: "recv.transferComplete", Limit: 1000})
-	if err != nil {
-		s.t.Fatal(err)
-	}
-	var mine []triggers.Run
-	for _, r := range runs {
-		if r.TransferID == tr.TransferID {
-			mine = append(mine, r)
-		}
-	}
-	return mine
+	return s.runs("recv.transferComplete", tr)
 }
+
+// runs lists the runs of an event for a transfer.
+func (s *site) runs(event string, tr transfer.Transfer) []triggers.Run {
+	s.T.Helper()
+	return slices.DeleteFunc(s.Runs(event), func(r triggers.Run) bool { return r.TransferID != tr.TransferID })
+}
+
+// by returns the caller of a user.
+func by(user string) api.Caller { return api.Caller{User: user} }
 
 // noLeftovers checks that no staging directory is left.
 func (s *site) noLeftovers() {
-	s.t.Helper()
-	err := filepath.WalkDir(s.sandbox, func(path string, d fs.DirEntry, err error) error {
+	s.T.Helper()
+	err := filepath.WalkDir(s.Sandbox, func(path string, d fs.DirEntry, err error) error {
 		if ok, _ := filepath.Match(".jetstream-*", d.Name()); ok {
-			s.t.Errorf("%s is left", path)
+			s.T.Errorf("%s is left", path)
 		}
 		return err
 	})
 	if err != nil {
-		s.t.Error(err)
+		s.T.Error(err)
 	}
 }
 

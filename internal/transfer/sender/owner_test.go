@@ -6,19 +6,20 @@ import (
 
 	"jetstream/internal/account"
 	"jetstream/internal/transfer"
+	"jetstream/internal/transfertest"
 )
 
 // beside changes the accounts of a running site by another service than its
 // own, which tells that nothing.
 func (s *site) beside(change func(context.Context, *account.Service) error) {
-	s.t.Helper()
-	if err := change(s.t.Context(), account.New(s.db.Accounts(), account.Options{})); err != nil {
-		s.t.Fatal(err)
+	s.T.Helper()
+	if err := change(s.T.Context(), account.New(s.DB.Accounts(), account.Options{})); err != nil {
+		s.T.Fatal(err)
 	}
 }
 
-// TestTransferEndsWithItsOwner: what is done to the owner meanwhile ends a
-// transfer in the middle, and one that waits for its receiver.
+// A transfer ends when its owner is removed or disabled, whether it is running
+// or waits for its receiver.
 func TestTransferEndsWithItsOwner(t *testing.T) {
 	remove := func(ctx context.Context, s *account.Service) error { return s.Delete(ctx, "bob") }
 	for name, c := range map[string]struct {
@@ -35,7 +36,7 @@ func TestTransferEndsWithItsOwner(t *testing.T) {
 			if err := remove(ctx, s); err != nil {
 				return err
 			}
-			_, err := s.Create(ctx, account.NewUser{Name: "bob", Password: bobsPassword})
+			_, err := s.Create(ctx, account.NewUser{Name: "bob", Password: transfertest.BobsPassword})
 			return err
 		}, "whose files these are, was removed"},
 	} {
@@ -50,7 +51,7 @@ func TestTransferEndsWithItsOwner(t *testing.T) {
 			t.Parallel()
 			a, b := newSite(t), newSite(t)
 			a.write("src/file", 10)
-			b.stop()
+			b.Stop()
 			tr := a.send(b, job{})
 			a.until(tr, "waiting", func(t transfer.Transfer) bool { return t.ErrorMessage != "" })
 			a.beside(c.change)

@@ -1,12 +1,11 @@
 package sender
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"io"
-	"os"
 
 	"jetstream/internal/api"
 	"jetstream/internal/transfer"
@@ -14,22 +13,22 @@ import (
 )
 
 const (
-	// batchSize is what a batch of frames may hold: one chunk of the largest
-	// size, or many small files.
+	// batchSize is the size of a batch of frames: room for one chunk of the
+	// largest size, or many small files.
 	batchSize = wire.MaxData + 128<<10
-	// smallestCut is the least room that the beginning of a larger file is put
-	// into.
+	// smallestCut is the smallest rest of a batch that the beginning of a
+	// larger file is put into.
 	smallestCut = 64 << 10
-	// listPage is how many entries are announced at a time, and pagesAhead how
-	// many pages before their data.
+	// listPage is how many entries are announced at a time, pagesAhead how many
+	// pages are announced before their data are sent.
 	listPage   = 500
 	pagesAhead = 2
-	// maxEntries bounds the JSON of one page on the wire.
+	// maxEntries is the size of the JSON of one page of entries.
 	maxEntries = 60 << 10
 )
 
-// producer reads the manifest and its files into batches. It belongs to one
-// goroutine.
+// producer reads the manifest and its files into batches of frames. It is for
+// one goroutine.
 type producer struct {
 	*stream
 	ctx     context.Context
@@ -41,14 +40,14 @@ type producer struct {
 	atEnd   bool
 }
 
-// page is announced entries whose data are still to be sent.
+// page holds announced entries of which the data must still be sent.
 type page struct {
 	files   []transfer.ManifestFile
-	answers int // Skip messages to come
+	answers int // number of Skip messages to expect
 }
 
 // produce fills batches until the whole transfer is sent, then closes the
-// channel. A failure ends the stream.
+// channel. An error cancels the stream.
 func (s *stream) produce(ctx context.Context, resume wire.Resume) {
 	defer close(s.batches)
 	p := &producer{stream: s, ctx: ctx, resume: resume, listed: resume.Index}
@@ -62,7 +61,7 @@ func (p *producer) run() (err error) {
 		return p.sourceError(err)
 	}
 	defer p.sources.Close()
-	if err := p.take(); err != nil {
+	if err := p.nextBatch(); err != nil {
 		return err
 	}
 	for {
@@ -86,8 +85,8 @@ func (p *producer) run() (err error) {
 	return p.flush()
 }
 
-// take waits for a batch to fill.
-func (p *producer) take() error {
+// nextBatch waits for a free batch.
+func (p *producer) nextBatch() error {
 	select {
 	case p.batch = <-p.free:
 	case <-p.ctx.Done():
@@ -99,7 +98,7 @@ func (p *producer) take() error {
 	return nil
 }
 
-// flush hands the batch to the writer and takes another.
+// flush passes the batch to the writer and gets a free one.
 func (p *producer) flush() error {
 	if len(p.batch) == 0 {
 		return nil
@@ -109,11 +108,11 @@ func (p *producer) flush() error {
 	case <-p.ctx.Done():
 		return context.Cause(p.ctx)
 	}
-	return p.take()
+	return p.nextBatch()
 }
 
-// room makes sure that n bytes fit into the batch.
-func (p *producer) room(n int) error {
+// reserve makes sure that n bytes fit into the batch.
+func (p *producer) reserve(n int) error {
 	if cap(p.batch)-len(p.batch) < n {
 		return p.flush()
 	}
@@ -125,7 +124,7 @@ func (p *producer) control(t wire.Type, message any) error {
 	if err != nil {
 		return err
 	}
-	if err := p.room(wire.HeaderSize + len(payload)); err != nil {
+	if err := p.reserve(wire.HeaderSize + len(payload)); err != nil {
 		return err
 	}
 	p.batch = wire.AppendFrame(p.batch, wire.Header{Type: t}, payload)
@@ -134,7 +133,7 @@ func (p *producer) control(t wire.Type, message any) error {
 
 // announce sends the next page of the file list.
 func (p *producer) announce() error {
-	files, err := p.a.s.o.Engine.ManifestFiles(p.ctx, p.a.t.ManifestID, p.listed, listPage)
+	files, err := p.a.s.o.Engine.LoadManifestFiles(p.ctx, p.a.t.ManifestID, p.listed, listPage)
 	if err != nil {
 		if errors.Is(err, &api.Error{Code: api.CodeNotFound}) {
 			return failf(err, true, "the manifest of the transfer was deleted")
@@ -185,8 +184,8 @@ func (p *producer) announce() error {
 	return nil
 }
 
-// sendPage sends the data of a page's files, less those that the receiver does
-// not want.
+// sendPage sends the data of a page of files, without those that the receiver
+// skips.
 func (p *producer) sendPage(next page) error {
 	skip := map[int64]bool{}
 	for range next.answers {
@@ -208,7 +207,7 @@ func (p *producer) sendPage(next page) error {
 			offset = p.resume.Offset
 		}
 		err := p.sendFile(f, offset)
-		if e, ok := errors.AsType[*final](err); ok && p.a.t.OnError == "continue" {
+		if e, ok := errors.AsType[*finalError](err); ok && p.a.t.OnError == "continue" {
 			err = p.control(wire.TypeFileGone, wire.FileGone{Index: f.Index, Message: wire.Clean(e.message)})
 		}
 		if err != nil {
@@ -229,7 +228,7 @@ func (p *producer) sendFile(f transfer.ManifestFile, offset int64) error {
 	}
 	for offset < f.Size {
 		left := int(min(f.Size-offset, wire.MaxData))
-		if err := p.room(wire.HeaderSize + min(left, smallestCut)); err != nil {
+		if err := p.reserve(wire.HeaderSize + min(left, smallestCut)); err != nil {
 			return err
 		}
 		at := len(p.batch)
@@ -239,7 +238,7 @@ func (p *producer) sendFile(f transfer.ManifestFile, offset int64) error {
 			if errors.Is(err, io.EOF) {
 				return p.changed(f)
 			}
-			return failf(err, true, "source %s cannot be read: %s", shown(f.Source), pathReason(err))
+			return failf(err, true, "source %s cannot be read: %s", api.Quote(f.Source), cmp.Or(api.SystemReason(err), err.Error()))
 		}
 		if offset+int64(n) == f.Size {
 			after, err := file.Stat()
@@ -257,11 +256,11 @@ func (p *producer) sendFile(f transfer.ManifestFile, offset int64) error {
 }
 
 func (p *producer) changed(f transfer.ManifestFile) error {
-	return failf(nil, true, "source %s changed while it was sent: create a new manifest", shown(f.Source))
+	return failf(nil, true, "source %s changed while it was sent: create a new manifest", api.Quote(f.Source))
 }
 
-// sourceError ends the transfer for what stands in the way of reading a
-// source, whose message names it as its owner sees it.
+// sourceError turns an error of a source into a finalError, unless it is
+// temporary.
 func (p *producer) sourceError(err error) error {
 	e := api.ErrorOf(err)
 	switch e.Code {
@@ -270,12 +269,3 @@ func (p *producer) sourceError(err error) error {
 	}
 	return failf(e.Err, true, "%s", e.Message)
 }
-
-func pathReason(err error) string {
-	if e, ok := errors.AsType[*os.PathError](err); ok {
-		return e.Err.Error()
-	}
-	return err.Error()
-}
-
-func shown(path string) string { return fmt.Sprintf("%q", path) }

@@ -20,7 +20,7 @@ func fails(t *testing.T, a *site, tr transfer.Transfer, want string) {
 	}
 }
 
-// failsAtBoth also looks at the receiver's end and what is left there.
+// failsAtBoth is fails that also checks the receiver.
 func failsAtBoth(t *testing.T, a, b *site, tr transfer.Transfer, want string) {
 	t.Helper()
 	fails(t, a, tr, want)
@@ -39,7 +39,7 @@ func TestWrongPasswordEndsTheTransfer(t *testing.T) {
 	a.write("src/file", 10)
 	tr := a.send(b, job{password: wrongPassword})
 	fails(t, a, tr, "user bob or its password was refused by 127.0.0.1")
-	list, _, err := b.receiver.Transfers(t.Context(), transfer.Page{Limit: 10})
+	list, _, err := b.Receiver.Transfers(t.Context(), transfer.Page{Limit: 10})
 	if err != nil || len(list) != 0 {
 		t.Errorf("the receiver keeps %v (%v) of a refused login", list, err)
 	}
@@ -53,22 +53,21 @@ func TestPasswordIsErasedAtTheTrade(t *testing.T) {
 	a.write("src/file", 10)
 	tr := a.send(b, job{})
 	complete(t, a, b, tr)
-	got, err := a.db.Transfers().Transfer(t.Context(), tr.TransferID)
+	got, err := a.DB.Transfers().Transfer(t.Context(), tr.TransferID)
 	if err != nil || len(got.SealedPassword) != 0 || len(got.Ticket) != 32 {
 		t.Errorf("sealed password of %d bytes and ticket of %d (%v), want 0 and 32", len(got.SealedPassword), len(got.Ticket), err)
 	}
 }
 
-// TestPasswordSurvivesARestart of the sender, before the receiver was reached.
 func TestPasswordSurvivesARestart(t *testing.T) {
 	a, b := newSite(t), newSite(t)
 	a.write("src/file", 10)
-	b.stop()
+	b.Stop()
 	tr := a.send(b, job{})
 	a.until(tr, "waiting", func(t transfer.Transfer) bool { return t.ErrorMessage != "" })
-	a.stop()
+	a.Stop()
 	a.start()
-	if got, err := a.db.Transfers().Transfer(t.Context(), tr.TransferID); err != nil || len(got.SealedPassword) == 0 || len(got.Ticket) != 0 {
+	if got, err := a.DB.Transfers().Transfer(t.Context(), tr.TransferID); err != nil || len(got.SealedPassword) == 0 || len(got.Ticket) != 0 {
 		t.Errorf("after the restart: sealed password of %d bytes, ticket of %d (%v)", len(got.SealedPassword), len(got.Ticket), err)
 	}
 	b.start()
@@ -79,17 +78,17 @@ func TestChangedKeyEndsTheTransfer(t *testing.T) {
 	a, b := newSite(t), newSite(t)
 	a.write("src/file", 10)
 	complete(t, a, b, a.send(b, job{}))
-	b.stop()
-	if err := os.Remove(filepath.Join(b.state, wire.IdentityFile)); err != nil {
+	b.Stop()
+	if err := os.Remove(filepath.Join(b.State, wire.IdentityFile)); err != nil {
 		t.Fatal(err)
 	}
 	b.start()
 	refused := a.send(b, job{})
-	fails(t, a, refused, "the public key of "+b.address+" has changed")
-	// The operator trusts it by name, then whoever answers next; what has
-	// failed stays so.
-	for _, key := range []string{b.identity.PublicKey(), ""} {
-		d, err := a.engine.UpdateDestination(t.Context(), refused.DestinationID, transfer.DestinationChange{PublicKey: &key}, "")
+	fails(t, a, refused, "the public key of "+b.Address+" has changed")
+	// The operator sets the new key, then none. The failed transfer stays
+	// failed.
+	for _, key := range []string{b.Identity.PublicKey(), ""} {
+		d, err := a.engine.UpdateDestination(t.Context(), by("bob"), refused.DestinationID, transfer.DestinationChange{PublicKey: &key})
 		if err != nil || d.DestinationPublicKey != key {
 			t.Fatalf("UpdateDestination to %q: %+v (%v)", key, d, err)
 		}
@@ -98,7 +97,7 @@ func TestChangedKeyEndsTheTransfer(t *testing.T) {
 		} else {
 			complete(t, a, b, again)
 		}
-		if d, err = a.engine.Destination(t.Context(), refused.DestinationID); err != nil || d.DestinationPublicKey != b.identity.PublicKey() || d.LastErrorMessage != "" {
+		if d, err = a.engine.LoadDestination(t.Context(), refused.DestinationID); err != nil || d.DestinationPublicKey != b.Identity.PublicKey() || d.LastErrorMessage != "" {
 			t.Errorf("after a transfer with the key %q: %+v (%v)", key, d, err)
 		}
 	}
@@ -109,21 +108,17 @@ func TestChangedKeyEndsTheTransfer(t *testing.T) {
 
 func TestDisabledUserEndsTheTransfer(t *testing.T) {
 	a, b := newSite(t), newSite(t)
-	a.write("src/1", 2<<20)
-	a.write("src/2", 2<<20)
-	address, reached := stalled(t, b.address, 3<<20)
-	tr := a.send(b, job{to: address})
-	<-reached
+	tr := halfway(t, a, b)
 	yes := true
-	if _, err := b.accounts.Update(t.Context(), "bob", account.Change{Disabled: &yes}); err != nil {
+	if _, err := b.Accounts.Update(t.Context(), "bob", account.Change{Disabled: &yes}); err != nil {
 		t.Fatal(err)
 	}
-	b.stop()
+	b.Stop()
 	b.start()
 	failsAtBoth(t, a, b, tr, "user bob, who authorized the transfer, was disabled")
 }
 
-func TestPlantedLinks(t *testing.T) {
+func TestLinksAtTheTargetAreNotWrittenThrough(t *testing.T) {
 	a, b := newSite(t), newSite(t)
 	outside := t.TempDir()
 	a.put("src/file", []byte("new"))
@@ -132,22 +127,22 @@ func TestPlantedLinks(t *testing.T) {
 	if err := os.WriteFile(victim, []byte("old"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if err := os.MkdirAll(filepath.Join(b.sandbox, "one/src"), 0o755); err != nil {
+	if err := os.MkdirAll(filepath.Join(b.Sandbox, "one/src"), 0o755); err != nil {
 		t.Fatal(err)
 	}
-	if err := os.Symlink(victim, filepath.Join(b.sandbox, "one/src/file")); err != nil {
+	if err := os.Symlink(victim, filepath.Join(b.Sandbox, "one/src/file")); err != nil {
 		t.Fatal(err)
 	}
 	complete(t, a, b, a.send(b, job{path: "/one"}))
 	if got, _ := os.ReadFile(victim); string(got) != "old" {
 		t.Errorf("the file behind a link at the target became %q", got)
 	}
-	same(t, filepath.Join(a.sandbox, "src"), filepath.Join(b.sandbox, "one/src"))
+	same(t, filepath.Join(a.Sandbox, "src"), filepath.Join(b.Sandbox, "one/src"))
 
-	if err := os.MkdirAll(filepath.Join(b.sandbox, "two/src"), 0o755); err != nil {
+	if err := os.MkdirAll(filepath.Join(b.Sandbox, "two/src"), 0o755); err != nil {
 		t.Fatal(err)
 	}
-	if err := os.Symlink(outside, filepath.Join(b.sandbox, "two/src/dir")); err != nil {
+	if err := os.Symlink(outside, filepath.Join(b.Sandbox, "two/src/dir")); err != nil {
 		t.Fatal(err)
 	}
 	failsAtBoth(t, a, b, a.send(b, job{path: "/two"}), "outside the sandbox")
@@ -156,21 +151,21 @@ func TestPlantedLinks(t *testing.T) {
 	}
 
 	// A link to another place in the sandbox is followed.
-	if err := os.MkdirAll(filepath.Join(b.sandbox, "three/src"), 0o755); err != nil {
+	if err := os.MkdirAll(filepath.Join(b.Sandbox, "three/src"), 0o755); err != nil {
 		t.Fatal(err)
 	}
-	if err := os.Mkdir(filepath.Join(b.sandbox, "elsewhere"), 0o755); err != nil {
+	if err := os.Mkdir(filepath.Join(b.Sandbox, "elsewhere"), 0o755); err != nil {
 		t.Fatal(err)
 	}
-	if err := os.Symlink("../../elsewhere", filepath.Join(b.sandbox, "three/src/dir")); err != nil {
+	if err := os.Symlink("../../elsewhere", filepath.Join(b.Sandbox, "three/src/dir")); err != nil {
 		t.Fatal(err)
 	}
 	tr := a.send(b, job{path: "/three"})
 	complete(t, a, b, tr)
-	if got, _ := os.ReadFile(filepath.Join(b.sandbox, "elsewhere/inside")); string(got) != "new" {
+	if got, _ := os.ReadFile(filepath.Join(b.Sandbox, "elsewhere/inside")); string(got) != "new" {
 		t.Errorf("behind a link inside the sandbox there is %q, want new", got)
 	}
-	for f, err := range b.db.Received().List(t.Context(), b.events(tr)[0].Subject) {
+	for f, err := range b.DB.Received().List(t.Context(), b.events(tr)[0].Subject) {
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -180,29 +175,29 @@ func TestPlantedLinks(t *testing.T) {
 	}
 }
 
-func TestDirectoryInTheWay(t *testing.T) {
+func TestDirectoryOfTheSameNameFailsTheTransfer(t *testing.T) {
 	a, b := newSite(t), newSite(t)
 	a.put("src/file", []byte("new"))
-	if err := os.MkdirAll(filepath.Join(b.sandbox, "src/file"), 0o755); err != nil {
+	if err := os.MkdirAll(filepath.Join(b.Sandbox, "src/file"), 0o755); err != nil {
 		t.Fatal(err)
 	}
 	failsAtBoth(t, a, b, a.send(b, job{}), `a directory is in the way at "/src/file"`)
 }
 
-func TestConflicts(t *testing.T) {
+func TestConflictDecidesAboutExistingFiles(t *testing.T) {
 	a, b := newSite(t), newSite(t)
 	a.put("src/kept.txt", []byte("new"))
 	a.put("src/other", []byte("new"))
 	old := func() {
 		t.Helper()
-		if err := os.RemoveAll(filepath.Join(b.sandbox, "src")); err != nil {
+		if err := os.RemoveAll(filepath.Join(b.Sandbox, "src")); err != nil {
 			t.Fatal(err)
 		}
 		b.put("src/kept.txt", []byte("old"))
 	}
 	check := func(name, want string) {
 		t.Helper()
-		got, err := os.ReadFile(filepath.Join(b.sandbox, "src", name))
+		got, err := os.ReadFile(filepath.Join(b.Sandbox, "src", name))
 		if err != nil || string(got) != want {
 			t.Errorf("%s holds %q (%v), want %q", name, got, err, want)
 		}
@@ -217,7 +212,7 @@ func TestConflicts(t *testing.T) {
 	complete(t, a, b, tr)
 	check("kept.txt", "old")
 	check("kept (1).txt", "new")
-	for f, err := range b.db.Received().List(t.Context(), b.events(tr)[0].Subject) {
+	for f, err := range b.DB.Received().List(t.Context(), b.events(tr)[0].Subject) {
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -247,21 +242,21 @@ func TestConflicts(t *testing.T) {
 	check("other", "new")
 }
 
-func TestSourceThatChanged(t *testing.T) {
+func TestChangedSourceFailsTheTransfer(t *testing.T) {
 	a, b := newSite(t), newSite(t)
 	a.write("src/1", 1<<20)
 	a.write("src/2", 1000)
-	b.stop()
+	b.Stop()
 	tr := a.send(b, job{})
 	a.until(tr, "waiting", func(t transfer.Transfer) bool { return t.ErrorMessage != "" })
 	a.write("src/2", 2000)
 	b.start()
 	failsAtBoth(t, a, b, tr, "/src/2 has changed")
 
-	b.stop()
+	b.Stop()
 	again := a.send(b, job{onError: "continue"})
 	a.until(again, "waiting", func(t transfer.Transfer) bool { return t.ErrorMessage != "" })
-	if err := os.Remove(filepath.Join(a.sandbox, "src/2")); err != nil {
+	if err := os.Remove(filepath.Join(a.Sandbox, "src/2")); err != nil {
 		t.Fatal(err)
 	}
 	b.start()
@@ -269,20 +264,20 @@ func TestSourceThatChanged(t *testing.T) {
 	if !strings.Contains(a.wait(again).ErrorMessage, "/src/2") {
 		t.Errorf("the message does not name the path: %s", a.wait(again).ErrorMessage)
 	}
-	same(t, filepath.Join(a.sandbox, "src"), filepath.Join(b.sandbox, "src"))
+	same(t, filepath.Join(a.Sandbox, "src"), filepath.Join(b.Sandbox, "src"))
 }
 
-func TestForbiddenSandbox(t *testing.T) {
+func TestForbiddenSandboxFailsTheTransfer(t *testing.T) {
 	a, b := newSite(t), newSite(t)
 	a.write("src/file", 10)
-	parent := filepath.Dir(b.state) // holds the state directory
-	if _, err := b.accounts.Update(t.Context(), "bob", account.Change{Sandbox: &parent}); err != nil {
+	parent := filepath.Dir(b.State) // holds the state directory
+	if _, err := b.Accounts.Update(t.Context(), "bob", account.Change{Sandbox: &parent}); err != nil {
 		t.Fatal(err)
 	}
 	failsAtBoth(t, a, b, a.send(b, job{}), "state directory")
 }
 
-func TestTwoTransfersOntoTheSameNames(t *testing.T) {
+func TestConcurrentTransfersGetDifferentNames(t *testing.T) {
 	a, b := newSite(t), newSite(t)
 	for _, name := range []string{"1", "2", "3", "4", "5", "6", "7", "8"} {
 		a.write("src/"+name, 300_000)
@@ -294,12 +289,12 @@ func TestTwoTransfersOntoTheSameNames(t *testing.T) {
 	complete(t, a, b, first)
 	seen := map[string]bool{}
 	for _, tr := range []transfer.Transfer{first, second} {
-		for f, err := range b.db.Received().List(t.Context(), b.events(tr)[0].Subject) {
+		for f, err := range b.DB.Received().List(t.Context(), b.events(tr)[0].Subject) {
 			if err != nil {
 				t.Fatal(err)
 			}
 			got, err := os.ReadFile(f.FilePath)
-			want, _ := os.ReadFile(filepath.Join(a.sandbox, f.ManifestFile))
+			want, _ := os.ReadFile(filepath.Join(a.Sandbox, f.ManifestFile))
 			if err != nil || string(got) != string(want) {
 				t.Errorf("%s is not what was sent (%v)", f.FilePath, err)
 			}

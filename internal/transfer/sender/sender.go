@@ -1,7 +1,7 @@
-// Package sender sends what is pending in the engine: it picks transfers by
-// priority and age, dials their receivers, trades passwords for tickets and
-// streams the files of the manifests. A connection that breaks is dialled
-// again and goes on with what is missing.
+// Package sender sends the pending transfers of the engine, by priority and
+// age. It connects to the receiver, trades the password for a ticket and
+// streams the files of the manifest. After a broken connection it connects
+// again and sends what is missing.
 package sender
 
 import (
@@ -18,50 +18,51 @@ import (
 	"jetstream/internal/transfer/wire"
 )
 
-// Engine is what the sender needs of transfer.Engine.
+// Engine is the part of transfer.Engine that the sender needs.
 type Engine interface {
 	Wake() <-chan struct{}
 	Watch(id string) (changes <-chan struct{}, stop func())
 	Runnable(ctx context.Context, except []string, limit int) ([]transfer.Transfer, error)
-	Transfer(ctx context.Context, transferID string) (transfer.Transfer, error)
+	LoadTransfer(ctx context.Context, transferID string) (transfer.Transfer, error)
 	Change(ctx context.Context, transferID string, change func(*transfer.Transfer) error) (transfer.Transfer, error)
 	Entitled(ctx context.Context, owner string) error
 	Password(t *transfer.Transfer) (string, error)
 	Progress(transferID string, p transfer.Progress)
-	Destination(ctx context.Context, destinationID string) (transfer.Destination, error)
+	LoadDestination(ctx context.Context, destinationID string) (transfer.Destination, error)
 	PinKey(ctx context.Context, destinationID, key string) error
 	Reached(destinationID string)
 	Unreached(destinationID string, err error)
-	ManifestFiles(ctx context.Context, manifestID string, from int64, limit int) ([]transfer.ManifestFile, error)
+	LoadManifestFiles(ctx context.Context, manifestID string, from int64, limit int) ([]transfer.ManifestFile, error)
 	Sources(ctx context.Context, t *transfer.Transfer) (*transfer.Sources, error)
 }
 
-// Options sets a Sender up.
+// Options configure a Sender.
 type Options struct {
-	// Engine keeps the transfers. Required.
+	// Engine manages the transfers. Required.
 	Engine Engine
-	// Identity is this server's key. Required.
+	// Identity is the key of this server. Required.
 	Identity *wire.Identity
-	// ServerUID and Software are told to receivers in the handshake.
+	// ServerUID and Software are sent to receivers in the handshake.
 	ServerUID, Software string
-	// Log gets what the operator should know; nil is silent.
+	// Log is for the operator; nil discards it.
 	Log *slog.Logger
-	// Concurrent is how many transfers are worked on at a time; 0 is 8.
+	// Concurrent is how many transfers are sent at the same time; 0 is 8.
 	Concurrent int
-	// Dial connects to a receiver; nil is TCP with keepalive, given up after
+	// Dial connects to a receiver; nil is TCP with keepalive and a timeout of
 	// 10 s.
 	Dial func(ctx context.Context, address string) (net.Conn, error)
 }
 
-// The waits between attempts, doubling from first to most.
+// The first and the longest wait between attempts; each is twice the one
+// before.
 const (
 	firstWait = time.Second
 	mostWait  = 10 * time.Second
 )
 
-// tellFor is how long after the end of a transfer its receiver is tried to be
-// told.
-const tellFor = 48 * time.Hour
+// notifyFor is how long after the end of a transfer the sender tries to notify
+// its receiver.
+const notifyFor = 48 * time.Hour
 
 // Sender sends transfers. Serve may run once.
 type Sender struct {
@@ -70,10 +71,11 @@ type Sender struct {
 	sent atomic.Int64
 }
 
-// BytesSent is how many bytes of files receivers have confirmed since New.
+// BytesSent returns the number of bytes of files that receivers have confirmed
+// since New.
 func (s *Sender) BytesSent() int64 { return s.sent.Load() }
 
-// New makes a Sender; Serve runs it.
+// New returns a Sender. It sends while Serve runs.
 func New(o Options) (*Sender, error) {
 	if o.Engine == nil || o.Identity == nil {
 		return nil, errors.New("sender: Engine and Identity are required")
@@ -97,52 +99,52 @@ func New(o Options) (*Sender, error) {
 // waiting is a transfer between two attempts.
 type waiting struct {
 	due   time.Time
-	delay time.Duration // the last back-off
-	firm  bool          // the receiver asked for it: no wake shortens it
-	// silent tells that the receiver could not be reached the last time, tried
-	// when that was found.
-	silent bool
-	tried  time.Time
+	delay time.Duration // the last backoff
+	firm  bool          // the receiver asked for the delay: a wake does not shorten it
+	// unreachable reports that the receiver could not be reached at the last
+	// attempt, which ended at tried.
+	unreachable bool
+	tried       time.Time
 }
 
-// result is how an attempt ended.
+// result is the result of an attempt.
 type result struct {
-	id         string
-	again      bool
-	after      time.Duration // at least; the receiver asked for it
-	progressed bool          // the back-off begins anew
-	silent     bool          // the receiver could not be reached
+	id          string
+	retry       bool
+	after       time.Duration // minimum delay that the receiver asked for
+	progressed  bool          // data were confirmed: the backoff begins anew
+	unreachable bool          // the receiver could not be reached
 }
 
-// leaveOut picks, of the transfers that are due, those that must wait all the
-// same: receivers that could not be reached the last time share half of the
-// places, who was tried longest ago first. To find out that somebody is still
-// silent takes until the dial is given up; all places would soon be taken by
-// that.
-func (s *Sender) leaveOut(due []string, waits map[string]*waiting, running map[string]bool) []string {
-	places := max(1, s.o.Concurrent/2)
-	for _, silent := range running {
-		if silent {
-			places--
+// heldBack returns those of the due transfers that must wait for others.
+// Transfers whose receivers could not be reached may occupy only half of the
+// slots, since each dial takes until its timeout. Those that were tried longest
+// ago come first.
+func (s *Sender) heldBack(due []string, waits map[string]*waiting, running map[string]bool) []string {
+	slots := max(1, s.o.Concurrent/2)
+	for _, unreachable := range running {
+		if unreachable {
+			slots--
 		}
 	}
-	due = slices.DeleteFunc(due, func(id string) bool { return !waits[id].silent })
+	due = slices.DeleteFunc(due, func(id string) bool { return !waits[id].unreachable })
 	slices.SortFunc(due, func(a, b string) int { return waits[a].tried.Compare(waits[b].tried) })
-	return due[min(max(places, 0), len(due)):]
+	return due[min(max(slots, 0), len(due)):]
 }
 
-// Serve sends until ctx ends; then it stops its transfers, which go on at the
-// next start, and returns nil once their connections are closed.
+// Serve sends transfers until ctx ends. Then it interrupts them, to be
+// continued at the next start, and returns nil once their connections are
+// closed.
 func (s *Sender) Serve(ctx context.Context) error {
 	var wg sync.WaitGroup
 	defer wg.Wait()
-	running := map[string]bool{} // whether the receiver was silent before
+	running := map[string]bool{} // by id: whether the receiver was unreachable before
 	waits := map[string]*waiting{}
 	results := make(chan result, s.o.Concurrent)
 	retry := firstWait // after a failure of the database
 	for {
 		now := time.Now()
-		next := time.Time{} // when to look again; zero: only when something happens
+		next := time.Time{} // when the next transfer is due; zero if none is
 		except := make([]string, 0, len(running)+len(waits))
 		for id := range running {
 			except = append(except, id)
@@ -161,7 +163,7 @@ func (s *Sender) Serve(ctx context.Context) error {
 				next = w.due
 			}
 		}
-		except = append(except, s.leaveOut(due, waits, running)...)
+		except = append(except, s.heldBack(due, waits, running)...)
 		if free := s.o.Concurrent - len(running); free > 0 {
 			list, err := s.o.Engine.Runnable(ctx, except, free)
 			if err != nil && ctx.Err() == nil {
@@ -173,7 +175,7 @@ func (s *Sender) Serve(ctx context.Context) error {
 			}
 			for _, t := range list {
 				w := waits[t.TransferID]
-				running[t.TransferID] = w != nil && w.silent
+				running[t.TransferID] = w != nil && w.unreachable
 				wg.Go(func() { results <- s.attempt(ctx, t) })
 			}
 		}
@@ -193,7 +195,7 @@ func (s *Sender) Serve(ctx context.Context) error {
 		case <-timer:
 		case r := <-results:
 			delete(running, r.id)
-			if !r.again {
+			if !r.retry {
 				delete(waits, r.id)
 				continue
 			}
@@ -205,7 +207,7 @@ func (s *Sender) Serve(ctx context.Context) error {
 			w.delay = min(2*w.delay, mostWait)
 			w.due = time.Now().Add(max(w.delay, r.after))
 			w.firm = r.after > 0
-			w.silent, w.tried = r.silent, time.Now()
+			w.unreachable, w.tried = r.unreachable, time.Now()
 		}
 	}
 }

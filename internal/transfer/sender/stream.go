@@ -10,12 +10,12 @@ import (
 	"jetstream/internal/transfer/wire"
 )
 
-// errAnswered ends a stream because the receiver said how the transfer ended.
+// errAnswered ends a stream because the receiver has sent its Outcome.
 var errAnswered = errors.New("the receiver has answered")
 
-// stream is the sending of one transfer on one connection: a producer reads
-// files into batches of frames, this goroutine writes them, and a listener
-// takes what the receiver says.
+// stream sends one transfer on one connection. A producer reads files into
+// batches of frames, the goroutine of the attempt writes them, and a listener
+// handles the messages of the receiver.
 type stream struct {
 	a       *attempt
 	conn    *wire.Conn
@@ -26,8 +26,8 @@ type stream struct {
 	outcome chan wire.Outcome
 }
 
-// batchesInFlight is how many batches are in memory: one being filled, one
-// being written, one between them.
+// batchesInFlight is how many batches are in memory: one that is filled, one
+// that is written, and one between them.
 const batchesInFlight = 3
 
 func (a *attempt) stream(ctx context.Context, conn *wire.Conn) (wire.Outcome, error) {
@@ -62,7 +62,7 @@ func (a *attempt) stream(ctx context.Context, conn *wire.Conn) (wire.Outcome, er
 	helpers.Go(func() { s.produce(ctx, resume) })
 	for batch := range s.batches {
 		if err := conn.WriteFrames(batch); err != nil {
-			// The receiver may have said why before it closed.
+			// The receiver may have sent the reason before it closed.
 			select {
 			case <-listening:
 			case <-time.After(2 * time.Second):
@@ -83,8 +83,8 @@ func (a *attempt) stream(ctx context.Context, conn *wire.Conn) (wire.Outcome, er
 	return none, context.Cause(ctx)
 }
 
-// cause prefers the reason why ctx ended to the broken connection that
-// followed from it.
+// cause returns the reason why ctx has ended, if it has, since err is then only
+// its consequence.
 func cause(ctx context.Context, err error) error {
 	if ctx.Err() != nil {
 		return context.Cause(ctx)
@@ -92,8 +92,8 @@ func cause(ctx context.Context, err error) error {
 	return err
 }
 
-// open tells the receiver which transfer this is and learns where to go on, or
-// how it has ended.
+// open opens the transfer at the receiver. It returns where to continue, or how
+// the transfer has ended.
 func (a *attempt) open(conn *wire.Conn) (resume wire.Resume, ended *wire.Outcome, err error) {
 	t := &a.t
 	if err := conn.Send(wire.TypeOpen, wire.Open{
@@ -114,7 +114,7 @@ func (a *attempt) open(conn *wire.Conn) (resume wire.Resume, ended *wire.Outcome
 		case wire.TypeOutcome:
 			ended = new(wire.Outcome)
 			return resume, ended, wire.Decode(payload, ended)
-		case wire.TypeProgress: // it is finishing
+		case wire.TypeProgress: // the files get their final names
 			if err := a.progress(payload); err != nil {
 				return resume, nil, err
 			}
@@ -125,12 +125,12 @@ func (a *attempt) open(conn *wire.Conn) (resume wire.Resume, ended *wire.Outcome
 			}
 			return resume, nil, a.failure(f)
 		default:
-			return resume, nil, a.outOfPlace(h)
+			return resume, nil, a.unexpectedFrame(h)
 		}
 	}
 }
 
-// progress shows what the receiver has confirmed.
+// progress handles a Progress of the receiver.
 func (a *attempt) progress(payload []byte) error {
 	var p wire.Progress
 	if err := wire.Decode(payload, &p); err != nil {
@@ -139,7 +139,7 @@ func (a *attempt) progress(payload []byte) error {
 	if p.Bytes > a.confirmed {
 		a.progressed = true
 		a.meter.Add(p.Bytes - a.confirmed)
-		a.s.sent.Add(max(0, min(p.Bytes, a.t.TotalBytes)-a.confirmed)) // it may say what it likes
+		a.s.sent.Add(max(0, min(p.Bytes, a.t.TotalBytes)-a.confirmed)) // not more than there is, whatever it claims
 		a.confirmed = p.Bytes
 	}
 	a.s.o.Engine.Progress(a.t.TransferID, transfer.Progress{
@@ -148,7 +148,7 @@ func (a *attempt) progress(payload []byte) error {
 	return nil
 }
 
-// listen takes what the receiver says until the connection or the transfer
+// listen handles messages of the receiver until the connection or the transfer
 // ends.
 func (s *stream) listen(ctx context.Context) {
 	for {
@@ -181,7 +181,7 @@ func (s *stream) listen(ctx context.Context) {
 				err = s.a.failure(f)
 			}
 		default:
-			err = s.a.outOfPlace(h)
+			err = s.a.unexpectedFrame(h)
 		}
 		if err != nil {
 			s.cancel(err)

@@ -18,30 +18,30 @@ func TestTreeArrivesByteForByte(t *testing.T) {
 	a.put("src/empty", nil)
 	a.put("src/not utf-8 \xff\xfe", []byte("x"))
 	for _, dir := range []string{"src/empty dir", "src/deep/er/est"} {
-		if err := os.MkdirAll(filepath.Join(a.sandbox, dir), 0o755); err != nil {
+		if err := os.MkdirAll(filepath.Join(a.Sandbox, dir), 0o755); err != nil {
 			t.Fatal(err)
 		}
 	}
-	if err := os.Chmod(filepath.Join(a.sandbox, "src/exactly"), 0o4751); err != nil {
+	if err := os.Chmod(filepath.Join(a.Sandbox, "src/exactly"), 0o4751); err != nil {
 		t.Fatal(err)
 	}
 	old := time.Date(2001, 2, 3, 4, 5, 6, 789, time.UTC)
-	if err := os.Chtimes(filepath.Join(a.sandbox, "src/big.bin"), old, old); err != nil {
+	if err := os.Chtimes(filepath.Join(a.Sandbox, "src/big.bin"), old, old); err != nil {
 		t.Fatal(err)
 	}
 	tr := a.send(b, job{path: "/in/coming"})
 	complete(t, a, b, tr)
-	if err := os.Chmod(filepath.Join(a.sandbox, "src/exactly"), 0o751); err != nil { // never setuid
+	if err := os.Chmod(filepath.Join(a.Sandbox, "src/exactly"), 0o751); err != nil { // never setuid
 		t.Fatal(err)
 	}
-	same(t, filepath.Join(a.sandbox, "src"), filepath.Join(b.sandbox, "in/coming/src"))
+	same(t, filepath.Join(a.Sandbox, "src"), filepath.Join(b.Sandbox, "in/coming/src"))
 
 	run := b.events(tr)[0]
 	if want := fmt.Sprintf(`{"transfer_id":%q,"username":"bob"}`, tr.TransferID); string(run.Parameters) != want {
 		t.Errorf("event parameters %s, want %s", run.Parameters, want)
 	}
 	listed := map[string]triggers.ListedFile{}
-	for f, err := range b.db.Received().List(t.Context(), run.Subject) {
+	for f, err := range b.DB.Received().List(t.Context(), run.Subject) {
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -51,17 +51,17 @@ func TestTreeArrivesByteForByte(t *testing.T) {
 		t.Errorf("the list has %d files, want 5: %v", len(listed), listed)
 	}
 	name := "/src/not utf-8 \xff\xfe"
-	want := triggers.ListedFile{ManifestFile: name, FilePath: filepath.Join(b.sandbox, "in/coming", name), Path: "/in/coming" + name, Size: 1}
+	want := triggers.ListedFile{ManifestFile: name, FilePath: filepath.Join(b.Sandbox, "in/coming", name), Path: "/in/coming" + name, Size: 1}
 	if listed[name] != want {
 		t.Errorf("listed %+v, want %+v", listed[name], want)
 	}
 }
 
-func TestFiveThousandSmallFiles(t *testing.T) {
+func TestFiveThousandSmallFilesArrive(t *testing.T) {
 	a, b := newSite(t), newSite(t)
 	for i := range 5000 {
 		a.write(fmt.Sprintf("src/%02d/%04d", i%50, i), i%700)
 	}
 	complete(t, a, b, a.send(b, job{}))
-	same(t, filepath.Join(a.sandbox, "src"), filepath.Join(b.sandbox, "src"))
+	same(t, filepath.Join(a.Sandbox, "src"), filepath.Join(b.Sandbox, "src"))
 }

@@ -8,58 +8,53 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"jetstream/internal/api"
 )
 
-// The protocol's versions that this program speaks.
+// The versions of the protocol that this program speaks.
 const (
 	MinVersion = 1
 	MaxVersion = 1
 )
 
-// The protocol's times.
+// The timeouts of the protocol.
 const (
 	// HandshakeTimeout bounds TLS and Hello together.
 	HandshakeTimeout = 10 * time.Second
-	// IdleTimeout is how long reading or writing may make no progress.
+	// IdleTimeout bounds the time without progress of a read or write.
 	IdleTimeout = 60 * time.Second
-	// PingInterval is how often an otherwise silent end sends a ping.
+	// PingInterval is after how much time without other frames a ping is sent.
 	PingInterval = 15 * time.Second
 )
 
 var errTimeout = errors.New("no progress for a minute")
 
-// VersionError says that the two ends share no version of the protocol.
+// VersionError reports that the two ends share no version of the protocol.
 type VersionError struct{ Ours, Theirs Hello }
 
 func (e *VersionError) Error() string {
 	return fmt.Sprintf("the two servers share no version of the transfer protocol: this one (%s) speaks %d to %d, the other (%s) %d to %d; update the older one",
-		e.Ours.Software, e.Ours.MinVersion, e.Ours.MaxVersion, clean(e.Theirs.Software), e.Theirs.MinVersion, e.Theirs.MaxVersion)
+		e.Ours.Software, e.Ours.MinVersion, e.Ours.MaxVersion, Clean(e.Theirs.Software), e.Theirs.MinVersion, e.Theirs.MaxVersion)
 }
 
-// clean makes a peer's text fit for a sentence in a log or an answer.
-func clean(s string) string {
-	out := make([]rune, 0, min(len(s), 1000))
-	for _, r := range s {
-		if len(out) == cap(out) {
-			break
-		}
+// Clean prepares a text of a peer for a message or a log: it is shortened to
+// 1000 bytes, and control characters are replaced by spaces.
+func Clean(s string) string {
+	return strings.Map(func(r rune) rune {
 		if r < ' ' || r == 0x7f {
-			r = ' '
+			return ' '
 		}
-		out = append(out, r)
-	}
-	return string(out)
+		return r
+	}, api.Shorten(s, 1000))
 }
 
-// Clean makes a peer's text fit for a sentence: no control characters, 1000
-// characters at most.
-func Clean(s string) string { return clean(s) }
-
-// Conn is a connection after the handshake. One goroutine may read; writing is
-// safe for concurrent use.
+// Conn is a connection after the handshake. Only one goroutine may read;
+// writing is safe for concurrent use.
 type Conn struct {
 	tls     *tls.Conn
 	limited *limitedConn
@@ -70,13 +65,13 @@ type Conn struct {
 
 	mu  sync.Mutex // writing
 	out []byte
-	// wrote counts written frames, so that pings are sent in silence only.
+	// wrote counts writes, so that pings are only sent without other frames.
 	wrote atomic.Uint64
 }
 
-// limitedConn gives every read and write its own deadline, so that what
-// counts is progress, not the size of a frame. An absolute limit set by until
-// comes on top.
+// limitedConn sets a deadline for each read and write, so that a frame may take
+// any time as long as there is progress. until is an additional, absolute
+// deadline.
 type limitedConn struct {
 	net.Conn
 	until atomic.Int64 // Unix nanoseconds; 0 is none
@@ -104,15 +99,15 @@ func (c *limitedConn) Write(b []byte) (int, error) {
 	return c.Conn.Write(b)
 }
 
-// Client makes the dialling end's connection: TLS, then Hello. pinned is the
-// key that the peer must have, or empty. It closes nc on failure. Errors of
-// interest: *KeyChangedError, *VersionError, *ProtocolError.
+// Client makes the connection of the dialling end: TLS, then Hello. pinned is
+// the public key that the peer must have, or empty. If it fails it closes nc;
+// errors may be *KeyChangedError, *VersionError or *ProtocolError.
 func Client(ctx context.Context, nc net.Conn, id *Identity, pinned string, hello Hello) (*Conn, error) {
 	l := &limitedConn{Conn: nc}
 	return handshake(ctx, l, tls.Client(l, id.ClientTLS(pinned)), hello)
 }
 
-// Server makes the accepting end's connection. It closes nc on failure.
+// Server makes the connection of the accepting end. If it fails it closes nc.
 func Server(ctx context.Context, nc net.Conn, id *Identity, hello Hello) (*Conn, error) {
 	l := &limitedConn{Conn: nc}
 	return handshake(ctx, l, tls.Server(l, id.ServerTLS()), hello)
@@ -155,20 +150,23 @@ func handshake(ctx context.Context, l *limitedConn, t *tls.Conn, hello Hello) (_
 	return c, nil
 }
 
-// Peer is what the other end said of itself.
+// Peer returns the Hello of the other end.
 func (c *Conn) Peer() Hello { return c.peer }
 
-// PeerKey is the other end's public key, proved by the TLS handshake.
+// PeerKey returns the public key of the other end, which TLS has verified.
 func (c *Conn) PeerKey() string { return c.peerKey }
 
-// Version is the protocol version that both ends speak.
+// Version returns the version of the protocol that is used.
 func (c *Conn) Version() int { return c.version }
 
-// RemoteAddr is the other end's address.
+// RemoteAddr returns the address of the other end.
 func (c *Conn) RemoteAddr() net.Addr { return c.limited.RemoteAddr() }
 
-// Limit sets a moment after which reading and writing fail whatever the
-// progress; the zero time removes it.
+// NetConn returns the connection that was given to Server or Client.
+func (c *Conn) NetConn() net.Conn { return c.limited.Conn }
+
+// Limit sets an absolute deadline for reading and writing; the zero time
+// removes it.
 func (c *Conn) Limit(t time.Time) {
 	if t.IsZero() {
 		c.limited.until.Store(0)
@@ -177,9 +175,9 @@ func (c *Conn) Limit(t time.Time) {
 	c.limited.until.Store(t.UnixNano())
 }
 
-// Read reads the next frame that is not a ping, using buf for its payload
-// where it fits. Control frames are checked; data frames are the caller's to
-// Check.
+// Read reads the next frame that is not a ping, into buf if the payload fits.
+// It verifies the checksums of control frames, but not of data: see
+// Header.Check.
 func (c *Conn) Read(buf []byte) (Header, []byte, error) {
 	for {
 		h, payload, err := ReadFrame(c.r, buf)
@@ -232,8 +230,8 @@ func (c *Conn) write(b []byte) error {
 	return explain(err)
 }
 
-// KeepAlive sends a ping after each silent interval until ctx ends or writing
-// fails. A long write by another goroutine counts as a sign of life.
+// KeepAlive sends a ping after each PingInterval without other frames, until
+// ctx ends or writing fails.
 func (c *Conn) KeepAlive(ctx context.Context) error {
 	ping := AppendFrame(nil, Header{Type: TypePing}, nil)
 	tick := time.NewTicker(PingInterval)
@@ -258,17 +256,17 @@ func (c *Conn) KeepAlive(ctx context.Context) error {
 	}
 }
 
-// Abort ends the connection at once; a goroutine that reads or writes gets an
-// error. It may be called at any time.
+// Abort closes the connection at once. Pending reads and writes fail. It may be
+// called at any time.
 func (c *Conn) Abort() { _ = c.limited.Conn.Close() }
 
-// Close says goodbye, so that what was written last is not lost, and closes.
+// Close closes the connection after everything written is sent.
 func (c *Conn) Close() error {
 	c.Limit(time.Now().Add(5 * time.Second))
 	return c.tls.Close()
 }
 
-// Decode reads a control message. Fields that are not known are ignored.
+// Decode decodes a control message. Unknown fields are ignored.
 func Decode(payload []byte, message any) error {
 	if err := json.Unmarshal(payload, message); err != nil {
 		return protocolErrorf("a control message cannot be read: %v", err)

@@ -1,18 +1,18 @@
-// Package wire is the protocol between two servers: who they are (Identity),
-// the TLS 1.3 connection pinned to public keys, the versioned handshake
-// (Hello), and the frames that carry control messages and file data.
+// Package wire implements the protocol between two servers: their keys
+// (Identity), TLS 1.3 connections pinned to public keys, the versioned
+// handshake (Hello), and the frames with control messages and file data.
 //
-// After TLS both ends send a Hello and settle on the highest version that both
-// speak. Then the dialling end sends files:
+// After TLS both ends send a Hello and use the highest version that both speak.
+// Then the dialling end sends files:
 //
-//	Login   -> Ticket            once: user and password for a ticket
-//	Open    -> Resume            which transfer, with the ticket; where to go on
-//	Entries -> [Skip]            a page of the file list; Skip only when asked for
+//	Login   -> Ticket            once: user and password are traded for a ticket
+//	Open    -> Resume            which transfer, with the ticket; where to continue
+//	Entries -> [Skip]            a page of the file list; Skip if Resume announced it
 //	data    -> Progress          chunks of files, each with its xxh3
-//	End     -> Outcome           everything was sent; how the transfer ended
-//	Cancel  -> Outcome           in place of Open or later: the sender gave up
+//	End     -> Outcome           everything is sent; how the transfer has ended
+//	Cancel  -> Outcome           instead of Open or later: the sender has given up
 //
-// Either end may answer Failure at any time and close. Frames say which file
-// and offset they belong to, so that a transfer may one day have more than one
-// connection. JSON fields that are not known are ignored, frames are not.
+// Either end may send Failure at any time and close. Frames of data contain the
+// index of the file and the offset. Unknown JSON fields are ignored; unknown
+// types of frames are an error.
 package wire

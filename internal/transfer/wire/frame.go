@@ -8,10 +8,10 @@ import (
 	"github.com/zeebo/xxh3"
 )
 
-// Type says what a frame carries.
+// Type is the type of a frame.
 type Type uint8
 
-// The frame types. Numbers are never used again for something else.
+// The types of frames. Their numbers must not change.
 const (
 	TypeHello    Type = 1
 	TypeLogin    Type = 2
@@ -39,8 +39,8 @@ const (
 
 const magic = 0x4a53 // "JS"
 
-// Header is the fixed beginning of every frame. Index and Offset say where
-// data belongs; control frames have 0 there unless their message says more.
+// Header is the header of a frame. Index and Offset are the position of data;
+// control frames have 0 there.
 //
 // On the wire, big-endian: type (1 byte), 0 (1), "JS" (2), length (4), index
 // (8), offset (8), xxh3-64 of the payload (8).
@@ -52,8 +52,8 @@ type Header struct {
 	Sum    uint64
 }
 
-// limit is the largest payload of the type; ok is false for types that this
-// version does not know.
+// limit returns the size of the largest payload of the type; ok is false for an
+// unknown type.
 func (t Type) limit() (n int, ok bool) {
 	switch {
 	case t == TypeData:
@@ -66,7 +66,7 @@ func (t Type) limit() (n int, ok bool) {
 	return 0, false
 }
 
-// PutHeader writes h into b, which holds HeaderSize bytes at least.
+// PutHeader writes h into b, which must have HeaderSize bytes at least.
 func PutHeader(b []byte, h Header) {
 	b[0], b[1] = byte(h.Type), 0
 	binary.BigEndian.PutUint16(b[2:], magic)
@@ -76,7 +76,7 @@ func PutHeader(b []byte, h Header) {
 	binary.BigEndian.PutUint64(b[24:], h.Sum)
 }
 
-// parseHeader reads a header and checks every number in it.
+// parseHeader decodes and checks a header.
 func parseHeader(b []byte) (Header, error) {
 	length := binary.BigEndian.Uint32(b[4:])
 	h := Header{
@@ -102,8 +102,8 @@ func parseHeader(b []byte) (Header, error) {
 	return h, nil
 }
 
-// ProtocolError says that the peer broke the rules of the protocol. Dialling
-// again would not mend it.
+// ProtocolError reports that the peer has violated the protocol. A retry would
+// not help.
 type ProtocolError struct{ Reason string }
 
 func (e *ProtocolError) Error() string { return e.Reason }
@@ -112,17 +112,16 @@ func protocolErrorf(format string, args ...any) error {
 	return &ProtocolError{Reason: fmt.Sprintf(format, args...)}
 }
 
-// ErrCorrupt is a payload whose checksum is wrong. It wraps no cause: the
-// network or the peer's memory garbled it, and sending it again may help.
+// ErrCorrupt reports a payload with a wrong checksum. A retry may help.
 type ErrCorrupt struct{ Header Header }
 
 func (e *ErrCorrupt) Error() string {
 	return fmt.Sprintf("the checksum of a chunk (file %d, offset %d, %d bytes) is wrong", e.Header.Index, e.Header.Offset, e.Header.Length)
 }
 
-// ReadFrame reads one frame. buf is used for the payload when it is large
-// enough; nothing larger than the type's limit is ever allocated. The checksum
-// is left to Check, so that another goroutine can do it.
+// ReadFrame reads one frame, into buf if the payload fits. It allocates no more
+// than the largest payload of the type. It does not verify the checksum: see
+// Header.Check.
 func ReadFrame(r io.Reader, buf []byte) (Header, []byte, error) {
 	var head [HeaderSize]byte
 	if _, err := io.ReadFull(r, head[:]); err != nil {
@@ -145,7 +144,7 @@ func ReadFrame(r io.Reader, buf []byte) (Header, []byte, error) {
 	return h, payload, nil
 }
 
-// Check compares the payload with the header's checksum.
+// Check verifies the checksum of the payload.
 func (h Header) Check(payload []byte) error {
 	if xxh3.Hash(payload) != h.Sum {
 		return &ErrCorrupt{Header: h}
@@ -153,10 +152,10 @@ func (h Header) Check(payload []byte) error {
 	return nil
 }
 
-// Sum is the checksum that a frame carries of its payload.
+// Sum returns the checksum of a payload.
 func Sum(payload []byte) uint64 { return xxh3.Hash(payload) }
 
-// AppendFrame appends a whole frame to b.
+// AppendFrame appends a frame to b.
 func AppendFrame(b []byte, h Header, payload []byte) []byte {
 	h.Length, h.Sum = len(payload), Sum(payload)
 	n := len(b)

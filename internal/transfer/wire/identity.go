@@ -20,16 +20,16 @@ import (
 	"time"
 )
 
-// IdentityFile is the key file's name inside the state directory.
+// IdentityFile is the name of the key file in the state directory.
 const IdentityFile = "identity.key"
 
-// ALPN is the protocol's name in the TLS handshake. It changes only when even
-// the Hello could not be understood any more.
+// ALPN is the name of the protocol in the TLS handshake. It would only change
+// together with the format of Hello.
 const ALPN = "jetstream/1"
 
 const pemType = "PRIVATE KEY"
 
-// Identity is this server's Ed25519 key. It is immutable and safe for
+// Identity is the Ed25519 key of this server. It is immutable and safe for
 // concurrent use.
 type Identity struct {
 	key  ed25519.PrivateKey
@@ -37,8 +37,8 @@ type Identity struct {
 	seal [32]byte
 }
 
-// LoadIdentity reads the key from state directory dir, or makes it if it is
-// not there. It refuses a file that others may read or that is no such key.
+// LoadIdentity reads the key from the state directory dir. It makes one if
+// there is none. It refuses a file that other users may read.
 func LoadIdentity(dir string) (*Identity, error) {
 	path := filepath.Join(dir, IdentityFile)
 	key, err := readKey(path)
@@ -54,8 +54,8 @@ func LoadIdentity(dir string) (*Identity, error) {
 	return newIdentity(key)
 }
 
-// makeKey writes a new key under a temporary name and links it into place, so
-// that a crash leaves a whole key or none and two processes agree on one.
+// makeKey writes a new key to a temporary file and links that to path, so that
+// after a crash there is a whole key or none, and two processes use the same.
 func makeKey(dir, path string) error {
 	_, key, err := ed25519.GenerateKey(rand.Reader)
 	if err != nil {
@@ -75,7 +75,7 @@ func makeKey(dir, path string) error {
 		return err
 	}
 	if err := os.Link(f.Name(), path); err != nil && !errors.Is(err, fs.ErrExist) {
-		// A file system without hard links.
+		// The file system has no hard links.
 		if err := os.Rename(f.Name(), path); err != nil {
 			return err
 		}
@@ -124,7 +124,7 @@ func newIdentity(key ed25519.PrivateKey) (*Identity, error) {
 	template := &x509.Certificate{
 		SerialNumber: big.NewInt(1),
 		Subject:      pkix.Name{CommonName: "jetstream"},
-		// Nobody looks at the times: peers pin the key.
+		// The times are not checked, since peers pin the key.
 		NotBefore: time.Unix(0, 0),
 		NotAfter:  time.Date(9999, 12, 31, 0, 0, 0, 0, time.UTC),
 		KeyUsage:  x509.KeyUsageDigitalSignature,
@@ -138,47 +138,47 @@ func newIdentity(key ed25519.PrivateKey) (*Identity, error) {
 	return id, nil
 }
 
-// PublicKey names this server to its peers: the key's 32 bytes in base64url
-// without padding.
+// PublicKey returns the public key by which peers know this server: 32 bytes in
+// base64url without padding.
 func (id *Identity) PublicKey() string {
 	return EncodeKey(id.key.Public().(ed25519.PublicKey))
 }
 
-// SealKey is the key for secrets that lie in this server's database. It is
-// derived from the identity but tells nothing about it.
+// SealKey returns the key for secrets in the database of this server. It is
+// derived from the identity, which cannot be computed from it.
 func (id *Identity) SealKey() [32]byte { return id.seal }
 
-// EncodeKey writes a public key as the API shows it.
+// EncodeKey encodes a public key as in the API.
 func EncodeKey(key ed25519.PublicKey) string { return base64.RawURLEncoding.EncodeToString(key) }
 
-// ValidKey tells whether s has the form of a public key.
+// ValidKey reports whether s has the form of a public key.
 func ValidKey(s string) bool {
 	b, err := base64.RawURLEncoding.Strict().DecodeString(s)
 	return err == nil && len(b) == ed25519.PublicKeySize
 }
 
-// KeyChangedError says that a server answered with another key than the one
-// that was pinned.
+// KeyChangedError reports that a server has another public key than the pinned
+// one.
 type KeyChangedError struct{ Pinned, Presented string }
 
 func (e *KeyChangedError) Error() string {
 	return fmt.Sprintf("the public key %s is not the pinned %s", e.Presented, e.Pinned)
 }
 
-// ServerTLS is the configuration of the receiving end. Any Ed25519 key may
-// connect; what it may do is decided by login and ticket.
+// ServerTLS returns the TLS configuration of the accepting end. Clients with
+// any Ed25519 key may connect; login and ticket decide what they may do.
 func (id *Identity) ServerTLS() *tls.Config {
 	c := id.config("")
 	c.ClientAuth = tls.RequireAnyClientCert
 	return c
 }
 
-// ClientTLS is the configuration of the sending end. The peer must have the
-// pinned public key; an empty one accepts any, for the first connection.
+// ClientTLS returns the TLS configuration of the dialling end. The peer must
+// have the public key pinned, or any if that is empty.
 func (id *Identity) ClientTLS(pinned string) *tls.Config {
 	c := id.config(pinned)
-	// There is no authority and no name to check: VerifyConnection compares
-	// the key, which the handshake proves the peer to have.
+	// There is no certificate authority: VerifyConnection compares the key, of
+	// which the handshake verifies that the peer has it.
 	c.InsecureSkipVerify = true
 	return c
 }

@@ -9,7 +9,7 @@ import (
 	"os"
 )
 
-// checkPrivate refuses a key that anybody but its owner can read or change.
+// checkPrivate refuses a key file that other users can read or change.
 func checkPrivate(path string, info fs.FileInfo) error {
 	if !info.Mode().IsRegular() {
 		return fmt.Errorf("the key file %s is not a regular file", path)

@@ -5,8 +5,8 @@ import (
 	"io/fs"
 )
 
-// checkPrivate checks what a mode can say on Windows; who may read the file is
-// up to the access list of the state directory.
+// checkPrivate refuses anything but a regular file. Who may read the file
+// depends on the access list of the state directory.
 func checkPrivate(path string, info fs.FileInfo) error {
 	if !info.Mode().IsRegular() {
 		return fmt.Errorf("the key file %s is not a regular file", path)
@@ -14,5 +14,5 @@ func checkPrivate(path string, info fs.FileInfo) error {
 	return nil
 }
 
-// syncDir does nothing: Windows keeps names durable by itself.
+// syncDir does nothing: on Windows names are durable without it.
 func syncDir(string) error { return nil }

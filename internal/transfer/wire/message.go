@@ -7,7 +7,7 @@ import (
 	"jetstream/internal/api"
 )
 
-// Hello is the first message of both ends. A later version may add fields.
+// Hello is the first message of both ends. Later versions may add fields.
 type Hello struct {
 	MinVersion int    `json:"minVersion"`
 	MaxVersion int    `json:"maxVersion"`
@@ -27,7 +27,7 @@ type Ticket struct {
 	Ticket []byte `json:"ticket"`
 }
 
-// Open begins or goes on with a transfer.
+// Open begins or continues a transfer.
 type Open struct {
 	TransferID      string `json:"transferId"`
 	Ticket          []byte `json:"ticket"`
@@ -36,24 +36,25 @@ type Open struct {
 	DestinationPath Name   `json:"destinationPath"`
 	Conflict        string `json:"conflict"`
 	OnError         string `json:"onError"`
-	// CheckpointSeconds is how often the receiver shall make partly received
-	// files durable; 0 is never.
+	// CheckpointSeconds is how often the receiver makes partly received files
+	// durable; 0 is never.
 	CheckpointSeconds int `json:"checkpointFrequencySeconds"`
 }
 
-// Resume answers Open: the entry and the offset in it to go on with. When all
-// entries are there, or the transfer has ended, an Outcome comes instead.
+// Resume answers Open: the entry and the offset in it to continue with. If all
+// entries have arrived or the transfer has ended, the answer is an Outcome.
 type Resume struct {
 	Index  int64 `json:"index"`
 	Offset int64 `json:"offset"`
-	// Files and Bytes are confirmed already.
+	// Files and Bytes are already confirmed.
 	Files int64 `json:"files"`
 	Bytes int64 `json:"bytes"`
-	// AnswersSkip tells that a Skip comes for every page of entries.
+	// AnswersSkip reports that the receiver answers each page of entries by a
+	// Skip.
 	AnswersSkip bool `json:"answersSkip"`
 }
 
-// Entry is one line of the file list. Its index follows from its place.
+// Entry is one entry of the file list. Its index is its position.
 type Entry struct {
 	Name     Name   `json:"name"` // slash-separated, beginning with /
 	Size     int64  `json:"size"`
@@ -68,21 +69,21 @@ type Entries struct {
 	Entries []Entry `json:"entries"`
 }
 
-// Skip answers Entries in a transfer whose Resume said so: which of the
-// page's entries shall not be sent.
+// Skip answers Entries if Resume has announced it: it lists the entries of the
+// page that must not be sent.
 type Skip struct {
 	From    int64   `json:"from"`
 	Indices []int64 `json:"indices"`
 }
 
-// Progress tells what is confirmed: verified and on disk.
+// Progress is what is confirmed: verified and on disk.
 type Progress struct {
 	Files     int64 `json:"files"`
 	Bytes     int64 `json:"bytes"`
-	Finishing bool  `json:"finishing"` // everything is there and gets its final name
+	Finishing bool  `json:"finishing"` // all files have arrived and get their final names
 }
 
-// Outcome is how the transfer ended at the receiver.
+// Outcome is the end of the transfer at the receiver.
 type Outcome struct {
 	Status  string `json:"status"` // complete, error or cancelled
 	Message string `json:"message"`
@@ -90,7 +91,7 @@ type Outcome struct {
 	Bytes   int64  `json:"bytes"`
 }
 
-// Cancel tells that the sender gave the transfer up.
+// Cancel reports that the sender has cancelled the transfer or given it up.
 type Cancel struct {
 	TransferID string `json:"transferId"`
 	Ticket     []byte `json:"ticket"`
@@ -98,30 +99,30 @@ type Cancel struct {
 	Message    string `json:"message"`
 }
 
-// FileGone tells that one file could not be read at the sender (onError
-// continue): what came of it is dropped.
+// FileGone reports that a file could not be read at the sender, with onError
+// continue. The receiver discards what it has of the file.
 type FileGone struct {
 	Index   int64  `json:"index"`
 	Message string `json:"message"`
 }
 
-// Failure ends the connection and says why.
+// Failure is the reason why the connection is closed.
 type Failure struct {
 	Code    api.Code `json:"code"`
 	Message string   `json:"message"`
-	// RetryAfterSeconds comes with tooManyRequests.
+	// RetryAfterSeconds is set with the code tooManyRequests.
 	RetryAfterSeconds int `json:"retryAfterSeconds,omitempty"`
 }
 
-// Name is a path that need not be UTF-8: such a one is written as
-// {"base64": "..."} so that its bytes arrive exactly.
+// Name is a path that need not be UTF-8. One that is not is encoded as
+// {"base64": "..."}.
 type Name string
 
 type rawName struct {
 	Base64 []byte `json:"base64"`
 }
 
-// MarshalJSON writes a string, or an object where that would lose bytes.
+// MarshalJSON encodes the name as a string, or as an object if it is not UTF-8.
 func (n Name) MarshalJSON() ([]byte, error) {
 	if !utf8.ValidString(string(n)) {
 		return json.Marshal(rawName{[]byte(n)})
@@ -129,7 +130,7 @@ func (n Name) MarshalJSON() ([]byte, error) {
 	return json.Marshal(string(n))
 }
 
-// UnmarshalJSON reads what MarshalJSON writes.
+// UnmarshalJSON decodes what MarshalJSON has encoded.
 func (n *Name) UnmarshalJSON(b []byte) error {
 	if len(b) > 0 && b[0] == '{' {
 		var raw rawName

@@ -33,7 +33,7 @@ func identity(t testing.TB) *Identity {
 	return id
 }
 
-func TestIdentityStays(t *testing.T) {
+func TestIdentityIsKept(t *testing.T) {
 	dir := t.TempDir()
 	first, err := LoadIdentity(dir)
 	if err != nil {
@@ -110,7 +110,7 @@ func TestBadKeyFilesAreRefused(t *testing.T) {
 
 var v1 = Hello{MinVersion: 1, MaxVersion: 1, ServerUID: "uid", Software: "test 1"}
 
-// pair makes both ends of a connection over loopback.
+// pair returns both ends of a connection on loopback.
 func pair(t *testing.T, pinned string, client, server Hello) (c, s *Conn, serverKey string, cErr, sErr error) {
 	t.Helper()
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
@@ -148,7 +148,7 @@ func pair(t *testing.T, pinned string, client, server Hello) (c, s *Conn, server
 	return c, s, sid.PublicKey(), cErr, sErr
 }
 
-func TestPinnedKey(t *testing.T) {
+func TestOtherKeyThanThePinnedIsRefused(t *testing.T) {
 	if _, _, _, cErr, sErr := pair(t, "right", v1, v1); cErr != nil || sErr != nil {
 		t.Fatalf("with the right key: %v, %v", cErr, sErr)
 	}
@@ -160,7 +160,7 @@ func TestPinnedKey(t *testing.T) {
 	}
 }
 
-func TestVersions(t *testing.T) {
+func TestHighestCommonVersionIsUsed(t *testing.T) {
 	newer := Hello{MinVersion: 1, MaxVersion: 3, Software: "test 3"}
 	c, s, _, cErr, sErr := pair(t, "", v1, newer)
 	if cErr != nil || sErr != nil || c.Version() != 1 || s.Version() != 1 || s.Peer() != v1 {
@@ -179,7 +179,8 @@ func TestVersions(t *testing.T) {
 	}
 }
 
-// TestOtherPeersAreRefused: an older TLS, no certificate, another kind of key.
+// Peers with an older version of TLS, without certificate or with another type
+// of key are refused.
 func TestOtherPeersAreRefused(t *testing.T) {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
@@ -214,7 +215,7 @@ func TestOtherPeersAreRefused(t *testing.T) {
 	}
 }
 
-func TestFramesTravel(t *testing.T) {
+func TestFramesArriveUnchanged(t *testing.T) {
 	c, s, _, cErr, sErr := pair(t, "", v1, v1)
 	if cErr != nil || sErr != nil {
 		t.Fatal(cErr, sErr)

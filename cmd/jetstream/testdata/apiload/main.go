@@ -163,7 +163,7 @@ func dial(address string) (fd int, err error) {
 	return fd, nil
 }
 
-// read takes what has come of an answer and tells whether it is whole. It must
+// read takes what has come of an answer and reports whether it is whole. It must
 // be a success.
 func (c *conn) read() (done bool, err error) {
 	n, err := syscall.Read(c.fd, c.got[c.n:])

@@ -1,0 +1,32 @@
+package api
+
+// Routes of the control API. The commands' own paths, and the others here, are
+// below Prefix.
+const (
+	Prefix = "/api/v1"
+	// EnvelopePath is the route that takes every command by its name.
+	EnvelopePath = "/command"
+	// EventsPath is the route of the event stream.
+	EventsPath = "/events"
+)
+
+// Headers of requests and replies, spelled as net/http keeps them.
+const (
+	// RequestIDHeader names a request. It comes back in the reply and is in
+	// logs, events and triggers.
+	RequestIDHeader = "X-Request-Id"
+	// IdempotencyHeader names a creation, so that repeating it makes nothing
+	// twice.
+	IdempotencyHeader = "Idempotency-Key"
+	// ReplayedHeader marks a reply that was given before.
+	ReplayedHeader = "Idempotency-Replayed"
+	// DepthHeader carries JETSTREAM_DEPTH: how many trigger runs led to this
+	// call. It can only raise the depth that a script's token carries.
+	DepthHeader = "X-Jetstream-Depth"
+	// UserHeader names the user that a launch script's token acts as.
+	UserHeader = "X-Jetstream-User"
+)
+
+// SessionCookie is the name of the page's cookie on the default port; on
+// another port, the port is appended.
+const SessionCookie = "jetstream_session"

@@ -1,0 +1,81 @@
+package server
+
+import (
+	"context"
+	"errors"
+	"strings"
+
+	"jetstream/internal/api"
+	"jetstream/triggers"
+)
+
+// Health is the body of /healthz?verbose.
+type Health struct {
+	Faults    []string       `json:"faults"`
+	Database  string         `json:"database"` // ok, or what is wrong
+	Listeners listenerFacts  `json:"listeners"`
+	Triggers  triggersHealth `json:"triggers"`
+}
+
+type listenerFacts struct {
+	API  string `json:"api"`
+	Recv string `json:"recv"`
+}
+
+type triggersHealth struct {
+	Waiting       int                           `json:"waiting"`
+	OldestWaiting api.Time                      `json:"oldestWaiting"`
+	Running       []triggers.RunningScript      `json:"running"`
+	Paused        bool                          `json:"paused"`
+	Full          bool                          `json:"full"`
+	SaveFailing   bool                          `json:"saveFailing"`
+	Dropped       map[triggers.DropReason]int64 `json:"dropped"`
+}
+
+// look checks triggers and database. saving is the error that keeps changes
+// from being saved, reading the error of reading the database.
+func (s *Server) look(ctx context.Context) (h triggers.Health, saving, reading error) {
+	recovered, saving := s.db.Writable(ctx)
+	if recovered {
+		s.triggers.Recovered()
+		s.log.InfoContext(ctx, "the database takes changes again")
+	}
+	h, reading = s.triggers.Health(ctx)
+	return h, saving, reading
+}
+
+// facts implements gateway.Options.Facts.
+func (s *Server) facts(ctx context.Context) (any, bool) {
+	h, saving, reading := s.look(ctx)
+	f := Health{
+		Faults: append([]string{}, h.Faults()...), Database: "ok",
+		Listeners: listenerFacts{API: s.apiListener.Addr().String(), Recv: s.recvListener.Addr().String()},
+		Triggers: triggersHealth{
+			Waiting: h.Waiting, OldestWaiting: h.OldestWaiting, Running: append([]triggers.RunningScript{}, h.Running...),
+			Paused: h.Paused, Full: h.Full, SaveFailing: h.SaveFailing, Dropped: h.Dropped,
+		},
+	}
+	if saving != nil {
+		s.log.ErrorContext(ctx, "the database takes no changes", "error", saving)
+		f.Database = "it takes no changes; see the log"
+		if e, ok := errors.AsType[*api.Error](saving); ok {
+			f.Database = e.Message
+		}
+		f.Faults = append(f.Faults, "the database: "+f.Database)
+	}
+	if reading != nil {
+		s.log.ErrorContext(ctx, "the database cannot be read", "error", reading)
+		f.Database = "it cannot be read; see the log"
+		f.Faults = append(f.Faults, "the database: "+f.Database)
+	}
+	return f, len(f.Faults) == 0
+}
+
+// healthy returns an error that names what does not work, or nil.
+func (s *Server) healthy(ctx context.Context) error {
+	h, saving, err := s.look(ctx)
+	if faults := h.Faults(); len(faults) > 0 {
+		err = errors.Join(err, errors.New(strings.Join(faults, "; ")))
+	}
+	return errors.Join(saving, err)
+}

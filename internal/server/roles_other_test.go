@@ -1,0 +1,5 @@
+//go:build !linux && !darwin
+
+package server
+
+var roles map[string]func(string)

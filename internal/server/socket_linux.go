@@ -1,0 +1,11 @@
+package server
+
+import "golang.org/x/sys/unix"
+
+func peerCredentials(fd int) (uid int, err error) {
+	credentials, err := unix.GetsockoptUcred(fd, unix.SOL_SOCKET, unix.SO_PEERCRED)
+	if err != nil {
+		return 0, err
+	}
+	return int(credentials.Uid), nil
+}

@@ -1,0 +1,21 @@
+package server
+
+import (
+	"context"
+
+	"jetstream/internal/files"
+	"jetstream/internal/retention"
+)
+
+// openUpkeep creates the file service and the garbage collector.
+func (s *Server) openUpkeep(ctx context.Context) (err error) {
+	if s.files, err = files.New(files.Options{Accounts: s.accounts, Receptions: s.receiver}); err != nil {
+		return err
+	}
+	s.collector, err = retention.New(ctx, retention.Options{Sent: s.engine, Received: s.receiver, Metadata: s.db, Log: s.log})
+	return err
+}
+
+// Terminate implements handlers.Server. The gateway answers calls in
+// progress before it stops.
+func (s *Server) Terminate() { s.stop() }

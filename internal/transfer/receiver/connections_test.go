@@ -1,0 +1,122 @@
+//go:build unix
+
+package receiver_test
+
+import (
+	"net"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"jetstream/internal/transfer/wire"
+)
+
+// limitedSite is a site that serves that many connections at a time.
+func limitedSite(t *testing.T, connections int) *site {
+	t.Helper()
+	s := newSite(t, t.TempDir())
+	s.Stop()
+	s.MaxConnections = connections
+	s.restart(nil)
+	return s
+}
+
+func dialSilently(t *testing.T, s *site) net.Conn {
+	t.Helper()
+	nc, err := net.Dial("tcp", s.Address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = nc.Close() })
+	return nc
+}
+
+// A sender gets in although strangers hold every connection: those who say
+// nothing, and those who have a key but neither login nor ticket.
+func TestStrangersDoNotKeepSendersOut(t *testing.T) {
+	const limit = 4
+	for name, connect := range map[string]func(*testing.T, *site){
+		"silent":       func(t *testing.T, s *site) { dialSilently(t, s) },
+		"no handshake": func(t *testing.T, s *site) { _, _ = dialSilently(t, s).Write([]byte{22, 3, 1}) },
+		"no login": func(t *testing.T, s *site) {
+			id, err := wire.LoadIdentity(t.TempDir())
+			if err != nil {
+				t.Fatal(err)
+			}
+			conn, err := wire.Client(t.Context(), dialSilently(t, s), id, "", wire.Hello{MinVersion: 1, MaxVersion: 1})
+			if err != nil {
+				t.Fatal(err)
+			}
+			t.Cleanup(conn.Abort)
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := limitedSite(t, limit)
+			for range 2 * limit {
+				connect(t, s)
+			}
+			// By its login, and then by its ticket, it stays, however many come.
+			p := newSender(t, s)
+			for range 2 * limit {
+				connect(t, s)
+			}
+			file := wire.Entry{Name: "/f", Size: 3, Mode: 0o600}
+			p.begin(file)
+			p.dial()
+			p.reopen()
+			for range 2 * limit {
+				connect(t, s)
+			}
+			p.announce(0, []wire.Entry{file})
+			p.data(0, 0, []byte("abc"))
+			p.send(wire.TypeEnd, struct{}{})
+			p.wantAnswer("complete", "")
+			if got, err := os.ReadFile(filepath.Join(s.Sandbox, "f")); string(got) != "abc" {
+				t.Errorf("the file holds %q (%v)", got, err)
+			}
+		})
+	}
+}
+
+// No more connections than the limit are open; those of senders that have shown
+// who they are stay, and the next is closed.
+func TestAuthorizedSendersAreNotEvicted(t *testing.T) {
+	const limit = 2
+	s := limitedSite(t, limit)
+	var senders []*sender
+	for range limit {
+		p := newSender(t, s)
+		p.begin(wire.Entry{Name: wire.Name("/" + p.xfer), Size: 3, Mode: 0o600})
+		senders = append(senders, p)
+	}
+	for range 2 * limit {
+		late := dialSilently(t, s)
+		_ = late.SetReadDeadline(time.Now().Add(time.Minute))
+		if n, err := late.Read(make([]byte, 1)); err == nil || os.IsTimeout(err) {
+			t.Fatalf("one beyond the limit read %d bytes (%v)", n, err)
+		}
+	}
+	for _, p := range senders {
+		p.data(0, 0, []byte("abc"))
+		p.send(wire.TypeEnd, struct{}{})
+		p.wantAnswer("complete", "")
+		p.conn.Abort()
+	}
+	// A place is free once the receiver has seen that they are gone.
+	for end := time.Now().Add(time.Minute); ; {
+		nc := dialSilently(t, s)
+		id, err := wire.LoadIdentity(t.TempDir())
+		if err != nil {
+			t.Fatal(err)
+		}
+		conn, err := wire.Client(t.Context(), nc, id, "", wire.Hello{MinVersion: 1, MaxVersion: 1})
+		if err == nil {
+			conn.Abort()
+			return
+		}
+		if time.Now().After(end) {
+			t.Fatalf("no place for another after the senders had gone: %v", err)
+		}
+	}
+}
