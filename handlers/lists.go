@@ -88,7 +88,7 @@ func listed[T any](list []T) []T {
 }
 
 func badCursor(cause error) error {
-	e := api.Wrap(cause, api.CodeInvalid, "cursor is not the nextCursor of a page of this list; start again without it")
-	e.Fields = []api.FieldError{{Field: "cursor", Rule: "cursor", Message: e.Message}}
+	e := api.InvalidField("cursor", "cursor", "cursor is not the nextCursor of a page of this list; start again without it")
+	e.Err = cause
 	return e
 }

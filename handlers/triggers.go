@@ -74,9 +74,7 @@ func (h triggerHandlers) checkEvent(ctx context.Context, name string) error {
 	if near := api.Nearest(name, known); near != "" {
 		hint = "did you mean " + near + "?"
 	}
-	e := api.Errorf(api.CodeInvalid, "there is no event %q; %s", name, hint)
-	e.Fields = []api.FieldError{{Field: "event", Rule: "oneof", Message: e.Message}}
-	return e
+	return api.InvalidField("event", "oneof", "there is no event "+api.Quote(name)+"; "+hint)
 }
 
 type getTriggerRunParams struct {

@@ -88,7 +88,7 @@ func (s *Service) CreateAPIToken(ctx context.Context, caller api.Caller, n NewAP
 	t = APIToken{TokenID: api.NewID(), Owner: owner, Description: n.Description, Path: "/", CreateTime: api.TimeOf(s.now()), ExpiryTime: n.Expiry}
 	if n.Path != "" {
 		if t.Path, err = CleanPath(n.Path); err != nil {
-			return APIToken{}, "", fieldError("path", "path", api.ErrorOf(err).Message)
+			return APIToken{}, "", api.InvalidField("path", "path", api.ErrorOf(err).Message)
 		}
 	}
 	// Sorted, without duplicates.
@@ -99,11 +99,11 @@ func (s *Service) CreateAPIToken(ctx context.Context, caller api.Caller, n NewAP
 	}
 	switch {
 	case len(t.Permissions) == 0:
-		return APIToken{}, "", fieldError("permissions", "min=1", "a token needs at least one of the permissions read, write, admin")
+		return APIToken{}, "", api.InvalidField("permissions", "min=1", "a token needs at least one of the permissions read, write, admin")
 	case t.Path != "/" && slices.Contains(t.Permissions, api.PermissionAdmin):
-		return APIToken{}, "", fieldError("path", "admin", "a token with the permission admin reaches everywhere and cannot be confined to a path; leave one of them out")
+		return APIToken{}, "", api.InvalidField("path", "admin", "a token with the permission admin reaches everywhere and cannot be confined to a path; leave one of them out")
 	case t.ExpiryTime != 0 && t.ExpiryTime <= t.CreateTime:
-		return APIToken{}, "", fieldError("expiryTime", "future", "expiryTime has passed already; it is a time in microseconds since the Unix epoch")
+		return APIToken{}, "", api.InvalidField("expiryTime", "future", "expiryTime has passed already; it is a time in microseconds since the Unix epoch")
 	}
 	if err := checkNotStronger(caller, t); err != nil {
 		return APIToken{}, "", err

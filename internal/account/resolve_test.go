@@ -169,23 +169,24 @@ func TestDeepPathsCostByTheirLength(t *testing.T) {
 	if err := b.Root.MkdirAll(strings.TrimPrefix(deep(many), "/"), 0o750); err != nil {
 		t.Fatal(err)
 	}
-	cost := func(names int) time.Duration {
-		least := time.Hour
-		for range 5 { // the machine does other things too
+	least := map[int]time.Duration{few: time.Hour, many: time.Hour}
+	linear := func() bool { return least[many] <= 4*many/few*least[few] }
+	for round := 0; round < 5 || round < 50 && !linear(); round++ { // other processes delay some
+		for names := range least {
 			begin := time.Now()
 			rel, err := b.Resolve(deep(names), true)
 			if err != nil || "/"+rel != deep(names) {
 				t.Fatalf("%d names: %v", names, err)
 			}
-			least = min(least, time.Since(begin))
+			least[names] = min(least[names], time.Since(begin))
 		}
-		return least
 	}
-	if short, long := cost(few), cost(many); long > 4*many/few*short {
-		t.Errorf("%d names take %s, %d take %s", few, short, many, long)
+	if !linear() {
+		t.Errorf("%d names take %s, %d take %s", few, least[few], many, least[many])
 	}
 }
 
+// The directory of a resolved path may be replaced before the path is used.
 func TestDirectoryReplacedByLinkIsNotFollowed(t *testing.T) {
 	b, outside := tree(t)
 	rel, err := b.Resolve("/dir/sub/new", false)

@@ -59,16 +59,11 @@ func ValidName(name string) bool {
 	return true
 }
 
-func fieldError(field, rule, message string) error {
-	return &api.Error{Code: api.CodeInvalid, Message: message,
-		Fields: []api.FieldError{{Field: field, Rule: rule, Message: message}}}
-}
-
 func checkName(name string) error {
 	if ValidName(name) {
 		return nil
 	}
-	return fieldError("name", "userName",
+	return api.InvalidField("name", "userName",
 		"name must be 1 to 64 letters, digits or ._@- and begin with a letter, a digit or _")
 }
 
@@ -77,7 +72,7 @@ func CheckPassword(password string) error {
 	if len(password) >= 1 && len(password) <= maxPasswordBytes {
 		return nil
 	}
-	return fieldError("password", "passwordLength", "password must be 1 to 1024 bytes long")
+	return api.InvalidField("password", "passwordLength", "password must be 1 to 1024 bytes long")
 }
 
 // checkSandbox checks the sandbox of an account. The directory need not exist.
@@ -86,14 +81,14 @@ func (s *Service) checkSandbox(dir string) error {
 	case dir == "":
 		return nil
 	case len(dir) > maxSandboxBytes || strings.ContainsRune(dir, 0):
-		return fieldError("sandbox", "path", "sandbox must be a path of at most 4096 bytes without NUL")
+		return api.InvalidField("sandbox", "path", "sandbox must be a path of at most 4096 bytes without NUL")
 	case !filepath.IsAbs(dir):
-		return fieldError("sandbox", "absolute", "sandbox must be an absolute path, such as "+filepath.FromSlash("/srv/files"))
+		return api.InvalidField("sandbox", "absolute", "sandbox must be an absolute path, such as "+filepath.FromSlash("/srv/files"))
 	}
 	if err := CheckOverlap(dir, Read, s.options.Protected); err != nil {
-		message := api.ErrorOf(err).Message
-		return &api.Error{Code: api.CodeInvalid, Message: message, Err: err,
-			Fields: []api.FieldError{{Field: "sandbox", Rule: "overlap", Message: message}}}
+		e := api.InvalidField("sandbox", "overlap", api.ErrorOf(err).Message)
+		e.Err = err
+		return e
 	}
 	return nil
 }

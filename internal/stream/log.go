@@ -274,9 +274,7 @@ func (l *Log) checkTypes(types []string) error {
 		if near := api.Nearest(t, l.o.Types); near != "" {
 			hint = "did you mean " + near + "?"
 		}
-		e := api.Errorf(api.CodeInvalid, "there is no event type %s; %s", api.Quote(t), hint)
-		e.Fields = []api.FieldError{{Field: "types", Rule: "oneof", Message: e.Message}}
-		return e
+		return api.InvalidField("types", "oneof", "there is no event type "+api.Quote(t)+"; "+hint)
 	}
 	return nil
 }

@@ -1,6 +1,7 @@
 package transfer
 
 import (
+	"fmt"
 	"path"
 	"strings"
 
@@ -21,9 +22,7 @@ const (
 
 // invalidField returns an invalid error about one parameter.
 func invalidField(field, rule, format string, args ...any) error {
-	e := api.Errorf(api.CodeInvalid, format, args...)
-	e.Fields = []api.FieldError{{Field: field, Rule: rule, Message: e.Message}}
-	return e
+	return api.InvalidField(field, rule, fmt.Sprintf(format, args...))
 }
 
 func checkUserData(m map[string]string) error {

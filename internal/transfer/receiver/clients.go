@@ -88,9 +88,8 @@ func (r *Receiver) AuthorizedClients(ctx context.Context, before int64, limit in
 // made is false and its description does not change. Codes: invalid.
 func (r *Receiver) AddAuthorizedClient(ctx context.Context, publicKey, description string) (c transfer.AuthorizedClient, made bool, err error) {
 	if !wire.ValidKey(publicKey) {
-		e := api.Errorf(api.CodeInvalid, "publicKey is no public key: it is 43 letters, digits, - and _, as the sending server's getServerInfo shows it")
-		e.Fields = []api.FieldError{{Field: "publicKey", Rule: "publicKey", Message: e.Message}}
-		return c, false, e
+		return c, false, api.InvalidField("publicKey", "publicKey",
+			"publicKey is no public key: it is 43 letters, digits, - and _, as the sending server's getServerInfo shows it")
 	}
 	c = transfer.AuthorizedClient{PublicKey: publicKey, Description: description, CreateTime: api.Now()}
 	made, err = r.o.Clients.AddClient(ctx, &c)
