@@ -231,7 +231,7 @@ func TestAnEventStreamHasNoObserver(t *testing.T) {
 		l := servePipes(t, Options{
 			Registry: testRegistry(), Events: func(api.Caller, EventQuery) (Feed, error) { return &silence{last: 7}, nil },
 			Standing: func(context.Context, string) (string, error) { return "as ever", nil },
-			Capture:  middleware.Capture(func(_ context.Context, r *middleware.Record) { t.Errorf("it was told of %+v", r) }),
+			Capture:  middleware.Capture(func(_ context.Context, r *middleware.Record) { t.Errorf("it got the record %+v", r) }),
 		})
 		conn := l.dial()
 		_, _ = io.WriteString(conn, "GET /api/v1/events HTTP/1.1\r\nHost: localhost\r\nAuthorization: Basic YW5uOnB3\r\n\r\n")

@@ -193,16 +193,16 @@ func TestRouteAndEnvelopeGiveTheSame(t *testing.T) {
 		`{"mode":"slow","rate":0,"data":{"k":"v"},"password":"hush"}`)
 	envelope := f.do("ann", "POST", "/api/v1/command", `{"request":"send.echo","parameters":{"id":"a/b c","count":3,"mode":"slow",
 		"force":true,"rate":0,"names":["x"],"data":{"k":"v"},"password":"hush"}}`)
-	for door, res := range map[string]*http.Response{"REST": rest, "envelope": envelope} {
+	for way, res := range map[string]*http.Response{"REST": rest, "envelope": envelope} {
 		reply, result := f.reply(res)
 		if res.StatusCode != 201 || reply.Status != api.CodeSuccess || reply.Message != "Echoed." {
-			t.Errorf("%s answered %d %s %q", door, res.StatusCode, reply.Status, reply.Message)
+			t.Errorf("%s answered %d %s %q", way, res.StatusCode, reply.Status, reply.Message)
 		}
 		if diff := cmp.Diff(want, result); diff != "" {
-			t.Errorf("%s: result (-want +got):\n%s", door, diff)
+			t.Errorf("%s: result (-want +got):\n%s", way, diff)
 		}
 		if got := res.Header.Get("Location"); got != "/api/v1/send/echo/a%2Fb%20c" {
-			t.Errorf("%s: Location %q", door, got)
+			t.Errorf("%s: Location %q", way, got)
 		}
 	}
 	if len(f.seen) != 2 || f.seen[0] != f.seen[1] {

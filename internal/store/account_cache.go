@@ -13,7 +13,7 @@ const maxCached = 1024
 
 // accountCache keeps users and tokens in memory, as each request needs one. It
 // holds none while one is being changed or removed: then the database is read,
-// so that from the commit on nobody is told what was before it. That there is
+// so that from the commit on nobody gets what was before it. That there is
 // none of a name is not cached: whoever is new is found at once.
 type accountCache struct {
 	mu       sync.RWMutex

@@ -99,7 +99,7 @@ func TestTransferEventsHappenOnce(t *testing.T) {
 		"active>pending", "pending>active", "active>complete", "send.transferComplete"}
 	got := slices.DeleteFunc(entries(t, f), func(s string) bool { return !slices.Contains(want, s) })
 	if !slices.Equal(got, want) {
-		t.Errorf("the log was told\n%q, want\n%q", got, want)
+		t.Errorf("the log has\n%q, want\n%q", got, want)
 	}
 
 	y := b.transfer()
@@ -114,7 +114,7 @@ func TestTransferEventsHappenOnce(t *testing.T) {
 	got = slices.DeleteFunc(entries(t, f), func(s string) bool { return strings.HasPrefix(s, ">") || strings.HasPrefix(s, "send.destination") })
 	want = []string{"pending>cancelled", "send.transferFailed: the transfer was cancelled", "pending>error", "send.transferFailed: it broke"}
 	if !slices.Equal(got, want) {
-		t.Errorf("the log was told\n%q, want\n%q", got, want)
+		t.Errorf("the log has\n%q, want\n%q", got, want)
 	}
 }
 
