@@ -139,8 +139,9 @@ func decodePath(ctx *kong.DecodeContext, target reflect.Value) error {
 	return nil
 }
 
-// serverVariables is the prefix of the variables that stand for the flags of
-// jetstream server; a flag elsewhere names its variable by a "from" tag.
+// serverVariables is the prefix of the environment variables that set the flags of
+// jetstream server. A flag of another command names its variable in the struct tag
+// "from".
 const serverVariables = "JETSTREAM_SERVER_"
 
 // nameVariables sets every flag's variable, so that help shows it. Kong's own

@@ -44,7 +44,8 @@ func StreamTypes() []stream.Definition {
 		transfer.StreamTypes(), triggers.StreamTypes())
 }
 
-// LoggedTypes returns all types of the event stream and the event log.
+// LoggedTypes returns the names of all event types that the event stream and the
+// event log may have.
 func LoggedTypes() []string {
 	var types []string
 	for _, d := range triggers.Definitions() {
