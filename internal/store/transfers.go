@@ -106,21 +106,13 @@ func scanTransfer(row scanner, transferID string) (transfer.Transfer, error) {
 	return x, noRow(err, "transfer", transferID)
 }
 
-// noRow makes the notFound error of an object that is not there.
-func noRow(err error, what, id string) error {
+// noRow turns the error of a query without rows into that of an object that does
+// not exist.
+func noRow(err error, kind, id string) error {
 	if errors.Is(err, sql.ErrNoRows) {
-		return api.Errorf(api.CodeNotFound, "there is no %s %q", what, shorten(id))
+		return api.NotFound(kind, id)
 	}
 	return err
-}
-
-// shorten bounds what a caller gave as an id, for messages.
-func shorten(id string) string {
-	const most = 100
-	if len(id) > most {
-		return id[:most] + "..."
-	}
-	return id
 }
 
 // Transfer implements transfer.Tx.
