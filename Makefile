@@ -8,6 +8,8 @@ VERSION  ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev
 FUZZTIME ?= 10s
 BENCH    ?= .
 COUNT    ?= 1
+# How often make crash ends a server.
+KILLS    ?= 300
 
 # The linter's version stands in tools/lint/go.mod, apart from the program's
 # own dependencies. Its file name holds that version, so a new one is built anew.
@@ -16,7 +18,7 @@ LINT_VERSION := $(shell awk '$$1 == "$(LINT_PACKAGE)" { print $$2 }' tools/lint/
 LINT         := bin/golangci-lint-$(LINT_VERSION)
 
 .DEFAULT_GOAL := help
-.PHONY: help build demo test race lint fuzz hazards bench clients generate check check-document \
+.PHONY: help build demo test race lint fuzz hazards crash bench clients generate check check-document \
 	check-modules check-format check-platforms check-generated check-short compiler
 
 help: ## Show this list
@@ -51,6 +53,9 @@ fuzz: ## Run every fuzz target for FUZZTIME (10s)
 
 hazards: ## Take out each protection of docs/hazards.md and see its test fail (two minutes)
 	$(GO) test ./docs -run 'TestHazards$$' -take-out -v -count 1 -timeout 20m
+
+crash: ## End two servers KILLS (300) times at random moments and see that nothing is lost (some five minutes)
+	$(GO) test ./cmd/jetstream -run TestRandomKillsLoseNothing -v -count 1 -timeout 60m -kills $(KILLS)
 
 bench: ## Run the benchmarks, some four minutes (BENCH=pattern, COUNT=1)
 	@$(GO) test -run '^$$' -bench '$(BENCH)' -benchtime 3s -count $(COUNT) -timeout 15m ./... | \
