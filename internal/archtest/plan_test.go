@@ -17,6 +17,7 @@ func plan() []layer {
 		api        = "internal/api"
 		account    = "internal/account"
 		connlimit  = "internal/connlimit"
+		localhost  = "internal/localhost"
 		strictjson = "internal/strictjson"
 		files      = "internal/files"
 		retention  = "internal/retention"
@@ -30,7 +31,7 @@ func plan() []layer {
 		{"internal/demo", []string{"internal/server", "internal/client", transfer, "triggers", account},
 			"it starts servers and calls them as any program may"},
 		{"internal/server", []string{"gateway", "middleware", "handlers", "openapi", "triggers", "web", "internal/store",
-			transfer, account, files, retention, stream, connlimit, api},
+			transfer, account, files, retention, stream, connlimit, localhost, api},
 			"it builds and runs the whole server, and knows neither the command line nor a client of the API"},
 		{"gateway", []string{"middleware", connlimit, strictjson, api},
 			"it makes routes from declarations; what the commands do is known to handlers alone"},
@@ -44,23 +45,24 @@ func plan() []layer {
 		{"internal/watch", []string{"internal/client", "internal/terminal", transfer, api},
 			"it follows a transfer by the API, for people at a terminal"},
 		{"internal/terminal", nil, "it escapes text, whatever it is about"},
-		{"internal/client", []string{api},
+		{"internal/client", []string{localhost, api},
 			"it knows a server by its API alone, so that what it can do every client can"},
 		{"internal/store", []string{transfer, "triggers", account, stream, api},
 			"it implements the domain's store interfaces and calls nobody"},
-		{transfer + "/sender", []string{transfer, wire, pace, "triggers", account, api},
+		{transfer + "/sender", []string{transfer, wire, pace, localhost, "triggers", account, api},
 			"the receiver is another process"},
 		{transfer + "/receiver", []string{transfer, wire, pace, connlimit, "triggers", account, stream, api},
 			"the sender is another process"},
 		{wire, []string{api, pace}, "frames are the same at both ends, and know neither them nor the engine"},
 		{pace, []string{api}, "it counts bytes and time, whoever sends them"},
-		{transfer, []string{"triggers", account, stream, api},
+		{transfer, []string{"triggers", account, stream, localhost, api},
 			"the engine knows states and events; bytes on the wire belong to the packages below it, which import it"},
 		{"triggers", []string{stream, api},
 			"it runs scripts for any event; who emits events imports it, and its store is an interface of its own"},
 		{files, []string{account, api}, "it works in a user's sandbox and needs no engine"},
 		{retention, []string{api}, "it decides when old objects are removed; their packages, behind interfaces, decide which are old"},
 		{connlimit, []string{api}, "it counts and evicts connections, whatever is spoken on them"},
+		{localhost, nil, "it is about one name"},
 		{strictjson, []string{api}, "it reads JSON and knows no requests"},
 		{account, []string{api}, "users and tokens are used by the packages above"},
 		{stream, []string{api}, "the packages above append events in their own transactions; it knows none of them"},

@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"jetstream/internal/api"
+	"jetstream/internal/localhost"
 )
 
 const (
@@ -93,7 +94,7 @@ func New(o Options) (*Client, error) {
 	transport := &http.Transport{
 		// No Proxy: a control API is called directly, so that its credentials
 		// pass through no other host.
-		DialContext:           (&net.Dialer{Timeout: 10 * time.Second}).DialContext,
+		DialContext:           localhost.Dial((&net.Dialer{Timeout: 10 * time.Second}).DialContext),
 		TLSHandshakeTimeout:   10 * time.Second,
 		ResponseHeaderTimeout: 0, // a wait command answers late; Timeout bounds the call
 		IdleConnTimeout:       30 * time.Second,

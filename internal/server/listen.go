@@ -6,12 +6,17 @@ import (
 	"net"
 	"os"
 	"strconv"
+
+	"jetstream/internal/localhost"
 )
 
 // listen opens a TCP port. An error is an *OptionError that names hostOption or
 // portOption, the options that host and port come from.
 func listen(ctx context.Context, host string, port uint16, hostOption, portOption option) (net.Listener, error) {
 	var lc net.ListenConfig
+	if localhost.Is(host) {
+		host = localhost.IPv4
+	}
 	ln, err := lc.Listen(ctx, "tcp", net.JoinHostPort(host, strconv.Itoa(int(port))))
 	switch {
 	case err == nil:

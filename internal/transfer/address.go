@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"jetstream/internal/api"
+	"jetstream/internal/localhost"
 )
 
 // DefaultPort is the receive port of a destination that names none.
@@ -112,6 +113,9 @@ func checkPublicKey(key string) error {
 func (e *Engine) resolve(ctx context.Context, host string) string {
 	if _, err := netip.ParseAddr(host); err == nil {
 		return host
+	}
+	if localhost.Is(host) {
+		return localhost.IPv4
 	}
 	ctx, cancel := context.WithTimeout(ctx, e.o.ResolveTimeout)
 	defer cancel()

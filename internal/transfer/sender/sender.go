@@ -14,6 +14,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"jetstream/internal/localhost"
 	"jetstream/internal/transfer"
 	"jetstream/internal/transfer/wire"
 )
@@ -91,7 +92,8 @@ func New(o Options) (*Sender, error) {
 			Timeout:         10 * time.Second,
 			KeepAliveConfig: net.KeepAliveConfig{Enable: true, Idle: 30 * time.Second, Interval: 10 * time.Second, Count: 6},
 		}
-		o.Dial = func(ctx context.Context, address string) (net.Conn, error) { return d.DialContext(ctx, "tcp", address) }
+		dial := localhost.Dial(d.DialContext)
+		o.Dial = func(ctx context.Context, address string) (net.Conn, error) { return dial(ctx, "tcp", address) }
 	}
 	return &Sender{o: o, log: o.Log}, nil
 }
