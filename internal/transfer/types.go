@@ -70,9 +70,12 @@ type Manifest struct {
 	// Confined is the API path of the directory that the sources must be in
 	// (see account.Service.Confined), / for the whole sandbox.
 	Confined string `json:"-"`
+	// DataSize is TotalSize without the holes of sparse files.
+	DataSize int64 `json:"-"`
 }
 
-// ManifestFile is one entry of a manifest: a file, or an empty directory.
+// ManifestFile is one entry of a manifest: a file or a directory. A directory
+// comes before what is in it.
 type ManifestFile struct {
 	// Index is its position in the manifest, from 0 without gaps.
 	Index int64
@@ -82,7 +85,7 @@ type ManifestFile struct {
 	Size         int64 // bytes; 0 for a directory
 	Mode         uint32
 	ModTime      int64 // nanoseconds since the Unix epoch
-	EmptyDir     bool
+	Dir          bool
 }
 
 // Params are the parameters of send.createTransfer, except the password.
@@ -137,6 +140,8 @@ type Transfer struct {
 	// RequestID and Depth are those of the API call that has made it.
 	RequestID string `json:"-"`
 	Depth     int    `json:"-"`
+	// DataBytes is TotalBytes without the holes of sparse files.
+	DataBytes int64 `json:"-"`
 }
 
 // RecvTransfer is a transfer as its receiver keeps it. There is one for each

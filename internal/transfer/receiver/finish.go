@@ -90,7 +90,9 @@ func (f *finisher) place(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		f.total++
+		if !e.Dir || e.Error != "" {
+			f.total++
+		}
 		if e.Error != "" {
 			f.count(e.Error)
 		}
@@ -117,7 +119,7 @@ func (f *finisher) checkFree(ctx context.Context) error {
 		if e.Final != "" { // names were chosen before a restart
 			return nil
 		}
-		if e.Skipped || e.EmptyDir {
+		if e.Skipped || e.Dir {
 			continue
 		}
 		there, err := f.placer.exists(f.placer.path(e.Name))

@@ -136,7 +136,7 @@ func (p *placer) choose(f *transfer.RecvFile, conflict string, taken map[string]
 		return false, diskError(err, api.Quote(final))
 	}
 	name := path.Base(final)
-	if !f.EmptyDir && conflict != "overwrite" {
+	if !f.Dir && conflict != "overwrite" {
 		ok, err := free(name)
 		switch {
 		case err != nil:
@@ -181,7 +181,7 @@ func numbered(name string, free func(string) (bool, error)) (string, error) {
 func (p *placer) put(f *transfer.RecvFile, conflict string) error {
 	p.dirty[path.Dir(f.Real)] = true
 	p.observe("put", f.Real)
-	if f.EmptyDir {
+	if f.Dir {
 		return p.putDir(f)
 	}
 	root, part := p.box.Root, path.Join(p.staging, partName(f.Index))

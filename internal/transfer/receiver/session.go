@@ -94,7 +94,7 @@ func (r *Receiver) openBox(ctx context.Context, row *transfer.RecvTransfer) (*ac
 func (s *session) prepare(ctx context.Context, o wire.Open) error {
 	target := path.Clean("/" + string(o.DestinationPath))
 	switch {
-	case o.TotalFiles < 0 || o.TotalBytes < 0,
+	case o.TotalFiles < 0 || o.DataBytes < 0 || o.DataBytes > o.TotalBytes,
 		o.Conflict != "overwrite" && o.Conflict != "skip" && o.Conflict != "rename" && o.Conflict != "fail",
 		o.OnError != "stop" && o.OnError != "continue":
 		return &wire.ProtocolError{Reason: "the transfer's settings are malformed"}

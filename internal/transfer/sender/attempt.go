@@ -26,6 +26,9 @@ const saveTimeout = 5 * time.Second
 // entitledEvery is how often the owner of a running transfer is checked.
 const entitledEvery = 2 * time.Second
 
+// maxTicket is how many bytes a ticket may have.
+const maxTicket = 1024
+
 // finalError is an error that ends the transfer.
 type finalError struct {
 	status  transfer.Status
@@ -66,6 +69,7 @@ type attempt struct {
 	confirmed  int64 // bytes that the receiver has confirmed
 	progressed bool
 	connected  bool
+	first      bool // nothing was sent before
 }
 
 func (s *Sender) attempt(ctx context.Context, t transfer.Transfer) (r result) {
@@ -242,6 +246,7 @@ func (a *attempt) send(parent, ctx context.Context) error {
 	if ctx.Err() != nil {
 		return context.Cause(ctx)
 	}
+	a.first = a.t.StartTime == 0
 	t, err := a.s.o.Engine.Change(ctx, a.t.TransferID, func(t *transfer.Transfer) error {
 		if !t.Processing || t.Status == transfer.StatusSuspended {
 			return errStopped
@@ -345,6 +350,9 @@ func (a *attempt) login(ctx context.Context, conn *wire.Conn) error {
 	if err := wire.Decode(payload, &ticket); err != nil {
 		return err
 	}
+	if len(ticket.Ticket) == 0 || len(ticket.Ticket) > maxTicket {
+		return a.broken("its ticket has %d bytes", len(ticket.Ticket))
+	}
 	// Also if the transfer was cancelled meanwhile: its receiver is notified
 	// with the ticket.
 	_, err = a.s.o.Engine.Change(ctx, a.t.TransferID, func(t *transfer.Transfer) error {
@@ -356,7 +364,12 @@ func (a *attempt) login(ctx context.Context, conn *wire.Conn) error {
 }
 
 func (a *attempt) unexpectedFrame(h wire.Header) error {
-	return failf(nil, true, "%s broke the transfer protocol: a frame of type %d is out of place", a.address(), h.Type)
+	return a.broken("a frame of type %d is out of place", h.Type)
+}
+
+// broken says that the receiver has violated the protocol, and how.
+func (a *attempt) broken(format string, args ...any) error {
+	return failf(nil, true, "%s broke the transfer protocol: %s", a.address(), fmt.Sprintf(format, args...))
 }
 
 // failure turns a Failure of the receiver into an error.
@@ -376,12 +389,18 @@ func (a *attempt) failure(f wire.Failure) error {
 func (a *attempt) conclude(ctx context.Context, o wire.Outcome) error {
 	switch transfer.Status(o.Status) {
 	case transfer.StatusComplete:
+		if !a.within(o.Files, o.Bytes) || !a.within(o.SkippedFiles, o.SkippedBytes) ||
+			o.Files != a.t.TotalFiles-o.SkippedFiles || o.Bytes != a.t.TotalBytes-o.SkippedBytes ||
+			o.SkippedFiles > 0 && a.t.Conflict != "skip" {
+			return failf(nil, false, "%s calls the transfer complete with %d files and %d bytes received and %d files and %d bytes skipped, but %d files and %d bytes were to be sent: it is not believed",
+				a.address(), o.Files, o.Bytes, o.SkippedFiles, o.SkippedBytes, a.t.TotalFiles, a.t.TotalBytes)
+		}
 	case transfer.StatusCancelled:
 		return &finalError{status: transfer.StatusCancelled, message: fmt.Sprintf("%s: %s", a.t.DestinationAddress, wire.Clean(o.Message))}
 	case transfer.StatusError:
 		return failf(nil, false, "%s: %s", a.t.DestinationAddress, wire.Clean(o.Message))
 	default:
-		return failf(nil, false, "%s broke the transfer protocol: it answered the status %q", a.address(), wire.Clean(o.Status))
+		return failf(nil, false, "%s broke the transfer protocol: it answered the status %s", a.address(), api.Quote(wire.Clean(o.Status)))
 	}
 	_, err := a.s.o.Engine.Change(ctx, a.t.TransferID, func(t *transfer.Transfer) error {
 		if !t.Processing {

@@ -4,8 +4,10 @@ import (
 	"context"
 	"errors"
 	"sync"
+	"sync/atomic"
 	"time"
 
+	"jetstream/internal/api"
 	"jetstream/internal/transfer"
 	"jetstream/internal/transfer/wire"
 )
@@ -24,6 +26,7 @@ type stream struct {
 	free    chan []byte
 	skips   chan wire.Skip
 	outcome chan wire.Outcome
+	allSent atomic.Bool // End was produced
 }
 
 // batchesInFlight is how many batches are in memory: one that is filled, one
@@ -46,7 +49,13 @@ func (a *attempt) stream(ctx context.Context, conn *wire.Conn) (wire.Outcome, er
 		return none, cause(ctx, err)
 	}
 	if ended != nil {
+		if a.first && ended.Status == string(transfer.StatusComplete) {
+			return none, a.broken("it calls the transfer complete, of which nothing was sent")
+		}
 		return *ended, nil
+	}
+	if err := a.checkResume(ctx, resume); err != nil {
+		return none, err
 	}
 	a.confirmed = resume.Bytes
 	s := &stream{
@@ -97,7 +106,7 @@ func cause(ctx context.Context, err error) error {
 func (a *attempt) open(conn *wire.Conn) (resume wire.Resume, ended *wire.Outcome, err error) {
 	t := &a.t
 	if err := conn.Send(wire.TypeOpen, wire.Open{
-		TransferID: t.TransferID, Ticket: t.Ticket, TotalFiles: t.TotalFiles, TotalBytes: t.TotalBytes,
+		TransferID: t.TransferID, Ticket: t.Ticket, TotalFiles: t.TotalFiles, TotalBytes: t.TotalBytes, DataBytes: t.DataBytes,
 		DestinationPath: wire.Name(t.DestinationPath), Conflict: t.Conflict, OnError: t.OnError,
 		CheckpointSeconds: t.CheckpointFrequencySeconds,
 	}); err != nil {
@@ -130,21 +139,61 @@ func (a *attempt) open(conn *wire.Conn) (resume wire.Resume, ended *wire.Outcome
 	}
 }
 
+// within reports whether counts of a peer are possible for the transfer.
+func (a *attempt) within(files, bytes int64) bool {
+	return files >= 0 && files <= a.t.TotalFiles && bytes >= 0 && bytes <= a.t.TotalBytes
+}
+
+// checkResume checks that the receiver wants to continue at a place that there
+// is in the manifest.
+func (a *attempt) checkResume(ctx context.Context, r wire.Resume) error {
+	if !a.within(r.Files, r.Bytes) {
+		return a.broken("it claims to have %d files and %d bytes of %d and %d", r.Files, r.Bytes, a.t.TotalFiles, a.t.TotalBytes)
+	}
+	if r.AnswersSkip != (a.t.Conflict == "skip" || a.t.OnError == "continue") {
+		return a.broken("it wants to choose what is sent other than it was asked to")
+	}
+	if r.Index == 0 && r.Offset == 0 {
+		return nil
+	}
+	if r.Index < 0 || r.Offset < 0 {
+		return a.broken("it wants to go on at entry %d, offset %d", r.Index, r.Offset)
+	}
+	// The entry before Index must exist, and Index itself if it is begun.
+	files, err := a.s.o.Engine.LoadManifestFiles(ctx, a.t.ManifestID, max(r.Index-1, 0), 2)
+	if errors.Is(err, &api.Error{Code: api.CodeNotFound}) {
+		return nil // which is told when the files are read
+	}
+	if err != nil {
+		return err
+	}
+	known, begun := r.Index == 0, r.Offset == 0
+	for _, f := range files {
+		known = known || f.Index == r.Index-1
+		begun = begun || f.Index == r.Index && !f.Dir && r.Offset <= f.Size
+	}
+	if !known || !begun {
+		return a.broken("it wants to go on at entry %d, offset %d, which the manifest does not have", r.Index, r.Offset)
+	}
+	return nil
+}
+
 // progress handles a Progress of the receiver.
 func (a *attempt) progress(payload []byte) error {
 	var p wire.Progress
 	if err := wire.Decode(payload, &p); err != nil {
 		return err
 	}
+	if !a.within(p.Files, p.Bytes) {
+		return a.broken("it confirms %d files and %d bytes of %d and %d", p.Files, p.Bytes, a.t.TotalFiles, a.t.TotalBytes)
+	}
 	if p.Bytes > a.confirmed {
 		a.progressed = true
 		a.meter.Add(p.Bytes - a.confirmed)
-		a.s.sent.Add(max(0, min(p.Bytes, a.t.TotalBytes)-a.confirmed)) // not more than there is, whatever it claims
+		a.s.sent.Add(p.Bytes - a.confirmed)
 		a.confirmed = p.Bytes
 	}
-	a.s.o.Engine.Progress(a.t.TransferID, transfer.Progress{
-		Files: min(max(p.Files, 0), a.t.TotalFiles), Bytes: min(max(p.Bytes, 0), a.t.TotalBytes), Rate: a.meter.Rate(),
-	})
+	a.s.o.Engine.Progress(a.t.TransferID, transfer.Progress{Files: p.Files, Bytes: p.Bytes, Rate: a.meter.Rate()})
 	return nil
 }
 
@@ -172,8 +221,11 @@ func (s *stream) listen(ctx context.Context) {
 		case wire.TypeOutcome:
 			var o wire.Outcome
 			if err = wire.Decode(payload, &o); err == nil {
-				s.outcome <- o
-				err = errAnswered
+				if err = errAnswered; o.Status == string(transfer.StatusComplete) && !s.allSent.Load() {
+					err = s.a.broken("it calls the transfer complete before everything was sent")
+				} else {
+					s.outcome <- o
+				}
 			}
 		case wire.TypeFailure:
 			var f wire.Failure
