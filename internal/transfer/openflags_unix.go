@@ -14,7 +14,7 @@ const openFlags = syscall.O_NONBLOCK
 // allocated returns how many bytes a file takes up, without its holes.
 func allocated(fi fs.FileInfo) int64 {
 	if st, ok := fi.Sys().(*syscall.Stat_t); ok {
-		return int64(st.Blocks) * 512
+		return st.Blocks * 512
 	}
 	return fi.Size()
 }

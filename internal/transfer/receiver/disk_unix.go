@@ -23,14 +23,28 @@ func checkPrivate(info fs.FileInfo) error {
 	return nil
 }
 
+// tolerateModeless returns nil for errors of a file system that does not take
+// modes or times.
+func tolerateModeless(err error) error {
+	for _, errno := range []syscall.Errno{syscall.EPERM, syscall.EACCES, syscall.ENOTSUP, syscall.EOPNOTSUPP, syscall.ENOSYS, syscall.EINVAL} {
+		if errors.Is(err, errno) {
+			return nil
+		}
+	}
+	return err
+}
+
 // syncBelow makes the names in the directory rel durable.
 func syncBelow(root *os.Root, rel string) error {
 	d, err := root.Open(rel)
 	if err != nil {
 		return err
 	}
-	return errors.Join(d.Sync(), d.Close())
+	return errors.Join(syncDir(d), d.Close())
 }
+
+// syncDir makes the names in an opened directory and its mode durable.
+func syncDir(d *os.File) error { return d.Sync() }
 
 func isFull(err error) bool {
 	return errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT)

@@ -338,5 +338,5 @@ type finished struct {
 // received reports whether the entry counts as a received file.
 func (f finished) received() bool { return !f.Skipped && !f.Dir }
 
-// stamp returns the final modification time of the file.
-func (f finished) stamp() time.Time { return time.Unix(0, f.ModTime) }
+// stamp returns the final modification time of an entry.
+func stamp(f *transfer.RecvFile) time.Time { return time.Unix(0, f.ModTime) }

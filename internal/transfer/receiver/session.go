@@ -120,7 +120,7 @@ func (s *session) prepare(ctx context.Context, o wire.Open) error {
 	}
 	defer box.Close()
 	s.row.DestinationPath = target
-	dir, err := newPlacer(box, s.row).dir(target)
+	dir, err := newPlacer(box, s.row).nearest(target)
 	if err != nil {
 		return err
 	}

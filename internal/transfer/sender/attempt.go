@@ -367,11 +367,6 @@ func (a *attempt) unexpectedFrame(h wire.Header) error {
 	return a.broken("a frame of type %d is out of place", h.Type)
 }
 
-// broken says that the receiver has violated the protocol, and how.
-func (a *attempt) broken(format string, args ...any) error {
-	return failf(nil, true, "%s broke the transfer protocol: %s", a.address(), fmt.Sprintf(format, args...))
-}
-
 // failure turns a Failure of the receiver into an error.
 func (a *attempt) failure(f wire.Failure) error {
 	message := fmt.Sprintf("%s: %s", a.t.DestinationAddress, wire.Clean(f.Message))
@@ -389,11 +384,8 @@ func (a *attempt) failure(f wire.Failure) error {
 func (a *attempt) conclude(ctx context.Context, o wire.Outcome) error {
 	switch transfer.Status(o.Status) {
 	case transfer.StatusComplete:
-		if !a.within(o.Files, o.Bytes) || !a.within(o.SkippedFiles, o.SkippedBytes) ||
-			o.Files != a.t.TotalFiles-o.SkippedFiles || o.Bytes != a.t.TotalBytes-o.SkippedBytes ||
-			o.SkippedFiles > 0 && a.t.Conflict != "skip" {
-			return failf(nil, false, "%s calls the transfer complete with %d files and %d bytes received and %d files and %d bytes skipped, but %d files and %d bytes were to be sent: it is not believed",
-				a.address(), o.Files, o.Bytes, o.SkippedFiles, o.SkippedBytes, a.t.TotalFiles, a.t.TotalBytes)
+		if err := a.checkComplete(o); err != nil {
+			return err
 		}
 	case transfer.StatusCancelled:
 		return &finalError{status: transfer.StatusCancelled, message: fmt.Sprintf("%s: %s", a.t.DestinationAddress, wire.Clean(o.Message))}
