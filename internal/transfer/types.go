@@ -111,7 +111,7 @@ type Transfer struct {
 	DestinationPort    int      `json:"destinationPort" doc:"Receive port of the receiver"`
 	Status             Status   `json:"status" doc:"pending, active, suspended, cancelled, complete or error" validate:"oneof=pending active suspended cancelled complete error"`
 	Processing         bool     `json:"processing" doc:"True until it has ended"`
-	ErrorMessage       string   `json:"errorMessage" doc:"Why it failed, or why it waits; else empty"`
+	ErrorMessage       string   `json:"errorMessage" doc:"Why it failed, or why it waits; of a complete one, what the receiver could not keep; else empty"`
 	TotalFiles         int64    `json:"totalFiles" doc:"Number of files"`
 	TotalBytes         int64    `json:"totalBytes" doc:"Bytes of all files"`
 	FilesSent          int64    `json:"filesSent" doc:"Files the receiver has confirmed"`
@@ -154,7 +154,7 @@ type RecvTransfer struct {
 	DestinationPath string   `json:"destinationPath" doc:"Directory in the user's sandbox that the files are placed below"`
 	Status          Status   `json:"status" doc:"receiving, complete, error or cancelled" validate:"oneof=receiving complete error cancelled"`
 	Processing      bool     `json:"processing" doc:"True until it has ended"`
-	ErrorMessage    string   `json:"errorMessage" doc:"Why it failed, or empty"`
+	ErrorMessage    string   `json:"errorMessage" doc:"Why it failed; of a complete one, what could not be kept; else empty"`
 	TotalFiles      int64    `json:"totalFiles" doc:"Number of files"`
 	TotalSize       int64    `json:"totalSize" doc:"Bytes of all files"`
 	FilesReceived   int64    `json:"filesReceived" doc:"Files received and verified"`

@@ -4,21 +4,31 @@ package receiver
 
 import (
 	"errors"
-	"fmt"
 	"io/fs"
 	"os"
 	"syscall"
 )
 
-// checkPrivate checks that a directory belongs to the user of this process and
-// is accessible to no other.
-func checkPrivate(info fs.FileInfo) error {
+// checkPrivate checks that an opened directory belongs to the user of this
+// process, and makes it accessible to no other. On a file system without modes
+// others may be able to read it, but not to write.
+func checkPrivate(dir *os.Root, info fs.FileInfo) error {
 	st, ok := info.Sys().(*syscall.Stat_t)
 	if !ok {
 		return nil
 	}
-	if int(st.Uid) != os.Geteuid() || info.Mode().Perm()&0o077 != 0 {
-		return fmt.Errorf("the directory of part files belongs to user %d with mode %04o, not to this server alone", st.Uid, info.Mode().Perm())
+	if int(st.Uid) == os.Geteuid() && info.Mode().Perm()&0o077 != 0 {
+		if err := tolerateModeless(dir.Chmod(".", 0o700)); err != nil {
+			return err
+		}
+		var err error
+		if info, err = dir.Stat("."); err != nil {
+			return err
+		}
+	}
+	if mode := info.Mode().Perm(); int(st.Uid) != os.Geteuid() || mode&0o022 != 0 {
+		return failf(nil, "others could change what arrives at the receiver: its directory for part files belongs to user %d with mode %04o; "+
+			"if the file system has no owners and modes of its own (FAT, NTFS, CIFS), mount it with the options uid=%d and umask=077", st.Uid, mode, os.Geteuid())
 	}
 	return nil
 }

@@ -9,7 +9,7 @@ import (
 )
 
 // checkPrivate does nothing: access lists are inherited from the sandbox.
-func checkPrivate(fs.FileInfo) error { return nil }
+func checkPrivate(*os.Root, fs.FileInfo) error { return nil }
 
 // tolerateModeless returns nil for errors of a file system that does not take
 // modes or times.

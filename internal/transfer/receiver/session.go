@@ -158,10 +158,11 @@ func (s *session) openStaging(recorded int64) (err error) {
 // diskError turns an error of the file system into an *endError, unless it is
 // temporary. what names the file in the message.
 func diskError(err error, what string) error {
+	_, ended := errors.AsType[*endError](err)
 	switch {
 	case err == nil:
 		return nil
-	case isExhausted(err):
+	case ended, isExhausted(err):
 		return err
 	case isFull(err):
 		return failf(err, "the receiver's disk is full: %s could not be written; free some space and send again", what)

@@ -13,7 +13,10 @@ import (
 
 // caseless makes a sandbox on a file system that takes README and readme for
 // one file and has no modes of its own: NTFS by FUSE.
-func caseless(t *testing.T) string {
+func caseless(t *testing.T) string { return ntfs(t, "ignore_case,umask=077") }
+
+// ntfs mounts a file system with those options.
+func ntfs(t *testing.T, options string) string {
 	t.Helper()
 	dir, image := t.TempDir(), filepath.Join(t.TempDir(), "ntfs")
 	if err := os.WriteFile(image, nil, 0o600); err != nil {
@@ -33,13 +36,43 @@ func caseless(t *testing.T) string {
 		}
 	}
 	run("mkntfs", "-q", "-F", "-f", image)
-	run("lowntfs-3g", "-o", "ignore_case,umask=077", image, dir)
+	run("lowntfs-3g", "-o", options, image, dir)
 	t.Cleanup(func() {
 		if out, err := exec.Command("umount", dir).CombinedOutput(); err != nil {
 			t.Errorf("umount: %v\n%s", err, out)
 		}
 	})
 	return dir
+}
+
+// A file system that has no modes takes the data, and the transfer says what it
+// could not keep. One that lets others write is refused, with what to do.
+func TestFileSystemWithoutModes(t *testing.T) {
+	for options, want := range map[string][3]string{
+		"umask=077":          {"complete", "not all modes and times could be kept", `"/f" has mode 0700 instead of 0600`},
+		"umask=022":          {"complete", "not all modes and times could be kept", `"/f" has mode 0755 instead of 0600`},
+		"umask=000":          {"error", "mode 0777", "mount it with the options uid=0 and umask=077"},
+		"umask=077,uid=4711": {"error", "belongs to user 4711", "uid=0 and umask=077"},
+	} {
+		t.Run(options, func(t *testing.T) {
+			s := newSite(t, ntfs(t, options))
+			p := newSender(t, s)
+			if want[0] == "error" {
+				p.open.Ticket = p.ticket
+				p.send(wire.TypeOpen, p.open)
+			} else {
+				sendAll(p, "/f")
+			}
+			status, message := p.answer()
+			if status != want[0] || !strings.Contains(message, want[1]) || !strings.Contains(message, want[2]) {
+				t.Errorf("answered %q %q, want %q", status, message, want)
+			}
+			if row := s.Received(p.xfer); row.ErrorMessage != message {
+				t.Errorf("the receiver says %q, the sender was told %q", row.ErrorMessage, message)
+			}
+			s.Stop()
+		})
+	}
 }
 
 // sendAll sends files whose contents are their names.

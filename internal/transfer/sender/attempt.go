@@ -379,29 +379,3 @@ func (a *attempt) failure(f wire.Failure) error {
 	}
 	return &retryLater{message: message + "; trying again"}
 }
-
-// conclude saves the end of the transfer at the receiver.
-func (a *attempt) conclude(ctx context.Context, o wire.Outcome) error {
-	switch transfer.Status(o.Status) {
-	case transfer.StatusComplete:
-		if err := a.checkComplete(o); err != nil {
-			return err
-		}
-	case transfer.StatusCancelled:
-		return &finalError{status: transfer.StatusCancelled, message: fmt.Sprintf("%s: %s", a.t.DestinationAddress, wire.Clean(o.Message))}
-	case transfer.StatusError:
-		return failf(nil, false, "%s: %s", a.t.DestinationAddress, wire.Clean(o.Message))
-	default:
-		return failf(nil, false, "%s broke the transfer protocol: it answered the status %s", a.address(), api.Quote(wire.Clean(o.Status)))
-	}
-	_, err := a.s.o.Engine.Change(ctx, a.t.TransferID, func(t *transfer.Transfer) error {
-		if !t.Processing {
-			t.TellPeer = false // it was complete before the cancellation
-			return nil
-		}
-		t.Status, t.ErrorMessage = transfer.StatusComplete, ""
-		t.FilesSent, t.BytesSent = o.Files, o.Bytes
-		return nil
-	})
-	return err
-}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 
 	"jetstream/internal/api"
+	"jetstream/internal/transfer"
 	"jetstream/internal/transfer/wire"
 )
 
@@ -63,4 +64,33 @@ func (a *attempt) checkComplete(o wire.Outcome) error {
 	}
 	return failf(nil, false, "%s calls the transfer complete with %d files and %d bytes received and %d files and %d bytes skipped, but %d files and %d bytes were to be sent: it is not believed",
 		a.address(), o.Files, o.Bytes, o.SkippedFiles, o.SkippedBytes, a.t.TotalFiles, a.t.TotalBytes)
+}
+
+// conclude saves the end of the transfer at the receiver.
+func (a *attempt) conclude(ctx context.Context, o wire.Outcome) error {
+	switch transfer.Status(o.Status) {
+	case transfer.StatusComplete:
+		if err := a.checkComplete(o); err != nil {
+			return err
+		}
+	case transfer.StatusCancelled:
+		return &finalError{status: transfer.StatusCancelled, message: fmt.Sprintf("%s: %s", a.t.DestinationAddress, wire.Clean(o.Message))}
+	case transfer.StatusError:
+		return failf(nil, false, "%s: %s", a.t.DestinationAddress, wire.Clean(o.Message))
+	default:
+		return failf(nil, false, "%s broke the transfer protocol: it answered the status %s", a.address(), api.Quote(wire.Clean(o.Status)))
+	}
+	_, err := a.s.o.Engine.Change(ctx, a.t.TransferID, func(t *transfer.Transfer) error {
+		if !t.Processing {
+			t.TellPeer = false // it was complete before the cancellation
+			return nil
+		}
+		t.Status, t.ErrorMessage = transfer.StatusComplete, ""
+		if o.Message != "" { // what the receiver could not keep
+			t.ErrorMessage = fmt.Sprintf("%s: %s", t.DestinationAddress, wire.Clean(o.Message))
+		}
+		t.FilesSent, t.BytesSent = o.Files, o.Bytes
+		return nil
+	})
+	return err
 }
