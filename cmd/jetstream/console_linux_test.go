@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -24,6 +25,7 @@ func (l *live) startOn(stderr *os.File, attr *syscall.SysProcAttr, flags ...stri
 	cmd := exec.Command(programFile(l.t), append([]string{"server", "--api-port=0", "--recv-port=0", "--recv-host=127.0.0.1",
 		"--persistent-state-dir=" + l.state, "--trigger-dir=" + l.triggers, "--trigger-on-api"}, flags...)...)
 	cmd.Stderr, cmd.SysProcAttr = stderr, attr
+	cmd.ExtraFiles = []*os.File{stderr} // which no script may get
 	if err := cmd.Start(); err != nil {
 		l.t.Fatal(err)
 	}
@@ -217,6 +219,25 @@ func TestLogFileIsReopened(t *testing.T) {
 	}
 	if text := read(t, path); !strings.Contains(text, `"msg":"stopped"`) {
 		t.Errorf("the new file ends with %s", text)
+	}
+}
+
+// TestScriptsInheritNoDescriptors: one that was open before the server began is
+// not open in a script.
+func TestScriptsInheritNoDescriptors(t *testing.T) {
+	l := newLive(t)
+	l.script("on.getServerInfo", "#!/bin/sh\nfor fd in /proc/$$/fd/*; do readlink $fd; done\n")
+	secret, err := os.Create(filepath.Join(t.TempDir(), "secret"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = secret.Close() }()
+	l.startOn(secret, nil, "--log-level=error") // as fd 3 as well
+	l.call("getServerInfo", nil)
+	run := l.lastRun("on.getServerInfo")
+	open := strings.Fields(fmt.Sprint(run["stdout"].(map[string]any)["text"]))
+	if slices.Contains(open, secret.Name()) || len(open) > 4 { // the standard streams, and sh's own script
+		t.Errorf("open in the script: %q", open)
 	}
 }
 

@@ -66,6 +66,9 @@ func (c *serverCmd) Run(ctx context.Context, p *program) error {
 		// often enough to cost a fifth of the requests' time.
 		debug.SetGCPercent(200)
 	}
+	if err := closeInheritedOnExec(); err != nil {
+		return fmt.Errorf("the descriptors that were open before cannot be kept from scripts: %w", err)
+	}
 	// Without a handler, writing to a console whose reader has gone would end
 	// the server. Not signal.Ignore: scripts would inherit that.
 	signal.Notify(make(chan os.Signal, 1), syscall.SIGPIPE)
