@@ -199,7 +199,7 @@ func TestOversizeArgumentsAreReplaced(t *testing.T) {
 		lengths, result := fmt.Sprintf("%d %d %d ", n, n, n), object
 		if n > triggers.MaxArgument {
 			result = fmt.Sprintf(`{"truncated":true,"bytes":%d}`, n)
-			lengths = fmt.Sprintf("%d %d %d ", len(result), triggers.MaxArgument, len(result))
+			lengths = fmt.Sprintf("%d %d %d ", len(result), len(result), len(result))
 		}
 		out, _, _ := strings.Cut(run.Stdout.Text, "\n")
 		if n < triggers.Kept && out != lengths+result || n > triggers.MaxArgument && out != lengths+result {
