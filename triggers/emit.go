@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"math"
+	"path/filepath"
 	"slices"
 	"strings"
 	"time"
@@ -76,13 +77,17 @@ func (e *Engine) EmitWanted(ctx context.Context, d Definition, event func() Even
 }
 
 // EmitNow is Emit for a caller who wants this run. Codes: notFound when there
-// is no script; conflict beyond MaxDepth, unavailable beyond QueueMax.
+// is no script; conflict beyond MaxDepth, unavailable beyond QueueMax and while
+// the trigger directory cannot be read.
 func (e *Engine) EmitNow(ctx context.Context, ev Event) (Run, error) {
 	if e.o.Dir == "" {
 		return Run{}, errNoTriggers()
 	}
-	if !e.hasScript(ev) {
-		return Run{}, api.Errorf(api.CodeNotFound, "event %s has no script: there is no %s", ev.Name, scriptPath(e.o.Dir, ev.Name))
+	switch name, err := e.scripts.find(ev.Name); {
+	case err != nil:
+		return Run{}, api.Wrap(err, api.CodeUnavailable, "%s; no event is emitted until it can", err)
+	case name == "":
+		return Run{}, api.Errorf(api.CodeNotFound, "event %s has no script: there is no %s", ev.Name, e.scriptPath(ev.Name))
 	}
 	r, err := e.emit(ctx, ev, true, false)
 	d, ok := errors.AsType[*droppedError](err)
@@ -160,9 +165,18 @@ func errUnsaved(err error, what string) error {
 	return api.Wrap(err, api.CodeInternal, "%s could not be saved", what)
 }
 
-// hasScript reports whether the trigger directory contains a file for the
-// event. It is only checked at its run whether that can be executed.
-func (e *Engine) hasScript(ev Event) bool { return e.o.Dir != "" && scriptExists(e.o.Dir, ev.Name) }
+// hasScript reports whether a run is to be queued for the event. It is only
+// checked at its run whether the script can be executed.
+func (e *Engine) hasScript(ev Event) bool { return e.scripts.wanted(ev.Name) }
+
+// scriptPath returns the path that the script of an event has or would have.
+func (e *Engine) scriptPath(event string) string {
+	name, err := e.scripts.find(event)
+	if err != nil || name == "" {
+		name = fileNames(event)[0]
+	}
+	return filepath.Join(e.o.Dir, name)
+}
 
 // tooDeep reports whether the event is beyond MaxDepth.
 func tooDeep(ev Event) bool {
