@@ -3,7 +3,6 @@ package receiver
 import (
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"os"
 	"path"
@@ -254,7 +253,7 @@ func (p *placer) copy(f *transfer.RecvFile, part, conflict string) (err error) {
 	if err != nil {
 		return err
 	}
-	_, err = io.Copy(to, from)
+	err = copySparse(to, from)
 	if err == nil {
 		err = tolerateModeless(to.Chmod(os.FileMode(f.Mode)))
 	}
