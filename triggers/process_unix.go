@@ -12,16 +12,24 @@ import (
 // group is the id of a process group, which is the pid of its leader.
 type group int
 
-// groupAttr makes a process the leader of a new group.
+// groupAttr makes a process the leader of a new session, and so of a new group.
+// A session of its own has no controlling terminal: a script that opens
+// /dev/tty gets an error, and is not stopped by SIGTTIN or SIGTTOU.
 func groupAttr(string, []string) *syscall.SysProcAttr {
-	return &syscall.SysProcAttr{Setpgid: true}
+	return &syscall.SysProcAttr{Setsid: true}
 }
 
 func groupOf(p *os.Process) group { return group(p.Pid) }
 
-func (g group) terminate() { _ = syscall.Kill(-int(g), syscall.SIGTERM) }
-func (g group) kill()      { _ = syscall.Kill(-int(g), syscall.SIGKILL) }
-func (g group) release()   {}
+// terminate asks the processes to end. SIGCONT lets those that are stopped
+// handle SIGTERM.
+func (g group) terminate() {
+	_ = syscall.Kill(-int(g), syscall.SIGTERM)
+	_ = syscall.Kill(-int(g), syscall.SIGCONT)
+}
+
+func (g group) kill()    { _ = syscall.Kill(-int(g), syscall.SIGKILL) }
+func (g group) release() {}
 
 // result returns the exit status, or the name of the signal that has ended the
 // process.

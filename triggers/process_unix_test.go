@@ -489,3 +489,22 @@ func TestRunKeepsItsParametersAsTheyWere(t *testing.T) {
 		t.Errorf("parameters are kept as %s", run.Parameters)
 	}
 }
+
+// TestStoppedScriptHandlesItsEnd: SIGTERM alone would wait until somebody
+// continues the script, which nobody does.
+func TestStoppedScriptHandlesItsEnd(t *testing.T) {
+	inTime(t, func(limit time.Duration) bool {
+		r := newRig(t, func(o *triggers.Options) { o.Timeout, o.Grace = limit, 10*time.Second })
+		r.script("launch", "#!/bin/sh\ntrap 'echo bye; exit 5' TERM\necho ready\nkill -STOP $$\n")
+		r.serve()
+		r.launch("1")
+		run := r.ended()
+		if !strings.Contains(run.Stdout.Text, "ready") {
+			return false
+		}
+		if run.Status != triggers.StatusTimeout || run.ExitCode == nil || *run.ExitCode != 5 || run.Stdout.Text != "ready\nbye\n" {
+			t.Errorf("run ended as %+v", run)
+		}
+		return true
+	})
+}

@@ -264,7 +264,7 @@ func TestLogFormatFollowsItsReader(t *testing.T) {
 	for format, want := range map[string]bool{"auto": true, "json": true, "text": false} {
 		var out strings.Builder
 		file := filepath.Join(t.TempDir(), "log")
-		log, closeFile, err := (&serverCmd{LogLevel: "info", LogFormat: format, Log: file}).logger(&out)
+		log, closeFile, err := (&serverCmd{LogLevel: "info", LogFormat: format, Log: file}).logger(&out, &out)
 		if err != nil {
 			t.Fatal(err)
 		}

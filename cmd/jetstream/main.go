@@ -38,6 +38,8 @@ type program struct {
 	Getenv func(string) string
 	// Environ is the whole environment, for child processes.
 	Environ []string
+	// console is Stderr in a server, and is closed at the end; else nil.
+	console *consoleWriter
 }
 
 // cli is the grammar of the command line.
@@ -75,7 +77,11 @@ func run(ctx context.Context, args []string, getenv func(string) string, stdin i
 	err = p.execute(ctx, grammar, args, kong.Name("jetstream"), kong.Bind(grammar),
 		kong.Vars{"default_state_dir": stateDir},
 		kong.Description("Moves files between sites and runs your scripts on everything that happens."))
-	return p.report(err)
+	code := p.report(err)
+	if p.console != nil {
+		p.console.close()
+	}
+	return code
 }
 
 // execute parses args with grammar and runs the command that they name.

@@ -4,11 +4,14 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"os"
+	"os/signal"
 	"path/filepath"
 	"reflect"
 	"runtime"
 	"runtime/debug"
+	"syscall"
 	"time"
 
 	"jetstream/internal/server"
@@ -63,11 +66,21 @@ func (c *serverCmd) Run(ctx context.Context, p *program) error {
 		// often enough to cost a fifth of the requests' time.
 		debug.SetGCPercent(200)
 	}
-	log, closeLog, err := c.logger(p.Stderr)
+	if err := closeInheritedOnExec(); err != nil {
+		return fmt.Errorf("the descriptors that were open before cannot be kept from scripts: %w", err)
+	}
+	// Without a handler, writing to a console whose reader has gone would end
+	// the server. Not signal.Ignore: scripts would inherit that.
+	signal.Notify(make(chan os.Signal, 1), syscall.SIGPIPE)
+	device := p.Stderr
+	p.console = startConsole(device)
+	p.Stderr = p.console
+	log, closeLog, err := c.logger(p.console, device)
 	if err != nil {
 		return err
 	}
-	o.Log = log
+	p.console.reportDrops(slog.New(c.consoleHandler(device, terminal.IsTerminal(device))))
+	o.Log, o.Console = log, linePrinter{p.console}
 	return errors.Join(serve(ctx, o), closeLog())
 }
 
@@ -112,7 +125,7 @@ func (c *serverCmd) options(p *program) (o server.Options, err error) {
 		TriggerTimeout: c.TriggerTimeout, TriggerGrace: orNone(c.TriggerGrace), ShutdownGrace: orNone(c.ShutdownGrace),
 		TriggerKeep: c.TriggerKeep, TriggerOrder: triggers.Order(c.TriggerOrder), TriggerConcurrency: c.TriggerConcurrency,
 		TriggerQueueMax: c.TriggerQueueMax, TriggerEnv: c.TriggerEnv,
-		Console: p.Stderr, Environ: p.Environ, Path: p.Getenv("PATH"), Version: version, Revision: revision(),
+		Environ: p.Environ, Path: p.Getenv("PATH"), Version: version, Revision: revision(),
 	}
 	if terminal.IsTerminal(p.Stderr) {
 		o.FirstPassword = func(password string) error {

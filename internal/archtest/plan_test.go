@@ -53,7 +53,7 @@ func plan() []layer {
 			"the receiver is another process"},
 		{transfer + "/receiver", []string{transfer, wire, pace, connlimit, "triggers", account, stream, api},
 			"the sender is another process"},
-		{wire, []string{api, pace}, "frames are the same at both ends, and know neither them nor the engine"},
+		{wire, []string{api, pace, "internal/terminal"}, "frames are the same at both ends, and know neither them nor the engine"},
 		{pace, []string{api}, "it counts bytes and time, whoever sends them"},
 		{transfer, []string{"triggers", account, stream, localhost, api},
 			"the engine knows states and events; bytes on the wire belong to the packages below it, which import it"},

@@ -9,12 +9,12 @@ import (
 	"fmt"
 	"net"
 	"strconv"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
 
 	"jetstream/internal/api"
+	"jetstream/internal/terminal"
 )
 
 // The versions of the protocol that this program speaks.
@@ -51,14 +51,9 @@ func (h Hello) versions() string {
 }
 
 // Clean prepares a text of a peer for a message or a log: it is shortened to
-// 1000 bytes, and control characters are replaced by spaces.
+// 1000 bytes, and what a terminal would not show as it is gets escaped.
 func Clean(s string) string {
-	return strings.Map(func(r rune) rune {
-		if r < ' ' || r == 0x7f {
-			return ' '
-		}
-		return r
-	}, api.Shorten(s, 1000))
+	return terminal.Printable(api.Shorten(s, 1000))
 }
 
 // Conn is a connection after the handshake. Only one goroutine may read;
