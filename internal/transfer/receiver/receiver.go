@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"jetstream/internal/account"
+	"jetstream/internal/api"
 	"jetstream/internal/connlimit"
 	"jetstream/internal/stream"
 	"jetstream/internal/transfer"
@@ -63,6 +64,7 @@ type Receiver struct {
 
 	received atomic.Int64
 	limiter  *connlimit.Limiter
+	started  api.Time // when New was called
 
 	mu    sync.Mutex
 	live  map[string]*incoming // by transfer.RecvSubject
@@ -87,7 +89,7 @@ func New(o Options) (*Receiver, error) {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
 	return &Receiver{
-		o: o, log: o.Log, observe: func(string, string) {}, limiter: connlimit.New(o.MaxConnections, o.Log.With("listener", "recv")),
+		o: o, log: o.Log, started: api.Now(), observe: func(string, string) {}, limiter: connlimit.New(o.MaxConnections, o.Log.With("listener", "recv")),
 		live: map[string]*incoming{}, conns: map[*wire.Conn]struct{}{},
 	}, nil
 }
