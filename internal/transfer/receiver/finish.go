@@ -72,7 +72,7 @@ func (f *finisher) place(ctx context.Context) error {
 		return err
 	}
 	defer box.Close()
-	staging, err := openStaging(box.Root, f.row.Staging)
+	staging, err := openStaging(tree{box.Root}, f.row.Staging)
 	if errors.Is(err, fs.ErrNotExist) {
 		return failf(err, "the part files of the transfer in %s were removed; send it again", api.Quote(f.row.DestinationPath))
 	}

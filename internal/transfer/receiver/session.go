@@ -165,9 +165,9 @@ func (s *session) checkSpace(o wire.Open) error {
 // have been received.
 func (s *session) openStaging(recorded int64) (err error) {
 	if recorded == 0 && s.in.partial.offset == 0 {
-		s.staging, err = makeStaging(s.box.Root, s.row.Staging)
+		s.staging, err = makeStaging(s.place.root, s.row.Staging)
 	} else {
-		s.staging, err = openStaging(s.box.Root, s.row.Staging)
+		s.staging, err = openStaging(s.place.root, s.row.Staging)
 	}
 	switch {
 	case err == nil:
