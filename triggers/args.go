@@ -5,8 +5,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"strings"
-
-	"jetstream/internal/api"
 )
 
 // maxArgument is the size of the longest argument in bytes. Linux refuses
@@ -43,8 +41,8 @@ func parametersOf(object json.RawMessage) ([]parameter, error) {
 }
 
 // arguments returns the positional arguments for the parameters of an event:
-// strings as they are, all other values as compact JSON. Longer strings are
-// truncated; longer JSON is replaced by a marker.
+// strings as they are, all other values as compact JSON. What is longer than
+// maxArgument is replaced by a marker.
 func arguments(parameters json.RawMessage) ([]string, error) {
 	params, err := parametersOf(parameters)
 	if err != nil {
@@ -57,10 +55,11 @@ func arguments(parameters json.RawMessage) ([]string, error) {
 			if err := json.Unmarshal(p.value, &s); err != nil {
 				return nil, err
 			}
-			s = api.Truncate(withoutNUL(s), maxArgument)
+			s = withoutNUL(s)
 		} else if s, err = compact(p.value); err != nil {
 			return nil, err
-		} else if len(s) > maxArgument {
+		}
+		if len(s) > maxArgument {
 			s = fmt.Sprintf(`{"truncated":true,"bytes":%d}`, len(s))
 		}
 		args[i] = s

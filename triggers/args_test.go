@@ -20,8 +20,8 @@ func TestParametersBecomeArguments(t *testing.T) {
 		{`{"z":"1","a":"2"}`, []string{"1", "2"}},
 		{`{"o":{ "b" : [1, 2] },"n":12,"t":true,"e":""}`, []string{`{"b":[1,2]}`, "12", "true", ""}},
 		{`{"nul":"a\u0000b"}`, []string{"a\uFFFDb"}},
-		{`{"long":"` + long + `"}`, []string{long[:triggers.MaxArgument]}},
-		{`{"long":"x` + long + `"}`, []string{("x" + long)[:triggers.MaxArgument-1]}}, // no half character
+		{`{"long":"` + long[:triggers.MaxArgument] + `"}`, []string{long[:triggers.MaxArgument]}},
+		{`{"long":"` + long + `"}`, []string{`{"truncated":true,"bytes":131072}`}},
 		{`{"o":["` + long + `"]}`, []string{`{"truncated":true,"bytes":131076}`}},
 	} {
 		got, err := triggers.Arguments(json.RawMessage(c.parameters))

@@ -20,9 +20,10 @@ type current struct {
 	ctx context.Context
 	end context.CancelCauseFunc
 	// started is closed when the script has been started or could not be.
-	started chan struct{}
-	once    sync.Once
-	pid     int // guarded by Engine.mu; 0 before the process runs
+	started   chan struct{}
+	once      sync.Once
+	pid       int        // guarded by Engine.mu; 0 before the process runs
+	cancelled *cancelled // guarded by Engine.gate; set when it is on disk
 
 	prepared  *prepared // nil before prepare
 	upcoming  *upcoming // the next run, or nil if unknown
@@ -36,9 +37,13 @@ type cancelled struct{ by string }
 
 func (c *cancelled) Error() string { return "cancelled by " + c.by }
 
+// running is the message of a run that was cancelled while its script ran.
+func (c *cancelled) running() string { return c.Error() + " while its script ran" }
+
 // Cancel cancels a run. A queued one ends at once; of a running one it begins
 // to end the script, which may take as long as Grace. by names who cancels. It
-// returns the run after that. Codes: notFound; conflict when it has ended.
+// returns the run after that, when the cancellation is on disk. Codes: notFound;
+// conflict when it has ended.
 func (e *Engine) Cancel(ctx context.Context, runID, by string) (Run, error) {
 	e.gate.Lock()
 	defer e.gate.Unlock()
@@ -59,11 +64,19 @@ func (e *Engine) Cancel(ctx context.Context, runID, by string) (Run, error) {
 	c := e.running[runID]
 	e.mu.Unlock()
 	if c != nil {
-		c.end(cause)
+		saved, err := e.o.Store.CancelRunning(ctx, runID, cause.running())
+		if err != nil {
+			return Run{}, errUnsaved(err, "the cancellation of run "+runID)
+		}
+		if saved {
+			c.cancelled = cause
+			c.end(cause)
+			return e.o.Store.Run(ctx, runID)
+		}
 	}
 	r, err := e.o.Store.Run(ctx, runID)
 	switch {
-	case err != nil || c != nil:
+	case err != nil:
 		return r, err
 	case r.Status == StatusRunning:
 		return Run{}, api.Errorf(api.CodeConflict, "the script of run %s is just ending; look at the run again", runID)
@@ -118,7 +131,7 @@ func errNoTriggers() error {
 // endedBecause returns status and message of a run whose script was ended.
 func endedBecause(cause error, limit time.Duration) (Status, string) {
 	if c, ok := errors.AsType[*cancelled](cause); ok {
-		return StatusCancelled, c.Error() + " while its script ran"
+		return StatusCancelled, c.running()
 	}
 	if errors.Is(cause, errTimeout) {
 		return StatusTimeout, fmt.Sprintf("the script ran longer than %s and was ended", limit)

@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -361,5 +362,80 @@ func TestEveryEventHasASample(t *testing.T) {
 	}
 	if _, err := d.Sample(map[string]any{"status": 1.0, "result": "x", "port": "1"}); code(err) != api.CodeInvalid || len(api.ErrorOf(err).Fields) != 3 {
 		t.Errorf("wrong parameters: %v", err)
+	}
+}
+
+// The server is killed while a cancelled script ignores SIGTERM, and restarted.
+func TestCancelledRunStaysCancelledAfterKillNine(t *testing.T) {
+	r := newRig(t, func(o *triggers.Options) { o.Grace = time.Hour })
+	r.fifo("never")
+	ready := r.fifo("ready")
+	r.script("send.destinationCreated", "#!/bin/sh\necho $JETSTREAM_ATTEMPT >> attempts.txt\ntrap '' TERM\necho > ready\ncat never\n")
+	r.serve()
+	r.created("x", "")
+	running := r.started()
+	if _, err := os.ReadFile(ready); err != nil {
+		t.Fatal(err)
+	}
+	was, err := r.Cancel(t.Context(), running.RunID, "ann")
+	if err != nil || was.Status != triggers.StatusRunning || was.ErrorMessage != "cancelled by ann while its script ran" {
+		t.Fatalf("cancelled: %+v, %v", was, err)
+	}
+	// What is on disk now is what another process of the server would find.
+	left, err := r.db.Runs().Running(t.Context())
+	if err != nil || len(left) != 1 {
+		t.Fatal(left, err)
+	}
+	next := newRig(t, nil)
+	next.script("send.destinationCreated", "#!/bin/sh\necho $JETSTREAM_ATTEMPT >> attempts.txt\n")
+	next.created("x", "")
+	again, err := next.db.Runs().Next(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	again.Status, again.StartTime, again.ErrorMessage = triggers.StatusRunning, 1, left[0].ErrorMessage
+	if err := next.db.Runs().Mark(t.Context(), again); err != nil {
+		t.Fatal(err)
+	}
+	next.created("y", "")
+	next.serve()
+	if run := next.ended(); run.RunID != again.RunID || run.Status != triggers.StatusCancelled || run.ErrorMessage != was.ErrorMessage || run.EndTime == 0 {
+		t.Errorf("after the restart: %+v", run)
+	}
+	if next.succeeded(); next.read("attempts.txt") != "1\n" {
+		t.Errorf("the script ran as %q", next.read("attempts.txt"))
+	}
+	_ = syscall.Kill(-running.PID, syscall.SIGKILL)
+	if run := r.ended(); run.Status != triggers.StatusCancelled {
+		t.Errorf("ended as %+v", run)
+	}
+}
+
+// A run that is cancelled while the server stops does not run again.
+func TestCancelledWhileStoppingIsNotInterrupted(t *testing.T) {
+	r := newRig(t, func(o *triggers.Options) { o.Grace = time.Hour })
+	r.fifo("never")
+	ready, stopping := r.fifo("ready"), r.fifo("stopping")
+	r.script("send.destinationCreated", "#!/bin/sh\ntrap 'echo > stopping' TERM\necho > ready\ncat never\ncat never\n")
+	r.serve()
+	r.created("x", "")
+	running := r.started()
+	if _, err := os.ReadFile(ready); err != nil {
+		t.Fatal(err)
+	}
+	r.stop()
+	if _, err := os.ReadFile(stopping); err != nil { // SIGTERM of the stop has come
+		t.Fatal(err)
+	}
+	if _, err := r.Cancel(t.Context(), running.RunID, "ann"); err != nil {
+		t.Fatal(err)
+	}
+	_ = syscall.Kill(-running.PID, syscall.SIGKILL)
+	if run := r.ended(); run.Status != triggers.StatusCancelled || run.ErrorMessage != "cancelled by ann while its script ran" {
+		t.Errorf("ended as %+v", run)
+	}
+	<-r.served
+	if n, err := r.Waiting(t.Context()); n != 0 || err != nil {
+		t.Errorf("%d runs wait (%v)", n, err)
 	}
 }

@@ -147,10 +147,7 @@ func (e *Engine) carryOut(ctx, hard context.Context, c *current) (next *current)
 	e.execute(ctx, hard, c)
 	c.end(nil)
 	c.markStarted()
-	// From here on the run cannot be cancelled.
-	e.mu.Lock()
-	delete(e.running, r.RunID)
-	e.mu.Unlock()
+	e.settle(c)
 	took := time.Since(c.since)
 	r.EndTime = max(api.Now(), r.StartTime)
 	if r.Status == StatusInterrupted && r.Event == Launch.Name {
@@ -179,6 +176,22 @@ func (e *Engine) carryOut(ctx, hard context.Context, c *current) (next *current)
 	e.logEnd(r, took)
 	e.prune(hard, false)
 	return next
+}
+
+// settle ends the time in which the run can be cancelled. A run that was, while
+// the server stopped, is not interrupted, which would run it again.
+func (e *Engine) settle(c *current) {
+	interrupted := c.run.Status == StatusInterrupted
+	if interrupted { // after a cancellation that is being saved
+		e.gate.Lock()
+		defer e.gate.Unlock()
+	}
+	e.mu.Lock()
+	delete(e.running, c.run.RunID)
+	e.mu.Unlock()
+	if interrupted && c.cancelled != nil {
+		c.run.Status, c.run.ErrorMessage = endedBecause(c.cancelled, 0)
+	}
 }
 
 // save saves r and retries while the store fails, until ctx ends.

@@ -214,8 +214,8 @@ func (e *Engine) launch(ctx context.Context, path string, args []string, attr *o
 		switch {
 		case errors.Is(err, syscall.ENOEXEC) && argv[0] == path && !onWindows:
 			// Like execvp for a text file without #!.
-			if s, err := readShebang(path); err != nil || s.binary {
-				return nil, fmt.Errorf("%s is a program that this machine cannot run; build it for this system", path)
+			if err := explainENOEXEC(path); err != nil {
+				return nil, err
 			}
 			argv = append([]string{"/bin/sh", path}, args...)
 		case (errors.Is(err, syscall.ETXTBSY) || errors.Is(err, syscall.EAGAIN)) && try < 5 && pause(ctx, delay):

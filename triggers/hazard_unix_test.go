@@ -36,6 +36,15 @@ func open(t *testing.T, fifo string) {
 	}
 }
 
+// notForSh installs a script that begins with a #! which the kernel does not take;
+// sh would run its next line.
+func notForSh(start string) func(r *rig, path string) error {
+	return func(r *rig, path string) error {
+		r.script("launch", start+"\ntouch run-by-sh\n")
+		return nil
+	}
+}
+
 func TestScriptsThatCannotRunSayWhy(t *testing.T) {
 	for name, c := range map[string]struct {
 		make func(r *rig, path string) error
@@ -49,7 +58,23 @@ func TestScriptsThatCannotRunSayWhy(t *testing.T) {
 		"dangling link":       {func(r *rig, path string) error { return os.Symlink("nowhere", path) }, "link to a file that does not exist"},
 		"fifo":                {func(r *rig, path string) error { return syscall.Mkfifo(path, 0o755) }, "not a regular file"},
 		"writable by all":     {func(r *rig, path string) error { r.write(path, "#!/bin/sh\n", 0o757); return nil }, "chmod o-w"},
-		"foreign machine":     {func(r *rig, path string) error { r.script("launch", "\x7fNOT\x00\x01\x02"); return nil }, "cannot run"},
+		"byte order mark":     {notForSh("\uFEFF#!/usr/bin/env python3\n"), "begins with a byte order mark"},
+		"mark without #!":     {notForSh("\uFEFFecho\n"), "begins with a byte order mark"},
+		"UTF-16, little":      {notForSh("\xff\xfe#\x00!\x00/\x00b\x00i\x00n\x00/\x00s\x00h\x00\n\x00"), "it is UTF-16"},
+		"UTF-16, big":         {notForSh("\xfe\xff\x00#\x00!\x00/\x00b\x00i\x00n\x00/\x00s\x00h\x00\n"), "it is UTF-16"},
+		"UTF-16 unmarked":     {notForSh("#\x00!\x00/\x00b\x00i\x00n\x00/\x00s\x00h\x00\n\x00"), "it is UTF-16"},
+		"UTF-16BE unmarked":   {notForSh("\x00#\x00!\x00/\x00b\x00i\x00n\x00/\x00s\x00h\x00\n"), "it is UTF-16"},
+		"long first line":     {notForSh("#!/" + strings.Repeat("./", 127) + "bin/sh\n"), "longer than 255 bytes"},
+		"endless first line":  {notForSh("#!/" + strings.Repeat("x", 10_000)), "longer than 255 bytes"},
+		"empty line first":    {notForSh("\n#!/usr/bin/python3\n"), "not at the very beginning"},
+		"space first":         {notForSh(" #!/usr/bin/python3\n"), "not at the very beginning"},
+		"zero-width first":    {notForSh("\u200b#!/usr/bin/python3\n"), "not at the very beginning"},
+		"no interpreter":      {notForSh("#!\n"), "names no interpreter"},
+		"foreign interpreter": {func(r *rig, path string) error {
+			r.write(path+".interpreter", "\x7fNOT\x00\x01\x02", 0o755)
+			return notForSh("#!"+path+".interpreter\n")(r, path)
+		}, "is no program that this machine can run"},
+		"foreign machine": {func(r *rig, path string) error { r.script("launch", "\x7fNOT\x00\x01\x02"); return nil }, "cannot run"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			r := newRig(t, nil)
@@ -63,6 +88,9 @@ func TestScriptsThatCannotRunSayWhy(t *testing.T) {
 				t.Errorf("nothing ran, but the record has %+v", run)
 			}
 			r.spoolIsEmpty()
+			if _, err := os.Stat(filepath.Join(r.dir, "run-by-sh")); err == nil {
+				t.Error("sh ran the file")
+			}
 		})
 	}
 }
@@ -199,7 +227,7 @@ func TestOversizeArgumentsAreReplaced(t *testing.T) {
 		lengths, result := fmt.Sprintf("%d %d %d ", n, n, n), object
 		if n > triggers.MaxArgument {
 			result = fmt.Sprintf(`{"truncated":true,"bytes":%d}`, n)
-			lengths = fmt.Sprintf("%d %d %d ", len(result), triggers.MaxArgument, len(result))
+			lengths = fmt.Sprintf("%d %d %d ", len(result), len(result), len(result))
 		}
 		out, _, _ := strings.Cut(run.Stdout.Text, "\n")
 		if n < triggers.Kept && out != lengths+result || n > triggers.MaxArgument && out != lengths+result {

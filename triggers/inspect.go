@@ -1,10 +1,12 @@
 package triggers
 
 import (
+	"fmt"
 	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
 
@@ -120,6 +122,9 @@ func (i *inspection) file(entry fs.DirEntry) {
 		i.add(LevelWarning, name, full+" "+fault)
 	}
 	if !onWindows {
+		if mountedNoexec(full) {
+			i.add(LevelError, name, full+" lies on a file system that is mounted with noexec; move the scripts, or mount it with exec")
+		}
 		i.firstLine(name, full)
 	}
 }
@@ -149,7 +154,7 @@ func (i *inspection) firstLine(name, full string) {
 	switch {
 	case err != nil:
 		i.add(LevelWarning, name, full+" cannot be read, so its first line was not checked ("+err.Error()+")")
-	case s.crlf:
+	case s.refused != "", s.crlf:
 		i.add(LevelError, name, explainENOENT(full).Error())
 	case s.empty:
 		i.add(LevelNote, name, full+" is empty; it will do nothing")
@@ -175,7 +180,11 @@ func (i *inspection) interpreter(name, full string, s shebang) {
 	if filepath.Base(interpreter) != "env" || i.path == "" {
 		return
 	}
-	for _, word := range s.words {
+	if problem := unsplit(s.rest); problem != "" {
+		i.add(LevelError, name, full+": "+problem)
+		return
+	}
+	for word := range strings.FieldsSeq(s.rest) {
 		if strings.HasPrefix(word, "-") || strings.Contains(word, "=") {
 			continue
 		}
@@ -184,6 +193,18 @@ func (i *inspection) interpreter(name, full string, s shebang) {
 		}
 		return
 	}
+}
+
+// unsplit returns what is wrong with a first line that calls env with this
+// rest: Linux passes the whole of it as one argument, which env splits only with
+// -S.
+func unsplit(rest string) string {
+	option, _, several := strings.Cut(rest, " ")
+	short := strings.HasPrefix(option, "-") && !strings.HasPrefix(option, "--")
+	if runtime.GOOS == "darwin" || !several || short && strings.Contains(option, "S") || strings.HasPrefix(option, "--split-string") {
+		return ""
+	}
+	return fmt.Sprintf("its first line passes %q to env as one argument, so that env finds no such program; write `env -S %[1]s`, or name the interpreter's whole path", rest)
 }
 
 // inPath reports whether a program exists in path, which is a PATH.

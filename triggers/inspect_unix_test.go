@@ -19,7 +19,7 @@ func eventNames() []string {
 	for _, d := range triggers.Definitions() {
 		names = append(names, d.Name)
 	}
-	return append(names, "on.send.createManifest", "on.ls")
+	return append(names, "on.send.createManifest", "on.ls", "on.mv", "on.rm", "on.du", "on.mkdir", "on.ping")
 }
 
 func TestDirectoryThatForbidsTheStart(t *testing.T) {
@@ -76,6 +76,11 @@ func TestDoctorFindsFaultsOfScripts(t *testing.T) {
 	put("launch.sh", "#!/bin/sh\n", 0o644)
 	put("on.send.createManifest", "#!/usr/bin/env -S no-such-python -u\n", 0o755)
 	put("on.ls", "#!/usr/bin/env sh\n", 0o775)
+	put("on.mv", "#!/usr/bin/env python3 -u\n", 0o755)
+	put("on.rm", "\uFEFF#!/bin/sh\n", 0o755)
+	put("on.du", "\xff\xfe#\x00!\x00/\x00\n\x00", 0o755)
+	put("on.mkdir", "#!/bin/sh "+strings.Repeat("x", 250)+"\n", 0o755)
+	put("on.ping", "#!/usr/bin/env -vS sh -e\n", 0o755)
 	put("log.txt", "a log\n", 0o644)
 	put("checksum-helper", "#!/bin/sh\n", 0o755)
 	findings, err := triggers.CheckDir(dir, eventNames(), "/usr/bin:/bin")
@@ -90,7 +95,11 @@ func TestDoctorFindsFaultsOfScripts(t *testing.T) {
 		{triggers.LevelNote, "checksum-helper", "no event has its name"},
 		{triggers.LevelNote, "launch", "no #! line"},
 		{triggers.LevelError, "launch.sh", "launch.sh is no event; did you mean launch?"},
+		{triggers.LevelError, "on.du", "it is UTF-16"},
 		{triggers.LevelWarning, "on.ls", "chmod g-w"},
+		{triggers.LevelError, "on.mkdir", "longer than 255 bytes"},
+		{triggers.LevelError, "on.mv", "write `env -S python3 -u`"},
+		{triggers.LevelError, "on.rm", "begins with a byte order mark"},
 		{triggers.LevelError, "on.send.createManifest", "looks for no-such-python"},
 		{triggers.LevelError, "recv.transferComplete", "chmod +x"},
 		{triggers.LevelError, "recv.transfercomplete", "recv.transfercomplete is no event; did you mean recv.transferComplete?"},

@@ -171,3 +171,23 @@ func TestPIDOneReapsOrphans(t *testing.T) {
 		t.Errorf("the first process said: %s", &out)
 	}
 }
+
+func TestDoctorFindsAMountWithoutExec(t *testing.T) {
+	if os.Geteuid() != 0 {
+		t.Skip("only root can mount")
+	}
+	dir := t.TempDir()
+	if err := syscall.Mount("tmpfs", dir, "tmpfs", syscall.MS_NOEXEC, "size=1m,mode=755"); err != nil {
+		t.Skipf("cannot mount a tmpfs here: %v", err)
+	}
+	t.Cleanup(func() { _ = syscall.Unmount(dir, syscall.MNT_DETACH) })
+	r := rigIn(t, dir, t.TempDir(), nil)
+	r.script("launch", "#!/bin/sh\n")
+	found := triggers.Inspect(dir, []string{"launch"}, "")
+	if len(found) != 1 || found[0].Level != triggers.LevelError || !strings.Contains(found[0].Message, "mounted with noexec") {
+		t.Errorf("the doctor finds %+v", found)
+	}
+	r.launch("1")
+	r.serve()
+	r.failed("mount options")
+}

@@ -6,7 +6,7 @@ import (
 	"time"
 )
 
-// process is a started script, the leader of a process group.
+// process is a started script, the leader of a session and process group.
 type process struct {
 	*os.Process
 	group group

@@ -54,3 +54,9 @@ func orphanGroups(r *Run) []group {
 
 // reapAdopted does nothing: the server is never PID 1 on macOS.
 func (e *Engine) reapAdopted(context.Context) {}
+
+// mountedNoexec reports whether the file system of a file forbids to execute it.
+func mountedNoexec(path string) bool {
+	var st unix.Statfs_t
+	return unix.Statfs(path, &st) == nil && st.Flags&unix.MNT_NOEXEC != 0
+}

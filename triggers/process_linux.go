@@ -165,3 +165,9 @@ func (c *children) reap() {
 		_, _ = syscall.Wait4(s.pid, nil, syscall.WNOHANG, nil)
 	}
 }
+
+// mountedNoexec reports whether the file system of a file forbids to execute it.
+func mountedNoexec(path string) bool {
+	var st unix.Statfs_t
+	return unix.Statfs(path, &st) == nil && st.Flags&unix.ST_NOEXEC != 0
+}

@@ -152,6 +152,11 @@ type Store interface {
 	// Cancel ends a queued run as cancelled with that message; if it is not
 	// queued, it returns false.
 	Cancel(ctx context.Context, runID, message string) (bool, error)
+	// CancelRunning saves the message with which a running run is cancelled; if
+	// it is not running, it returns false. The run stays running until its
+	// script has ended, and is the only kind of running run with an
+	// ErrorMessage.
+	CancelRunning(ctx context.Context, runID, message string) (bool, error)
 	// Retry queues the result of retryOf for a run that has ended. Before it
 	// calls retryOf it sets the Attempt of the run to that of the last run of
 	// the same event. Codes: notFound; conflict while a run of that event waits

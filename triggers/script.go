@@ -11,6 +11,8 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"unicode"
+	"unicode/utf8"
 )
 
 func itoa(n int) string { return strconv.Itoa(n) }
@@ -73,13 +75,17 @@ func checkScript(path string, uid int) error {
 	return nil
 }
 
+// maxShebang is how long a first line may be for the kernel, in bytes.
+const maxShebang = 255
+
 // shebang is the first line of a script.
 type shebang struct {
-	present     bool
-	crlf        bool     // the line ends with CR, which the kernel takes as part of the last word
-	interpreter string   // as the kernel reads it
-	words       []string // the rest of the line
-	binary      bool     // the file is not text
+	present     bool   // there is a #! line, whether the kernel takes it or not
+	refused     string // why the kernel does not take the file, if its text says so
+	crlf        bool   // the line ends with CR, which the kernel takes as part of the last word
+	interpreter string // as the kernel reads it
+	rest        string // the line after the interpreter
+	binary      bool   // the file is not text
 	empty       bool
 }
 
@@ -101,15 +107,56 @@ func parseShebang(start []byte) (s shebang) {
 	s.empty = len(start) == 0
 	line, _, _ := bytes.Cut(start, []byte("\n"))
 	if !bytes.HasPrefix(line, []byte("#!")) {
-		s.binary = bytes.IndexByte(start, 0) >= 0
+		s.present, s.refused = beforeShebang(start)
+		s.binary = s.refused == "" && bytes.IndexByte(start, 0) >= 0
 		return s
 	}
+	s.present = true
 	s.crlf = bytes.HasSuffix(line, []byte("\r"))
-	words := strings.Fields(strings.ReplaceAll(string(line[2:]), "\r", ""))
-	if len(words) > 0 { // else the kernel ignores it
-		s.present, s.interpreter, s.words = true, words[0], words[1:]
+	s.interpreter, s.rest, _ = strings.Cut(strings.TrimSpace(strings.ReplaceAll(string(line[2:]), "\t", " ")), " ")
+	s.rest = strings.TrimSpace(s.rest)
+	switch {
+	case len(line) > maxShebang:
+		s.refused = "its #! line is longer than " + itoa(maxShebang) + " bytes; shorten it"
+	case s.interpreter == "":
+		s.refused = "its #! line names no interpreter; complete or remove it"
 	}
 	return s
+}
+
+// beforeShebang examines the start of a file that does not begin with #!: it
+// returns what the kernel finds in its place.
+func beforeShebang(start []byte) (present bool, refused string) {
+	text := bytes.TrimPrefix(start, []byte("\uFEFF"))
+	trimmed := bytes.TrimLeftFunc(text, func(r rune) bool { return r >= utf8.RuneSelf || unicode.IsSpace(r) })
+	present = bytes.HasPrefix(trimmed, []byte("#!"))
+	switch utf16 := bytes.TrimLeft(start, "\x00"); {
+	case bytes.HasPrefix(start, []byte("\xff\xfe")), bytes.HasPrefix(start, []byte("\xfe\xff")),
+		bytes.HasPrefix(utf16, []byte("#\x00")) && bytes.HasPrefix(bytes.TrimLeft(utf16[1:], "\x00"), []byte("!")):
+		return true, "it is UTF-16; save it as UTF-8 without a byte order mark"
+	case len(text) < len(start):
+		return present, "it begins with a byte order mark; save it without one"
+	case present:
+		return true, "its #! line is not at the very beginning; remove what comes before"
+	}
+	return false, ""
+}
+
+// explainENOEXEC returns the reason why a file that the kernel takes for no
+// program is not run by sh either, or nil: only a text without #! is.
+func explainENOEXEC(path string) error {
+	s, err := readShebang(path)
+	switch {
+	case err != nil:
+		return fmt.Errorf("%s cannot be read: %w", path, err)
+	case s.refused != "":
+		return fmt.Errorf("%s cannot be run: %s", path, s.refused)
+	case s.present:
+		return fmt.Errorf("%s: the interpreter %s of its first line is no program that this machine can run", path, s.interpreter)
+	case s.binary:
+		return fmt.Errorf("%s is a program that this machine cannot run; build it for this system", path)
+	}
+	return nil
 }
 
 // explainENOENT returns the reason why the kernel did not find a script.
@@ -122,6 +169,8 @@ func explainENOENT(path string) error {
 		return fmt.Errorf("%s cannot be read: %w", path, err)
 	case s.crlf:
 		return fmt.Errorf("%s: its first line ends with CR LF, so that the interpreter %q is not found; save it with Unix line ends", path, s.interpreter+"\r")
+	case s.refused != "":
+		return fmt.Errorf("%s cannot be run: %s", path, s.refused)
 	case s.present:
 		return fmt.Errorf("%s: the interpreter %s of its first line is not there; install it or correct the line", path, s.interpreter)
 	}

@@ -31,3 +31,6 @@ func diskFull(err error) bool {
 func executable(fs.FileInfo) bool { return true }
 
 const makeExecutable = "cannot be run"
+
+// mountedNoexec reports false: Windows has no such mounts.
+func mountedNoexec(string) bool { return false }

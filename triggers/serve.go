@@ -82,10 +82,14 @@ func (e *Engine) recoverQueue(ctx, hard context.Context) error {
 	orphans.Wait()
 	for _, r := range running {
 		r.EndTime, r.PID, r.PIDStart = api.Now(), 0, 0
-		if r.Event == Launch.Name && r.Process != e.o.ProcessID {
+		switch {
+		case r.ErrorMessage != "": // of CancelRunning
+			r.Status = StatusCancelled
+			err = e.o.Store.Mark(hard, r)
+		case r.Event == Launch.Name && r.Process != e.o.ProcessID:
 			r.Status, r.ErrorMessage = StatusCancelled, droppedLaunch
 			err = e.o.Store.Mark(hard, r)
-		} else {
+		default:
 			r.Status = StatusInterrupted
 			r.ErrorMessage = "the server ended while the script ran; it runs again"
 			err = e.o.Store.Interrupt(hard, r, e.retryOf(r))

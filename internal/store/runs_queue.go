@@ -186,6 +186,16 @@ func (s *Runs) Cancel(ctx context.Context, runID, message string) (cancelled boo
 	return cancelled && err == nil, err
 }
 
+// CancelRunning implements triggers.Store.
+func (s *Runs) CancelRunning(ctx context.Context, runID, message string) (saved bool, err error) {
+	err = s.db.update(ctx, func(t *tx) error {
+		n, err := t.execCount("UPDATE runs SET message = ? WHERE run_id = ? AND status = 'running'", message, runID)
+		saved = n > 0
+		return err
+	})
+	return saved && err == nil, err
+}
+
 const lastAttempt = "SELECT attempt, status FROM runs WHERE event_id = ? AND attempt > 1 ORDER BY attempt DESC LIMIT 1"
 
 // Retry implements triggers.Store.
