@@ -86,8 +86,9 @@ func (p *placer) putDir(f *transfer.RecvFile) error {
 	err := p.root.Mkdir(f.Real, dirWhileFilled)
 	switch {
 	case err == nil:
+		f.Made = true
 		return nil
-	case f.Made && errors.Is(err, fs.ErrExist): // made before a crash
+	case f.Made && errors.Is(err, fs.ErrExist) && p.again[f.Index]: // made before a crash
 	case errors.Is(err, fs.ErrExist) || f.Real == ".":
 		f.Made = false
 	default:

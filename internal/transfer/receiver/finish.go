@@ -169,12 +169,13 @@ func (f *finisher) batch(ctx context.Context, batch []transfer.RecvFile) error {
 	if len(batch) == 0 {
 		return nil
 	}
-	f.placing = batch
+	f.placing, f.placer.again = batch, map[int64]bool{}
 	taken := map[string]struct{}{}
 	for i := range batch {
 		e := &batch[i]
 		if e.Final != "" {
 			taken[e.Real] = struct{}{}
+			f.placer.again[e.Index] = true
 			continue
 		}
 		if err := f.tolerate(e, f.placer.choose(e, f.row.Conflict, taken)); err != nil {

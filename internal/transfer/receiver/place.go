@@ -39,6 +39,8 @@ type placer struct {
 	// most; save saves one.
 	candidates func(fold int64) ([]transfer.RecvFile, error)
 	save       func(transfer.RecvFile) error
+	// again holds the indexes of entries whose names were chosen before a crash.
+	again map[int64]bool
 	// began is when the transfer began.
 	began time.Time
 	// unkept says which mode or time the file system has not taken, "" if none.
