@@ -48,6 +48,8 @@ type serverCmd struct {
 	TriggerQueueMax    int           `name:"trigger-queue-max" default:"100000" help:"How many runs may wait before events of API commands are dropped."`
 	TriggerEnv         []string      `name:"trigger-env" help:"Name of another environment variable that scripts get; repeatable."`
 
+	RecvAbandonedAfter time.Duration `name:"recv-abandoned-after" default:"168h" help:"End an arriving transfer, and remove its parts, when its sender has stayed away for so long; 0 is never."`
+
 	Log       string `name:"log" type:"path" help:"Write the log to this file as well as to the console."`
 	LogLevel  string `name:"log-level" default:"info" enum:"debug,info,warn,error" help:"Least level that is logged: ${enum}."`
 	LogFormat string `name:"log-format" default:"auto" enum:"auto,text,json" help:"Form of the log on the console: ${enum}; auto is text on a terminal, else json."`
@@ -106,7 +108,7 @@ func (c *serverCmd) options(p *program) (o server.Options, err error) {
 			return o, err
 		}
 	}
-	for flag, d := range map[string]time.Duration{"--trigger-timeout": c.TriggerTimeout, "--trigger-grace": c.TriggerGrace, "--shutdown-grace": c.ShutdownGrace} {
+	for flag, d := range map[string]time.Duration{"--trigger-timeout": c.TriggerTimeout, "--trigger-grace": c.TriggerGrace, "--shutdown-grace": c.ShutdownGrace, "--recv-abandoned-after": c.RecvAbandonedAfter} {
 		if d < 0 {
 			return o, usagef("%s may not be negative", flag)
 		}
@@ -124,7 +126,7 @@ func (c *serverCmd) options(p *program) (o server.Options, err error) {
 		TriggerDir: c.TriggerDir, TriggerOnAPI: c.TriggerOnAPI, TriggerLog: c.TriggerLog,
 		TriggerTimeout: c.TriggerTimeout, TriggerGrace: orNone(c.TriggerGrace), ShutdownGrace: orNone(c.ShutdownGrace),
 		TriggerKeep: c.TriggerKeep, TriggerOrder: triggers.Order(c.TriggerOrder), TriggerConcurrency: c.TriggerConcurrency,
-		TriggerQueueMax: c.TriggerQueueMax, TriggerEnv: c.TriggerEnv,
+		TriggerQueueMax: c.TriggerQueueMax, TriggerEnv: c.TriggerEnv, RecvAbandonedAfter: orNone(c.RecvAbandonedAfter),
 		Environ: p.Environ, Path: p.Getenv("PATH"), Version: version, Revision: revision(),
 	}
 	if terminal.IsTerminal(p.Stderr) {

@@ -79,6 +79,11 @@ type Options struct {
 	// TriggerEnv names additional variables of Environ to pass to scripts.
 	TriggerEnv []string
 
+	// RecvAbandonedAfter is how long the sender of an unfinished transfer may
+	// stay away before garbage collection ends it here; 0 is 7 days, negative
+	// for ever.
+	RecvAbandonedAfter time.Duration
+
 	// Log receives the server's log; nil discards it.
 	Log *slog.Logger
 	// Console is where TriggerLog prints the scripts' output; nil: nowhere.
