@@ -40,6 +40,7 @@ type Engine struct {
 	unprunedB int64 // their size
 
 	ran, waiting atomic.Int64
+	payloads     payloads
 	saveFailing  atomic.Bool // the last attempt to save a run or an on.* event failed
 	// waitingForDisk counts what waits until the disk is no longer full: runs,
 	// and recoverQueue.
@@ -69,6 +70,12 @@ func New(o Options) (*Engine, error) {
 	paused, err := o.Store.Paused(ctx)
 	if err != nil {
 		return nil, errUnread(err)
+	}
+	if e.payloads.ofUser, err = o.Store.WaitingBytes(ctx, commandPrefix); err != nil {
+		return nil, errUnread(err)
+	}
+	for _, n := range e.payloads.ofUser {
+		e.payloads.total += n
 	}
 	e.waiting.Store(int64(waiting))
 	e.paused.Store(paused)

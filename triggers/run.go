@@ -189,6 +189,9 @@ type Store interface {
 	Run(ctx context.Context, runID string) (Run, error)
 	// Waiting counts the queued runs.
 	Waiting(ctx context.Context) (int, error)
+	// WaitingBytes returns the size of the parameters of the queued runs of
+	// events with that prefix, by user.
+	WaitingBytes(ctx context.Context, prefix string) (map[string]int64, error)
 	// Prune removes the oldest ended runs beyond keep runs or maxBytes.
 	Prune(ctx context.Context, keep int, maxBytes int64) error
 }
