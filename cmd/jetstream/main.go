@@ -75,7 +75,11 @@ func run(ctx context.Context, args []string, getenv func(string) string, stdin i
 	err = p.execute(ctx, grammar, args, kong.Name("jetstream"), kong.Bind(grammar),
 		kong.Vars{"default_state_dir": stateDir},
 		kong.Description("Moves files between sites and runs your scripts on everything that happens."))
-	return p.report(err)
+	code := p.report(err)
+	if c, ok := p.Stderr.(*consoleWriter); ok {
+		c.flush()
+	}
+	return code
 }
 
 // execute parses args with grammar and runs the command that they name.

@@ -64,12 +64,15 @@ func (c *serverCmd) Run(ctx context.Context, p *program) error {
 		// often enough to cost a fifth of the requests' time.
 		debug.SetGCPercent(200)
 	}
-	log, closeLog, err := c.logger(p.Stderr)
+	out, err := c.open(p.Stderr)
 	if err != nil {
 		return err
 	}
-	o.Log = log
-	return errors.Join(serve(ctx, o), closeLog())
+	o.Log, o.Console, p.Stderr = out.log, out.console, out.console
+	ctx, stop := context.WithCancel(ctx)
+	defer stop()
+	out.handleSignals(ctx)
+	return errors.Join(serve(ctx, o), out.file.close())
 }
 
 func serve(ctx context.Context, o server.Options) error {
@@ -116,7 +119,7 @@ func (c *serverCmd) options(p *program) (o server.Options, err error) {
 		TriggerTimeout: c.TriggerTimeout, TriggerGrace: orNone(c.TriggerGrace), ShutdownGrace: orNone(c.ShutdownGrace),
 		TriggerKeep: c.TriggerKeep, TriggerOrder: triggers.Order(c.TriggerOrder), TriggerConcurrency: c.TriggerConcurrency,
 		TriggerQueueMax: c.TriggerQueueMax, TriggerQueueBytes: c.TriggerQueueBytes, TriggerEnv: c.TriggerEnv,
-		Console: p.Stderr, Environ: p.Environ, Path: p.Getenv("PATH"), Version: version, Revision: revision(),
+		Environ: p.Environ, Path: p.Getenv("PATH"), Version: version, Revision: revision(),
 	}
 	if terminal.IsTerminal(p.Stderr) {
 		o.FirstPassword = func(password string) error {

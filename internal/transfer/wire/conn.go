@@ -8,12 +8,12 @@ import (
 	"errors"
 	"fmt"
 	"net"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
 
 	"jetstream/internal/api"
+	"jetstream/internal/terminal"
 )
 
 // The versions of the protocol that this program speaks.
@@ -43,15 +43,8 @@ func (e *VersionError) Error() string {
 }
 
 // Clean prepares a text of a peer for a message or a log: it is shortened to
-// 1000 bytes, and control characters are replaced by spaces.
-func Clean(s string) string {
-	return strings.Map(func(r rune) rune {
-		if r < ' ' || r == 0x7f {
-			return ' '
-		}
-		return r
-	}, api.Shorten(s, 1000))
-}
+// 1000 bytes, and made harmless for a terminal.
+func Clean(s string) string { return terminal.Printable(api.Shorten(s, 1000)) }
 
 // Conn is a connection after the handshake. Only one goroutine may read;
 // writing is safe for concurrent use.
