@@ -78,7 +78,7 @@ func (c *triggerEmitCmd) Run(ctx context.Context, p *program) error {
 	if done {
 		return err
 	}
-	_, err = fmt.Fprintf(p.Stdout, "%s is queued as run %s\n", run.Event, run.RunID)
+	_, err = terminal.Fprintf(p.Stdout, "%s is queued as run %s\n", run.Event, run.RunID)
 	return err
 }
 
@@ -151,7 +151,7 @@ func (c *triggerRetryCmd) Run(ctx context.Context, p *program) error {
 	if done {
 		return err
 	}
-	_, err = fmt.Fprintf(p.Stdout, "attempt %d at %s is queued as run %s\n", run.Attempt, run.Event, run.RunID)
+	_, err = terminal.Fprintf(p.Stdout, "attempt %d at %s is queued as run %s\n", run.Attempt, run.Event, run.RunID)
 	return err
 }
 
@@ -170,7 +170,7 @@ func (c *triggerCancelCmd) Run(ctx context.Context, p *program) error {
 	if run.Status == triggers.StatusRunning {
 		text = "the script of run %s is being ended\n"
 	}
-	_, err = fmt.Fprintf(p.Stdout, text, run.RunID)
+	_, err = terminal.Fprintf(p.Stdout, text, run.RunID)
 	return err
 }
 

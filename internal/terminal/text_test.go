@@ -76,3 +76,18 @@ func TestLogHandlerIsInert(t *testing.T) {
 		}
 	}
 }
+
+type name string
+
+func TestFprintfEscapesItsArguments(t *testing.T) {
+	for _, text := range hostile {
+		var out bytes.Buffer
+		if _, err := terminal.Fprintf(&out, "%s\t%s\t%v %d\n", text, name(text), errors.New(text), 7); err != nil {
+			t.Fatal(err)
+		}
+		got := out.String()
+		if !inert(strings.ReplaceAll(got, "\t", " ")) || strings.Count(got, "\n") != 1 || strings.Count(got, "\t") != 2 || !strings.HasSuffix(got, " 7\n") {
+			t.Errorf("%q is printed as %q", text, got)
+		}
+	}
+}
