@@ -129,7 +129,7 @@ func (h manifestHandlers) files(ctx context.Context, p getManifestFilesParams) (
 	found, next, err := h.engine.ManifestFiles(ctx, caller, p.ManifestID, from, p.Limit)
 	list := manifestFileList{p.ManifestID, make([]manifestFile, 0, len(found)), pageAt(next)}
 	for _, f := range found {
-		list.Files = append(list.Files, manifestFile{f.Source, f.Name, f.Size, f.EmptyDir})
+		list.Files = append(list.Files, manifestFile{f.Source, f.Name, f.Size, f.Dir})
 	}
 	return list, err
 }

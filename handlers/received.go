@@ -114,7 +114,7 @@ func (h receivedHandlers) files(ctx context.Context, p getReceivedFilesParams) (
 	list := receivedFileList{p.TransferID, make([]receivedFile, 0, len(found)), pageAt(next)}
 	for _, f := range found {
 		file := receivedFile{
-			Name: f.Name, FileSize: f.Size, IsEmptyDir: f.EmptyDir,
+			Name: f.Name, FileSize: f.Size, IsEmptyDir: f.Dir,
 			Skipped: f.Skipped, ErrorMessage: f.Error,
 		}
 		if f.Placed {

@@ -5,8 +5,6 @@ import (
 	"io"
 	"strings"
 	"sync"
-
-	"jetstream/internal/terminal"
 )
 
 // kept is how many bytes of the beginning and of the end of an output are kept.
@@ -102,7 +100,6 @@ func (w *lineWriter) write(p []byte) {
 		}
 		room := maxLine - len(w.rest)
 		if len(part) > room {
-			room = wholeRunes(part[:room])
 			w.rest = append(w.rest, part[:room]...)
 			p = p[room:]
 			w.print()
@@ -126,8 +123,7 @@ func (w *lineWriter) flush() {
 // print writes the line. Errors are ignored, since the output is also in the
 // record.
 func (w *lineWriter) print() {
-	text := bytes.TrimSuffix(w.rest, []byte("\r")) // of a line break of Windows
-	line := []byte(w.prefix + terminal.PrintableLines(string(text)) + "\n")
+	line := append(append([]byte(w.prefix), w.rest...), '\n')
 	w.rest = w.rest[:0]
 	w.lock.Lock()
 	defer w.lock.Unlock()

@@ -13,15 +13,16 @@ import (
 type group int
 
 // groupAttr makes a process the leader of a new session, and so of a new group.
-// Without a controlling terminal nothing that it does can stop it.
+// A session of its own has no controlling terminal: a script that opens
+// /dev/tty gets an error, and is not stopped by SIGTTIN or SIGTTOU.
 func groupAttr(string, []string) *syscall.SysProcAttr {
 	return &syscall.SysProcAttr{Setsid: true}
 }
 
 func groupOf(p *os.Process) group { return group(p.Pid) }
 
-// terminate also continues the group, since a stopped process handles SIGTERM
-// only then.
+// terminate asks the processes to end. SIGCONT lets those that are stopped
+// handle SIGTERM.
 func (g group) terminate() {
 	_ = syscall.Kill(-int(g), syscall.SIGTERM)
 	_ = syscall.Kill(-int(g), syscall.SIGCONT)

@@ -230,13 +230,6 @@ func child(role string) int {
 		}
 		return 0
 	}
-	if role == "terminal" {
-		if err := serverAtTerminal(dir, state); err != nil {
-			fmt.Println(err)
-			return 1
-		}
-		return 0
-	}
 	if role == "property" {
 		return propertyServer(dir, state)
 	}
@@ -495,4 +488,23 @@ func TestRunKeepsItsParametersAsTheyWere(t *testing.T) {
 	if !slices.Equal(run.Parameters, json.RawMessage(`{"port":"quotes \" and \u2028"}`)) {
 		t.Errorf("parameters are kept as %s", run.Parameters)
 	}
+}
+
+// TestStoppedScriptHandlesItsEnd: SIGTERM alone would wait until somebody
+// continues the script, which nobody does.
+func TestStoppedScriptHandlesItsEnd(t *testing.T) {
+	inTime(t, func(limit time.Duration) bool {
+		r := newRig(t, func(o *triggers.Options) { o.Timeout, o.Grace = limit, 10*time.Second })
+		r.script("launch", "#!/bin/sh\ntrap 'echo bye; exit 5' TERM\necho ready\nkill -STOP $$\n")
+		r.serve()
+		r.launch("1")
+		run := r.ended()
+		if !strings.Contains(run.Stdout.Text, "ready") {
+			return false
+		}
+		if run.Status != triggers.StatusTimeout || run.ExitCode == nil || *run.ExitCode != 5 || run.Stdout.Text != "ready\nbye\n" {
+			t.Errorf("run ended as %+v", run)
+		}
+		return true
+	})
 }

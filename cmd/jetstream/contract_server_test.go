@@ -264,13 +264,12 @@ func TestLogFormatFollowsItsReader(t *testing.T) {
 	for format, want := range map[string]bool{"auto": true, "json": true, "text": false} {
 		var out strings.Builder
 		file := filepath.Join(t.TempDir(), "log")
-		o, err := (&serverCmd{LogLevel: "info", LogFormat: format, Log: file}).open(&out)
+		log, closeFile, err := (&serverCmd{LogLevel: "info", LogFormat: format, Log: file}).logger(&out, &out)
 		if err != nil {
 			t.Fatal(err)
 		}
-		o.log.Info("hello", "to", "you")
-		o.console.flush()
-		if err := o.file.close(); err != nil {
+		log.Info("hello", "to", "you")
+		if err := closeFile(); err != nil {
 			t.Fatal(err)
 		}
 		if got := isJSON(out.String()); got != want || !strings.Contains(out.String(), "hello") {

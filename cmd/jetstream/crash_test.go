@@ -57,19 +57,13 @@ func (l *live) startProcess(flags ...string) *exec.Cmd {
 	if !<-listening {
 		l.t.Fatalf("the server ended:\n%s", l.console)
 	}
-	l.endpoint()
-	return cmd
-}
-
-// endpoint reads where the server's process listens.
-func (l *live) endpoint() {
-	l.t.Helper()
 	var e server.Endpoint
 	if err := json.Unmarshal([]byte(read(l.t, filepath.Join(l.state, server.EndpointFile))), &e); err != nil {
 		l.t.Fatal(err)
 	}
 	l.host, l.apiPort, l.recvPort = e.APIHost, e.APIPort, e.RecvPort
 	l.baseURL = fmt.Sprintf("http://%s:%d", e.APIHost, e.APIPort)
+	return cmd
 }
 
 // Fifty events wait when the server is killed. Those that waited run once, the

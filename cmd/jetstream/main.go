@@ -38,6 +38,8 @@ type program struct {
 	Getenv func(string) string
 	// Environ is the whole environment, for child processes.
 	Environ []string
+	// console is Stderr in a server, and is closed at the end; else nil.
+	console *consoleWriter
 }
 
 // cli is the grammar of the command line.
@@ -76,8 +78,8 @@ func run(ctx context.Context, args []string, getenv func(string) string, stdin i
 		kong.Vars{"default_state_dir": stateDir},
 		kong.Description("Moves files between sites and runs your scripts on everything that happens."))
 	code := p.report(err)
-	if c, ok := p.Stderr.(*consoleWriter); ok {
-		c.flush()
+	if p.console != nil {
+		p.console.close()
 	}
 	return code
 }

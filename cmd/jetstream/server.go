@@ -4,11 +4,14 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"os"
+	"os/signal"
 	"path/filepath"
 	"reflect"
 	"runtime"
 	"runtime/debug"
+	"syscall"
 	"time"
 
 	"jetstream/internal/server"
@@ -64,15 +67,22 @@ func (c *serverCmd) Run(ctx context.Context, p *program) error {
 		// often enough to cost a fifth of the requests' time.
 		debug.SetGCPercent(200)
 	}
-	out, err := c.open(p.Stderr)
+	if err := closeInheritedOnExec(); err != nil {
+		return fmt.Errorf("the descriptors that were open before cannot be kept from scripts: %w", err)
+	}
+	// Without a handler, writing to a console whose reader has gone would end
+	// the server. Not signal.Ignore: scripts would inherit that.
+	signal.Notify(make(chan os.Signal, 1), syscall.SIGPIPE)
+	device := p.Stderr
+	p.console = startConsole(device)
+	p.Stderr = p.console
+	log, closeLog, err := c.logger(p.console, device)
 	if err != nil {
 		return err
 	}
-	o.Log, o.Console, p.Stderr = out.log, out.console, out.console
-	ctx, stop := context.WithCancel(ctx)
-	defer stop()
-	out.handleSignals(ctx)
-	return errors.Join(serve(ctx, o), out.file.close())
+	p.console.reportDrops(slog.New(c.consoleHandler(device, terminal.IsTerminal(device))))
+	o.Log, o.Console = log, linePrinter{p.console}
+	return errors.Join(serve(ctx, o), closeLog())
 }
 
 func serve(ctx context.Context, o server.Options) error {

@@ -2,12 +2,13 @@ package main
 
 import (
 	"context"
+	"encoding"
 	"fmt"
 	"io"
 	"log/slog"
 	"os"
 	"os/signal"
-	"sync"
+	"strings"
 	"syscall"
 	"time"
 
@@ -16,112 +17,140 @@ import (
 	"jetstream/internal/terminal"
 )
 
-// serverOutput is where the server writes for its operator.
-type serverOutput struct {
-	log     *slog.Logger
-	console *consoleWriter
-	file    *logFile // nil without --log
+// logger returns the log of the server, which goes to the console out and, with
+// --log, to a file as well. device is what out writes to. The caller must call
+// stop at the end.
+func (c *serverCmd) logger(out, device io.Writer) (log *slog.Logger, stop func() error, err error) {
+	console := c.consoleHandler(out, terminal.IsTerminal(device))
+	if c.Log == "" {
+		log = slog.New(console)
+		return log, reopenOnHangup(log, nil), nil
+	}
+	f, err := openLogFile(c.Log)
+	if err != nil {
+		return nil, nil, fmt.Errorf("the log file cannot be opened: %w; see --log", err)
+	}
+	log = slog.New(slog.NewMultiHandler(console, jsonHandler(f, c.level())))
+	return log, reopenOnHangup(log, f), nil
 }
 
-// open makes the output of a server with the console stderr. The log file is
-// always JSON.
-func (c *serverCmd) open(stderr io.Writer) (*serverOutput, error) {
-	var level slog.Level
-	if err := level.UnmarshalText([]byte(c.LogLevel)); err != nil {
-		return nil, err
+// consoleHandler writes for people or for programs, as --log-format says.
+func (c *serverCmd) consoleHandler(w io.Writer, isTerminal bool) slog.Handler {
+	if c.LogFormat == "text" || c.LogFormat == "auto" && isTerminal {
+		return printableHandler{tint.NewTextHandler(w, &tint.Options{Level: c.level(), TimeFormat: time.TimeOnly, NoColor: !isTerminal})}
 	}
-	options := &slog.HandlerOptions{Level: level}
-	onTerminal := terminal.IsTerminal(stderr)
-	handler := func(to io.Writer) slog.Handler {
-		if c.LogFormat == "text" || c.LogFormat == "auto" && onTerminal {
-			return terminal.LogHandler(tint.NewTextHandler(to, &tint.Options{Level: level, TimeFormat: time.TimeOnly, NoColor: !onTerminal}))
-		}
-		return slog.NewJSONHandler(terminal.JSONWriter(to), options)
-	}
-	o := &serverOutput{console: &consoleWriter{to: stderr, notice: func(to io.Writer, lines, bytes int) {
-		record := slog.NewRecord(time.Now(), slog.LevelWarn, "nobody read this console: what it should have shown was dropped", 0)
-		record.Add("lines", lines, "bytes", bytes)
-		_ = handler(to).Handle(context.Background(), record)
-	}}}
-	all := handler(o.console)
-	if c.Log != "" {
-		o.file = &logFile{path: c.Log}
-		if err := o.file.reopen(); err != nil {
-			return nil, err
-		}
-		all = slog.NewMultiHandler(all, slog.NewJSONHandler(terminal.JSONWriter(o.file), options))
-	}
-	o.log = slog.New(all)
-	return o, nil
+	return jsonHandler(w, c.level())
 }
 
-// handleSignals keeps the process alive when its terminal or the reader of its
-// console goes away, and reopens the log file on SIGHUP, until ctx ends. The
-// signals are not ignored, since scripts would inherit that, and stay caught to
-// the end of the process.
-func (o *serverOutput) handleSignals(ctx context.Context) {
-	hangups, pipes := make(chan os.Signal, 1), make(chan os.Signal, 1)
-	signal.Notify(hangups, syscall.SIGHUP)
-	signal.Notify(pipes, syscall.SIGPIPE) // the write that failed returns an error
+// level is that of --log-level, whose values the command line has checked.
+func (c *serverCmd) level() (level slog.Level) {
+	_ = level.UnmarshalText([]byte(c.LogLevel))
+	return level
+}
+
+// reopenOnHangup handles SIGHUP, which then does not end the server: it reopens
+// f, the log file, which may be nil. The returned function ends that and closes
+// f.
+func reopenOnHangup(log *slog.Logger, f *logFile) (stop func() error) {
+	hangup, done, ended := make(chan os.Signal, 1), make(chan struct{}), make(chan struct{})
+	signal.Notify(hangup, syscall.SIGHUP)
 	go func() {
+		defer close(ended)
 		for {
 			select {
-			case <-hangups:
-				o.reopen()
-			case <-ctx.Done():
+			case <-done:
 				return
+			case <-hangup:
+			}
+			if f == nil {
+				continue
+			}
+			if err := f.reopen(); err != nil {
+				log.Error("the log file could not be reopened", "error", err)
+			} else {
+				log.Info("the log file was reopened", "log", f.path)
 			}
 		}
 	}()
+	return func() error {
+		signal.Stop(hangup)
+		close(done)
+		<-ended
+		if f == nil {
+			return nil
+		}
+		return f.Close()
+	}
 }
 
-func (o *serverOutput) reopen() {
-	if o.file == nil {
-		return
-	}
-	if err := o.file.reopen(); err != nil {
-		o.log.Error("the log goes on in the file that was open", "error", err)
-		return
-	}
-	o.log.Info("the log file was opened anew", "file", o.file.path)
+// jsonHandler writes JSON whose characters a terminal shows as they are, since
+// people read it there too.
+func jsonHandler(w io.Writer, level slog.Level) slog.Handler {
+	return slog.NewJSONHandler(printableJSON{w}, &slog.HandlerOptions{Level: level})
 }
 
-// logFile is a file that can be reopened after it was renamed. Safe for
-// concurrent use.
-type logFile struct {
-	path string
-	mu   sync.Mutex
-	file *os.File
+type printableJSON struct{ to io.Writer }
+
+func (p printableJSON) Write(b []byte) (int, error) {
+	_, err := p.to.Write(terminal.PrintableJSON(b))
+	return len(b), err
 }
 
-func (l *logFile) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.file.Write(p)
+// printableHandler escapes all text of records for a terminal before the
+// handler behind it, which is tint's: that one quotes text, but then turns \x1b
+// into the escape character, also where the text had these four characters.
+type printableHandler struct{ next slog.Handler }
+
+func (h printableHandler) Enabled(ctx context.Context, level slog.Level) bool {
+	return h.next.Enabled(ctx, level)
 }
 
-// reopen opens the path and closes the file that was open. If the path cannot
-// be opened, that file stays in use.
-func (l *logFile) reopen() error {
-	f, err := os.OpenFile(l.path, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
-	if err != nil {
-		return fmt.Errorf("the log file cannot be opened: %w; see --log", err)
-	}
-	l.mu.Lock()
-	former := l.file
-	l.file = f
-	l.mu.Unlock()
-	if former != nil {
-		_ = former.Close()
-	}
-	return nil
+func (h printableHandler) Handle(ctx context.Context, r slog.Record) error {
+	clean := slog.NewRecord(r.Time, r.Level, printableText(r.Message), r.PC)
+	r.Attrs(func(a slog.Attr) bool {
+		clean.AddAttrs(printableAttr(a))
+		return true
+	})
+	return h.next.Handle(ctx, clean)
 }
 
-func (l *logFile) close() error {
-	if l == nil {
-		return nil
+func (h printableHandler) WithAttrs(attrs []slog.Attr) slog.Handler {
+	clean := make([]slog.Attr, len(attrs))
+	for i, a := range attrs {
+		clean[i] = printableAttr(a)
 	}
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.file.Close()
+	return printableHandler{h.next.WithAttrs(clean)}
+}
+
+func (h printableHandler) WithGroup(name string) slog.Handler {
+	return printableHandler{h.next.WithGroup(printableText(name))}
+}
+
+// printableText escapes text in a form that tint leaves alone.
+func printableText(text string) string {
+	return strings.ReplaceAll(terminal.Printable(text), `\x1b`, `\x1B`)
+}
+
+func printableAttr(a slog.Attr) slog.Attr {
+	key, value := printableText(a.Key), a.Value.Resolve()
+	switch value.Kind() {
+	case slog.KindString:
+		return slog.String(key, printableText(value.String()))
+	case slog.KindGroup:
+		members := value.Group()
+		clean := make([]any, len(members))
+		for i, member := range members {
+			clean[i] = printableAttr(member)
+		}
+		return slog.Group(key, clean...)
+	case slog.KindAny:
+		if m, ok := value.Any().(encoding.TextMarshaler); ok {
+			if text, err := m.MarshalText(); err == nil {
+				return slog.String(key, printableText(string(text)))
+			}
+		}
+		return slog.String(key, printableText(fmt.Sprintf("%+v", value.Any())))
+	default: // numbers and times
+		return slog.Attr{Key: key, Value: value}
+	}
 }

@@ -57,7 +57,7 @@ func plan() []layer {
 		{pace, []string{api}, "it counts bytes and time, whoever sends them"},
 		{transfer, []string{"triggers", account, stream, localhost, api},
 			"the engine knows states and events; bytes on the wire belong to the packages below it, which import it"},
-		{"triggers", []string{stream, api, "internal/terminal"},
+		{"triggers", []string{stream, api},
 			"it runs scripts for any event; who emits events imports it, and its store is an interface of its own"},
 		{files, []string{account, api}, "it works in a user's sandbox and needs no engine"},
 		{retention, []string{api}, "it decides when old objects are removed; their packages, behind interfaces, decide which are old"},

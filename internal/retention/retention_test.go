@@ -65,7 +65,8 @@ func (h *ends) manifest(id string, age time.Duration, status transfer.Status) {
 		if err := tx.SaveManifest(&m); err != nil {
 			return err
 		}
-		return tx.AddManifestFiles(id, []transfer.ManifestFile{{Source: "/a", Name: "/a"}})
+		_, err := tx.AddManifestFiles(id, []transfer.ManifestFile{{Source: "/a", Name: "/a"}})
+		return err
 	}))
 }
 

@@ -25,10 +25,10 @@ func (t *tx) SaveRecvFiles(sourcePublicKey, transferID string, files []transfer.
 	for i := range files {
 		f := &files[i]
 		if _, err := t.exec(`INSERT OR REPLACE INTO recv_files
-			(transfer, idx, name, size, mode, mod_time, empty_dir, skipped, error, final, real, placed)
-			VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
-			seq, f.Index, []byte(f.Name), f.Size, f.Mode, f.ModTime, f.EmptyDir, f.Skipped, f.Error,
-			[]byte(f.Final), []byte(f.Real), f.Placed); err != nil {
+			(transfer, idx, name, size, mode, mod_time, dir, skipped, error, final, real, placed, made, fold)
+			VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+			seq, f.Index, []byte(f.Name), f.Size, f.Mode, f.ModTime, f.Dir, f.Skipped, f.Error,
+			[]byte(f.Final), []byte(f.Real), f.Placed, f.Made, f.Fold); err != nil {
 			return err
 		}
 	}
@@ -63,19 +63,41 @@ func (v *Received) RecvFiles(ctx context.Context, sourcePublicKey, transferID st
 }
 
 func (v *Received) filePage(ctx context.Context, seq, from int64) ([]transfer.RecvFile, error) {
-	rows, err := v.db.readers.query(ctx, `SELECT idx, name, size, mode, mod_time, empty_dir, skipped, error, final, real, placed
-		FROM recv_files WHERE transfer = ? AND idx >= ? ORDER BY idx LIMIT ?`, seq, from, recvPage)
+	return v.files(ctx, `transfer = ? AND idx >= ? ORDER BY idx LIMIT ?`, seq, from, recvPage)
+}
+
+func (v *Received) files(ctx context.Context, where string, args ...any) ([]transfer.RecvFile, error) {
+	rows, err := v.db.readers.query(ctx, `SELECT idx, name, size, mode, mod_time, dir, skipped, error, final, real, placed, made, fold
+		FROM recv_files WHERE `+where, args...)
 	if err != nil {
 		return nil, err
 	}
 	var f transfer.RecvFile
 	into := []any{
-		&f.Index, &f.Name, &f.Size, &f.Mode, &f.ModTime, &f.EmptyDir, &f.Skipped, &f.Error, &f.Final, &f.Real, &f.Placed,
+		&f.Index, &f.Name, &f.Size, &f.Mode, &f.ModTime, &f.Dir, &f.Skipped, &f.Error, &f.Final, &f.Real, &f.Placed, &f.Made, &f.Fold,
 	}
 	return scanAll(rows, func(row scanner) (transfer.RecvFile, error) {
 		err := row.Scan(into...)
 		return f, err
 	})
+}
+
+// MadeDirs implements transfer.RecvStore.
+func (v *Received) MadeDirs(ctx context.Context, sourcePublicKey, transferID string, before int64, limit int) ([]transfer.RecvFile, error) {
+	seq, err := v.seqOf(ctx, sourcePublicKey, transferID)
+	if err != nil {
+		return nil, err
+	}
+	return v.files(ctx, `transfer = ? AND made = 1 AND idx < ? ORDER BY idx DESC LIMIT ?`, seq, before, limit)
+}
+
+// Folded implements transfer.RecvStore.
+func (v *Received) Folded(ctx context.Context, sourcePublicKey, transferID string, fold int64, limit int) ([]transfer.RecvFile, error) {
+	seq, err := v.seqOf(ctx, sourcePublicKey, transferID)
+	if err != nil {
+		return nil, err
+	}
+	return v.files(ctx, `transfer = ? AND fold = ? AND fold <> 0 ORDER BY idx LIMIT ?`, seq, fold, limit)
 }
 
 // RecvCount implements transfer.RecvStore.
@@ -84,7 +106,7 @@ func (v *Received) RecvCount(ctx context.Context, sourcePublicKey, transferID st
 	if err != nil {
 		return 0, 0, 0, err
 	}
-	err = v.db.readers.queryRow(ctx, `SELECT coalesce(max(idx) + 1, 0), coalesce(sum(NOT empty_dir), 0), coalesce(sum(size), 0)
+	err = v.db.readers.queryRow(ctx, `SELECT coalesce(max(idx) + 1, 0), coalesce(sum(NOT dir), 0), coalesce(sum(size), 0)
 		FROM recv_files WHERE transfer = ?`, seq).Scan(&entries, &files, &bytes)
 	return entries, files, bytes, err
 }
@@ -112,7 +134,7 @@ func (v *Received) List(ctx context.Context, subject string) iter.Seq2[triggers.
 				yield(triggers.ListedFile{}, err)
 				return
 			}
-			if f.EmptyDir || f.Skipped || !f.Placed {
+			if f.Dir || f.Skipped || !f.Placed {
 				continue
 			}
 			if !yield(triggers.ListedFile{

@@ -96,7 +96,7 @@ func TestReceivedFilesAndTheirList(t *testing.T) {
 			Final: fmt.Sprintf("/in/\xff%d", i), Real: fmt.Sprintf("real/\xff%d", i), Placed: true,
 		}
 	}
-	files[3].EmptyDir, files[3].Size = true, 0
+	files[3].Dir, files[3].Size = true, 0
 	files[4].Skipped = true
 	files[5].Placed = false
 	if err := v.Update(ctx, func(tx transfer.RecvTx) error {

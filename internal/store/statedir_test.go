@@ -2,6 +2,7 @@ package store
 
 import (
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -101,14 +102,18 @@ func TestFilesOfEarlierBuilds(t *testing.T) {
 
 // TestAnOlderBuildRefusesTheDatabase, by the number of its schema.
 func TestAnOlderBuildRefusesTheDatabase(t *testing.T) {
-	dir, newer := olderDatabase(t, 13)
-	if _, err := newer.Exec("PRAGMA user_version = 14"); err != nil {
+	files, err := schema.ReadDir("schema")
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir, newer := olderDatabase(t, len(files))
+	if _, err := newer.Exec(fmt.Sprintf("PRAGMA user_version = %d", len(files)+1)); err != nil {
 		t.Fatal(err)
 	}
 	if err := newer.Close(); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := Open(t.Context(), dir); err == nil || !strings.Contains(err.Error(), "newer JetStream") {
-		t.Errorf("a database of schema 14: %v", err)
+		t.Errorf("a database of a later schema: %v", err)
 	}
 }

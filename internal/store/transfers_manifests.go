@@ -12,14 +12,14 @@ import (
 )
 
 const manifestColumns = `seq, manifest_id, status, total_files, total_size, error_message, create_time, end_time,
-	owner, user_data, confined, file_mappings`
+	owner, user_data, data_size, confined, file_mappings`
 
 const selectManifest = "SELECT " + manifestColumns + " FROM manifests"
 
-const insertManifest = "INSERT INTO manifests (" + manifestColumns + ") VALUES (NULL, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+const insertManifest = "INSERT INTO manifests (" + manifestColumns + ") VALUES (NULL, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 
 const updateManifest = `UPDATE manifests SET status = ?, total_files = ?, total_size = ?, error_message = ?,
-	create_time = ?, end_time = ?, owner = ?, user_data = ? WHERE seq = ?`
+	create_time = ?, end_time = ?, owner = ?, user_data = ?, data_size = ? WHERE seq = ?`
 
 // SaveManifest implements transfer.Tx. The file mappings are written once.
 func (t *tx) SaveManifest(m *transfer.Manifest) error {
@@ -29,7 +29,7 @@ func (t *tx) SaveManifest(m *transfer.Manifest) error {
 	}
 	fields := []any{
 		string(m.Status), m.TotalFiles, m.TotalSize, m.ErrorMessage, int64(m.CreateTime), int64(m.EndTime),
-		m.Owner, string(data),
+		m.Owner, string(data), m.DataSize,
 	}
 	if m.Seq != 0 {
 		_, err = t.exec(updateManifest, append(fields, m.Seq)...)
@@ -58,7 +58,7 @@ func scanWeighedManifest(row scanner, manifestID string) (transfer.Manifest, int
 	var m transfer.Manifest
 	var data, mappings []byte
 	err := row.Scan(&m.Seq, &m.ManifestID, (*string)(&m.Status), &m.TotalFiles, &m.TotalSize, &m.ErrorMessage, (*int64)(&m.CreateTime),
-		(*int64)(&m.EndTime), &m.Owner, &data, &m.Confined, &mappings)
+		(*int64)(&m.EndTime), &m.Owner, &data, &m.DataSize, &m.Confined, &mappings)
 	if err != nil {
 		return m, 0, noRow(err, "manifest", manifestID)
 	}
@@ -81,30 +81,47 @@ func (t *tx) fileSet(manifestID string) (set int64, err error) {
 	return set, noRow(err, "manifest", manifestID)
 }
 
-const insertManifestFile = `INSERT INTO manifest_files (set_id, idx, source, name, size, mode, mod_time, empty_dir)
+const insertManifestFile = `INSERT INTO manifest_files (set_id, idx, source, name, size, mode, mod_time, dir)
 	VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (set_id, name) DO NOTHING`
 
 // AddManifestFiles implements transfer.Tx.
-func (t *tx) AddManifestFiles(manifestID string, files []transfer.ManifestFile) error {
+func (t *tx) AddManifestFiles(manifestID string, files []transfer.ManifestFile) (merged int64, err error) {
 	set, err := t.fileSet(manifestID)
 	if err != nil {
-		return err
+		return 0, err
 	}
 	for _, f := range files {
-		n, err := t.execCount(insertManifestFile, set, f.Index, f.Source, f.Name, f.Size, f.Mode, f.ModTime, f.EmptyDir)
+		n, err := t.execCount(insertManifestFile, set, f.Index-merged, f.Source, f.Name, f.Size, f.Mode, f.ModTime, f.Dir)
+		if err == nil && n == 0 {
+			merged++
+			err = t.mergeDirs(set, f)
+		}
 		if err != nil {
-			return err
+			return 0, err
 		}
-		if n == 1 {
-			continue
-		}
-		var other string
-		if err := t.queryRow("SELECT source FROM manifest_files WHERE set_id = ? AND name = ?", set, f.Name).Scan(&other); err != nil {
-			return fmt.Errorf("two entries are called %q: %w", f.Name, err)
-		}
-		return api.Errorf(api.CodeConflict, "sources %s and %s would both be called %s: give them different names", other, f.Source, f.Name)
 	}
-	return nil
+	return merged, nil
+}
+
+// mergeDirs merges a directory into the entry of the same name; conflict if one
+// of them is a file.
+func (t *tx) mergeDirs(set int64, f transfer.ManifestFile) error {
+	other := transfer.ManifestFile{Name: f.Name}
+	err := t.queryRow("SELECT idx, source, dir FROM manifest_files WHERE set_id = ? AND name = ?", set, f.Name).
+		Scan(&other.Index, &other.Source, &other.Dir)
+	switch {
+	case err != nil:
+		return fmt.Errorf("two entries are called %q: %w", f.Name, err)
+	case f.Dir && other.Dir:
+		_, err := t.exec("UPDATE manifest_files SET mode = mode & ?, mod_time = max(mod_time, ?) WHERE set_id = ? AND idx = ?",
+			f.Mode, f.ModTime, set, other.Index)
+		return err
+	case f.Dir:
+		return transfer.FileAndDir(other, f)
+	case other.Dir:
+		return transfer.FileAndDir(f, other)
+	}
+	return api.Errorf(api.CodeConflict, "sources %s and %s would both be called %s: give them different names", other.Source, f.Source, f.Name)
 }
 
 // ResetManifestFiles implements transfer.Tx.
@@ -199,7 +216,7 @@ func (s *Transfers) PendingManifests(ctx context.Context, except []string, limit
 	return scanAll(rows, func(row scanner) (transfer.Manifest, error) { return scanManifest(row, "") })
 }
 
-const selectManifestFile = "SELECT idx, source, name, size, mode, mod_time, empty_dir FROM manifest_files"
+const selectManifestFile = "SELECT idx, source, name, size, mode, mod_time, dir FROM manifest_files"
 
 // ManifestFiles implements transfer.Store.
 func (s *Transfers) ManifestFiles(ctx context.Context, manifestID string, from int64, limit int) ([]transfer.ManifestFile, error) {
@@ -212,7 +229,7 @@ func (s *Transfers) ManifestFiles(ctx context.Context, manifestID string, from i
 		return nil, err
 	}
 	return scanAll(rows, func(row scanner) (f transfer.ManifestFile, err error) {
-		return f, row.Scan(&f.Index, &f.Source, &f.Name, &f.Size, &f.Mode, &f.ModTime, &f.EmptyDir)
+		return f, row.Scan(&f.Index, &f.Source, &f.Name, &f.Size, &f.Mode, &f.ModTime, &f.Dir)
 	})
 }
 
@@ -222,7 +239,7 @@ func (s *Transfers) NameClash(ctx context.Context, manifestID string) (file, bel
 	err = s.db.readers.queryRow(ctx, `SELECT f.source, f.name, g.source, g.name
 		FROM manifest_files f CROSS JOIN manifest_files g
 		ON g.set_id = f.set_id AND g.name > f.name || '/' AND g.name < f.name || '0'
-		WHERE f.set_id = (`+fileSet+`) AND f.empty_dir = 0 LIMIT 1`, manifestID).
+		WHERE f.set_id = (`+fileSet+`) AND f.dir = 0 LIMIT 1`, manifestID).
 		Scan(&file.Source, &file.Name, &below.Source, &below.Name)
 	if errors.Is(err, sql.ErrNoRows) {
 		return file, below, false, nil

@@ -215,27 +215,27 @@ func TestFileLists(t *testing.T) {
 		return tx.SaveManifest(&transfer.Manifest{ManifestID: "n", Status: transfer.StatusPending})
 	})
 	want := files(0, 30, "/a")
-	want[3].EmptyDir = true
+	want[3].Dir = true
 	for _, id := range []string{"m", "n"} { // lists do not mix
-		inTx(t, db, func(tx transfer.Tx) error { return tx.AddManifestFiles(id, want[:20]) })
-		inTx(t, db, func(tx transfer.Tx) error { return tx.AddManifestFiles(id, want[20:]) })
+		inTx(t, db, func(tx transfer.Tx) error { return addFiles(tx, id, want[:20]) })
+		inTx(t, db, func(tx transfer.Tx) error { return addFiles(tx, id, want[20:]) })
 	}
 	got, err := s.ManifestFiles(ctx, "m", 3, 22)
 	if diff := cmp.Diff(want[3:25], got); diff != "" || err != nil {
 		t.Errorf("read (%v): %s", err, diff)
 	}
 	err = s.Update(ctx, func(tx transfer.Tx) error {
-		return tx.AddManifestFiles("m", []transfer.ManifestFile{{Index: 30, Source: "/other", Name: "/a7"}})
+		return addFiles(tx, "m", []transfer.ManifestFile{{Index: 30, Source: "/other", Name: "/a7"}})
 	})
 	if !isCode(err, api.CodeConflict) || !strings.Contains(err.Error(), "/s/a7 and /other would both be called /a7") {
 		t.Errorf("two of one name: %v", err)
 	}
-	if err := s.Update(ctx, func(tx transfer.Tx) error { return tx.AddManifestFiles("gone", want) }); !isCode(err, api.CodeNotFound) {
+	if err := s.Update(ctx, func(tx transfer.Tx) error { return addFiles(tx, "gone", want) }); !isCode(err, api.CodeNotFound) {
 		t.Errorf("files of a manifest that is gone: %v", err)
 	}
 
 	inTx(t, db, func(tx transfer.Tx) error { return tx.ResetManifestFiles("m") })
-	inTx(t, db, func(tx transfer.Tx) error { return tx.AddManifestFiles("m", want[:2]) })
+	inTx(t, db, func(tx transfer.Tx) error { return addFiles(tx, "m", want[:2]) })
 	inTx(t, db, func(tx transfer.Tx) error { return tx.DeleteManifest("n") })
 	purges := 0
 	for more := true; more; purges++ {
@@ -339,4 +339,9 @@ func TestListsShowWhatRepliesShow(t *testing.T) {
 			t.Errorf("transfer %s differs in the list:\n%s", want.TransferID, diff)
 		}
 	}
+}
+
+func addFiles(tx transfer.Tx, manifestID string, files []transfer.ManifestFile) error {
+	_, err := tx.AddManifestFiles(manifestID, files)
+	return err
 }

@@ -4,13 +4,10 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
-	"log/slog"
 	"strings"
 	"testing"
 	"unicode"
 	"unicode/utf8"
-
-	"github.com/lmittmann/tint"
 
 	"jetstream/internal/terminal"
 )
@@ -40,39 +37,6 @@ func TestPrintableIsInert(t *testing.T) {
 		got := terminal.PrintableJSON(b)
 		if err != nil || json.Unmarshal(got, &same) != nil || same != strings.ToValidUTF8(text, "\uFFFD") || !inert(string(got)) {
 			t.Errorf("%q is printed as the JSON %s (%v)", text, got, err)
-		}
-	}
-}
-
-// The colours of tint are its own; nothing else may come through, also not
-// where it turns text back into ESC.
-func TestLogHandlerIsInert(t *testing.T) {
-	for _, colour := range []bool{true, false} {
-		var out bytes.Buffer
-		log := slog.New(terminal.LogHandler(tint.NewTextHandler(&out, &tint.Options{NoColor: !colour})))
-		for _, text := range hostile {
-			for name, say := range map[string]func(){
-				"message": func() { log.Info(text) },
-				"value":   func() { log.Info("m", "k", text) },
-				"key":     func() { log.Info("m", text, 1) },
-				"error":   func() { log.Info("m", "error", errors.New(text)) },
-				"group":   func() { log.Info("m", slog.Group(text, "k", text)) },
-				"with":    func() { log.With(text, text).WithGroup(text).Info("m", "k", "v") },
-				"bytes":   func() { log.Info("m", "k", []byte(text)) },
-				"struct":  func() { log.Info("m", "k", struct{ A, B string }{text, text}) },
-			} {
-				out.Reset()
-				say()
-				got := out.String()
-				if colour {
-					for _, own := range []string{"\x1b[0m", "\x1b[2m", "\x1b[92m", "\x1b[91m", "\x1b[22m", "\x1b[2;91m"} {
-						got = strings.ReplaceAll(got, own, "")
-					}
-				}
-				if !inert(got) || strings.Count(got, "\n") != 1 {
-					t.Errorf("%s %q is logged (colour %t) as %q", name, text, colour, out.String())
-				}
-			}
 		}
 	}
 }

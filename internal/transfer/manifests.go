@@ -2,6 +2,8 @@ package transfer
 
 import (
 	"context"
+	"iter"
+	"strings"
 	"time"
 
 	"jetstream/internal/api"
@@ -88,16 +90,79 @@ func (e *Engine) Manifests(ctx context.Context, p Page) (list []Manifest, next i
 	return list, next, err
 }
 
-// ManifestFiles lists the entries of a manifest in order, from index from,
-// limit at most; next is the index that the next page begins with, 0 at the
-// end. Of a pending manifest it lists those found so far. Codes: notFound.
+// ManifestFiles lists the files and empty directories of a manifest in order,
+// from index from, limit at most; next is the index that the next page begins
+// with, 0 at the end. Of a pending manifest it lists those found so far. Codes:
+// notFound.
 func (e *Engine) ManifestFiles(ctx context.Context, caller api.Caller, manifestID string, from int64, limit int) (list []ManifestFile, next int64, err error) {
 	if _, err := e.Manifest(ctx, caller, manifestID); err != nil {
 		return nil, 0, err
 	}
-	list, err = e.LoadManifestFiles(ctx, manifestID, from, limit+1)
-	list, next = api.CutPage(list, limit, func(f ManifestFile) int64 { return f.Index + 1 })
-	return list, next, err
+	for f, err := range withoutFilled(e.manifestEntries(ctx, manifestID, from), func(f ManifestFile) (string, bool) { return f.Name, f.Dir }) {
+		if err != nil {
+			return nil, 0, err
+		}
+		if len(list) == limit {
+			return list, f.Index, nil
+		}
+		list = append(list, f)
+	}
+	return list, 0, nil
+}
+
+// manifestEntries lists the entries of a manifest in order, from index from.
+func (e *Engine) manifestEntries(ctx context.Context, manifestID string, from int64) iter.Seq2[ManifestFile, error] {
+	return func(yield func(ManifestFile, error) bool) {
+		for more := true; more; {
+			page, err := e.LoadManifestFiles(ctx, manifestID, from, e.o.PageSize)
+			if err != nil {
+				yield(ManifestFile{}, err)
+				return
+			}
+			for _, f := range page {
+				if !yield(f, nil) {
+					return
+				}
+				from = f.Index + 1
+			}
+			more = len(page) == e.o.PageSize
+		}
+	}
+}
+
+// withoutFilled leaves out the directories that are followed by an entry in
+// them. of returns the name of an entry and whether it is a directory.
+func withoutFilled[T any](entries iter.Seq2[T, error], of func(T) (string, bool)) iter.Seq2[T, error] {
+	return func(yield func(T, error) bool) {
+		var held *T // a directory of which the next entry is not known
+		for e, err := range entries {
+			if err != nil {
+				yield(e, err)
+				return
+			}
+			name, isDir := of(e)
+			if held != nil {
+				if dir, _ := of(*held); !strings.HasPrefix(name, strings.TrimSuffix(dir, "/")+"/") && !yield(*held, nil) {
+					return
+				}
+				held = nil
+			}
+			if isDir {
+				held = &e
+			} else if !yield(e, nil) {
+				return
+			}
+		}
+		if held != nil {
+			yield(*held, nil)
+		}
+	}
+}
+
+// WithoutFilled leaves out the directories that are followed by an entry in
+// them, so that files and empty directories are left.
+func WithoutFilled(entries iter.Seq2[RecvFile, error]) iter.Seq2[RecvFile, error] {
+	return withoutFilled(entries, func(f RecvFile) (string, bool) { return f.Name, f.Dir })
 }
 
 // LoadManifestFiles lists the entries of a manifest of any owner, for the

@@ -95,9 +95,9 @@ func (e *Engine) stopWalk(manifestID string) {
 // database fails, as on a full disk. If ctx ends or the manifest is deleted it
 // saves nothing.
 func (e *Engine) runWalk(ctx context.Context, m Manifest) {
-	files, size, err := e.walk(ctx, m)
+	sum, err := e.walk(ctx, m)
 	for pause := retryFirst; ctx.Err() == nil; pause = min(2*pause, retryMost) {
-		endErr := e.endWalk(ctx, m.ManifestID, files, size, err)
+		endErr := e.endWalk(ctx, m.ManifestID, sum, err)
 		if endErr == nil || api.ErrorOf(endErr).Code == api.CodeNotFound {
 			return
 		}
@@ -107,14 +107,14 @@ func (e *Engine) runWalk(ctx context.Context, m Manifest) {
 }
 
 // endWalk moves a manifest to complete or, if walkErr is not nil, to error.
-func (e *Engine) endWalk(ctx context.Context, manifestID string, files, size int64, walkErr error) error {
+func (e *Engine) endWalk(ctx context.Context, manifestID string, sum totals, walkErr error) error {
 	return e.o.Store.Update(ctx, func(tx Tx) error {
 		m, err := tx.Manifest(manifestID)
 		if err != nil {
 			return err
 		}
 		if walkErr == nil {
-			m.TotalFiles, m.TotalSize = &files, &size
+			m.TotalFiles, m.TotalSize, m.DataSize = &sum.files, &sum.size, sum.data
 			return e.move(tx, manifestObject{m}, StatusComplete, cause{})
 		}
 		failure := api.ErrorOf(walkErr)

@@ -61,9 +61,9 @@ func (s *Sources) Open(f ManifestFile) (*os.File, os.FileInfo, error) {
 
 func checkUnchanged(f ManifestFile, fi os.FileInfo) error {
 	switch {
-	case f.EmptyDir && fi.IsDir():
+	case f.Dir && fi.IsDir():
 		return nil
-	case f.EmptyDir != fi.IsDir(), !fi.IsDir() && !fi.Mode().IsRegular(),
+	case f.Dir != fi.IsDir(), !fi.IsDir() && !fi.Mode().IsRegular(),
 		fi.Size() != f.Size, fi.ModTime().UnixNano() != f.ModTime:
 		return api.Errorf(api.CodeConflict, "source %s has changed since the manifest was made: create a new manifest", f.Source)
 	}

@@ -21,10 +21,12 @@ type Tx interface {
 	Destination(destinationID string) (*Destination, error)
 
 	SaveManifest(*Manifest) error
-	// AddManifestFiles appends entries to the file list. Codes: notFound,
-	// conflict when two entries have the same name, with the sources of both in
-	// the message.
-	AddManifestFiles(manifestID string, files []ManifestFile) error
+	// AddManifestFiles appends entries to the file list. Two directories of the
+	// same name become one, with the rights that both have and the later time:
+	// merged says how many were not appended, which moves the entries behind
+	// them forward. Codes: notFound, conflict when two entries have the same
+	// name otherwise, with the sources of both in the message.
+	AddManifestFiles(manifestID string, files []ManifestFile) (merged int64, err error)
 	// ResetManifestFiles gives the manifest an empty file list.
 	// PurgeManifestFiles removes the old one.
 	ResetManifestFiles(manifestID string) error
@@ -105,12 +107,12 @@ type Store interface {
 
 // RecvFile is one received entry of a transfer.
 type RecvFile struct {
-	Index    int64
-	Name     string // as in the sender's manifest, without destinationPath
-	Size     int64
-	Mode     uint32
-	ModTime  int64 // nanoseconds since the Unix epoch
-	EmptyDir bool
+	Index   int64
+	Name    string // as in the sender's manifest, without destinationPath
+	Size    int64
+	Mode    uint32
+	ModTime int64 // nanoseconds since the Unix epoch
+	Dir     bool
 	// Skipped reports that the file existed and conflict was skip, or that it
 	// failed with onError continue; Error then says why.
 	Skipped bool
@@ -121,6 +123,12 @@ type RecvFile struct {
 	Final, Real string
 	// Placed reports that the file has its final name.
 	Placed bool
+	// Made reports that the transfer has made this directory, or is about to,
+	// and that it has not got its final mode and time yet.
+	Made bool
+	// Fold is a hash of Real that is the same for all names that some file
+	// system takes for one; 0 before Real is chosen.
+	Fold int64
 }
 
 // RecvSubject returns the subject of a received transfer's file list for
@@ -159,6 +167,11 @@ type RecvStore interface {
 	RecvTransfer(ctx context.Context, transferID, username string) (RecvTransfer, error)
 	// RecvFiles lists the entries with Index >= from in order.
 	RecvFiles(ctx context.Context, sourcePublicKey, transferID string, from int64) iter.Seq2[RecvFile, error]
+	// MadeDirs lists entries with Made and an Index below before, last first and
+	// limit at most.
+	MadeDirs(ctx context.Context, sourcePublicKey, transferID string, before int64, limit int) ([]RecvFile, error)
+	// Folded lists the entries with that Fold in order, limit at most.
+	Folded(ctx context.Context, sourcePublicKey, transferID string, fold int64, limit int) ([]RecvFile, error)
 	// RecvCount returns the number of recorded entries, which is the index of
 	// the next one, the number of files among them, and the sum of their sizes.
 	RecvCount(ctx context.Context, sourcePublicKey, transferID string) (entries, files, bytes int64, err error)

@@ -42,7 +42,7 @@ func (e *Engine) CreateTransfer(ctx context.Context, caller api.Caller, p Params
 		if err := sendable(caller, m); err != nil {
 			return err
 		}
-		t.Owner, t.TotalFiles, t.TotalBytes = m.Owner, *m.TotalFiles, *m.TotalSize
+		t.Owner, t.TotalFiles, t.TotalBytes, t.DataBytes = m.Owner, *m.TotalFiles, *m.TotalSize, m.DataSize
 		t.DestinationAddress, t.DestinationPort = d.DestinationAddress, d.DestinationPort
 		tx.AfterCommit(func() { signal(e.wake) })
 		return e.move(tx, &transferObject{Transfer: &t}, StatusPending, causeOf(caller))

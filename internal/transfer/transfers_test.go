@@ -402,7 +402,7 @@ func TestSourcesOpenUnchangedFilesOnly(t *testing.T) {
 	refused("a planted link", api.CodeForbidden, "outside the sandbox")
 
 	b.put("empty/")
-	dir := transfer.ManifestFile{Source: "/empty", Name: "/empty", EmptyDir: true}
+	dir := transfer.ManifestFile{Source: "/empty", Name: "/empty", Dir: true}
 	if file, fi, err = sources.Open(dir); err != nil || !fi.IsDir() {
 		t.Fatalf("an empty directory: %v", err)
 	}

@@ -70,9 +70,12 @@ type Manifest struct {
 	// Confined is the API path of the directory that the sources must be in
 	// (see account.Service.Confined), / for the whole sandbox.
 	Confined string `json:"-"`
+	// DataSize is TotalSize without the holes of sparse files.
+	DataSize int64 `json:"-"`
 }
 
-// ManifestFile is one entry of a manifest: a file, or an empty directory.
+// ManifestFile is one entry of a manifest: a file or a directory. A directory
+// comes before what is in it.
 type ManifestFile struct {
 	// Index is its position in the manifest, from 0 without gaps.
 	Index int64
@@ -82,7 +85,7 @@ type ManifestFile struct {
 	Size         int64 // bytes; 0 for a directory
 	Mode         uint32
 	ModTime      int64 // nanoseconds since the Unix epoch
-	EmptyDir     bool
+	Dir          bool
 }
 
 // Params are the parameters of send.createTransfer, except the password.
@@ -108,7 +111,7 @@ type Transfer struct {
 	DestinationPort    int      `json:"destinationPort" doc:"Receive port of the receiver"`
 	Status             Status   `json:"status" doc:"pending, active, suspended, cancelled, complete or error" validate:"oneof=pending active suspended cancelled complete error"`
 	Processing         bool     `json:"processing" doc:"True until it has ended"`
-	ErrorMessage       string   `json:"errorMessage" doc:"Why it failed, or why it waits; else empty"`
+	ErrorMessage       string   `json:"errorMessage" doc:"Why it failed, or why it waits; of a complete one, what the receiver could not keep; else empty"`
 	TotalFiles         int64    `json:"totalFiles" doc:"Number of files"`
 	TotalBytes         int64    `json:"totalBytes" doc:"Bytes of all files"`
 	FilesSent          int64    `json:"filesSent" doc:"Files the receiver has confirmed"`
@@ -137,6 +140,8 @@ type Transfer struct {
 	// RequestID and Depth are those of the API call that has made it.
 	RequestID string `json:"-"`
 	Depth     int    `json:"-"`
+	// DataBytes is TotalBytes without the holes of sparse files.
+	DataBytes int64 `json:"-"`
 }
 
 // RecvTransfer is a transfer as its receiver keeps it. There is one for each
@@ -149,7 +154,7 @@ type RecvTransfer struct {
 	DestinationPath string   `json:"destinationPath" doc:"Directory in the user's sandbox that the files are placed below"`
 	Status          Status   `json:"status" doc:"receiving, complete, error or cancelled" validate:"oneof=receiving complete error cancelled"`
 	Processing      bool     `json:"processing" doc:"True until it has ended"`
-	ErrorMessage    string   `json:"errorMessage" doc:"Why it failed, or empty"`
+	ErrorMessage    string   `json:"errorMessage" doc:"Why it failed; of a complete one, what could not be kept; else empty"`
 	TotalFiles      int64    `json:"totalFiles" doc:"Number of files"`
 	TotalSize       int64    `json:"totalSize" doc:"Bytes of all files"`
 	FilesReceived   int64    `json:"filesReceived" doc:"Files received and verified"`

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io/fs"
 	"maps"
+	"math"
 	"os"
 	"path"
 	"slices"
@@ -19,6 +20,10 @@ import (
 // could otherwise fill the disk.
 const maxEntries = 100_000_000
 
+// totals are the number of files of a manifest, the sum of their sizes, and
+// that sum without holes.
+type totals struct{ files, size, data int64 }
+
 // walker lists the files of one manifest. It is for one goroutine. In memory it
 // holds one page of entries and, for each directory that it is in, one batch of
 // names.
@@ -28,41 +33,40 @@ type walker struct {
 	owner    account.User
 	box      *account.Sandbox
 
-	page  []ManifestFile
-	next  int64 // index of the next entry
-	files int64
-	size  int64
+	page []ManifestFile
+	next int64 // index of the next entry
+	totals
 	// inside lists the directories that the walk is in, outermost first, by
 	// their paths below the sandbox without links.
 	inside []string
 }
 
-// walk writes the file list of a manifest from the beginning and returns the
-// number of files and their total size. Messages of errors name sources by
+// walk writes the file list of a manifest from the beginning and returns its
+// totals. Messages of errors name sources by
 // their paths in the owner's API.
-func (e *Engine) walk(ctx context.Context, m Manifest) (files, size int64, err error) {
+func (e *Engine) walk(ctx context.Context, m Manifest) (t totals, err error) {
 	sources, err := sortedSources(m.FileMappings)
 	if err != nil {
-		return 0, 0, err
+		return t, err
 	}
 	err = e.o.Store.Update(ctx, func(tx Tx) error { return tx.ResetManifestFiles(m.ManifestID) })
 	if err != nil {
-		return 0, 0, notSaved(err)
+		return t, notSaved(err)
 	}
 	owner, err := e.entitled(ctx, m.Owner)
 	if err != nil {
-		return 0, 0, err
+		return t, err
 	}
 	box, err := e.o.Accounts.Confined(ctx, m.Owner, m.Confined, account.Read)
 	if err != nil {
-		return 0, 0, err
+		return t, err
 	}
 	w := &walker{e: e, manifest: m.ManifestID, owner: owner, box: box}
 	err = w.run(ctx, sources)
 	if closeErr := box.Close(); err == nil {
 		err = closeErr
 	}
-	return w.files, w.size, err
+	return w.totals, err
 }
 
 // source is one entry of fileMappings, cleaned.
@@ -127,10 +131,16 @@ func (w *walker) run(ctx context.Context, sources []source) error {
 		return notSaved(err)
 	}
 	if clash {
-		return api.Errorf(api.CodeConflict, "source %s would be the file %s, which source %s needs as a directory: give them different names",
-			file.Source, file.Name, below.Source)
+		return FileAndDir(file, below)
 	}
 	return nil
+}
+
+// FileAndDir says that a file has the name of a directory that another entry is
+// or needs.
+func FileAndDir(file, other ManifestFile) error {
+	return api.Errorf(api.CodeConflict, "source %s would be the file %s, which source %s needs as a directory: give them different names",
+		file.Source, file.Name, other.Source)
 }
 
 // isLink reports whether the path is that of a link.
@@ -197,20 +207,24 @@ func (w *walker) file(ctx context.Context, at *os.Root, name string, s source) e
 	if !fi.Mode().IsRegular() {
 		return api.Errorf(api.CodeConflict, "source %s has changed while it was listed: create the manifest again", s.path)
 	}
+	if fi.Size() > math.MaxInt64-w.size {
+		return api.Errorf(api.CodeTooLarge, "the files have more than %d bytes together, with %s: split them into several manifests", int64(math.MaxInt64), s.path)
+	}
 	w.files++
 	w.size += fi.Size()
-	return w.add(ctx, s, fi, false)
+	w.data += min(allocated(fi), fi.Size())
+	return w.add(ctx, s, fi)
 }
 
-func (w *walker) add(ctx context.Context, s source, fi fs.FileInfo, emptyDir bool) error {
+func (w *walker) add(ctx context.Context, s source, fi fs.FileInfo) error {
 	if w.next >= maxEntries {
 		return api.Errorf(api.CodeTooLarge, "the manifest has more than %d entries: split it into several", maxEntries)
 	}
 	f := ManifestFile{
 		Index: w.next, Source: s.path, Name: s.name, Mode: uint32(fi.Mode().Perm()),
-		ModTime: fi.ModTime().UnixNano(), EmptyDir: emptyDir,
+		ModTime: fi.ModTime().UnixNano(), Dir: fi.IsDir(),
 	}
-	if !emptyDir {
+	if !f.Dir {
 		f.Size = fi.Size()
 	}
 	w.page = append(w.page, f)
@@ -229,8 +243,13 @@ func (w *walker) flush(ctx context.Context) error {
 	if err := w.e.stillEntitled(ctx, w.owner); err != nil { // a walk may take hours
 		return err
 	}
-	err := w.e.o.Store.Update(ctx, func(tx Tx) error { return tx.AddManifestFiles(w.manifest, w.page) })
+	var merged int64
+	err := w.e.o.Store.Update(ctx, func(tx Tx) (err error) {
+		merged, err = tx.AddManifestFiles(w.manifest, w.page)
+		return err
+	})
 	w.page = w.page[:0]
+	w.next -= merged
 	return notSaved(err)
 }
 

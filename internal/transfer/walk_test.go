@@ -26,7 +26,7 @@ import (
 func lines(files []transfer.ManifestFile) (out []string) {
 	for i, f := range files {
 		what := fmt.Sprint(f.Size)
-		if f.EmptyDir {
+		if f.Dir {
 			what = "dir"
 		}
 		if f.Index != int64(i) {
@@ -45,8 +45,8 @@ func TestManifestListsATreeInOrder(t *testing.T) {
 	b.must(os.Chtimes(filepath.Join(b.box, "one"), when, when))
 	m := b.complete(map[string]string{"/src": "dst/", "//one/.": "/x/renamed"})
 	want := []string{ // within each directory in the order of the names' bytes
-		"/src/a/y /dst/a/y 18", "/src/a/z /dst/a/z 18", "/src/a-b /dst/a-b 18",
-		"/src/b.txt /dst/b.txt 20", "/src/deep/empty /dst/deep/empty dir", "/src/empty /dst/empty dir",
+		"/src /dst dir", "/src/a /dst/a dir", "/src/a/y /dst/a/y 18", "/src/a/z /dst/a/z 18", "/src/a-b /dst/a-b 18",
+		"/src/b.txt /dst/b.txt 20", "/src/deep /dst/deep dir", "/src/deep/empty /dst/deep/empty dir", "/src/empty /dst/empty dir",
 		"/src/\xff\xfe /dst/\xff\xfe 17", "/one /x/renamed 14",
 	}
 	files := b.files(m.ManifestID)
@@ -68,7 +68,7 @@ func TestManifestListsATreeInOrder(t *testing.T) {
 func TestSourceMayBePlacedAtTheRoot(t *testing.T) {
 	b := newBench(t)
 	b.put("src/a", "none/")
-	if got := lines(b.files(b.complete(map[string]string{"/src": "/"}).ManifestID)); !slices.Equal(got, []string{"/src/a /a 16"}) {
+	if got := lines(b.files(b.complete(map[string]string{"/src": "/"}).ManifestID)); !slices.Equal(got, []string{"/src / dir", "/src/a /a 16"}) {
 		t.Errorf("list %q", got)
 	}
 	if m := b.complete(map[string]string{"/none": "/"}); *m.TotalFiles != 0 {
@@ -90,8 +90,9 @@ func TestLinksAreFollowedInside(t *testing.T) {
 		b.must(os.Symlink(target, filepath.Join(b.box, link)))
 	}
 	want := []string{
-		"/src/abs /s/abs 20", "/src/dir/f /s/dir/f 21", "/src/plain /s/plain 20", "/src/rel /s/rel 20", "/src/twice /s/twice 20",
-		"/top/real /t/real 20", "/top/sub/f /t/sub/f 21",
+		"/src /s dir", "/src/abs /s/abs 20", "/src/dir /s/dir dir", "/src/dir/f /s/dir/f 21", "/src/plain /s/plain 20",
+		"/src/rel /s/rel 20", "/src/twice /s/twice 20",
+		"/top /t dir", "/top/real /t/real 20", "/top/sub /t/sub dir", "/top/sub/f /t/sub/f 21",
 	}
 	m := b.complete(map[string]string{"/src": "/s", "/top": "/t"})
 	if diff := cmp.Diff(want, lines(b.files(m.ManifestID))); diff != "" {
@@ -168,9 +169,19 @@ func TestClashingNamesFailTheManifest(t *testing.T) {
 	b.put("a/x", "b", "c/x/y", "d/only", "e/")
 	b.fails(map[string]string{"/a": "/d", "/b": "d/"}, "/a", "/b", "/d")
 	b.fails(map[string]string{"/a": "/d", "/b": "/d/x"}, "/a/x", "/b", "/d/x")
-	b.fails(map[string]string{"/a": "/d", "/c/x": "/d/x"}, "/a/x", "/c/x/y", "as a directory")
-	b.fails(map[string]string{"/b": "/n", "/d": "/n/m"}, "/b", "/d/only", "as a directory")
-	// Directories may be merged. Names are case-sensitive.
+	b.fails(map[string]string{"/a": "/d", "/c/x": "/d/x"}, "/a/x", "/c/x", "as a directory")
+	b.fails(map[string]string{"/b": "/n", "/d": "/n/m"}, "/b", "/d", "as a directory")
+	// Directories may be merged: the rights are those that both have. Names are
+	// case-sensitive.
+	b.must(os.Chmod(filepath.Join(b.box, "c/x"), 0o750))
+	b.must(os.Chmod(filepath.Join(b.box, "d"), 0o705))
+	b.put("m/x/z", "m/y/z")
+	got := b.files(b.complete(map[string]string{"/c": "/n", "/d": "/n/x", "/m": "/n/x/y-"}).ManifestID)
+	want := []string{"/c /n dir", "/c/x /n/x dir", "/c/x/y /n/x/y 16", "/d/only /n/x/only 17", "/m /n/x/y- dir",
+		"/m/x /n/x/y-/x dir", "/m/x/z /n/x/y-/x/z 16", "/m/y /n/x/y-/y dir", "/m/y/z /n/x/y-/y/z 16"}
+	if diff := cmp.Diff(want, lines(got)); diff != "" || got[1].Mode != 0o700 {
+		t.Errorf("the merged directory has mode %o, want 700; file list (-want +got):\n%s", got[1].Mode, diff)
+	}
 	b.complete(map[string]string{"/a": "/n", "/d": "/n/sub", "/e": "/n/sub/f", "/b": "/N"})
 	b.complete(map[string]string{"/e": "/n", "/d": "/n/sub"})
 	b.complete(map[string]string{"/b": "/n", "/a": "/n-m", "/c": "/n0"})
@@ -209,11 +220,12 @@ type gatedTx struct {
 	gate func() error
 }
 
-func (g gatedTx) AddManifestFiles(id string, files []transfer.ManifestFile) error {
-	if err := g.Tx.AddManifestFiles(id, files); err != nil {
-		return err
+func (g gatedTx) AddManifestFiles(id string, files []transfer.ManifestFile) (int64, error) {
+	merged, err := g.Tx.AddManifestFiles(id, files)
+	if err != nil {
+		return 0, err
 	}
-	return g.gate()
+	return merged, g.gate()
 }
 
 func TestInterruptedWalkStartsAgain(t *testing.T) {
@@ -244,7 +256,7 @@ func TestInterruptedWalkStartsAgain(t *testing.T) {
 	b.start()
 	m = b.walked(m.ManifestID)
 	files := b.files(m.ManifestID)
-	if m.Status != transfer.StatusComplete || *m.TotalFiles != 60 || len(files) != 60 || files[1].Name != "/t/00a" || files[59].Name != "/t/58" {
+	if m.Status != transfer.StatusComplete || *m.TotalFiles != 60 || len(files) != 61 || files[2].Name != "/t/00a" || files[60].Name != "/t/58" {
 		t.Fatalf("after the restart: %+v with %d files", m, len(files))
 	}
 }
@@ -366,7 +378,7 @@ type pageTx struct {
 	pages *int
 }
 
-func (t pageTx) AddManifestFiles(manifestID string, files []transfer.ManifestFile) error {
+func (t pageTx) AddManifestFiles(manifestID string, files []transfer.ManifestFile) (int64, error) {
 	*t.pages++
 	return t.Tx.AddManifestFiles(manifestID, files)
 }
@@ -422,5 +434,24 @@ func TestWalkOfADisabledUserStops(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// Two sparse files whose sizes together are beyond 63 bits.
+func TestSizesThatOverflowFailTheManifest(t *testing.T) {
+	if _, err := os.Stat("/dev/shm"); err == nil {
+		t.Setenv("TMPDIR", "/dev/shm") // a tmpfs takes files of that size
+	}
+	b := newBench(t)
+	const huge = 1 << 62
+	for _, name := range []string{"a", "b", "c"} {
+		b.put(name)
+		if err := os.Truncate(filepath.Join(b.box, name), huge); err != nil {
+			t.Skipf("skipped: the file system takes no file of %d bytes: %v", int64(huge), err)
+		}
+	}
+	b.fails(map[string]string{"/a": "/a", "/b": "/b", "/c": "/c"}, "more than 9223372036854775807 bytes", "/b", "several manifests")
+	if m := b.complete(map[string]string{"/a": "/a"}); *m.TotalSize != huge || m.DataSize > 1<<20 {
+		t.Errorf("a sparse file has %d bytes, of which %d are data", *m.TotalSize, m.DataSize)
 	}
 }

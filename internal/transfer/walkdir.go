@@ -16,8 +16,8 @@ import (
 // directory is read several times.
 const nameBatch = 65536
 
-// directory adds the contents of the directory at rel, sorted by the bytes of
-// the names. A directory without contents to send is added itself.
+// directory adds the directory at rel, then its contents, sorted by the bytes
+// of the names.
 func (w *walker) directory(ctx context.Context, rel string, s source) error {
 	if slices.Contains(w.inside, rel) {
 		return api.Errorf(api.CodeConflict, "source %s is a link that leads back to a directory it lies in: remove the link", s.path)
@@ -25,8 +25,14 @@ func (w *walker) directory(ctx context.Context, rel string, s source) error {
 	w.inside = append(w.inside, rel)
 	defer func() { w.inside = w.inside[:len(w.inside)-1] }()
 
-	before, last := w.next, ""
-	for {
+	fi, err := w.box.Root.Lstat(rel)
+	if err != nil {
+		return sourceError(s.path, err)
+	}
+	if err := w.add(ctx, s, fi); err != nil {
+		return err
+	}
+	for last := ""; ; {
 		names, more, err := w.names(ctx, rel, last)
 		if err != nil {
 			return sourceError(s.path, err)
@@ -35,18 +41,10 @@ func (w *walker) directory(ctx context.Context, rel string, s source) error {
 			return err
 		}
 		if !more {
-			break
+			return nil
 		}
 		last = names[len(names)-1]
 	}
-	if w.next > before || s.name == "/" {
-		return nil
-	}
-	fi, err := w.box.Root.Lstat(rel)
-	if err != nil {
-		return sourceError(s.path, err)
-	}
-	return w.add(ctx, s, fi, true)
 }
 
 // names reads the next batch of names of a directory.

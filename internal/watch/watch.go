@@ -88,6 +88,9 @@ func (w *Watcher) Transfer(ctx context.Context, t transfer.Transfer, to string) 
 	if t.Status != transfer.StatusComplete {
 		return fmt.Errorf("the transfer ended with status %s: %s", t.Status, cmp.Or(t.ErrorMessage, "somebody ended it"))
 	}
+	if t.ErrorMessage != "" {
+		_, _ = fmt.Fprintln(w.Stderr, "note:", terminal.Printable(t.ErrorMessage))
+	}
 	_, err := fmt.Fprintf(w.Stdout, "complete: %s in %s to %s, transfer %s\n",
 		amount(t), time.Since(begin).Round(10*time.Millisecond), terminal.Printable(to), t.TransferID)
 	return err

@@ -112,7 +112,10 @@ func outcome(row *transfer.RecvTransfer) wire.Outcome {
 	if who, ok := strings.CutPrefix(message, cancelledHere); ok && who != byWhom(row, row.Username) {
 		message = cancelledHere + "a superuser" // other servers do not learn the names of superusers
 	}
-	return wire.Outcome{Status: string(row.Status), Message: message, Files: row.FilesReceived, Bytes: row.BytesReceived}
+	return wire.Outcome{
+		Status: string(row.Status), Message: message, Files: row.FilesReceived, Bytes: row.BytesReceived,
+		SkippedFiles: row.TotalFiles - row.FilesReceived, SkippedBytes: row.TotalSize - row.BytesReceived,
+	}
 }
 
 // cancel handles the Cancel of a sender.

@@ -140,7 +140,7 @@ func TestSilentUnauthorizedConnectionDoesNotDelayTheStop(t *testing.T) {
 	must(t, err)
 	nc, err := net.Dial("tcp", s.Address)
 	must(t, err)
-	conn, err := wire.Client(t.Context(), nc, id, "", wire.Hello{MinVersion: 1, MaxVersion: 1})
+	conn, err := wire.Client(t.Context(), nc, id, "", wire.Hello{MinVersion: wire.MinVersion, MaxVersion: wire.MaxVersion})
 	must(t, err)
 	defer conn.Abort()
 	s.Stop() // while the stranger is silent: it does not hold the server up

@@ -154,11 +154,12 @@ func (c *committer) commit(ctx context.Context, batch []finished) error {
 	return nil
 }
 
-// syncPart sets the mode and the time of a part file, syncs it and closes it.
+// syncPart sets the mode and the time of a part file, as far as its file system
+// has them, syncs it and closes it.
 func syncPart(staging *os.Root, f finished) error {
-	err := f.file.Chmod(os.FileMode(f.Mode))
+	err := tolerateModeless(f.file.Chmod(os.FileMode(f.Mode)))
 	if err == nil {
-		err = staging.Chtimes(partName(f.Index), f.stamp(), f.stamp())
+		err = tolerateModeless(staging.Chtimes(partName(f.Index), stamp(&f.RecvFile), stamp(&f.RecvFile)))
 	}
 	if err == nil {
 		err = f.file.Sync()

@@ -44,7 +44,7 @@ func TestStrangersDoNotKeepSendersOut(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			conn, err := wire.Client(t.Context(), dialSilently(t, s), id, "", wire.Hello{MinVersion: 1, MaxVersion: 1})
+			conn, err := wire.Client(t.Context(), dialSilently(t, s), id, "", wire.Hello{MinVersion: wire.MinVersion, MaxVersion: wire.MaxVersion})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -110,7 +110,7 @@ func TestAuthorizedSendersAreNotEvicted(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		conn, err := wire.Client(t.Context(), nc, id, "", wire.Hello{MinVersion: 1, MaxVersion: 1})
+		conn, err := wire.Client(t.Context(), nc, id, "", wire.Hello{MinVersion: wire.MinVersion, MaxVersion: wire.MaxVersion})
 		if err == nil {
 			conn.Abort()
 			return

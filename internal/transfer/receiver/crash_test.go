@@ -82,7 +82,7 @@ func (r *reaper) observe(step, name string) {
 	switch step {
 	case "sweep":
 		name = "staging"
-	case "sync":
+	case "sync", "settle":
 	default:
 		if !slices.ContainsFunc(crashAt, func(n string) bool { return strings.HasPrefix(name, "d/"+n) }) {
 			return
@@ -244,6 +244,8 @@ func killWhileFinishing(t *testing.T, sandbox, conflict string, steps []string) 
 	for i := range crashFiles {
 		entries = append(entries, wire.Entry{Name: wire.Name(fmt.Sprintf("/d/%03d", i)), Size: 3, Mode: 0o640, ModTime: 1e18})
 	}
+	// Directories that get their modes when all is placed, also after a crash.
+	entries = append(entries, wire.Entry{Name: "/e", Dir: true, Mode: 0o510, ModTime: 1e18}, wire.Entry{Name: "/e/f", Dir: true, Mode: 0o300, ModTime: 2e18})
 	p.begin(entries...)
 	for i := range int64(crashFiles) {
 		p.data(i, 0, fmt.Appendf(nil, "%03d", i))
@@ -271,6 +273,7 @@ func killWhileFinishing(t *testing.T, sandbox, conflict string, steps []string) 
 			want = append(want, "within "+saves+" from /d/"+n, "after "+saves+" from /d/"+n)
 		}
 	}
+	want = append(want, "settle e/f", "settle e", "within placed from /e/f", "after placed from /e/f", "sync e")
 	want = append(want, "sync .", "sync d", "within complete", "after complete", "sweep staging", "within swept", "after swept")
 	slices.Sort(want)
 	deaths := filepath.Join(t.TempDir(), "deaths")
@@ -328,7 +331,13 @@ func killWhileFinishing(t *testing.T, sandbox, conflict string, steps []string) 
 		t.Errorf("%d files are listed and %d there (%v), want %d and %d", listed, len(list), err, crashFiles, there)
 	}
 	s.Stop()
-	if entries, _ := os.ReadDir(s.Sandbox); len(entries) != 1 {
-		t.Errorf("the sandbox holds %v, want only d", entries)
+	if entries, _ := os.ReadDir(s.Sandbox); len(entries) != 2 {
+		t.Errorf("the sandbox holds %v, want only d and e", entries)
+	}
+	for _, e := range entries[crashFiles:] {
+		info, err := os.Stat(filepath.Join(s.Sandbox, string(e.Name)))
+		if err != nil || info.Mode().Perm() != os.FileMode(e.Mode) || info.ModTime().UnixNano() != e.ModTime {
+			t.Errorf("%s is %v (%v), want mode %o and time %d", e.Name, info, err, e.Mode, e.ModTime)
+		}
 	}
 }

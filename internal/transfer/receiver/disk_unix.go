@@ -4,23 +4,44 @@ package receiver
 
 import (
 	"errors"
-	"fmt"
 	"io/fs"
 	"os"
 	"syscall"
 )
 
-// checkPrivate checks that a directory belongs to the user of this process and
-// is accessible to no other.
-func checkPrivate(info fs.FileInfo) error {
+// checkPrivate checks that an opened directory belongs to the user of this
+// process, and makes it accessible to no other. On a file system without modes
+// others may be able to read it, but not to write.
+func checkPrivate(dir *os.Root, info fs.FileInfo) error {
 	st, ok := info.Sys().(*syscall.Stat_t)
 	if !ok {
 		return nil
 	}
-	if int(st.Uid) != os.Geteuid() || info.Mode().Perm()&0o077 != 0 {
-		return fmt.Errorf("the directory of part files belongs to user %d with mode %04o, not to this server alone", st.Uid, info.Mode().Perm())
+	if int(st.Uid) == os.Geteuid() && info.Mode().Perm()&0o077 != 0 {
+		if err := tolerateModeless(dir.Chmod(".", 0o700)); err != nil {
+			return err
+		}
+		var err error
+		if info, err = dir.Stat("."); err != nil {
+			return err
+		}
+	}
+	if mode := info.Mode().Perm(); int(st.Uid) != os.Geteuid() || mode&0o022 != 0 {
+		return failf(nil, "others could change what arrives at the receiver: its directory for part files belongs to user %d with mode %04o; "+
+			"if the file system has no owners and modes of its own (FAT, NTFS, CIFS), mount it with the options uid=%d and umask=077", st.Uid, mode, os.Geteuid())
 	}
 	return nil
+}
+
+// tolerateModeless returns nil for errors of a file system that does not take
+// modes or times.
+func tolerateModeless(err error) error {
+	for _, errno := range []syscall.Errno{syscall.EPERM, syscall.EACCES, syscall.ENOTSUP, syscall.EOPNOTSUPP, syscall.ENOSYS, syscall.EINVAL} {
+		if errors.Is(err, errno) {
+			return nil
+		}
+	}
+	return err
 }
 
 // syncBelow makes the names in the directory rel durable.
@@ -29,8 +50,11 @@ func syncBelow(root *os.Root, rel string) error {
 	if err != nil {
 		return err
 	}
-	return errors.Join(d.Sync(), d.Close())
+	return errors.Join(syncDir(d), d.Close())
 }
+
+// syncDir makes the names in an opened directory and its mode durable.
+func syncDir(d *os.File) error { return d.Sync() }
 
 func isFull(err error) bool {
 	return errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT)

@@ -9,7 +9,19 @@ import (
 )
 
 // checkPrivate does nothing: access lists are inherited from the sandbox.
-func checkPrivate(fs.FileInfo) error { return nil }
+func checkPrivate(*os.Root, fs.FileInfo) error { return nil }
+
+// tolerateModeless returns nil for errors of a file system that does not take
+// modes or times.
+func tolerateModeless(err error) error {
+	if errors.Is(err, fs.ErrPermission) || errors.Is(err, windows.ERROR_NOT_SUPPORTED) || errors.Is(err, windows.ERROR_INVALID_PARAMETER) {
+		return nil
+	}
+	return err
+}
+
+// syncDir does nothing, as syncBelow.
+func syncDir(*os.File) error { return nil }
 
 // syncBelow does nothing: on Windows names are durable without it.
 func syncBelow(*os.Root, string) error { return nil }

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"path"
 
 	"jetstream/internal/api"
 	"jetstream/internal/transfer"
@@ -30,7 +29,7 @@ func (r *Receiver) finish(ctx context.Context, in *incoming) (transfer.RecvTrans
 	if !row.Processing {
 		return *row, nil
 	}
-	f := &finisher{r: r, in: in, row: row}
+	f := &finisher{ctx: ctx, r: r, in: in, row: row}
 	err = f.place(ctx)
 	if e, ok := errors.AsType[*endError](err); ok {
 		if e.cause != nil {
@@ -47,15 +46,18 @@ func (r *Receiver) finish(ctx context.Context, in *incoming) (transfer.RecvTrans
 	if f.failed > 0 {
 		return r.end(ctx, in, transfer.StatusError, fmt.Sprintf("%d of %d entries failed; the first: %s", f.failed, f.total, f.firstError))
 	}
-	return r.end(ctx, in, transfer.StatusComplete, "")
+	return r.end(ctx, in, transfer.StatusComplete, f.row.ErrorMessage)
 }
 
 // finisher is the state of one finish.
 type finisher struct {
+	ctx    context.Context //nolint:containedctx // of the call of finish
 	r      *Receiver
 	in     *incoming
 	row    *transfer.RecvTransfer
 	placer *placer
+	// placing is the batch that is being placed.
+	placing []transfer.RecvFile
 
 	total, failed int64
 	firstError    string
@@ -80,6 +82,28 @@ func (f *finisher) place(ctx context.Context) error {
 	defer staging.Close()
 	f.placer = newPlacer(box, f.row)
 	f.placer.observe = f.r.observe
+	f.placer.candidates = func(fold int64) ([]transfer.RecvFile, error) {
+		return f.r.o.Store.Folded(ctx, f.in.key, f.in.id, fold, maxCandidates)
+	}
+	f.placer.save = func(e transfer.RecvFile) error {
+		for i := range f.placing {
+			if f.placing[i].Index == e.Index {
+				f.placing[i].Mode = e.Mode
+				e = f.placing[i]
+			}
+		}
+		return f.save(ctx, []transfer.RecvFile{e})
+	}
+	if err := f.placeAll(ctx); err != nil {
+		if _, ok := errors.AsType[*endError](err); ok {
+			_ = f.settleAll(allDirs) // what was placed gets its rights all the same
+		}
+		return err
+	}
+	return f.settleAll(allDirs)
+}
+
+func (f *finisher) placeAll(ctx context.Context) error {
 	if f.row.Conflict == "fail" && f.row.OnError == "stop" {
 		if err := f.checkFree(ctx); err != nil {
 			return err
@@ -90,7 +114,9 @@ func (f *finisher) place(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		f.total++
+		if !e.Dir || e.Error != "" {
+			f.total++
+		}
 		if e.Error != "" {
 			f.count(e.Error)
 		}
@@ -117,7 +143,7 @@ func (f *finisher) checkFree(ctx context.Context) error {
 		if e.Final != "" { // names were chosen before a restart
 			return nil
 		}
-		if e.Skipped || e.EmptyDir {
+		if e.Skipped || e.Dir {
 			continue
 		}
 		there, err := f.placer.exists(f.placer.path(e.Name))
@@ -143,15 +169,12 @@ func (f *finisher) batch(ctx context.Context, batch []transfer.RecvFile) error {
 	if len(batch) == 0 {
 		return nil
 	}
+	f.placing = batch
 	taken := map[string]struct{}{}
 	for i := range batch {
 		e := &batch[i]
 		if e.Final != "" {
 			taken[e.Real] = struct{}{}
-			for dir := path.Dir(e.Real); dir != "."; {
-				dir = path.Dir(dir)
-				f.placer.addDirty(dir)
-			}
 			continue
 		}
 		if err := f.tolerate(e, f.placer.choose(e, f.row.Conflict, taken)); err != nil {
@@ -167,6 +190,9 @@ func (f *finisher) batch(ctx context.Context, batch []transfer.RecvFile) error {
 		}
 		if e := &batch[i]; !e.Skipped {
 			if err := f.tolerate(e, f.put(ctx, e, taken)); err != nil {
+				if _, ok := errors.AsType[*endError](err); ok {
+					_ = f.save(ctx, batch) // what is placed by now
+				}
 				return err
 			}
 		}
@@ -194,7 +220,7 @@ func (f *finisher) put(ctx context.Context, e *transfer.RecvFile, taken map[stri
 			return err
 		}
 		if e.Skipped {
-			e.Final, e.Real = "", ""
+			e.Final, e.Real, e.Fold = "", "", 0
 			return nil
 		}
 		if err := f.save(ctx, []transfer.RecvFile{*e}); err != nil {
@@ -211,13 +237,25 @@ func (f *finisher) tolerate(e *transfer.RecvFile, err error) error {
 	if err == nil || !ok || f.row.OnError != "continue" || isFull(err) {
 		return err
 	}
-	e.Skipped, e.Error, e.Final, e.Real = true, end.message, "", ""
+	e.Skipped, e.Error, e.Final, e.Real, e.Made, e.Fold = true, end.message, "", "", false, 0
 	f.count(end.message)
 	return nil
 }
 
+// save saves entries, and in the transfer what the file system has not kept.
 func (f *finisher) save(ctx context.Context, batch []transfer.RecvFile) error {
 	return f.r.o.Store.Update(ctx, func(tx transfer.RecvTx) error {
+		if f.row.ErrorMessage == "" && f.placer.unkept != "" {
+			row, err := f.in.stillOpen(tx)
+			if err != nil {
+				return err
+			}
+			row.ErrorMessage = f.placer.unkept
+			f.row = row
+			if err := tx.SaveRecvTransfer(row); err != nil {
+				return err
+			}
+		}
 		return tx.SaveRecvFiles(f.in.key, f.in.id, batch)
 	})
 }

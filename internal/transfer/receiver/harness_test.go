@@ -83,7 +83,7 @@ func (p *sender) dial() {
 	if err != nil {
 		p.t.Fatal(err)
 	}
-	p.conn, err = wire.Client(p.t.Context(), nc, p.id, "", wire.Hello{MinVersion: 1, MaxVersion: 1, Software: "evil"})
+	p.conn, err = wire.Client(p.t.Context(), nc, p.id, "", wire.Hello{MinVersion: wire.MinVersion, MaxVersion: wire.MaxVersion, Software: "evil"})
 	if err != nil {
 		p.t.Fatal(err)
 	}
@@ -112,7 +112,7 @@ func (p *sender) login(user, password string) {
 func (p *sender) begin(entries ...wire.Entry) wire.Resume {
 	p.t.Helper()
 	for _, e := range entries {
-		if !e.EmptyDir {
+		if !e.Dir {
 			p.open.TotalFiles++
 		}
 		p.open.TotalBytes += max(e.Size, 0)

@@ -155,15 +155,15 @@ func (r *Receiver) Transfers(ctx context.Context, p transfer.Page) (list []trans
 	return list, next, nil
 }
 
-// Files lists the recorded entries of a received transfer in order, from index
-// from, limit at most; next is the index that the next page begins with, 0 at
+// Files lists the recorded files and empty directories of a received transfer
+// in order, from index from, limit at most; next is the index that the next page begins with, 0 at
 // the end. Codes: notFound.
 func (r *Receiver) Files(ctx context.Context, caller api.Caller, transferID string, from int64, limit int) (list []transfer.RecvFile, next int64, err error) {
 	t, err := r.Transfer(ctx, caller, transferID)
 	if err != nil {
 		return nil, 0, err
 	}
-	for f, err := range r.o.Store.RecvFiles(ctx, t.SourcePublicKey, t.TransferID, from) {
+	for f, err := range transfer.WithoutFilled(r.o.Store.RecvFiles(ctx, t.SourcePublicKey, t.TransferID, from)) {
 		if err != nil {
 			return nil, 0, err
 		}

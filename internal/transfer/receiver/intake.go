@@ -209,9 +209,9 @@ func (s *session) entry(e wire.Entry) (transfer.RecvFile, error) {
 	in := &s.intake
 	f := transfer.RecvFile{
 		Index: in.listed, Name: string(e.Name), Size: e.Size,
-		Mode: e.Mode & 0o777, ModTime: e.ModTime, EmptyDir: e.EmptyDir,
+		Mode: e.Mode & 0o777, ModTime: e.ModTime, Dir: e.Dir,
 	}
-	if f.Size < 0 || f.EmptyDir && f.Size != 0 || f.Size > in.settings.TotalBytes-in.bytes {
+	if f.Size < 0 || f.Dir && f.Size != 0 || f.Size > in.settings.TotalBytes-in.bytes {
 		return f, &wire.ProtocolError{Reason: "the sizes of the file list are not those of the transfer"}
 	}
 	if p := &s.in.partial; p.offset > 0 && f.Index == p.entry.Index && f != p.entry {
@@ -219,15 +219,15 @@ func (s *session) entry(e wire.Entry) (transfer.RecvFile, error) {
 	}
 	in.listed++
 	in.bytes += f.Size
-	if !f.EmptyDir {
+	if !f.Dir {
 		if in.files++; in.files > in.settings.TotalFiles {
 			return f, &wire.ProtocolError{Reason: "the file list has more files than the transfer"}
 		}
 	}
-	if wrong := checkName(f.Name, onWindows); wrong != "" {
+	if wrong := checkName(f.Name, onWindows); wrong != "" && !(f.Dir && f.Name == "/") {
 		return f, s.refuse(&f, fmt.Sprintf("the name %s %s", api.Quote(f.Name), wrong))
 	}
-	if f.EmptyDir || s.row.Conflict != "skip" && s.row.Conflict != "fail" || in.offset > 0 && f.Index == s.in.partial.entry.Index {
+	if f.Dir || s.row.Conflict != "skip" && s.row.Conflict != "fail" || in.offset > 0 && f.Index == s.in.partial.entry.Index {
 		return f, nil
 	}
 	there, err := s.place.exists(s.place.path(f.Name))
@@ -260,7 +260,7 @@ func (s *session) advance() error {
 		if !f.Skipped && in.offset < f.Size {
 			return nil
 		}
-		if !f.Skipped && !f.EmptyDir && in.file == nil { // an empty file
+		if !f.Skipped && !f.Dir && in.file == nil { // an empty file
 			if err := s.begin(); err != nil {
 				return err
 			}
@@ -336,7 +336,7 @@ type finished struct {
 }
 
 // received reports whether the entry counts as a received file.
-func (f finished) received() bool { return !f.Skipped && !f.EmptyDir }
+func (f finished) received() bool { return !f.Skipped && !f.Dir }
 
-// stamp returns the final modification time of the file.
-func (f finished) stamp() time.Time { return time.Unix(0, f.ModTime) }
+// stamp returns the final modification time of an entry.
+func stamp(f *transfer.RecvFile) time.Time { return time.Unix(0, f.ModTime) }

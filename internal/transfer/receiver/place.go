@@ -30,9 +30,19 @@ type placer struct {
 	// dirs maps API paths of directories to paths without links below the
 	// sandbox.
 	dirs map[string]string
+	// there holds paths below the sandbox of directories that exist.
+	there map[string]bool
 	// dirty holds the directories with names that may not be durable: true if
 	// this placer has made them.
 	dirty map[string]bool
+	// candidates lists the entries of the transfer with a Fold, maxCandidates at
+	// most; save saves one.
+	candidates func(fold int64) ([]transfer.RecvFile, error)
+	save       func(transfer.RecvFile) error
+	// began is when the transfer began.
+	began time.Time
+	// unkept says which mode or time the file system has not taken, "" if none.
+	unkept string
 	// observe is Receiver.observe.
 	observe func(step, name string)
 }
@@ -40,7 +50,8 @@ type placer struct {
 func newPlacer(box *account.Sandbox, row *transfer.RecvTransfer) *placer {
 	return &placer{
 		box: box, target: row.DestinationPath, staging: row.Staging,
-		dirs: map[string]string{}, dirty: map[string]bool{}, observe: func(string, string) {},
+		dirs: map[string]string{}, there: map[string]bool{}, dirty: map[string]bool{}, observe: func(string, string) {},
+		began: row.StartTime.Std(),
 	}
 }
 
@@ -64,51 +75,6 @@ func (p *placer) exists(userPath string) (bool, error) {
 	return err == nil, nil
 }
 
-// dir makes a directory, with its parents, and returns its path without links.
-// Links inside the sandbox are followed; one that leaves it ends the transfer.
-func (p *placer) dir(userDir string) (rel string, err error) {
-	if userDir == "/" {
-		return ".", nil
-	}
-	if rel, ok := p.dirs[userDir]; ok {
-		return rel, nil
-	}
-	parent, err := p.dir(path.Dir(userDir))
-	if err != nil {
-		return "", err
-	}
-	rel = path.Join(parent, path.Base(userDir))
-	p.addDirty(parent)
-	info, err := p.box.Root.Lstat(rel)
-	if errors.Is(err, fs.ErrNotExist) {
-		err = p.box.Root.Mkdir(rel, 0o755)
-		if err == nil || errors.Is(err, fs.ErrExist) {
-			p.dirty[parent] = true
-			info, err = p.box.Root.Lstat(rel)
-		}
-	}
-	if err == nil && info.Mode()&fs.ModeSymlink != 0 {
-		rel, err = p.box.Resolve(userDir, true)
-		if e, ok := errors.AsType[*api.Error](err); ok {
-			return "", failf(e.Err, "%s", e.Message)
-		}
-		if err == nil {
-			info, err = p.box.Root.Stat(rel)
-		}
-	}
-	if err != nil {
-		return "", diskError(err, "the directory "+api.Quote(userDir))
-	}
-	if !info.IsDir() {
-		return "", failf(nil, "%s is in the way of a directory of that name", api.Quote(userDir))
-	}
-	if len(p.dirs) >= maxDirs {
-		clear(p.dirs)
-	}
-	p.dirs[userDir] = rel
-	return rel, nil
-}
-
 // addDirty adds a directory in which another process may have made names before
 // it was killed.
 func (p *placer) addDirty(dir string) {
@@ -117,11 +83,15 @@ func (p *placer) addDirty(dir string) {
 	}
 }
 
-// choose chooses the final name of an entry and sets Final and Real, or
+// choose chooses the final name of an entry and sets Final, Real and Fold, or
 // Skipped. taken holds the chosen values of Real that do not exist on disk yet.
 func (p *placer) choose(f *transfer.RecvFile, conflict string, taken map[string]struct{}) error {
 	final := p.path(f.Name)
-	dir, err := p.dir(path.Dir(final))
+	if final == "/" {
+		f.Final, f.Real = final, "."
+		return nil
+	}
+	dir, err := p.resolve(path.Dir(final))
 	if err != nil {
 		return err
 	}
@@ -136,24 +106,24 @@ func (p *placer) choose(f *transfer.RecvFile, conflict string, taken map[string]
 		return false, diskError(err, api.Quote(final))
 	}
 	name := path.Base(final)
-	if !f.EmptyDir && conflict != "overwrite" {
-		ok, err := free(name)
-		switch {
-		case err != nil:
+	if f.Dir {
+		if f.Made, err = free(name); err != nil {
 			return err
-		case ok:
-		case conflict == "skip":
-			f.Skipped = true
-			return nil
-		case conflict == "fail":
-			return failf(nil, "%s exists already at the receiver", api.Quote(final))
-		default:
-			if name, err = numbered(name, free); err != nil {
-				return err
-			}
+		}
+	} else if conflict != "overwrite" {
+		ok, err := free(name)
+		if err == nil && !ok && conflict != "rename" {
+			err = p.refuse(f, final, path.Join(dir, name), conflict)
+		}
+		if err == nil && !ok && conflict == "rename" {
+			name, err = numbered(name, free)
+		}
+		if err != nil || f.Skipped {
+			return err
 		}
 	}
 	f.Final, f.Real = path.Join(path.Dir(final), name), path.Join(dir, name)
+	f.Fold = fold(f.Real)
 	taken[f.Real] = struct{}{}
 	return nil
 }
@@ -179,9 +149,12 @@ func numbered(name string, free func(string) (bool, error)) (string, error) {
 // put gives an entry its chosen name, unless that was done before a crash. It
 // returns errTaken if another name must be chosen.
 func (p *placer) put(f *transfer.RecvFile, conflict string) error {
+	if err := p.makeParents(path.Dir(f.Real)); err != nil {
+		return err
+	}
 	p.dirty[path.Dir(f.Real)] = true
 	p.observe("put", f.Real)
-	if f.EmptyDir {
+	if f.Dir {
 		return p.putDir(f)
 	}
 	root, part := p.box.Root, path.Join(p.staging, partName(f.Index))
@@ -190,6 +163,9 @@ func (p *placer) put(f *transfer.RecvFile, conflict string) error {
 		return p.checkPlaced(f)
 	}
 	there, thereErr := root.Lstat(f.Real)
+	if err == nil {
+		p.compare(f, own)
+	}
 	switch {
 	case err != nil:
 	case thereErr == nil && os.SameFile(own, there): // linked before a crash
@@ -200,6 +176,7 @@ func (p *placer) put(f *transfer.RecvFile, conflict string) error {
 		return errTaken
 	case thereErr == nil && there.IsDir():
 		return failf(nil, "a directory is in the way at %s", api.Quote(f.Final))
+	case thereErr == nil && p.isTwin(f, there, &err):
 	case conflict == "overwrite":
 		err = root.Rename(part, f.Real)
 	default:
@@ -265,7 +242,7 @@ func (p *placer) copy(f *transfer.RecvFile, part, conflict string) (err error) {
 	if err := p.remove(temp); err != nil {
 		return err
 	}
-	if err := root.Chmod(part, 0o600); err != nil {
+	if err := tolerateModeless(root.Chmod(part, 0o600)); err != nil {
 		return err
 	}
 	from, err := root.Open(part)
@@ -279,13 +256,16 @@ func (p *placer) copy(f *transfer.RecvFile, part, conflict string) (err error) {
 	}
 	_, err = io.Copy(to, from)
 	if err == nil {
-		err = to.Chmod(os.FileMode(f.Mode))
+		err = tolerateModeless(to.Chmod(os.FileMode(f.Mode)))
 	}
 	if err == nil {
-		err = root.Chtimes(temp, time.Unix(0, f.ModTime), time.Unix(0, f.ModTime))
+		err = tolerateModeless(root.Chtimes(temp, stamp(f), stamp(f)))
 	}
 	if err == nil {
 		err = to.Sync()
+	}
+	if info, statErr := to.Stat(); statErr == nil {
+		p.compare(f, info)
 	}
 	if err = errors.Join(err, to.Close()); err == nil {
 		p.observe("copied", f.Real)
@@ -318,33 +298,12 @@ func (p *placer) tidy(f *transfer.RecvFile, part string) error {
 func (p *placer) checkPlaced(f *transfer.RecvFile) error {
 	info, err := p.box.Root.Lstat(f.Real)
 	if err == nil && info.Mode().IsRegular() && info.Size() == f.Size {
-		// The resolution of times is 2 s on some file systems.
-		if d := info.ModTime().Sub(time.Unix(0, f.ModTime)); d > -2*time.Second && d < 2*time.Second {
+		// A file system that does not keep times has that of the writing.
+		if sameTime(info.ModTime(), stamp(f)) || info.ModTime().After(p.began) {
 			return p.remove(p.temp(f))
 		}
 	}
 	return failf(err, "the received data of %s were removed before they got their final name; send it again", api.Quote(f.Final))
-}
-
-func (p *placer) putDir(f *transfer.RecvFile) error {
-	root := p.box.Root
-	info, err := root.Lstat(f.Real)
-	switch {
-	case errors.Is(err, fs.ErrNotExist):
-		if err = root.Mkdir(f.Real, 0o755); err == nil {
-			err = root.Chmod(f.Real, os.FileMode(f.Mode)|0o700)
-		}
-		if err == nil {
-			err = root.Chtimes(f.Real, time.Unix(0, f.ModTime), time.Unix(0, f.ModTime))
-		}
-	case err != nil || info.IsDir():
-	default: // a link to a directory is accepted
-		_, err = p.dir(f.Final)
-		if _, ok := errors.AsType[*endError](err); ok {
-			return err
-		}
-	}
-	return diskError(err, "the directory "+api.Quote(f.Final))
 }
 
 // sync makes the names in all dirty directories durable.

@@ -94,7 +94,7 @@ func (r *Receiver) openBox(ctx context.Context, row *transfer.RecvTransfer) (*ac
 func (s *session) prepare(ctx context.Context, o wire.Open) error {
 	target := path.Clean("/" + string(o.DestinationPath))
 	switch {
-	case o.TotalFiles < 0 || o.TotalBytes < 0,
+	case o.TotalFiles < 0 || o.DataBytes < 0 || o.DataBytes > o.TotalBytes,
 		o.Conflict != "overwrite" && o.Conflict != "skip" && o.Conflict != "rename" && o.Conflict != "fail",
 		o.OnError != "stop" && o.OnError != "continue":
 		return &wire.ProtocolError{Reason: "the transfer's settings are malformed"}
@@ -120,7 +120,7 @@ func (s *session) prepare(ctx context.Context, o wire.Open) error {
 	}
 	defer box.Close()
 	s.row.DestinationPath = target
-	dir, err := newPlacer(box, s.row).dir(target)
+	dir, err := newPlacer(box, s.row).nearest(target)
 	if err != nil {
 		return err
 	}
@@ -158,10 +158,11 @@ func (s *session) openStaging(recorded int64) (err error) {
 // diskError turns an error of the file system into an *endError, unless it is
 // temporary. what names the file in the message.
 func diskError(err error, what string) error {
+	_, ended := errors.AsType[*endError](err)
 	switch {
 	case err == nil:
 		return nil
-	case isExhausted(err):
+	case ended, isExhausted(err):
 		return err
 	case isFull(err):
 		return failf(err, "the receiver's disk is full: %s could not be written; free some space and send again", what)

@@ -46,7 +46,7 @@ func openStaging(root *os.Root, rel string) (*os.Root, error) {
 		err = &fs.PathError{Op: "open", Path: rel, Err: errors.New("the directory of part files was exchanged")}
 	}
 	if err == nil {
-		err = checkPrivate(opened)
+		err = checkPrivate(staging, opened)
 	}
 	if err != nil {
 		return nil, errors.Join(err, staging.Close())

@@ -26,6 +26,9 @@ const saveTimeout = 5 * time.Second
 // entitledEvery is how often the owner of a running transfer is checked.
 const entitledEvery = 2 * time.Second
 
+// maxTicket is how many bytes a ticket may have.
+const maxTicket = 1024
+
 // finalError is an error that ends the transfer.
 type finalError struct {
 	status  transfer.Status
@@ -66,6 +69,7 @@ type attempt struct {
 	confirmed  int64 // bytes that the receiver has confirmed
 	progressed bool
 	connected  bool
+	first      bool // nothing was sent before
 }
 
 func (s *Sender) attempt(ctx context.Context, t transfer.Transfer) (r result) {
@@ -242,6 +246,7 @@ func (a *attempt) send(parent, ctx context.Context) error {
 	if ctx.Err() != nil {
 		return context.Cause(ctx)
 	}
+	a.first = a.t.StartTime == 0
 	t, err := a.s.o.Engine.Change(ctx, a.t.TransferID, func(t *transfer.Transfer) error {
 		if !t.Processing || t.Status == transfer.StatusSuspended {
 			return errStopped
@@ -345,6 +350,9 @@ func (a *attempt) login(ctx context.Context, conn *wire.Conn) error {
 	if err := wire.Decode(payload, &ticket); err != nil {
 		return err
 	}
+	if len(ticket.Ticket) == 0 || len(ticket.Ticket) > maxTicket {
+		return a.broken("its ticket has %d bytes", len(ticket.Ticket))
+	}
 	// Also if the transfer was cancelled meanwhile: its receiver is notified
 	// with the ticket.
 	_, err = a.s.o.Engine.Change(ctx, a.t.TransferID, func(t *transfer.Transfer) error {
@@ -356,7 +364,7 @@ func (a *attempt) login(ctx context.Context, conn *wire.Conn) error {
 }
 
 func (a *attempt) unexpectedFrame(h wire.Header) error {
-	return failf(nil, true, "%s broke the transfer protocol: a frame of type %d is out of place", a.address(), h.Type)
+	return a.broken("a frame of type %d is out of place", h.Type)
 }
 
 // failure turns a Failure of the receiver into an error.
@@ -370,27 +378,4 @@ func (a *attempt) failure(f wire.Failure) error {
 		return failf(nil, f.Code != api.CodeUnauthorized, "%s", message)
 	}
 	return &retryLater{message: message + "; trying again"}
-}
-
-// conclude saves the end of the transfer at the receiver.
-func (a *attempt) conclude(ctx context.Context, o wire.Outcome) error {
-	switch transfer.Status(o.Status) {
-	case transfer.StatusComplete:
-	case transfer.StatusCancelled:
-		return &finalError{status: transfer.StatusCancelled, message: fmt.Sprintf("%s: %s", a.t.DestinationAddress, wire.Clean(o.Message))}
-	case transfer.StatusError:
-		return failf(nil, false, "%s: %s", a.t.DestinationAddress, wire.Clean(o.Message))
-	default:
-		return failf(nil, false, "%s broke the transfer protocol: it answered the status %q", a.address(), wire.Clean(o.Status))
-	}
-	_, err := a.s.o.Engine.Change(ctx, a.t.TransferID, func(t *transfer.Transfer) error {
-		if !t.Processing {
-			t.TellPeer = false // it was complete before the cancellation
-			return nil
-		}
-		t.Status, t.ErrorMessage = transfer.StatusComplete, ""
-		t.FilesSent, t.BytesSent = o.Files, o.Bytes
-		return nil
-	})
-	return err
 }

@@ -82,6 +82,7 @@ func (p *producer) run() (err error) {
 	if err := p.control(wire.TypeEnd, struct{}{}); err != nil {
 		return err
 	}
+	p.allSent.Store(true)
 	return p.flush()
 }
 
@@ -160,7 +161,7 @@ func (p *producer) announce() error {
 		if f.Index != p.listed {
 			return failf(nil, true, "the manifest of the transfer has a gap before entry %d; create it anew", f.Index)
 		}
-		e := wire.Entry{Name: wire.Name(f.Name), Size: f.Size, Mode: f.Mode, ModTime: f.ModTime, EmptyDir: f.EmptyDir}
+		e := wire.Entry{Name: wire.Name(f.Name), Size: f.Size, Mode: f.Mode, ModTime: f.ModTime, Dir: f.Dir}
 		b, err := json.Marshal(e)
 		if err != nil {
 			return err
@@ -192,6 +193,9 @@ func (p *producer) sendPage(next page) error {
 		select {
 		case s := <-p.skips:
 			for _, i := range s.Indices {
+				if i < next.files[0].Index || i > next.files[len(next.files)-1].Index {
+					return p.a.broken("it wants to skip entry %d, which it was not asked about", i)
+				}
 				skip[i] = true
 			}
 		case <-p.ctx.Done():
@@ -199,7 +203,7 @@ func (p *producer) sendPage(next page) error {
 		}
 	}
 	for _, f := range next.files {
-		if f.EmptyDir || f.Size == 0 || skip[f.Index] {
+		if f.Dir || f.Size == 0 || skip[f.Index] {
 			continue
 		}
 		offset := int64(0)
@@ -223,9 +227,6 @@ func (p *producer) sendFile(f transfer.ManifestFile, offset int64) error {
 		return p.sourceError(err)
 	}
 	defer file.Close()
-	if offset > f.Size {
-		return failf(nil, true, "%s broke the transfer protocol: it wants to go on behind the end of a file", p.a.address())
-	}
 	for offset < f.Size {
 		left := int(min(f.Size-offset, wire.MaxData))
 		if err := p.reserve(wire.HeaderSize + min(left, smallestCut)); err != nil {

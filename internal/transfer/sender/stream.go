@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"jetstream/internal/transfer"
@@ -24,6 +25,7 @@ type stream struct {
 	free    chan []byte
 	skips   chan wire.Skip
 	outcome chan wire.Outcome
+	allSent atomic.Bool // End was produced
 }
 
 // batchesInFlight is how many batches are in memory: one that is filled, one
@@ -46,7 +48,13 @@ func (a *attempt) stream(ctx context.Context, conn *wire.Conn) (wire.Outcome, er
 		return none, cause(ctx, err)
 	}
 	if ended != nil {
+		if a.first && ended.Status == string(transfer.StatusComplete) {
+			return none, a.broken("it calls the transfer complete, of which nothing was sent")
+		}
 		return *ended, nil
+	}
+	if err := a.checkResume(ctx, resume); err != nil {
+		return none, err
 	}
 	a.confirmed = resume.Bytes
 	s := &stream{
@@ -97,7 +105,7 @@ func cause(ctx context.Context, err error) error {
 func (a *attempt) open(conn *wire.Conn) (resume wire.Resume, ended *wire.Outcome, err error) {
 	t := &a.t
 	if err := conn.Send(wire.TypeOpen, wire.Open{
-		TransferID: t.TransferID, Ticket: t.Ticket, TotalFiles: t.TotalFiles, TotalBytes: t.TotalBytes,
+		TransferID: t.TransferID, Ticket: t.Ticket, TotalFiles: t.TotalFiles, TotalBytes: t.TotalBytes, DataBytes: t.DataBytes,
 		DestinationPath: wire.Name(t.DestinationPath), Conflict: t.Conflict, OnError: t.OnError,
 		CheckpointSeconds: t.CheckpointFrequencySeconds,
 	}); err != nil {
@@ -136,15 +144,16 @@ func (a *attempt) progress(payload []byte) error {
 	if err := wire.Decode(payload, &p); err != nil {
 		return err
 	}
+	if !a.within(p.Files, p.Bytes) {
+		return a.broken("it confirms %d files and %d bytes of %d and %d", p.Files, p.Bytes, a.t.TotalFiles, a.t.TotalBytes)
+	}
 	if p.Bytes > a.confirmed {
 		a.progressed = true
 		a.meter.Add(p.Bytes - a.confirmed)
-		a.s.sent.Add(max(0, min(p.Bytes, a.t.TotalBytes)-a.confirmed)) // not more than there is, whatever it claims
+		a.s.sent.Add(p.Bytes - a.confirmed)
 		a.confirmed = p.Bytes
 	}
-	a.s.o.Engine.Progress(a.t.TransferID, transfer.Progress{
-		Files: min(max(p.Files, 0), a.t.TotalFiles), Bytes: min(max(p.Bytes, 0), a.t.TotalBytes), Rate: a.meter.Rate(),
-	})
+	a.s.o.Engine.Progress(a.t.TransferID, transfer.Progress{Files: p.Files, Bytes: p.Bytes, Rate: a.meter.Rate()})
 	return nil
 }
 
@@ -172,8 +181,11 @@ func (s *stream) listen(ctx context.Context) {
 		case wire.TypeOutcome:
 			var o wire.Outcome
 			if err = wire.Decode(payload, &o); err == nil {
-				s.outcome <- o
-				err = errAnswered
+				if err = errAnswered; o.Status == string(transfer.StatusComplete) && !s.allSent.Load() {
+					err = s.a.broken("it calls the transfer complete before everything was sent")
+				} else {
+					s.outcome <- o
+				}
 			}
 		case wire.TypeFailure:
 			var f wire.Failure

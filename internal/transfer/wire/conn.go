@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"strconv"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -18,8 +19,8 @@ import (
 
 // The versions of the protocol that this program speaks.
 const (
-	MinVersion = 1
-	MaxVersion = 1
+	MinVersion = 2
+	MaxVersion = 2
 )
 
 // The timeouts of the protocol.
@@ -38,13 +39,22 @@ var errTimeout = errors.New("no progress for a minute")
 type VersionError struct{ Ours, Theirs Hello }
 
 func (e *VersionError) Error() string {
-	return fmt.Sprintf("the two servers share no version of the transfer protocol: this one (%s) speaks %d to %d, the other (%s) %d to %d; update the older one",
-		e.Ours.Software, e.Ours.MinVersion, e.Ours.MaxVersion, Clean(e.Theirs.Software), e.Theirs.MinVersion, e.Theirs.MaxVersion)
+	return fmt.Sprintf("the two servers share no version of the transfer protocol: this one (%s) speaks version %s, the other (%s) version %s; update the older one",
+		e.Ours.Software, e.Ours.versions(), Clean(e.Theirs.Software), e.Theirs.versions())
+}
+
+func (h Hello) versions() string {
+	if h.MinVersion == h.MaxVersion {
+		return strconv.Itoa(h.MinVersion)
+	}
+	return fmt.Sprintf("%d to %d", h.MinVersion, h.MaxVersion)
 }
 
 // Clean prepares a text of a peer for a message or a log: it is shortened to
-// 1000 bytes, and made harmless for a terminal.
-func Clean(s string) string { return terminal.Printable(api.Shorten(s, 1000)) }
+// 1000 bytes, and what a terminal would not show as it is gets escaped.
+func Clean(s string) string {
+	return terminal.Printable(api.Shorten(s, 1000))
+}
 
 // Conn is a connection after the handshake. Only one goroutine may read;
 // writing is safe for concurrent use.

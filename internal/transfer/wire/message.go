@@ -31,8 +31,9 @@ type Ticket struct {
 type Open struct {
 	TransferID      string `json:"transferId"`
 	Ticket          []byte `json:"ticket"`
-	TotalFiles      int64  `json:"totalFiles"` // empty directories do not count
+	TotalFiles      int64  `json:"totalFiles"` // directories do not count
 	TotalBytes      int64  `json:"totalBytes"`
+	DataBytes       int64  `json:"dataBytes"` // TotalBytes without holes; 0 is not known
 	DestinationPath Name   `json:"destinationPath"`
 	Conflict        string `json:"conflict"`
 	OnError         string `json:"onError"`
@@ -54,13 +55,15 @@ type Resume struct {
 	AnswersSkip bool `json:"answersSkip"`
 }
 
-// Entry is one entry of the file list. Its index is its position.
+// Entry is one entry of the file list. Its index is its position. A directory
+// comes before what is in it; the one of the name / is that which the transfer
+// is placed in.
 type Entry struct {
-	Name     Name   `json:"name"` // slash-separated, beginning with /
-	Size     int64  `json:"size"`
-	Mode     uint32 `json:"mode"`
-	ModTime  int64  `json:"mtime"` // nanoseconds since the Unix epoch
-	EmptyDir bool   `json:"dir,omitempty"`
+	Name    Name   `json:"name"` // slash-separated, beginning with /
+	Size    int64  `json:"size"`
+	Mode    uint32 `json:"mode"`
+	ModTime int64  `json:"mtime"` // nanoseconds since the Unix epoch
+	Dir     bool   `json:"dir,omitempty"`
 }
 
 // Entries is a page of the file list.
@@ -87,8 +90,12 @@ type Progress struct {
 type Outcome struct {
 	Status  string `json:"status"` // complete, error or cancelled
 	Message string `json:"message"`
-	Files   int64  `json:"files"`
-	Bytes   int64  `json:"bytes"`
+	// Files and Bytes were received, the skipped ones existed at the receiver.
+	// If the transfer is complete their sums are its totals.
+	Files        int64 `json:"files"`
+	Bytes        int64 `json:"bytes"`
+	SkippedFiles int64 `json:"skippedFiles"`
+	SkippedBytes int64 `json:"skippedBytes"`
 }
 
 // Cancel reports that the sender has cancelled the transfer or given it up.
