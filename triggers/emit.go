@@ -228,7 +228,7 @@ func (e *Engine) newRun(ev Event) *Run {
 		RunID: api.NewID(), Event: ev.Name, EventID: api.NewID(), Attempt: 1, Status: StatusQueued,
 		Parameters: parameters, EventTime: now, QueueTime: now,
 		RequestID: ev.Cause.RequestID, User: ev.Cause.User, TransferID: ev.Cause.TransferID,
-		Depth: ev.Cause.Depth + 1, Subject: ev.Cause.Subject, Key: ev.Cause.Key, Process: e.o.ProcessID,
+		Depth: ev.Cause.Depth + 1, Subject: ev.Cause.Subject, Key: ev.Cause.Key, Process: e.o.ProcessID, Sample: ev.Sample,
 	}
 }
 
@@ -262,7 +262,7 @@ func (e *Engine) retryOf(r *Run) *Run {
 		RunID: api.NewID(), Event: r.Event, EventID: r.EventID, Attempt: r.Attempt + 1, Status: StatusQueued,
 		Parameters: slices.Clone(r.Parameters), EventTime: r.EventTime, QueueTime: api.Now(),
 		RequestID: r.RequestID, User: r.User, TransferID: r.TransferID, Depth: r.Depth,
-		Subject: r.Subject, Key: r.Key, Process: r.Process, Urgent: urgency(r),
+		Subject: r.Subject, Key: r.Key, Process: r.Process, Sample: r.Sample, Urgent: urgency(r),
 	}
 }
 

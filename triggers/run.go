@@ -59,6 +59,8 @@ type Run struct {
 	TransferID   string          `json:"transferId" doc:"The transfer that the event is about, or empty"`
 	Depth        int             `json:"depth" doc:"How many trigger runs led here, this one included"`
 
+	Sample bool `json:"sample" doc:"Whether parameters or the file list are sample data"`
+
 	// Urgent is above 0 for a retry of an interrupted run, which comes before
 	// all runs with a lower Urgent. It is 0 for all other runs.
 	Urgent int64 `json:"-"`

@@ -62,12 +62,16 @@ type triggerEmitCmd struct {
 	Event      string   `arg:"" complete:"events" help:"Name of the event."`
 	Parameters string   `arg:"" optional:"" help:"Parameters as one JSON object, or @FILE, or @- for standard input."`
 	Param      []string `name:"param" sep:"none" placeholder:"NAME=VALUE" help:"One parameter; repeatable. What is not given has a sample value."`
+	Yes        bool     `help:"Do not ask: the script runs on the server, and may do there what it does for a real event."`
 }
 
 // Run queues the event.
 func (c *triggerEmitCmd) Run(ctx context.Context, p *program) error {
 	parameters, err := c.parameters(p)
 	if err != nil {
+		return err
+	}
+	if err := p.confirm(ctx, c.Yes, "This runs the server's script for "+c.Event+", which cannot tell it from a real event unless it looks at JETSTREAM_SAMPLE."); err != nil {
 		return err
 	}
 	params := map[string]any{"event": c.Event}
