@@ -14,7 +14,7 @@ import (
 
 // hostile texts move a cursor, name a window, fake a line or hide text, in one
 // form or another.
-var hostile = []string{ //nolint:gochecknoglobals // never written
+var hostile = []string{
 	"\x1b[31mred", "\x1b]0;title\a", "a\rb", "a\nb", "\u009b31m", "\u009d0;x\u009c", "\x9b31m", "\x7f", "\b\b", "\x00",
 	"\u202eabc", "\u2066", "\u200b", "\ufeff", "\u2028", "\xff", `\x1b[31m and text`, `\x1b]0;`, `"\x1b"`, "a b\x1b[2J", "a=b \x1b[2J",
 }
