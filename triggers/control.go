@@ -56,6 +56,7 @@ func (e *Engine) Cancel(ctx context.Context, runID, by string) (Run, error) {
 		e.waiting.Add(-1)
 		r, err := e.o.Store.Run(ctx, runID)
 		if err == nil {
+			e.payloads.remove(&r)
 			e.count(&r, 0)
 		}
 		return r, err
@@ -98,6 +99,7 @@ func (e *Engine) Retry(ctx context.Context, runID string) (Run, error) {
 	})
 	if err == nil {
 		e.waiting.Add(1)
+		e.payloads.add(&r)
 		e.wakeDispatcher()
 	}
 	return r, err

@@ -44,6 +44,7 @@ type Engine struct {
 	unprunedB  int64 // their size
 
 	ran, waiting atomic.Int64
+	payloads     payloads
 	saveFailing  atomic.Bool // the last attempt to save a run or an on.* event failed
 }
 
@@ -74,6 +75,12 @@ func New(o Options) (*Engine, error) {
 	}
 	if o.Dir != "" {
 		_ = e.scripts.look() // logs it
+	}
+	if e.payloads.ofUser, err = o.Store.WaitingBytes(ctx, commandPrefix); err != nil {
+		return nil, errUnread(err)
+	}
+	for _, n := range e.payloads.ofUser {
+		e.payloads.total += n
 	}
 	e.waiting.Store(int64(waiting))
 	e.paused.Store(paused)

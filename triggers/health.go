@@ -18,12 +18,14 @@ type Health struct {
 	// them was queued, 0 if there is none.
 	Waiting       int
 	OldestWaiting api.Time
+	// WaitingBytes is the size of the parameters of the queued on.* runs.
+	WaitingBytes int64
 	// Running lists the running scripts, the longest running first.
 	Running []RunningScript
 	// Paused reports whether the queue is paused.
 	Paused bool
 	// Full reports whether on.* events are dropped because QueueMax runs wait,
-	// or were within the last minute.
+	// or were within the last minute because of that or QueueBytes.
 	Full bool
 	// SaveFailing reports whether the last event or run could not be saved, or
 	// runs wait for a fault of the place.
@@ -59,6 +61,7 @@ func (e *Engine) Health(ctx context.Context) (Health, error) {
 		Dropped: map[DropReason]int64{DropLoop: 0, DropFull: 0, DropUnsaved: 0}, Runs: map[string]map[Status]int64{},
 	}
 	h.Full = h.Waiting >= e.o.QueueMax
+	h.WaitingBytes, _ = e.payloads.sums("")
 	e.mu.Lock()
 	for id, c := range e.running {
 		ran := time.Since(c.since)
@@ -101,7 +104,7 @@ func (h Health) Faults() []string {
 		faults = append(faults, "trigger events cannot be saved; see the log and free space on the state directory's disk")
 	}
 	if h.Full {
-		faults = append(faults, fmt.Sprintf("the trigger queue is full: %d runs wait, and events of API commands are dropped", h.Waiting))
+		faults = append(faults, fmt.Sprintf("the trigger queue is full: %d runs wait, with %d bytes of API commands, and events of API commands are dropped", h.Waiting, h.WaitingBytes))
 	}
 	for _, r := range h.Running {
 		if r.HeldUp {

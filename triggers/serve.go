@@ -87,8 +87,10 @@ func (e *Engine) recoverQueue(ctx, hard context.Context) error {
 		default:
 			r.Status = StatusInterrupted
 			r.ErrorMessage = "the server ended while the script ran; it runs again"
-			err = e.o.Store.Interrupt(hard, r, e.retryOf(r))
+			again := e.retryOf(r)
+			err = e.o.Store.Interrupt(hard, r, again)
 			e.waiting.Add(1)
+			e.payloads.add(again)
 		}
 		if err != nil {
 			return api.Wrap(err, api.CodeInternal, "the run that was interrupted could not be queued again")

@@ -60,7 +60,7 @@ func (c *userAddCmd) Run(ctx context.Context, p *program, parent *cli) error {
 		if err != nil {
 			return err
 		}
-		_, err = fmt.Fprintf(p.Stdout, "user %s was made\n", user.Name)
+		_, err = terminal.Fprintf(p.Stdout, "user %s was made\n", user.Name)
 		return err
 	})
 }
@@ -81,9 +81,9 @@ func (c *userListCmd) Run(ctx context.Context, p *program, parent *cli) error {
 				state = "disabled"
 			}
 			if u.Sandbox != "" {
-				sandbox = terminal.Printable(u.Sandbox)
+				sandbox = u.Sandbox
 			}
-			_, _ = fmt.Fprintf(table, "%s\t%s\t%s\t%s\n", u.Name, role, state, sandbox)
+			_, _ = terminal.Fprintf(table, "%s\t%s\t%s\t%s\n", u.Name, role, state, sandbox)
 		})
 		if err != nil {
 			return err
@@ -115,7 +115,7 @@ func (c *userPasswdCmd) Run(ctx context.Context, p *program, parent *cli) error 
 		if err := users.SetPassword(ctx, user.Name, password); err != nil {
 			return err
 		}
-		_, err := fmt.Fprintf(p.Stdout, "user %s has a new password\n", user.Name)
+		_, err := terminal.Fprintf(p.Stdout, "user %s has a new password\n", user.Name)
 		return err
 	})
 }
@@ -134,7 +134,7 @@ func (c *userRemoveCmd) Run(ctx context.Context, p *program, parent *cli) error 
 		if err := users.Delete(ctx, user.Name); err != nil {
 			return err
 		}
-		_, err = fmt.Fprintf(p.Stdout, "user %s was removed; the files stay\n", user.Name)
+		_, err = terminal.Fprintf(p.Stdout, "user %s was removed; the files stay\n", user.Name)
 		return err
 	})
 }
