@@ -60,6 +60,9 @@ func (g *Gateway) do(ctx context.Context, call *middleware.Call) (out api.Outcom
 			err = fmt.Errorf("panic in %s: %v\n%s", call.Command.Name, p, debug.Stack())
 		}
 	}()
+	if call.Earlier != nil {
+		return *call.Earlier, nil
+	}
 	params, err := g.binders[call.Command].bind(call.Params)
 	if err != nil {
 		return api.Outcome{}, err
