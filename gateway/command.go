@@ -49,7 +49,7 @@ func (g *Gateway) command(w http.ResponseWriter, r *http.Request) {
 		call.Record.Status, call.Record.Message, call.Record.Result = api.CodeSuccess, out.Message, out.Masked
 	}
 	call.Outcome = out
-	middleware.Succeed(w, out)
+	middleware.Succeed(w, r, out)
 }
 
 // do binds the parameters and carries the command out. A panic becomes an

@@ -67,7 +67,7 @@ func Idempotency(log *slog.Logger, replays Replays) func(http.Handler) http.Hand
 				w.Header().Set(api.ReplayedHeader, "true")
 			}
 			if replay == nil {
-				Succeed(w, *earlier)
+				Succeed(w, r, *earlier)
 				return
 			}
 			call.Earlier, call.handlerContext, call.reporting = earlier, handlerContext, replay.Reporting

@@ -96,7 +96,7 @@ func success(w http.ResponseWriter, r *http.Request) {
 	call := CallOf(r.Context())
 	call.Outcome = api.Outcome{Status: 201, Message: "Made.", Result: []byte(`{"id":1}`), Location: "/things/1"}
 	call.Record.Status = api.CodeSuccess
-	Succeed(w, call.Outcome)
+	Succeed(w, r, call.Outcome)
 }
 
 func TestAReplyWithAKeyIsHeldBack(t *testing.T) {
@@ -147,7 +147,7 @@ func TestAReplayReachesNeitherHandlerNorObserver(t *testing.T) {
 	if diff := cmp.Diff(steps{"reply"}, got); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
 	}
-	if res.Header.Get(api.ReplayedHeader) != "true" || res.Header.Get("Location") != api.Prefix+"/things/1" {
+	if res.Header.Get(api.ReplayedHeader) != "true" || res.Header.Get("Location") != "api/v1/things/1" {
 		t.Errorf("headers %v", res.Header)
 	}
 	if reply := replyOf(t, res); res.StatusCode != 201 || reply.Status != api.CodeSuccess || reply.Message != "Made." || string(reply.Result) != `{"id":1}` {
