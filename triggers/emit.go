@@ -139,6 +139,7 @@ func (e *Engine) emit(ctx context.Context, ev Event, wanted, entry bool) (made *
 		if !wanted {
 			return nil
 		}
+		api.Announce(ctx, *made)
 		return e.insert(tx, made, bounded)
 	})
 	if err == nil {

@@ -95,6 +95,7 @@ func (r *Receiver) AddAuthorizedClient(ctx context.Context, publicKey, descripti
 			"publicKey is no public key: it is 43 letters, digits, - and _, as the sending server's getServerInfo shows it")
 	}
 	c = transfer.AuthorizedClient{PublicKey: publicKey, Description: description, CreateTime: api.Now()}
+	api.Announce(ctx, api.Result[transfer.AuthorizedClient]{Value: c})
 	made, err = r.o.Clients.AddClient(ctx, &c)
 	return c, made, err
 }
