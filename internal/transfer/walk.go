@@ -217,7 +217,7 @@ func (w *walker) add(ctx context.Context, s source, fi fs.FileInfo) error {
 	}
 	f := ManifestFile{
 		Index: w.next, Source: s.path, Name: s.name, Mode: uint32(fi.Mode().Perm()),
-		ModTime: fi.ModTime().UnixNano(), Dir: fi.IsDir(),
+		ModTime: nanoseconds(fi.ModTime()), Dir: fi.IsDir(),
 	}
 	if !f.Dir {
 		f.Size = fi.Size()

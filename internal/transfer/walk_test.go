@@ -176,7 +176,7 @@ func TestBadMappingsAreRefused(t *testing.T) {
 		many[fmt.Sprint("/", i)] = fmt.Sprint("/", i)
 	}
 	for _, mappings := range []map[string]string{
-		nil, {}, many, {"": "/a"}, {"/a": "/../b"}, {"/a": "b/.."}, {"/a": "a\x00b"}, {"/a": strings.Repeat("n", 256)},
+		nil, {}, many, {"": "/a"}, {"/a": ""}, {"/a": "/../b"}, {"/a": "b/.."}, {"/a": "a\x00b"}, {"/a": strings.Repeat("n", 256)},
 		{"/a": strings.Repeat("n/", 2100)}, {"/" + strings.Repeat("s/", 2100): "/a"},
 	} {
 		_, err := b.CreateManifest(t.Context(), by("alice"), transfer.ManifestParams{FileMappings: mappings})
