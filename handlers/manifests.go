@@ -105,13 +105,15 @@ func (h manifestHandlers) wait(ctx context.Context, p waitForManifestParams) (tr
 type getManifestFilesParams struct {
 	getManifestParams
 	api.ListParams
+	Skipped bool `json:"skipped" doc:"Whether to list what is left out instead, with the reason" default:"false"`
 }
 
 type manifestFile struct {
 	SrcPath    string `json:"srcPath" doc:"Path in the owner's sandbox"`
-	DestPath   string `json:"destPath" doc:"Name at the receiver, below destinationPath"`
+	DestPath   string `json:"destPath" doc:"Name at the receiver, below destinationPath; empty for a skipped entry"`
 	FileSize   int64  `json:"fileSize" doc:"Bytes; 0 for a directory"`
 	IsEmptyDir bool   `json:"isEmptyDir" doc:"Whether it is an empty directory"`
+	Reason     string `json:"reason,omitempty" doc:"What a skipped entry is; absent for what is sent"`
 }
 
 type manifestFileList struct {
@@ -126,10 +128,18 @@ func (h manifestHandlers) files(ctx context.Context, p getManifestFilesParams) (
 		return manifestFileList{}, err
 	}
 	caller, _ := api.CallerOf(ctx)
+	if p.Skipped {
+		found, next, err := h.engine.SkippedFiles(ctx, caller, p.ManifestID, from, p.Limit)
+		list := manifestFileList{p.ManifestID, make([]manifestFile, 0, len(found)), pageAt(next)}
+		for _, f := range found {
+			list.Files = append(list.Files, manifestFile{SrcPath: f.Source, Reason: f.Reason})
+		}
+		return list, err
+	}
 	found, next, err := h.engine.ManifestFiles(ctx, caller, p.ManifestID, from, p.Limit)
 	list := manifestFileList{p.ManifestID, make([]manifestFile, 0, len(found)), pageAt(next)}
 	for _, f := range found {
-		list.Files = append(list.Files, manifestFile{f.Source, f.Name, f.Size, f.Dir})
+		list.Files = append(list.Files, manifestFile{SrcPath: f.Source, DestPath: f.Name, FileSize: f.Size, IsEmptyDir: f.Dir})
 	}
 	return list, err
 }

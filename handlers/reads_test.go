@@ -94,7 +94,7 @@ func TestEveryCommandReadsItsObjectsOnce(t *testing.T) {
 		{"send.updateDestination", updateDestinationParams{getDestinationParams: d}, "map[destination:1]"},
 		{"send.getManifest", m, "map[manifest:1]"},
 		{"send.waitForManifest", waitForManifestParams{m, api.WaitParams{}}, "map[manifest:1]"},
-		{"send.getManifestFiles", getManifestFilesParams{m, api.ListParams{Limit: 10}}, "map[manifest:1]"},
+		{"send.getManifestFiles", getManifestFilesParams{m, api.ListParams{Limit: 10}, false}, "map[manifest:1]"},
 		{"send.getTransfer", x, "map[transfer:1]"},
 		{"send.createTransfer", createTransferParams{transfer.Params{ManifestID: manifest, DestinationID: destination, Username: "u"}, "p"}, "map[destination:1 manifest:1]"},
 		{"send.cancelTransfer", x, "map[transfer:1]"},

@@ -120,7 +120,7 @@ func TestObjectsOfOthersAreNotFound(t *testing.T) {
 		{"send.getDestination", d},
 		{"send.getManifest", m},
 		{"send.waitForManifest", waitForManifestParams{m, api.WaitParams{}}},
-		{"send.getManifestFiles", getManifestFilesParams{m, api.ListParams{Limit: 1}}},
+		{"send.getManifestFiles", getManifestFilesParams{m, api.ListParams{Limit: 1}, false}},
 		{"send.getTransfer", x},
 		{"send.waitForTransfer", waitForTransferParams{x, api.WaitParams{}}},
 		{"send.createTransfer", createTransferParams{transfer.Params{ManifestID: manifest, DestinationID: destination, Username: "u"}, "p"}},
@@ -238,7 +238,7 @@ func TestListsGoOnByCursor(t *testing.T) {
 func TestManifestFilesGoOnByCursor(t *testing.T) {
 	s := newSending(t)
 	_, manifest, _ := s.made()
-	p := getManifestFilesParams{getManifestParams{manifest}, api.ListParams{Limit: 2}}
+	p := getManifestFilesParams{getManifestParams{manifest}, api.ListParams{Limit: 2}, false}
 	_, first := s.ok("alice", "send.getManifestFiles", p)
 	p.Cursor, _ = first["nextCursor"].(string)
 	_, second := s.ok("alice", "send.getManifestFiles", p)

@@ -2,7 +2,10 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"io/fs"
+	"os"
 
 	"jetstream/internal/account"
 	"jetstream/internal/terminal"
@@ -60,9 +63,22 @@ func (c *userAddCmd) Run(ctx context.Context, p *program, parent *cli) error {
 		if err != nil {
 			return err
 		}
-		_, err = terminal.Fprintf(p.Stdout, "user %s was made\n", user.Name)
+		_, err = terminal.Fprintf(p.Stdout, "user %s was made%s\n", user.Name, sandboxNote(user.Sandbox))
 		return err
 	})
+}
+
+// sandboxNote says what is at the sandbox of a new user, worded to follow what
+// was done; "" for the server's default.
+func sandboxNote(dir string) string {
+	if dir == "" {
+		return ""
+	}
+	note := ", with the sandbox " + terminal.Printable(dir)
+	if _, err := os.Stat(dir); errors.Is(err, fs.ErrNotExist) {
+		note += ", which does not exist: make the directory before the user needs it, the server does not"
+	}
+	return note
 }
 
 type userListCmd struct{}

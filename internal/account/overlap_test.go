@@ -191,13 +191,13 @@ func umasked(t *testing.T) os.FileMode {
 
 func TestSandboxThatCannotBeOpenedIsRefused(t *testing.T) {
 	p := newPlace(t)
-	write(t, p.at("srv/file"), "")
 	s, _ := newService(t, account.Options{SandboxDir: p.at("data/triggers/%u"), Protected: p.protected})
 	noDefault, _ := newService(t, account.Options{})
 	mustCreate(t, noDefault, account.NewUser{Name: "bob", Password: "p"})
 	mustCreate(t, s, account.NewUser{Name: "default", Password: "p"})
 	mustCreate(t, s, account.NewUser{Name: "missing", Password: "p", Sandbox: p.at("srv/missing")})
 	mustCreate(t, s, account.NewUser{Name: "file", Password: "p", Sandbox: p.at("srv/file")})
+	write(t, p.at("srv/file"), "") // a file since then
 	for name, want := range map[string]api.Code{
 		"nobody": api.CodeNotFound, "default": api.CodeForbidden, "missing": api.CodeConflict, "file": api.CodeConflict,
 	} {

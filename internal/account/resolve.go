@@ -9,6 +9,7 @@ import (
 	"runtime"
 	"slices"
 	"strings"
+	"syscall"
 
 	"jetstream/internal/api"
 )
@@ -216,7 +217,7 @@ func (w *walk) step(next hop, followLast bool) (end bool, err error) {
 	case fi.Mode()&fs.ModeSymlink != 0 && (followLast || len(w.rest) > 0):
 		return false, w.follow(next.name)
 	case !fi.IsDir() && len(w.rest) > 0:
-		return false, api.Errorf(api.CodeInvalid, "path %s: %q is not a directory", api.Quote(w.clean), w.at(next.name))
+		return false, api.Wrap(syscall.ENOTDIR, api.CodeInvalid, "path %s: %q is not a directory", api.Quote(w.clean), w.at(next.name))
 	}
 	w.down(next.name)
 	return false, nil

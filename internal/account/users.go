@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/base64"
 	"errors"
+	"os"
 	"path/filepath"
 	"strings"
 
@@ -84,6 +85,9 @@ func (s *Service) checkSandbox(dir string) error {
 		return api.InvalidField("sandbox", "path", "sandbox must be a path of at most 4096 bytes without NUL")
 	case !filepath.IsAbs(dir):
 		return api.InvalidField("sandbox", "absolute", "sandbox must be an absolute path, such as "+filepath.FromSlash("/srv/files"))
+	}
+	if fi, err := os.Stat(dir); err == nil && !fi.IsDir() {
+		return api.InvalidField("sandbox", "directory", "sandbox "+api.Quote(dir)+" is no directory; choose another path")
 	}
 	if err := CheckOverlap(dir, Read, s.options.Protected); err != nil {
 		e := api.InvalidField("sandbox", "overlap", api.ErrorOf(err).Message)

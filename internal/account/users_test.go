@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"path/filepath"
 	"regexp"
 	"strings"
 	"sync"
@@ -88,6 +89,8 @@ func TestCreateRefusesWhatIsNoUser(t *testing.T) {
 	s, _ := newService(t, account.Options{})
 	s.ObserveHashes(func() { t.Error("a refused user cost a hash") })
 	good := account.NewUser{Name: "bob", Password: "p"}
+	file := filepath.Join(t.TempDir(), "file")
+	write(t, file, "")
 	for field, spoil := range map[string][]func(*account.NewUser){
 		"name": {
 			func(n *account.NewUser) { n.Name = "" },
@@ -105,6 +108,7 @@ func TestCreateRefusesWhatIsNoUser(t *testing.T) {
 		"sandbox": {
 			func(n *account.NewUser) { n.Sandbox = "srv/files" },
 			func(n *account.NewUser) { n.Sandbox = "/srv\x00/files" },
+			func(n *account.NewUser) { n.Sandbox = file },
 			func(n *account.NewUser) { n.Sandbox = "/" + strings.Repeat("a", 4096) },
 		},
 	} {

@@ -536,3 +536,23 @@ func TestConfinedPrincipalCannotLeaveItsDirectory(t *testing.T) {
 		t.Errorf("%d, %v", n, err)
 	}
 }
+
+func TestTimesAreListedAsTheyAre(t *testing.T) {
+	for at, want := range map[time.Time]int64{
+		time.Unix(0, 0): 0, time.Unix(-1, 0): -1e6,
+		time.Unix(4_000_000_000, 0): 4e15, // after 2038
+	} {
+		r := newRig(t, nil)
+		name := filepath.Join(r.box, "f")
+		if err := os.WriteFile(name, nil, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Chtimes(name, at, at); err != nil {
+			t.Fatal(err)
+		}
+		_, list, _, err := r.List(t.Context(), r.principal, "/f", "", 1)
+		if err != nil || len(list) != 1 || list[0].MTime != want {
+			t.Errorf("%v is listed as %+v (%v), want %d", at, list, err, want)
+		}
+	}
+}

@@ -6,8 +6,10 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"math"
 	"os"
 	"path"
+	"time"
 	"unicode/utf8"
 
 	"jetstream/internal/account"
@@ -16,14 +18,14 @@ import (
 
 // Entry is a file, directory or link in the result of ls.
 type Entry struct {
-	Name       string   `json:"name" doc:"Name in its directory; bytes that are no UTF-8 are replaced"`
-	NameBase64 string   `json:"nameBase64,omitempty" doc:"The exact name in base64, where it is not UTF-8"`
-	Path       string   `json:"path" doc:"Path in the caller's sandbox"`
-	Type       string   `json:"type" doc:"file, directory, link, or other for devices, pipes and sockets" validate:"oneof=file directory link other"`
-	Size       int64    `json:"size" doc:"Bytes of a file; 0 for everything else"`
-	Mode       string   `json:"mode" doc:"Permission bits as four octal digits, such as 0644"`
-	MTime      api.Time `json:"mtime" doc:"When it was last changed"`
-	LinkTarget *string  `json:"linkTarget" doc:"Path in the caller's sandbox that a link leads to; null for all else and for a link that leads outside"`
+	Name       string  `json:"name" doc:"Name in its directory; bytes that are no UTF-8 are replaced"`
+	NameBase64 string  `json:"nameBase64,omitempty" doc:"The exact name in base64, where it is not UTF-8"`
+	Path       string  `json:"path" doc:"Path in the caller's sandbox"`
+	Type       string  `json:"type" doc:"file, directory, link, or other for devices, pipes and sockets" validate:"oneof=file directory link other"`
+	Size       int64   `json:"size" doc:"Bytes of a file; 0 for everything else"`
+	Mode       string  `json:"mode" doc:"Permission bits as four octal digits, such as 0644"`
+	MTime      int64   `json:"mtime" doc:"When it was last changed, in microseconds since the Unix epoch; negative before it"`
+	LinkTarget *string `json:"linkTarget" doc:"Path in the caller's sandbox that a link leads to; null for all else and for a link that leads outside"`
 }
 
 // List lists a directory, sorted by the bytes of the names: the entries after
@@ -73,7 +75,7 @@ func (s *Service) List(ctx context.Context, principal Principal, apiPath, after 
 
 // entry makes the Entry of a path from its Lstat.
 func (p *location) entry(at string, fi os.FileInfo) Entry {
-	e := Entry{Name: path.Base(at), Path: at, Type: "other", Mode: fmt.Sprintf("%04o", fi.Mode().Perm()), MTime: api.TimeOf(fi.ModTime())}
+	e := Entry{Name: path.Base(at), Path: at, Type: "other", Mode: fmt.Sprintf("%04o", fi.Mode().Perm()), MTime: microseconds(fi.ModTime())}
 	if !utf8.ValidString(e.Name) {
 		e.NameBase64 = base64.StdEncoding.EncodeToString([]byte(e.Name))
 	}
@@ -90,6 +92,18 @@ func (p *location) entry(at string, fi os.FileInfo) Entry {
 		}
 	}
 	return e
+}
+
+// microseconds returns a time in microseconds since the Unix epoch, or the first
+// or last that can be expressed.
+func microseconds(t time.Time) int64 {
+	switch s := t.Unix(); {
+	case s >= math.MaxInt64/int64(time.Second/time.Microsecond):
+		return math.MaxInt64
+	case s <= math.MinInt64/int64(time.Second/time.Microsecond):
+		return math.MinInt64
+	}
+	return t.UnixMicro()
 }
 
 // namesAfter is account.NamesAfter of an opened directory.

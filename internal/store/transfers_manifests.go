@@ -12,14 +12,14 @@ import (
 )
 
 const manifestColumns = `seq, manifest_id, status, total_files, total_size, error_message, create_time, end_time,
-	owner, user_data, data_size, confined, file_mappings`
+	owner, user_data, data_size, skipped_entries, confined, file_mappings`
 
 const selectManifest = "SELECT " + manifestColumns + " FROM manifests"
 
-const insertManifest = "INSERT INTO manifests (" + manifestColumns + ") VALUES (NULL, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+const insertManifest = "INSERT INTO manifests (" + manifestColumns + ") VALUES (NULL, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 
 const updateManifest = `UPDATE manifests SET status = ?, total_files = ?, total_size = ?, error_message = ?,
-	create_time = ?, end_time = ?, owner = ?, user_data = ?, data_size = ? WHERE seq = ?`
+	create_time = ?, end_time = ?, owner = ?, user_data = ?, data_size = ?, skipped_entries = ? WHERE seq = ?`
 
 // SaveManifest implements transfer.Tx. The file mappings are written once.
 func (t *tx) SaveManifest(m *transfer.Manifest) error {
@@ -29,7 +29,7 @@ func (t *tx) SaveManifest(m *transfer.Manifest) error {
 	}
 	fields := []any{
 		string(m.Status), m.TotalFiles, m.TotalSize, m.ErrorMessage, int64(m.CreateTime), int64(m.EndTime),
-		m.Owner, string(data), m.DataSize,
+		m.Owner, string(data), m.DataSize, m.SkippedEntries,
 	}
 	if m.Seq != 0 {
 		_, err = t.exec(updateManifest, append(fields, m.Seq)...)
@@ -58,7 +58,7 @@ func scanWeighedManifest(row scanner, manifestID string) (transfer.Manifest, int
 	var m transfer.Manifest
 	var data, mappings []byte
 	err := row.Scan(&m.Seq, &m.ManifestID, (*string)(&m.Status), &m.TotalFiles, &m.TotalSize, &m.ErrorMessage, (*int64)(&m.CreateTime),
-		(*int64)(&m.EndTime), &m.Owner, &data, &m.DataSize, &m.Confined, &mappings)
+		(*int64)(&m.EndTime), &m.Owner, &data, &m.DataSize, &m.SkippedEntries, &m.Confined, &mappings)
 	if err != nil {
 		return m, 0, noRow(err, "manifest", manifestID)
 	}
@@ -120,8 +120,27 @@ func (t *tx) mergeDirs(set int64, f transfer.ManifestFile) error {
 		return transfer.FileAndDir(other, f)
 	case other.Dir:
 		return transfer.FileAndDir(f, other)
+	case f.Source == other.Source:
+		return api.Errorf(api.CodeConflict, "source %s would be sent twice as %s, by a mapping of its own and by that of a directory that it lies in: remove one of them", f.Source, f.Name)
 	}
 	return api.Errorf(api.CodeConflict, "sources %s and %s would both be called %s: give them different names", other.Source, f.Source, f.Name)
+}
+
+// AddSkippedFiles implements transfer.Tx.
+func (t *tx) AddSkippedFiles(manifestID string, skipped []transfer.SkippedFile) error {
+	if len(skipped) == 0 {
+		return nil
+	}
+	set, err := t.fileSet(manifestID)
+	if err != nil {
+		return err
+	}
+	for _, f := range skipped {
+		if _, err := t.exec("INSERT INTO skipped_entries (set_id, idx, source, reason) VALUES (?, ?, ?, ?)", set, f.Index, f.Source, f.Reason); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // ResetManifestFiles implements transfer.Tx.
@@ -131,7 +150,7 @@ func (t *tx) ResetManifestFiles(manifestID string) error {
 		return err
 	}
 	var used bool
-	err = t.queryRow("SELECT EXISTS (SELECT 1 FROM manifest_files WHERE set_id = ?)", set).Scan(&used)
+	err = t.queryRow("SELECT EXISTS (SELECT 1 FROM manifest_files WHERE set_id = ?1) OR EXISTS (SELECT 1 FROM skipped_entries WHERE set_id = ?1)", set).Scan(&used)
 	if err != nil || !used {
 		return err
 	}
@@ -167,13 +186,15 @@ func (t *tx) PurgeManifestFiles(limit int) (more bool, err error) {
 	if err != nil {
 		return false, err
 	}
-	n, err := t.execCount(`DELETE FROM manifest_files WHERE set_id = ?1 AND idx IN
-		(SELECT idx FROM manifest_files WHERE set_id = ?1 ORDER BY idx LIMIT ?2)`, set, limit)
-	if err != nil {
-		return false, err
-	}
-	if n == int64(limit) {
-		return true, nil
+	for _, table := range []string{"manifest_files", "skipped_entries"} {
+		n, err := t.execCount("DELETE FROM "+table+" WHERE set_id = ?1 AND idx IN (SELECT idx FROM "+table+
+			" WHERE set_id = ?1 ORDER BY idx LIMIT ?2)", set, limit)
+		if err != nil {
+			return false, err
+		}
+		if n == int64(limit) {
+			return true, nil
+		}
 	}
 	_, err = t.exec("DELETE FROM file_sets WHERE set_id = ?", set)
 	return true, err
@@ -230,6 +251,18 @@ func (s *Transfers) ManifestFiles(ctx context.Context, manifestID string, from i
 	}
 	return scanAll(rows, func(row scanner) (f transfer.ManifestFile, err error) {
 		return f, row.Scan(&f.Index, &f.Source, &f.Name, &f.Size, &f.Mode, &f.ModTime, &f.Dir)
+	})
+}
+
+// SkippedFiles implements transfer.Store.
+func (s *Transfers) SkippedFiles(ctx context.Context, manifestID string, from int64, limit int) ([]transfer.SkippedFile, error) {
+	rows, err := s.db.readers.query(ctx, "SELECT idx, source, reason FROM skipped_entries WHERE set_id = ("+fileSet+
+		") AND idx >= ? ORDER BY idx LIMIT ?", manifestID, from, limit)
+	if err != nil {
+		return nil, err
+	}
+	return scanAll(rows, func(row scanner) (f transfer.SkippedFile, err error) {
+		return f, row.Scan(&f.Index, &f.Source, &f.Reason)
 	})
 }
 

@@ -58,6 +58,10 @@ func checkMappings(mappings map[string]string) error {
 		if len(source) > maxPath {
 			return invalidField("fileMappings", "source", "source path %s is longer than %d bytes", api.Quote(source), maxPath)
 		}
+		if name == "" {
+			return invalidField("fileMappings", "name",
+				"the source %s in fileMappings has an empty name: give it one, or / to place what is in it at the top", api.Quote(source))
+		}
 		if _, err := cleanName(name); err != nil {
 			return invalidField("fileMappings", "name", "the name %s in fileMappings %s", api.Quote(name), err)
 		}

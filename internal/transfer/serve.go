@@ -114,7 +114,7 @@ func (e *Engine) endWalk(ctx context.Context, manifestID string, sum totals, wal
 			return err
 		}
 		if walkErr == nil {
-			m.TotalFiles, m.TotalSize, m.DataSize = &sum.files, &sum.size, sum.data
+			m.TotalFiles, m.TotalSize, m.SkippedEntries, m.DataSize = &sum.files, &sum.size, &sum.skipped, sum.data
 			return e.move(tx, manifestObject{m}, StatusComplete, cause{})
 		}
 		failure := api.ErrorOf(walkErr)

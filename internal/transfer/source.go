@@ -2,7 +2,9 @@ package transfer
 
 import (
 	"context"
+	"math"
 	"os"
+	"time"
 
 	"jetstream/internal/account"
 	"jetstream/internal/api"
@@ -59,12 +61,24 @@ func (s *Sources) Open(f ManifestFile) (*os.File, os.FileInfo, error) {
 	return file, fi, nil
 }
 
+// nanoseconds returns a time in nanoseconds since the Unix epoch. Those before
+// 1677 and after 2262 become the first and the last that can be expressed.
+func nanoseconds(t time.Time) int64 {
+	switch s := t.Unix(); {
+	case s >= math.MaxInt64/int64(time.Second):
+		return math.MaxInt64
+	case s <= math.MinInt64/int64(time.Second):
+		return math.MinInt64
+	}
+	return t.UnixNano()
+}
+
 func checkUnchanged(f ManifestFile, fi os.FileInfo) error {
 	switch {
 	case f.Dir && fi.IsDir():
 		return nil
 	case f.Dir != fi.IsDir(), !fi.IsDir() && !fi.Mode().IsRegular(),
-		fi.Size() != f.Size, fi.ModTime().UnixNano() != f.ModTime:
+		fi.Size() != f.Size, nanoseconds(fi.ModTime()) != f.ModTime:
 		return api.Errorf(api.CodeConflict, "source %s has changed since the manifest was made: create a new manifest", f.Source)
 	}
 	return nil

@@ -27,6 +27,8 @@ type Tx interface {
 	// them forward. Codes: notFound, conflict when two entries have the same
 	// name otherwise, with the sources of both in the message.
 	AddManifestFiles(manifestID string, files []ManifestFile) (merged int64, err error)
+	// AddSkippedFiles appends to the list of what the manifest leaves out.
+	AddSkippedFiles(manifestID string, skipped []SkippedFile) error
 	// ResetManifestFiles gives the manifest an empty file list.
 	// PurgeManifestFiles removes the old one.
 	ResetManifestFiles(manifestID string) error
@@ -92,6 +94,9 @@ type Store interface {
 	// ManifestFiles lists the entries with Index >= from, in order and limit at
 	// most.
 	ManifestFiles(ctx context.Context, manifestID string, from int64, limit int) ([]ManifestFile, error)
+	// SkippedFiles lists what the manifest leaves out, from Index from, in order
+	// and limit at most.
+	SkippedFiles(ctx context.Context, manifestID string, from int64, limit int) ([]SkippedFile, error)
 	// Transfers lists transfers. Of the fields that are not in replies, such as
 	// SealedPassword, it reads only Seq.
 	Transfers(ctx context.Context, p Page) ([]Transfer, error)

@@ -55,17 +55,19 @@ func (s Status) Processing() bool {
 type Manifest struct {
 	Seq int64 `json:"-"`
 
-	ManifestID   string            `json:"manifestId" doc:"Id of the manifest"`
-	Status       Status            `json:"status" doc:"pending, complete or error" validate:"oneof=pending complete error"`
-	Processing   bool              `json:"processing" doc:"True while the server still works on it"`
-	TotalFiles   *int64            `json:"totalFiles" doc:"Number of files, null while pending"`
-	TotalSize    *int64            `json:"totalSize" doc:"Bytes of all files, null while pending"`
-	ErrorMessage *string           `json:"errorMessage" doc:"Why it failed, or null"`
-	FileMappings map[string]string `json:"fileMappings" doc:"Source paths and the names they get"`
-	CreateTime   api.Time          `json:"createTime" doc:"When it was requested"`
-	EndTime      api.Time          `json:"endTime" doc:"When it was complete or failed, or null"`
-	Owner        string            `json:"owner" doc:"User that made it"`
-	UserData     map[string]string `json:"userData" doc:"Data of the user's own"`
+	ManifestID string `json:"manifestId" doc:"Id of the manifest"`
+	Status     Status `json:"status" doc:"pending, complete or error" validate:"oneof=pending complete error"`
+	Processing bool   `json:"processing" doc:"True while the server still works on it"`
+	TotalFiles *int64 `json:"totalFiles" doc:"Number of files, null while pending"`
+	TotalSize  *int64 `json:"totalSize" doc:"Bytes of all files, null while pending"`
+	// What is skipped is never sent and is no error.
+	SkippedEntries *int64            `json:"skippedEntries" doc:"Number of special files, links that lead nowhere or out of the sandbox, and part files of arriving transfers, which are left out; null while pending"`
+	ErrorMessage   *string           `json:"errorMessage" doc:"Why it failed, or null"`
+	FileMappings   map[string]string `json:"fileMappings" doc:"Source paths and the names they get"`
+	CreateTime     api.Time          `json:"createTime" doc:"When it was requested"`
+	EndTime        api.Time          `json:"endTime" doc:"When it was complete or failed, or null"`
+	Owner          string            `json:"owner" doc:"User that made it"`
+	UserData       map[string]string `json:"userData" doc:"Data of the user's own"`
 
 	// Confined is the API path of the directory that the sources must be in
 	// (see account.Service.Confined), / for the whole sandbox.

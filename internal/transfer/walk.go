@@ -20,9 +20,9 @@ import (
 // could otherwise fill the disk.
 const maxEntries = 100_000_000
 
-// totals are the number of files of a manifest, the sum of their sizes, and
-// that sum without holes.
-type totals struct{ files, size, data int64 }
+// totals are the number of files of a manifest, the sum of their sizes, that
+// sum without holes, and the number of entries that are left out.
+type totals struct{ files, size, data, skipped int64 }
 
 // walker lists the files of one manifest. It is for one goroutine. In memory it
 // holds one page of entries and, for each directory that it is in, one batch of
@@ -33,8 +33,9 @@ type walker struct {
 	owner    account.User
 	box      *account.Sandbox
 
-	page []ManifestFile
-	next int64 // index of the next entry
+	page        []ManifestFile
+	next        int64 // index of the next entry
+	skippedPage []SkippedFile
 	totals
 	// inside lists the directories that the walk is in, outermost first, by
 	// their paths below the sandbox without links.
@@ -99,22 +100,28 @@ func (w *walker) run(ctx context.Context, sources []source) error {
 		if err != nil {
 			return err
 		}
-		rel, err := w.box.Resolve(clean, true)
+		rel, err := w.box.Resolve(clean, false)
 		if err != nil {
 			return sourceError(s.path, err)
 		}
+		if inStaging(rel) {
+			if err := w.skip(ctx, clean, skipPartFiles); err != nil {
+				return err
+			}
+			continue
+		}
 		fi, err := w.box.Root.Lstat(rel)
-		if errors.Is(err, fs.ErrNotExist) && w.isLink(clean) {
-			return danglingLink(s.path, err)
+		if err == nil && fi.Mode()&fs.ModeSymlink != 0 {
+			if err := w.link(ctx, source{clean, s.name}); err != nil {
+				return err
+			}
+			continue
 		}
 		if err != nil {
 			return sourceError(s.path, err)
 		}
 		if w.box.Forbidden(fi) {
 			return api.Errorf(api.CodeForbidden, "source %s may not be sent: the server keeps its own state there", s.path)
-		}
-		if s.name == "/" && !fi.IsDir() {
-			return api.Errorf(api.CodeInvalid, "source %s is a file and needs a name of its own, not /", s.path)
 		}
 		if err := w.entry(ctx, w.box.Root, rel, rel, source{clean, s.name}, fi); err != nil {
 			return err
@@ -143,20 +150,6 @@ func FileAndDir(file, other ManifestFile) error {
 		file.Source, file.Name, other.Source)
 }
 
-// isLink reports whether the path is that of a link.
-func (w *walker) isLink(p string) bool {
-	rel, err := w.box.Resolve(p, false)
-	if err != nil {
-		return false
-	}
-	fi, err := w.box.Root.Lstat(rel)
-	return err == nil && fi.Mode()&fs.ModeSymlink != 0
-}
-
-func danglingLink(p string, err error) error {
-	return api.Wrap(err, api.CodeNotFound, "source %s is a link to something that does not exist", p)
-}
-
 // cleanSource cleans a source path. It refuses one that leaves the sandbox.
 func cleanSource(p string) (string, error) {
 	if strings.IndexByte(p, 0) >= 0 {
@@ -180,10 +173,12 @@ func (w *walker) entry(ctx context.Context, at *os.Root, name, rel string, s sou
 	switch {
 	case fi.IsDir():
 		return w.directory(ctx, rel, s)
-	case fi.Mode().IsRegular():
-		return w.file(ctx, at, name, s)
+	case !fi.Mode().IsRegular():
+		return w.skip(ctx, s.path, kindOf(fi.Mode()))
+	case s.name == "/":
+		return api.Errorf(api.CodeInvalid, "source %s is a file and needs a name of its own, not /", s.path)
 	}
-	return api.Errorf(api.CodeInvalid, "source %s is %s; only files, directories and links to them can be sent", s.path, kind(fi.Mode()))
+	return w.file(ctx, at, name, s)
 }
 
 func checkEntryName(s source) error {
@@ -217,12 +212,12 @@ func (w *walker) file(ctx context.Context, at *os.Root, name string, s source) e
 }
 
 func (w *walker) add(ctx context.Context, s source, fi fs.FileInfo) error {
-	if w.next >= maxEntries {
-		return api.Errorf(api.CodeTooLarge, "the manifest has more than %d entries: split it into several", maxEntries)
+	if w.next+w.skipped >= maxEntries {
+		return tooManyEntries()
 	}
 	f := ManifestFile{
 		Index: w.next, Source: s.path, Name: s.name, Mode: uint32(fi.Mode().Perm()),
-		ModTime: fi.ModTime().UnixNano(), Dir: fi.IsDir(),
+		ModTime: nanoseconds(fi.ModTime()), Dir: fi.IsDir(),
 	}
 	if !f.Dir {
 		f.Size = fi.Size()
@@ -235,9 +230,13 @@ func (w *walker) add(ctx context.Context, s source, fi fs.FileInfo) error {
 	return nil
 }
 
-// flush saves the page.
+func tooManyEntries() error {
+	return api.Errorf(api.CodeTooLarge, "the manifest has more than %d entries: split it into several", maxEntries)
+}
+
+// flush saves the pages.
 func (w *walker) flush(ctx context.Context) error {
-	if len(w.page) == 0 {
+	if len(w.page)+len(w.skippedPage) == 0 {
 		return ctx.Err()
 	}
 	if err := w.e.stillEntitled(ctx, w.owner); err != nil { // a walk may take hours
@@ -245,10 +244,13 @@ func (w *walker) flush(ctx context.Context) error {
 	}
 	var merged int64
 	err := w.e.o.Store.Update(ctx, func(tx Tx) (err error) {
+		if err := tx.AddSkippedFiles(w.manifest, w.skippedPage); err != nil {
+			return err
+		}
 		merged, err = tx.AddManifestFiles(w.manifest, w.page)
 		return err
 	})
-	w.page = w.page[:0]
+	w.page, w.skippedPage = w.page[:0], w.skippedPage[:0]
 	w.next -= merged
 	return notSaved(err)
 }
@@ -285,16 +287,4 @@ func sourceError(p string, err error) error {
 		return api.Wrap(err, api.CodeConflict, "source %s cannot be read: %s", p, reason)
 	}
 	return api.Wrap(err, api.CodeConflict, "source %s cannot be read", p)
-}
-
-func kind(m fs.FileMode) string {
-	switch {
-	case m&fs.ModeNamedPipe != 0:
-		return "a named pipe"
-	case m&fs.ModeSocket != 0:
-		return "a socket"
-	case m&fs.ModeDevice != 0:
-		return "a device"
-	}
-	return "no regular file"
 }

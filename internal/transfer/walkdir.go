@@ -9,7 +9,6 @@ import (
 	"slices"
 
 	"jetstream/internal/account"
-	"jetstream/internal/api"
 )
 
 // nameBatch is how many names of a directory are held in memory. A larger
@@ -20,7 +19,7 @@ const nameBatch = 65536
 // of the names.
 func (w *walker) directory(ctx context.Context, rel string, s source) error {
 	if slices.Contains(w.inside, rel) {
-		return api.Errorf(api.CodeConflict, "source %s is a link that leads back to a directory it lies in: remove the link", s.path)
+		return w.skip(ctx, s.path, skipLoop)
 	}
 	w.inside = append(w.inside, rel)
 	defer func() { w.inside = w.inside[:len(w.inside)-1] }()
@@ -70,6 +69,12 @@ func (w *walker) children(ctx context.Context, rel string, s source, names []str
 	}
 	defer shut()
 	for _, name := range names {
+		if IsStaging(name) { // not even looked at: it may go away at any time
+			if err := w.skip(ctx, path.Join(s.path, name), skipPartFiles); err != nil {
+				return err
+			}
+			continue
+		}
 		if dir == nil {
 			var err error
 			if dir, err = w.box.Root.OpenRoot(rel); err != nil {
@@ -101,21 +106,25 @@ func (w *walker) children(ctx context.Context, rel string, s source, names []str
 	return nil
 }
 
-// link adds the target of a link under the name of the link.
+// link adds the target of a link under the name of the link. A link that leads
+// to nothing that can be sent is left out.
 func (w *walker) link(ctx context.Context, s source) error {
 	rel, err := w.box.Resolve(s.path, true)
-	if err != nil {
-		return sourceError(s.path, err)
+	if err == nil && inStaging(rel) {
+		return w.skip(ctx, s.path, skipPartFiles)
 	}
-	fi, err := w.box.Root.Lstat(rel)
-	if errors.Is(err, fs.ErrNotExist) {
-		return danglingLink(s.path, err)
+	var fi fs.FileInfo
+	if err == nil {
+		fi, err = w.box.Root.Lstat(rel)
 	}
 	if err != nil {
+		if fault := linkFault(err); fault != "" {
+			return w.skip(ctx, s.path, fault)
+		}
 		return sourceError(s.path, err)
 	}
 	if w.box.Forbidden(fi) {
-		return api.Errorf(api.CodeForbidden, "source %s may not be sent: the server keeps its own state there", s.path)
+		return w.skip(ctx, s.path, skipOutside)
 	}
 	return w.entry(ctx, w.box.Root, rel, rel, s, fi)
 }

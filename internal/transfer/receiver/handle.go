@@ -166,7 +166,7 @@ func (r *Receiver) login(ctx context.Context, conn *wire.Conn, payload []byte) e
 	if err != nil {
 		return err
 	}
-	return conn.Send(wire.TypeTicket, wire.Ticket{Ticket: ticket})
+	return conn.Send(wire.TypeTicket, wire.Ticket{Ticket: ticket, Username: user.Name})
 }
 
 func address(conn *wire.Conn) (ip string, port int) {

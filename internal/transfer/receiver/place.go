@@ -6,7 +6,6 @@ import (
 	"io/fs"
 	"os"
 	"path"
-	"strings"
 	"time"
 
 	"jetstream/internal/account"
@@ -132,15 +131,11 @@ func (p *placer) choose(f *transfer.RecvFile, conflict string, taken map[string]
 
 // numbered returns a free name such as "reel (1).mov".
 func numbered(name string, free func(string) (bool, error)) (string, error) {
-	ext := path.Ext(name)
-	if ext == name { // .profile
-		ext = ""
-	}
-	stem := strings.TrimSuffix(name, ext)
+	stem, ending := splitEnding(name)
 	for n := 1; n < 100_000; n++ {
-		suffix := fmt.Sprintf(" (%d)%s", n, ext)
+		suffix := fmt.Sprintf(" (%d)%s", n, ending)
 		// A name of the maximum length is cut.
-		candidate := api.Truncate(stem, max(0, maxComponent-len(suffix))) + suffix
+		candidate := api.Truncate(stem, maxComponent-len(suffix)) + suffix
 		if ok, err := free(candidate); ok || err != nil {
 			return candidate, err
 		}

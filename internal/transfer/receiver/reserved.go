@@ -3,6 +3,8 @@ package receiver
 import (
 	"context"
 	"path/filepath"
+
+	"jetstream/internal/transfer"
 )
 
 // PartDirs lists the directories with part files of unfinished transfers, as
@@ -23,4 +25,4 @@ func (r *Receiver) PartDirs(ctx context.Context) ([]string, error) {
 
 // Reserved reports whether a file name has the form of the name of such a
 // directory.
-func (r *Receiver) Reserved(name string) bool { return isStaging(name) }
+func (r *Receiver) Reserved(name string) bool { return transfer.IsStaging(name) }

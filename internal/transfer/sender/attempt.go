@@ -8,6 +8,7 @@ import (
 	"net"
 	"runtime/debug"
 	"strconv"
+	"strings"
 	"time"
 
 	"jetstream/internal/api"
@@ -357,6 +358,9 @@ func (a *attempt) login(ctx context.Context, conn *wire.Conn) error {
 	// with the ticket.
 	_, err = a.s.o.Engine.Change(ctx, a.t.TransferID, func(t *transfer.Transfer) error {
 		t.Ticket, t.SealedPassword, t.PublicKey = ticket.Ticket, nil, conn.PeerKey()
+		if strings.EqualFold(t.Username, ticket.Username) {
+			t.Username = ticket.Username
+		}
 		return nil
 	})
 	a.t.Ticket = ticket.Ticket

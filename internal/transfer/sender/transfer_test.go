@@ -65,3 +65,13 @@ func TestFiveThousandSmallFilesArrive(t *testing.T) {
 	complete(t, a, b, a.send(b, job{}))
 	same(t, filepath.Join(a.Sandbox, "src"), filepath.Join(b.Sandbox, "src"))
 }
+
+func TestUserHasTheAccountsNameAtBothEnds(t *testing.T) {
+	from, to := newSite(t), newSite(t)
+	from.write("a", 10)
+	tr := from.wait(from.send(to, job{mappings: map[string]string{"/a": "/a"}, user: "BOB"}))
+	complete(t, from, to, tr)
+	if got := to.received(tr).Username; tr.Username != "bob" || got != "bob" {
+		t.Errorf("the user is %q at the sender and %q at the receiver, want bob", tr.Username, got)
+	}
+}

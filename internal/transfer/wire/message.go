@@ -25,6 +25,8 @@ type Login struct {
 // Ticket answers Login.
 type Ticket struct {
 	Ticket []byte `json:"ticket"`
+	// Username is the name in the login as the account itself writes it.
+	Username string `json:"username"`
 }
 
 // Open begins or continues a transfer.
