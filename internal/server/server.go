@@ -117,12 +117,12 @@ func (s *Server) openState(ctx context.Context) error {
 		return err
 	}
 	begin := time.Now()
-	db, err := store.Open(ctx, dir)
+	db, err := openStore(ctx, dir)
 	if errors.Is(err, store.ErrLocked) {
 		s.log.InfoContext(ctx, "the state directory is in use by another process; waiting for its end", "stateDir", dir, "atMost", lockWait)
 	}
 	for errors.Is(err, store.ErrLocked) && time.Since(begin) < lockWait && ctx.Err() == nil {
-		db, err = store.Open(ctx, dir) // Open also waits for the lock, but only briefly
+		db, err = openStore(ctx, dir) // Open also waits for the lock, but only briefly
 	}
 	if err != nil && ctx.Err() != nil {
 		return ctx.Err()

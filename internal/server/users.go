@@ -3,9 +3,13 @@ package server
 import (
 	"context"
 	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
 
 	"jetstream/internal/account"
 	"jetstream/internal/store"
+	"jetstream/internal/transfer/wire"
 )
 
 // WithAccounts calls fn with the account service of a state directory on which no
@@ -15,7 +19,7 @@ func WithAccounts(ctx context.Context, stateDir string, fn func(*account.Service
 	if err := store.PrepareDir(stateDir); err != nil {
 		return err
 	}
-	db, err := store.Open(ctx, stateDir)
+	db, err := openStore(ctx, stateDir)
 	if err != nil {
 		return err
 	}
@@ -23,4 +27,17 @@ func WithAccounts(ctx context.Context, stateDir string, fn func(*account.Service
 	return fn(account.New(db.Accounts(), account.Options{
 		Protected: []account.Protected{{What: "state directory", Path: stateDir, Secret: true}},
 	}))
+}
+
+// openStore opens the database, but refuses one of 0 bytes where the key says
+// that a server was here: taken for new it would have no users and no transfers.
+func openStore(ctx context.Context, stateDir string) (*store.DB, error) {
+	path := filepath.Join(stateDir, store.File)
+	if info, err := os.Stat(path); err == nil && info.Mode().IsRegular() && info.Size() == 0 {
+		if _, err := os.Stat(filepath.Join(stateDir, wire.IdentityFile)); err == nil {
+			return nil, fmt.Errorf("the database %s is empty, though this server has run before (%s is there): "+
+				"put back a copy of it, or remove it to begin without users, transfers and waiting events", path, wire.IdentityFile)
+		}
+	}
+	return store.Open(ctx, stateDir)
 }

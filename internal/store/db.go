@@ -68,13 +68,13 @@ func Open(ctx context.Context, dir string) (_ *DB, err error) {
 	}
 	uri := databaseURI(filepath.ToSlash(path)) + "?_pragma=busy_timeout(10000)"
 	if db.writer, err = openWriter(ctx, uri, db.disk); err != nil {
-		return nil, fmt.Errorf("open database %s: %w", path, err)
+		return nil, openError(path, err)
 	}
 	if err := migrate(ctx, db.writer.conn); err != nil {
-		return nil, fmt.Errorf("open database %s: %w", path, err)
+		return nil, openError(path, err)
 	}
 	if db.readers, err = openReaders(uri); err != nil {
-		return nil, fmt.Errorf("open database %s: %w", path, err)
+		return nil, openError(path, err)
 	}
 	return db, nil
 }

@@ -2,6 +2,8 @@ package store
 
 import (
 	"errors"
+	"fmt"
+	"path/filepath"
 
 	"modernc.org/sqlite"
 	sqlite3 "modernc.org/sqlite/lib"
@@ -28,4 +30,17 @@ func primaryCode(err error) int {
 		return sqlite3.SQLITE_OK
 	}
 	return e.Code() & 0xff // the other bits say more exactly where it happened
+}
+
+// openError says why a database cannot be opened, and the way out.
+func openError(path string, err error) error {
+	switch primaryCode(err) {
+	case sqlite3.SQLITE_FULL:
+		return fmt.Errorf("the disk of the state directory %s is full: make room there and start again: %w", filepath.Dir(path), err)
+	case sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CORRUPT:
+		return fmt.Errorf("the database %s is damaged: put back a copy of it, or move it away to begin without users, transfers and waiting events: %w", path, err)
+	case sqlite3.SQLITE_IOERR:
+		return fmt.Errorf("the database %s could not be read or written: look at the disk and its room, and start again: %w", path, err)
+	}
+	return fmt.Errorf("open database %s: %w", path, err)
 }
