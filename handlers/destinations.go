@@ -23,11 +23,13 @@ func destinationCommands(d Deps) []*api.Command {
 		}, h.create),
 		api.Define(api.Spec{
 			Name: "send.getDestinations", Method: "GET", Path: "/send/destinations",
-			Summary: "List the destinations, newest first", Message: "Destinations.",
+			Summary:     "List the destinations, newest first",
+			Description: "The caller's own; superusers see those of all users, or of the one that `owner` names.", Message: "Destinations.",
 		}, h.list),
 		api.Define(api.Spec{
 			Name: "send.getDestination", Method: "GET", Path: "/send/destinations/{destinationId}",
-			Summary: "Show a destination", Message: "Destination.", Errors: []api.Code{api.CodeNotFound},
+			Summary:     "Show a destination",
+			Description: "A destination of another user is `notFound`, unless the caller is a superuser.", Message: "Destination.", Errors: []api.Code{api.CodeNotFound},
 		}, h.get),
 		api.Define(api.Spec{
 			Name: "send.updateDestination", Method: "PATCH", Path: "/send/destinations/{destinationId}",

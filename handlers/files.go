@@ -39,7 +39,9 @@ func fileCommands(d Deps) []*api.Command {
 		}, h.usage),
 		api.Define(api.Spec{
 			Name: "mkdir", Method: "POST", Path: "/files/directories", Status: 201, Location: "/files?path={path}",
-			Summary: "Make a directory with its missing parents", Message: "Directory made.", Errors: changes,
+			Summary:     "Make a directory with its missing parents",
+			Description: "A directory that is there already is answered with 200 and stays as it is; anything else of that path is a `conflict`.",
+			Message:     "Directory made.", Errors: changes,
 			Example: map[string]any{"path": "/incoming"},
 		}, h.mkdir),
 		api.Define(api.Spec{
@@ -166,16 +168,16 @@ type rmParams struct {
 	Recursive bool `json:"recursive" doc:"Whether to remove a directory with all that is below it" default:"false"`
 }
 
-type rmResult struct {
+type removal struct {
 	Path    string `json:"path" doc:"The path that was removed, in its plain form"`
 	Removed int64  `json:"removed" doc:"How many files, links and directories are gone"`
 }
 
-func (h fileHandlers) remove(ctx context.Context, p rmParams) (rmResult, error) {
+func (h fileHandlers) remove(ctx context.Context, p rmParams) (removal, error) {
 	principal, err := principalOf(ctx)
 	if err != nil {
-		return rmResult{}, err
+		return removal{}, err
 	}
 	clean, removed, err := h.files.Remove(ctx, principal, p.Path, p.Recursive)
-	return rmResult{clean, removed}, err
+	return removal{clean, removed}, err
 }

@@ -34,7 +34,8 @@ func manifestCommands(d Deps) []*api.Command {
 		}, h.list),
 		api.Define(api.Spec{
 			Name: "send.getManifest", Method: "GET", Path: "/send/manifests/{manifestId}",
-			Summary: "Show a manifest", Message: "Manifest.", Errors: notFound,
+			Summary:     "Show a manifest",
+			Description: "Its files are in send.getManifestFiles. A manifest of another user is `notFound`, unless the caller is a superuser.", Message: "Manifest.", Errors: notFound,
 		}, h.get),
 		api.Define(api.Spec{
 			Name: "send.waitForManifest", Method: "GET", Path: "/send/manifests/{manifestId}/wait",

@@ -31,7 +31,8 @@ func tokenCommands(d Deps) []*api.Command {
 		}, h.list),
 		api.Define(api.Spec{
 			Name: "deleteAPIToken", Method: "DELETE", Path: "/tokens/{tokenId}",
-			Summary: "End a token, and those that were made with it", Message: "Token deleted.", Errors: []api.Code{api.CodeNotFound},
+			Summary:     "End a token, and those that were made with it",
+			Description: "It counts at the next call that shows the token; tokens that were made with it go as well.", Message: "Token deleted.", Errors: []api.Code{api.CodeNotFound},
 		}, h.delete),
 	}
 }

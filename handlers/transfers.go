@@ -25,12 +25,14 @@ func transferCommands(d Deps) []*api.Command {
 		}, h.create),
 		api.Define(api.Spec{
 			Name: "send.getTransfers", Method: "GET", Path: "/send/transfers",
-			Summary: "List the sent transfers, newest first", Message: "Transfers.",
+			Summary:     "List the sent transfers, newest first",
+			Description: "The caller's own; superusers see those of all users, or of the one that `owner` names.", Message: "Transfers.",
 			Example: map[string]any{"limit": 10, "status": "active"},
 		}, h.list),
 		api.Define(api.Spec{
 			Name: "send.getTransfer", Method: "GET", Path: "/send/transfers/{transferId}",
-			Summary: "Show a sent transfer", Message: "Transfer.", Errors: notFound,
+			Summary:     "Show a sent transfer",
+			Description: "With live numbers while it is under way; `errorMessage` also says why one is still pending.", Message: "Transfer.", Errors: notFound,
 		}, h.get),
 		api.Define(api.Spec{
 			Name: "send.waitForTransfer", Method: "GET", Path: "/send/transfers/{transferId}/wait",
