@@ -100,6 +100,9 @@ func decode(f api.Field, raw json.RawMessage, field reflect.Value) *api.FieldErr
 		field.Set(p)
 		field = p.Elem()
 	}
+	if f.Kind == api.KindInteger {
+		raw = strictjson.Integer(raw)
+	}
 	if strictjson.DecodePlain(raw, field.Addr().Interface()) {
 		return nil
 	}

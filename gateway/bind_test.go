@@ -84,3 +84,18 @@ func TestManyFaultsCostNoSentences(t *testing.T) {
 		t.Errorf("%d faults, the last %+v: %s", len(e.Fields), last, e.Message)
 	}
 }
+
+// TestWholeNumbersInAnyForm: encoders write them as 3.0 or 3e0.
+func TestWholeNumbersInAnyForm(t *testing.T) {
+	f := newFixture(t)
+	for _, count := range []string{"3", "3.0", "30e-1", "0.3E+1"} {
+		_, result := f.reply(f.do("ann", "POST", "/api/v1/command",
+			`{"request":"send.echo","parameters":{"id":"a","count":`+count+`,"password":"hush"}}`))
+		if result["count"] != 3.0 {
+			t.Errorf("%s in the body: %v", count, result)
+		}
+	}
+	if res := f.do("ann", "POST", "/api/v1/send/echo/a?count=3.5", `{"password":"hush"}`); res.StatusCode != 400 {
+		t.Errorf("3.5: %d", res.StatusCode)
+	}
+}

@@ -28,7 +28,7 @@ type onlyKey struct {
 	outcome *api.Outcome
 }
 
-func (k *onlyKey) Begin(ctx context.Context, _, _, _ string, _ []byte) (context.Context, middleware.Replay, *api.Outcome, error) {
+func (k *onlyKey) Begin(ctx context.Context, _, _ string, _ *api.Command, _ []byte) (context.Context, middleware.Replay, *api.Outcome, error) {
 	if k.outcome != nil {
 		return ctx, nil, k.outcome, nil
 	}
@@ -36,6 +36,8 @@ func (k *onlyKey) Begin(ctx context.Context, _, _, _ string, _ []byte) (context.
 }
 
 type keyContext struct{}
+
+func (k *onlyKey) Reporting(ctx context.Context) context.Context { return ctx }
 
 func (k *onlyKey) Finish(_ context.Context, out api.Outcome) error {
 	k.outcome = &out

@@ -49,7 +49,7 @@ func (g *Gateway) command(w http.ResponseWriter, r *http.Request) {
 		call.Record.Status, call.Record.Message, call.Record.Result = api.CodeSuccess, out.Message, out.Masked
 	}
 	call.Outcome = out
-	middleware.Succeed(w, out)
+	middleware.Succeed(w, r, out)
 }
 
 // do binds the parameters and carries the command out. A panic becomes an
@@ -60,6 +60,9 @@ func (g *Gateway) do(ctx context.Context, call *middleware.Call) (out api.Outcom
 			err = fmt.Errorf("panic in %s: %v\n%s", call.Command.Name, p, debug.Stack())
 		}
 	}()
+	if call.Earlier != nil {
+		return *call.Earlier, nil
+	}
 	params, err := g.binders[call.Command].bind(call.Params)
 	if err != nil {
 		return api.Outcome{}, err

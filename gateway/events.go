@@ -44,7 +44,7 @@ type Feed interface {
 	Close()
 }
 
-// events serves GET /events until the client goes, is too slow or is not
+// events serves GET /events until the client goes, asks for the headers only, is too slow or is not
 // entitled any more, or the server stops.
 func (g *Gateway) events(w http.ResponseWriter, r *http.Request) {
 	caller, loggedIn := api.CallerOf(r.Context())
@@ -84,6 +84,9 @@ func (g *Gateway) events(w http.ResponseWriter, r *http.Request) {
 	h.Set("Cache-Control", "no-store")
 	h.Set("X-Accel-Buffering", "no") // proxies must not collect what is live
 	h.Set("X-Content-Type-Options", "nosniff")
+	if r.Method == http.MethodHead {
+		return
+	}
 	s := newEventStream(r.Context(), w)
 	defer s.end()
 	err = s.follow(feed, q.After == nil, entitled)

@@ -117,7 +117,7 @@ func (g *Gateway) routes() chi.Router {
 	r.NotFound(g.notFound)
 	r.MethodNotAllowed(g.methodNotAllowed)
 
-	get(r, "/healthz", g.health)
+	get(r, middleware.HealthPath, g.health)
 	if g.o.Metrics != nil {
 		get(r, "/metrics", g.superusers(g.o.Metrics.ServeHTTP))
 	}
@@ -141,13 +141,13 @@ func (g *Gateway) routes() chi.Router {
 		r.NotFound(g.notFound)
 		r.MethodNotAllowed(g.methodNotAllowed)
 		if g.o.Events != nil {
-			r.Get(api.EventsPath, g.events)
+			get(r, api.EventsPath, g.events)
 		}
 		r = r.With(chain.command...)
 		r.Post(api.EnvelopePath, g.command)
 		for _, c := range g.o.Registry.All() {
 			r.MethodFunc(c.Method, c.Path, g.command)
-			if c.Access == api.AccessPublic && c.Method == http.MethodGet {
+			if c.Method == http.MethodGet {
 				r.Head(c.Path, g.command)
 			}
 		}
@@ -155,8 +155,7 @@ func (g *Gateway) routes() chi.Router {
 	return r
 }
 
-// get mounts h for GET and HEAD: what is for everybody, and what is not a
-// command, is also looked at by load balancers.
+// get mounts h for GET and HEAD.
 func get(r chi.Router, pattern string, h http.HandlerFunc) {
 	r.Get(pattern, h)
 	r.Head(pattern, h)

@@ -51,11 +51,7 @@ func destinationCommands(d Deps) []*api.Command {
 func (h destinationHandlers) create(ctx context.Context, p transfer.DestinationParams) (api.Result[transfer.Destination], error) {
 	caller, _ := api.CallerOf(ctx)
 	d, existing, err := h.engine.CreateDestination(ctx, caller, p)
-	r := api.Result[transfer.Destination]{Value: d, Existing: existing}
-	if existing {
-		r.Message = "Destination exists."
-	}
-	return r, err
+	return transfer.DestinationCreated(d, existing), err
 }
 
 type getDestinationsParams struct {

@@ -38,7 +38,8 @@ func triggerQueueCommands(d Deps) []*api.Command {
 			Name: "emitTrigger", Method: "POST", Path: "/triggers/{event}/emit", Status: 201, Location: "/trigger-runs/{runId}",
 			Summary: "Queue the script of an event, with sample or given parameters",
 			Description: "Only the script gets the event; nothing else is notified. With the `transfer_id` of a received transfer, " +
-				"the script gets that transfer's file list; else an event that has one gets an empty list.",
+				"the script gets that transfer's file list; else an event that has one gets an empty list. " +
+				"The script sees JETSTREAM_SAMPLE=1 where parameters or the list are sample data.",
 			Message: "The event is queued.", Errors: []api.Code{api.CodeNotFound, api.CodeConflict, api.CodeUnavailable}, Access: api.AccessSuperuser,
 			Example: map[string]any{"event": "recv.transferComplete"},
 		}, h.emit),
@@ -170,7 +171,7 @@ func (h triggerQueueHandlers) emit(ctx context.Context, p emitTriggerParams) (tr
 		}
 		return triggers.Run{}, api.Errorf(api.CodeNotFound, "there is no event %q%s", p.Event, message)
 	}
-	parameters, err := events[i].Sample(p.Parameters)
+	parameters, sampled, err := events[i].Sample(p.Parameters)
 	if err != nil {
 		return triggers.Run{}, err
 	}
@@ -178,7 +179,8 @@ func (h triggerQueueHandlers) emit(ctx context.Context, p emitTriggerParams) (tr
 	if err != nil {
 		return triggers.Run{}, err
 	}
-	return h.engine.EmitNow(ctx, triggers.Event{Definition: events[i], Parameters: parameters, Cause: cause})
+	return h.engine.EmitNow(ctx, triggers.Event{Definition: events[i], Parameters: parameters, Cause: cause,
+		Sample: sampled || events[i].FileList && cause.Subject == ""})
 }
 
 // causeOf makes the cause of an emitted event: with the key that a real event

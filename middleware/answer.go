@@ -6,6 +6,7 @@ import (
 	"math"
 	"net/http"
 	"strconv"
+	"strings"
 	"sync"
 	"time"
 
@@ -41,11 +42,30 @@ func Answer(w http.ResponseWriter, status int, reply api.Reply) {
 }
 
 // Succeed answers the outcome of a command.
-func Succeed(w http.ResponseWriter, out api.Outcome) {
+func Succeed(w http.ResponseWriter, r *http.Request, out api.Outcome) {
 	if out.Location != "" {
-		w.Header().Set("Location", api.Prefix+out.Location)
+		w.Header().Set("Location", relativeTo(r.URL.EscapedPath(), api.Prefix+out.Location))
 	}
 	Answer(w, out.Status, api.Reply{Status: api.CodeSuccess, Message: out.Message, Result: out.Result})
+}
+
+// relativeTo writes target as a reference that leads there from the request's
+// path: one that holds also where a proxy puts the server below a path of its
+// own. Both are absolute and escaped; target may have a query.
+func relativeTo(path, target string) string {
+	from := strings.Split(path, "/")
+	from = from[:len(from)-1] // references begin at the last slash
+	route, query, _ := strings.Cut(target, "?")
+	to := strings.Split(route, "/")
+	common := 0
+	for common < len(from) && common < len(to)-1 && from[common] == to[common] {
+		common++
+	}
+	reference := strings.Repeat("../", len(from)-common) + strings.Join(to[common:], "/")
+	if query != "" {
+		reference += "?" + query
+	}
+	return reference
 }
 
 // Fail answers an error. What has no code is internal: the caller gets a

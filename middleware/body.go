@@ -35,6 +35,9 @@ func ReadObject(w http.ResponseWriter, r *http.Request, limit int64, grant func(
 	if r.Method == http.MethodGet || r.Method == http.MethodDelete || r.Method == http.MethodHead {
 		return nil, api.Errorf(api.CodeInvalid, "%s takes its parameters in the path and the query, not in a body", r.Method)
 	}
+	if coding := r.Header.Get("Content-Encoding"); coding != "" {
+		return nil, api.InvalidField("body", ruleContentType, fmt.Sprintf("the body has Content-Encoding %.40q; send it as it is, without that header", coding))
+	}
 	if kind, _, err := mime.ParseMediaType(r.Header.Get("Content-Type")); err != nil || kind != "application/json" {
 		return nil, api.InvalidField("body", ruleContentType, "the body must be JSON, announced as Content-Type: application/json")
 	}
@@ -59,7 +62,8 @@ func ReadObject(w http.ResponseWriter, r *http.Request, limit int64, grant func(
 		}
 		return nil, api.Wrap(err, api.CodeInvalid, "the body was cut off before its end; send it again whole")
 	}
-	_ = rc.SetReadDeadline(time.Time{}) // stays after an error: net/http reads the rest before the answer goes out
+	_ = rc.SetReadDeadline(time.Time{})                   // stays after an error: net/http reads the rest before the answer goes out
+	body = bytes.TrimPrefix(body, []byte("\xef\xbb\xbf")) // a byte order mark
 	members, err := strictjson.ParseObject(body)
 	if err == nil {
 		err = strictjson.CheckText(body)

@@ -7,6 +7,8 @@ import (
 	"net/http/httptest"
 	"strings"
 	"testing"
+
+	"jetstream/internal/api"
 )
 
 func TestReadObject(t *testing.T) {
@@ -27,6 +29,8 @@ func TestReadObject(t *testing.T) {
 		"a large one, not granted": {strings.NewReader(small + " "), maxBody, false, true, 0, "not now"},
 		"as large as the limit":    {strings.NewReader(small), smallBody, true, false, 1, ""},
 		"larger than the limit":    {strings.NewReader(small), smallBody - 1, true, false, 0, "larger than 63 KiB"},
+		"a byte order mark":        {strings.NewReader("\ufeff{}"), maxBody, true, false, 0, ""},
+		"two byte order marks":     {strings.NewReader("\ufeff\ufeff{}"), maxBody, true, false, 0, "JSON"},
 		"a break":                  {io.MultiReader(strings.NewReader(`{"a":`), brokenReader{}), maxBody, true, false, 0, "cut off"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -44,6 +48,18 @@ func TestReadObject(t *testing.T) {
 				t.Errorf("asked is %t, %d members, %v", asked, len(members), err)
 			}
 		})
+	}
+}
+
+func TestAnEncodedBodyIsRefused(t *testing.T) {
+	for _, coding := range []string{"gzip", "identity", "br, gzip"} {
+		r := httptest.NewRequest(http.MethodPost, "/", strings.NewReader(`{"a":1}`))
+		r.Header.Set("Content-Type", "application/json")
+		r.Header.Set("Content-Encoding", coding)
+		w := httptest.NewRecorder()
+		_, err := ReadObject(w, r, maxBody, func() error { return nil })
+		Fail(w, r, silent, err)
+		wantReply(t, w.Result(), 415, api.CodeInvalid, coding)
 	}
 }
 

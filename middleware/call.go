@@ -21,7 +21,12 @@ type Call struct {
 	// its status is 0.
 	Outcome api.Outcome
 
-	handlerContext context.Context //nolint:containedctx // it lives as long as the request
+	// Earlier is the outcome of an earlier call with the same Idempotency-Key, to
+	// be recorded and answered in place of carrying out the command; nil: none.
+	Earlier *api.Outcome
+
+	handlerContext context.Context                       //nolint:containedctx // it lives as long as the request
+	reporting      func(context.Context) context.Context // nil without a key
 }
 
 type callKey struct{}

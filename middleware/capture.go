@@ -72,6 +72,9 @@ func (c *capture) beforeReply() {
 	}
 	c.record.Duration = time.Since(c.start)
 	ctx := context.WithoutCancel(c.ctx)
+	if call := CallOf(ctx); call.reporting != nil {
+		ctx = call.reporting(ctx)
+	}
 	for _, observe := range c.observers {
 		observe(ctx, &c.record)
 	}

@@ -27,3 +27,24 @@ func TestOnlyNamesOfTheServerPass(t *testing.T) {
 		}
 	}
 }
+
+// TestHealthWithoutHost: load balancers ask for it by HTTP/1.0, and for nothing
+// else.
+func TestHealthWithoutHost(t *testing.T) {
+	h := Hosts(silent)(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
+	for _, x := range []struct {
+		path, host string
+		minor      int
+		status     int
+	}{
+		{HealthPath, "", 0, 200}, {HealthPath, "", 1, 403}, {HealthPath, "evil.example", 0, 403}, {"/", "", 0, 403}, {"/api/v1/server", "", 0, 403},
+	} {
+		r := httptest.NewRequest(http.MethodGet, x.path, nil)
+		r.Host, r.ProtoMinor = x.host, x.minor
+		w := httptest.NewRecorder()
+		h.ServeHTTP(w, r)
+		if w.Code != x.status {
+			t.Errorf("%+v: %d %s", x, w.Code, w.Body)
+		}
+	}
+}

@@ -16,15 +16,19 @@ const maxIdempotencyKey = 255
 // Idempotency-Key, for 24 hours.
 type Replays interface {
 	// Begin claims owner's key for a call of command with these parameters in
-	// canonical form. It returns the earlier outcome, if there is one; else the
-	// command is to be carried out with the returned context, and the replay to
-	// be ended. Its errors are answered.
-	Begin(ctx context.Context, owner, key, command string, params []byte) (_ context.Context, replay Replay, earlier *api.Outcome, err error)
+	// canonical form. It returns the earlier outcome, if there is one. With a
+	// replay, which is to be ended, the observers have yet to hear of the earlier
+	// outcome; without an earlier outcome the command is to be carried out with
+	// the returned context. Its errors are answered.
+	Begin(ctx context.Context, owner, key string, command *api.Command, params []byte) (_ context.Context, replay Replay, earlier *api.Outcome, err error)
 }
 
 // Replay is a call that has claimed a key.
 type Replay interface {
-	// Finish keeps the outcome.
+	// Reporting is the context for the observers: what they save in it is saved
+	// together with the mark that they have heard of the command.
+	Reporting(ctx context.Context) context.Context
+	// Finish keeps the outcome, of which the observers have heard.
 	Finish(ctx context.Context, out api.Outcome) error
 	// End releases the key, which is free again where nothing was made. A
 	// second End does nothing.
@@ -32,7 +36,8 @@ type Replay interface {
 }
 
 // Idempotency answers a repeated call that carries the key of an earlier one
-// with the earlier outcome. A new key's reply is held back until the outcome is
+// with the earlier outcome. If a crash came between that and its observers, they
+// hear of it before it is repeated. A new key's reply is held back until the outcome is
 // kept and the key released, so that whoever has the reply may use the key. A
 // nil replays refuses keys.
 func Idempotency(log *slog.Logger, replays Replays) func(http.Handler) http.Handler {
@@ -52,7 +57,7 @@ func Idempotency(log *slog.Logger, replays Replays) func(http.Handler) http.Hand
 				return
 			}
 			caller, _ := api.CallerOf(ctx)
-			handlerContext, replay, earlier, err := replays.Begin(ctx, caller.User, key, call.Command.Name, canonical(call.Params))
+			handlerContext, replay, earlier, err := replays.Begin(ctx, caller.User, key, call.Command, canonical(call.Params))
 			if err != nil {
 				Fail(w, r, log, err)
 				return
@@ -60,10 +65,12 @@ func Idempotency(log *slog.Logger, replays Replays) func(http.Handler) http.Hand
 			if earlier != nil {
 				log.DebugContext(ctx, "an answer was repeated", "command", call.Command.Name, "requestId", RequestID(w))
 				w.Header().Set(api.ReplayedHeader, "true")
-				Succeed(w, *earlier)
+			}
+			if replay == nil {
+				Succeed(w, r, *earlier)
 				return
 			}
-			call.handlerContext = handlerContext
+			call.Earlier, call.handlerContext, call.reporting = earlier, handlerContext, replay.Reporting
 			k := &keyedCall{call: call, replay: replay, log: log, ctx: context.WithoutCancel(ctx)}
 			k.reply = holdBack{ResponseWriter: w, hook: k}
 			defer k.end() // also after a panic

@@ -21,27 +21,34 @@ func (s *steps) add(step string) { *s = append(*s, step) }
 
 // keys is a Replays and a Replay that knows one call.
 type keys struct {
-	steps   *steps
-	earlier *api.Outcome
-	begin   error // of Begin
-	finish  error // of Finish
-	claimed string
-	ended   bool
+	steps      *steps
+	earlier    *api.Outcome
+	unreported bool  // of earlier
+	begin      error // of Begin
+	finish     error // of Finish
+	claimed    string
+	ended      bool
 }
 
 type markedKey struct{}
 
-func (k *keys) Begin(ctx context.Context, owner, key, command string, params []byte) (context.Context, Replay, *api.Outcome, error) {
-	if k.begin != nil || k.earlier != nil {
+func (k *keys) Begin(ctx context.Context, owner, key string, command *api.Command, params []byte) (context.Context, Replay, *api.Outcome, error) {
+	if k.begin != nil || k.earlier != nil && !k.unreported {
 		return ctx, nil, k.earlier, k.begin
 	}
-	k.claimed = strings.Join([]string{owner, key, command, string(params)}, " ")
-	return context.WithValue(ctx, markedKey{}, true), k, nil, nil
+	k.claimed = strings.Join([]string{owner, key, command.Name, string(params)}, " ")
+	return context.WithValue(ctx, markedKey{}, true), k, k.earlier, nil
 }
 
 func (k *keys) Finish(ctx context.Context, out api.Outcome) error {
 	k.steps.add("finish " + string(out.Result))
 	return errors.Join(ctx.Err(), k.finish)
+}
+
+type reportingKey struct{}
+
+func (k *keys) Reporting(ctx context.Context) context.Context {
+	return context.WithValue(ctx, reportingKey{}, true)
 }
 
 func (k *keys) End(ctx context.Context) error {
@@ -89,7 +96,7 @@ func success(w http.ResponseWriter, r *http.Request) {
 	call := CallOf(r.Context())
 	call.Outcome = api.Outcome{Status: 201, Message: "Made.", Result: []byte(`{"id":1}`), Location: "/things/1"}
 	call.Record.Status = api.CodeSuccess
-	Succeed(w, call.Outcome)
+	Succeed(w, r, call.Outcome)
 }
 
 func TestAReplyWithAKeyIsHeldBack(t *testing.T) {
@@ -140,11 +147,31 @@ func TestAReplayReachesNeitherHandlerNorObserver(t *testing.T) {
 	if diff := cmp.Diff(steps{"reply"}, got); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
 	}
-	if res.Header.Get(api.ReplayedHeader) != "true" || res.Header.Get("Location") != api.Prefix+"/things/1" {
+	if res.Header.Get(api.ReplayedHeader) != "true" || res.Header.Get("Location") != "api/v1/things/1" {
 		t.Errorf("headers %v", res.Header)
 	}
 	if reply := replyOf(t, res); res.StatusCode != 201 || reply.Status != api.CodeSuccess || reply.Message != "Made." || string(reply.Result) != `{"id":1}` {
 		t.Errorf("answered %d %+v", res.StatusCode, reply)
+	}
+}
+
+// TestAnAnswerThatWasNotReportedIsReportedFirst: the observers hear of it, and the
+// reply goes out when that is kept.
+func TestAnAnswerThatWasNotReportedIsReportedFirst(t *testing.T) {
+	var got steps
+	earlier := &api.Outcome{Status: 201, Message: "Made.", Result: []byte(`{"id":1}`), Location: "/things/1"}
+	res := keyed(&got, &keys{steps: &got, earlier: earlier, unreported: true}, func(w http.ResponseWriter, r *http.Request) {
+		call := CallOf(r.Context())
+		if call.Earlier != earlier {
+			t.Errorf("the handler sees %v", call.Earlier)
+		}
+		success(w, r)
+	}, nil)
+	if diff := cmp.Diff(steps{"observe", `finish {"id":1}`, "end", "reply"}, got); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+	if res.StatusCode != 201 || res.Header.Get(api.ReplayedHeader) != "true" {
+		t.Errorf("%d %v", res.StatusCode, res.Header)
 	}
 }
 
@@ -161,6 +188,9 @@ func TestOnlyTheHandlersWorkBelongsToTheKey(t *testing.T) {
 	keyed(&got, &keys{steps: &got}, handler, func(ctx context.Context) {
 		if ctx.Value(markedKey{}) != nil {
 			t.Error("the observer's context is that of the key")
+		}
+		if ctx.Value(reportingKey{}) == nil {
+			t.Error("the observer's context does not report the call")
 		}
 	})
 	if !slices.Contains(got, "observe") {

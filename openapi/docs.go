@@ -45,7 +45,6 @@ func Docs() http.Handler {
 	index := load(page, "static/index.html", html)
 	assets := map[string]asset{
 		"/docs":                      index,
-		"/docs/":                     index,
 		"/docs/docs.js":              load(page, "static/docs.js", js),
 		"/docs/docs.css":             load(page, "static/docs.css", css),
 		"/docs/icon.svg":             load(page, "static/icon.svg", image),
@@ -74,6 +73,11 @@ func serve(w http.ResponseWriter, r *http.Request, assets map[string]asset) {
 	if r.Method != http.MethodGet && r.Method != http.MethodHead {
 		h.Set("Allow", "GET, HEAD")
 		http.Error(w, "this page can only be read", http.StatusMethodNotAllowed)
+		return
+	}
+	if r.URL.Path == "/docs/" { // the page's references are relative to /docs
+		h.Set("Location", "../docs")
+		w.WriteHeader(http.StatusPermanentRedirect)
 		return
 	}
 	a, ok := assets[r.URL.Path]

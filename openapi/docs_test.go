@@ -29,7 +29,6 @@ func accept(coding string) func(*http.Request) {
 
 var docsPaths = map[string]string{
 	"/docs":                                 "text/html; charset=utf-8",
-	"/docs/":                                "text/html; charset=utf-8",
 	"/docs/docs.js":                         "text/javascript; charset=utf-8",
 	"/docs/docs.css":                        "text/css; charset=utf-8",
 	"/docs/icon.svg":                        "image/svg+xml",
@@ -132,7 +131,23 @@ func TestDocsNeedNothingFromElsewhere(t *testing.T) {
 			t.Errorf("%s has %q", path, found)
 		}
 	}
-	if html := fetch("/docs", nil).Body.String(); !strings.Contains(html, `href="/"`) {
+	if html := fetch("/docs", nil).Body.String(); !strings.Contains(html, `href="./"`) {
 		t.Error("no way back to the status page")
+	}
+}
+
+// TestDocsAreAtOnePath, for their references are relative to it.
+func TestDocsAreAtOnePath(t *testing.T) {
+	res := fetch("/docs/", nil)
+	if res.Code != http.StatusPermanentRedirect || res.Header().Get("Location") != "../docs" {
+		t.Errorf("%d %v", res.Code, res.Header())
+	}
+	for _, path := range []string{"/docs", "/docs/docs.js"} {
+		text := fetch(path, nil).Body.String()
+		for _, absolute := range []string{`href="/`, `src="/`, `url: "/`} {
+			if strings.Contains(text, absolute) {
+				t.Errorf("%s has %s", path, absolute)
+			}
+		}
 	}
 }

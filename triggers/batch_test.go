@@ -114,11 +114,11 @@ func TestScriptIsFoundByEventAndExtension(t *testing.T) {
 	dir := t.TempDir()
 	windows := []string{".bat", ".cmd", ".exe"}
 	find := func(extensions ...string) string {
-		path, found := triggers.FindScript(dir, "launch", extensions)
-		if !found {
-			return ""
+		name, _, err := triggers.FindIn(dir, triggers.NamesWith("launch", extensions))
+		if err != nil {
+			t.Fatal(err)
 		}
-		return filepath.Base(path)
+		return name
 	}
 	for _, name := range []string{"launch.com", "launch.txt", "relaunch.bat"} {
 		write(t, filepath.Join(dir, name))
@@ -140,8 +140,8 @@ func TestScriptIsFoundByEventAndExtension(t *testing.T) {
 		t.Errorf("on Unix %q runs, want launch", got)
 	}
 	for _, bad := range []string{"", ".launch", "../launch", `..\launch`, "launch:stream", "a\x00"} {
-		if path, found := triggers.FindScript(dir, bad, []string{"", ".bat"}); found {
-			t.Errorf("%q is %s", bad, path)
+		if name, err := triggers.FindScript(dir, bad); name != "" || err != nil {
+			t.Errorf("%q is %s (%v)", bad, name, err)
 		}
 	}
 }

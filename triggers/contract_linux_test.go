@@ -107,7 +107,7 @@ func TestRecoveryWaitsForAFullDisk(t *testing.T) {
 		t.Fatalf("the disk could not be filled: %v", err)
 	}
 	r.serve()
-	for !strings.Contains(r.log.String(), "waits until what a former process left") {
+	for !strings.Contains(r.log.String(), "the trigger queue waits") {
 		select {
 		case <-r.log.wrote:
 		case <-r.served:

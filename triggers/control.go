@@ -56,6 +56,7 @@ func (e *Engine) Cancel(ctx context.Context, runID, by string) (Run, error) {
 		e.waiting.Add(-1)
 		r, err := e.o.Store.Run(ctx, runID)
 		if err == nil {
+			e.payloads.remove(&r)
 			e.count(&r, 0)
 		}
 		return r, err
@@ -94,10 +95,12 @@ func (e *Engine) Retry(ctx context.Context, runID string) (Run, error) {
 	r, err := e.o.Store.Retry(ctx, runID, func(of Run) *Run {
 		next := e.retryOf(&of)
 		next.Urgent, next.Process = 0, e.o.ProcessID
+		api.Announce(ctx, *next)
 		return next
 	})
 	if err == nil {
 		e.waiting.Add(1)
+		e.payloads.add(&r)
 		e.wakeDispatcher()
 	}
 	return r, err

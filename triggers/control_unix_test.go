@@ -350,17 +350,17 @@ cat never
 
 func TestEveryEventHasASample(t *testing.T) {
 	for _, d := range append(triggers.Definitions(), triggers.Command("ls").Definition) {
-		b, err := d.Sample(nil)
+		b, _, err := d.Sample(nil)
 		if err != nil || strings.Contains(string(b), `""`) {
 			t.Errorf("%s: the sample is %s, %v", d.Name, b, err)
 		}
 	}
 	d := triggers.Command("ls").Definition
-	b, err := d.Sample(map[string]any{"status": "notFound", "result": map[string]any{"a": 1.0}})
+	b, _, err := d.Sample(map[string]any{"status": "notFound", "result": map[string]any{"a": 1.0}})
 	if err != nil || !strings.Contains(string(b), `{"request":"ls","parameters":{}}`) || !strings.Contains(string(b), `"result":{"a":1}`) {
 		t.Errorf("with given parameters: %s, %v", b, err)
 	}
-	if _, err := d.Sample(map[string]any{"status": 1.0, "result": "x", "port": "1"}); code(err) != api.CodeInvalid || len(api.ErrorOf(err).Fields) != 3 {
+	if _, _, err := d.Sample(map[string]any{"status": 1.0, "result": "x", "port": "1"}); code(err) != api.CodeInvalid || len(api.ErrorOf(err).Fields) != 3 {
 		t.Errorf("wrong parameters: %v", err)
 	}
 }

@@ -131,6 +131,7 @@ func (e *Engine) tryBegin(ctx, hard context.Context, r *Run, start func(context.
 	}
 	e.saveFailing.Store(false)
 	e.waiting.Add(-1)
+	e.payloads.remove(r)
 	c := &current{run: r, event: r.Event, startTime: r.StartTime, since: time.Now(), started: make(chan struct{})}
 	c.ctx, c.end = context.WithCancelCause(hard)
 	e.mu.Lock()
@@ -161,11 +162,13 @@ func (e *Engine) carryOut(ctx, hard context.Context, c *current) (next *current)
 	e.count(r, took)
 	if r.Status == StatusInterrupted {
 		e.discard(r, c.prepared)
-		if err := e.o.Store.Interrupt(context.WithoutCancel(hard), r, e.retryOf(r)); err != nil {
+		again := e.retryOf(r)
+		if err := e.o.Store.Interrupt(context.WithoutCancel(hard), r, again); err != nil {
 			// It stays marked as running, which the next start detects.
 			e.o.Log.Error("an interrupted trigger run could not be saved; the next start queues it again", "run", r.RunID, "error", err)
 		} else {
 			e.waiting.Add(1)
+			e.payloads.add(again)
 		}
 	} else {
 		next = e.endAndBegin(ctx, hard, c)

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"math"
+	"path/filepath"
 	"slices"
 	"strings"
 	"time"
@@ -22,7 +23,7 @@ type DropReason string
 // The reasons.
 const (
 	DropLoop    DropReason = "loop"    // MaxDepth: scripts call the API, which runs scripts
-	DropFull    DropReason = "full"    // QueueMax runs wait
+	DropFull    DropReason = "full"    // QueueMax runs or QueueBytes of payloads wait
 	DropUnsaved DropReason = "unsaved" // the database could not save it
 )
 
@@ -47,7 +48,7 @@ func (e *Engine) Queue(tx Tx, ev Event) error {
 
 // Emit is Queue in a transaction of its own. When it returns nil the event is
 // on disk and its script will run, or the event was dropped: an on.* event
-// beyond MaxDepth or QueueMax. Dropped events are counted and logged, as are
+// beyond MaxDepth, QueueMax or QueueBytes. Dropped events are counted and logged, as are
 // those that could not be saved. Emit does not stop when ctx ends.
 func (e *Engine) Emit(ctx context.Context, ev Event) error {
 	_, err := e.emit(ctx, ev, e.hasScript(ev), e.hasEntry(ev))
@@ -76,13 +77,17 @@ func (e *Engine) EmitWanted(ctx context.Context, d Definition, event func() Even
 }
 
 // EmitNow is Emit for a caller who wants this run. Codes: notFound when there
-// is no script; conflict beyond MaxDepth, unavailable beyond QueueMax.
+// is no script; conflict beyond MaxDepth, unavailable beyond QueueMax and while
+// the trigger directory cannot be read.
 func (e *Engine) EmitNow(ctx context.Context, ev Event) (Run, error) {
 	if e.o.Dir == "" {
 		return Run{}, errNoTriggers()
 	}
-	if !e.hasScript(ev) {
-		return Run{}, api.Errorf(api.CodeNotFound, "event %s has no script: there is no %s", ev.Name, scriptPath(e.o.Dir, ev.Name))
+	switch name, err := e.scripts.find(ev.Name); {
+	case err != nil:
+		return Run{}, api.Wrap(err, api.CodeUnavailable, "%s; no event is emitted until it can", err)
+	case name == "":
+		return Run{}, api.Errorf(api.CodeNotFound, "event %s has no script: there is no %s", ev.Name, e.scriptPath(ev.Name))
 	}
 	r, err := e.emit(ctx, ev, true, false)
 	d, ok := errors.AsType[*droppedError](err)
@@ -90,7 +95,7 @@ func (e *Engine) EmitNow(ctx context.Context, ev Event) (Run, error) {
 	case ok && d.reason == DropLoop:
 		return Run{}, api.Errorf(api.CodeConflict, "event %s was dropped: scripts emit events, which run scripts, %d deep; end the loop", ev.Name, MaxDepth)
 	case ok && d.reason == DropFull:
-		return Run{}, api.Errorf(api.CodeUnavailable, "event %s was dropped: %d runs wait, which is the bound (--trigger-queue-max); find out what holds up the queue", ev.Name, e.o.QueueMax)
+		return Run{}, api.Errorf(api.CodeUnavailable, "event %s was dropped: the queue is at its bound (--trigger-queue-max %d runs, --trigger-queue-bytes %d, half of it for one user); find out what holds it up", ev.Name, e.o.QueueMax, e.o.QueueBytes)
 	case err != nil:
 		return Run{}, err
 	}
@@ -117,8 +122,7 @@ func (e *Engine) emit(ctx context.Context, ev Event, wanted, entry bool) (made *
 	case bounded && tooDeep(ev):
 		e.dropped(DropLoop, ev, nil)
 		return nil, &droppedError{reason: DropLoop}
-	case bounded && e.waiting.Add(1) > int64(e.o.QueueMax):
-		e.waiting.Add(-1)
+	case bounded && !e.reserve(ev):
 		e.dropped(DropFull, ev, nil)
 		return nil, &droppedError{reason: DropFull}
 	}
@@ -135,6 +139,7 @@ func (e *Engine) emit(ctx context.Context, ev Event, wanted, entry bool) (made *
 		if !wanted {
 			return nil
 		}
+		api.Announce(ctx, *made)
 		return e.insert(tx, made, bounded)
 	})
 	if err == nil {
@@ -143,12 +148,22 @@ func (e *Engine) emit(ctx context.Context, ev Event, wanted, entry bool) (made *
 	}
 	if bounded {
 		e.waiting.Add(-1)
+		e.payloads.release(ev.Cause.User, int64(len(ev.Parameters)))
 	}
 	e.saveFailing.Store(true)
 	if wanted {
 		e.dropped(DropUnsaved, ev, err)
 	}
 	return nil, errUnsaved(&droppedError{DropUnsaved, err}, "event "+ev.Name)
+}
+
+// reserve counts an on.* event as waiting, unless the queue is full.
+func (e *Engine) reserve(ev Event) bool {
+	if e.waiting.Add(1) <= int64(e.o.QueueMax) && e.payloads.reserve(ev.Cause.User, int64(len(ev.Parameters)), e.o.QueueBytes) {
+		return true
+	}
+	e.waiting.Add(-1)
+	return false
 }
 
 // errUnsaved returns the error that what could not be saved, with the reason if
@@ -160,9 +175,18 @@ func errUnsaved(err error, what string) error {
 	return api.Wrap(err, api.CodeInternal, "%s could not be saved", what)
 }
 
-// hasScript reports whether the trigger directory contains a file for the
-// event. It is only checked at its run whether that can be executed.
-func (e *Engine) hasScript(ev Event) bool { return e.o.Dir != "" && scriptExists(e.o.Dir, ev.Name) }
+// hasScript reports whether a run is to be queued for the event. It is only
+// checked at its run whether the script can be executed.
+func (e *Engine) hasScript(ev Event) bool { return e.scripts.wanted(ev.Name) }
+
+// scriptPath returns the path that the script of an event has or would have.
+func (e *Engine) scriptPath(event string) string {
+	name, err := e.scripts.find(event)
+	if err != nil || name == "" {
+		name = fileNames(event)[0]
+	}
+	return filepath.Join(e.o.Dir, name)
+}
 
 // tooDeep reports whether the event is beyond MaxDepth.
 func tooDeep(ev Event) bool {
@@ -200,7 +224,9 @@ func (e *Engine) dropped(reason DropReason, ev Event, cause error) {
 	case DropLoop:
 		e.o.Log.Warn("event dropped: scripts call the API, which runs scripts, too deep; end the loop", append(attrs, "depth", ev.Cause.Depth)...)
 	case DropFull:
-		e.o.Log.Error("event dropped: the trigger queue is at its bound; find out what holds it up, or raise --trigger-queue-max", append(attrs, "waiting", e.waiting.Load())...)
+		bytes, ofUser := e.payloads.sums(ev.Cause.User)
+		e.o.Log.Error("event dropped: the trigger queue is at its bound; find out what holds it up, or raise --trigger-queue-max or --trigger-queue-bytes",
+			append(attrs, "waiting", e.waiting.Load(), "waitingBytes", bytes, "ofThisUser", ofUser, "size", len(ev.Parameters))...)
 	case DropUnsaved:
 		e.o.Log.Error("event dropped: it could not be saved", append(attrs, "requestId", ev.Cause.RequestID, "error", cause)...)
 	}
@@ -217,7 +243,7 @@ func (e *Engine) newRun(ev Event) *Run {
 		RunID: api.NewID(), Event: ev.Name, EventID: api.NewID(), Attempt: 1, Status: StatusQueued,
 		Parameters: parameters, EventTime: now, QueueTime: now,
 		RequestID: ev.Cause.RequestID, User: ev.Cause.User, TransferID: ev.Cause.TransferID,
-		Depth: ev.Cause.Depth + 1, Subject: ev.Cause.Subject, Key: ev.Cause.Key, Process: e.o.ProcessID,
+		Depth: ev.Cause.Depth + 1, Subject: ev.Cause.Subject, Key: ev.Cause.Key, Process: e.o.ProcessID, Sample: ev.Sample,
 	}
 }
 
@@ -229,6 +255,7 @@ func (e *Engine) insert(tx Tx, r *Run, counted bool) error {
 	tx.AfterCommit(func() {
 		if !counted {
 			e.waiting.Add(1)
+			e.payloads.add(r)
 		}
 		e.wakeDispatcher()
 	})
@@ -250,7 +277,7 @@ func (e *Engine) retryOf(r *Run) *Run {
 		RunID: api.NewID(), Event: r.Event, EventID: r.EventID, Attempt: r.Attempt + 1, Status: StatusQueued,
 		Parameters: slices.Clone(r.Parameters), EventTime: r.EventTime, QueueTime: api.Now(),
 		RequestID: r.RequestID, User: r.User, TransferID: r.TransferID, Depth: r.Depth,
-		Subject: r.Subject, Key: r.Key, Process: r.Process, Urgent: urgency(r),
+		Subject: r.Subject, Key: r.Key, Process: r.Process, Sample: r.Sample, Urgent: urgency(r),
 	}
 }
 

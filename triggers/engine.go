@@ -12,6 +12,7 @@ import (
 // Engine manages the queue and executes the scripts. Safe for concurrent use.
 type Engine struct {
 	o        Options
+	scripts  scriptDir
 	base     []string      // environment that all scripts get
 	wake     chan struct{} // holds a token when a run may be due
 	console  sync.Mutex
@@ -31,19 +32,20 @@ type Engine struct {
 	gate   sync.Mutex
 	paused atomic.Bool
 
-	mu        sync.Mutex
-	access    APIAccess
-	running   map[string]*current // by runId
-	counts    map[string]map[Status]int64
-	drops     map[DropReason]*drop
-	unpruned  int   // ended runs since the last prune
-	unprunedB int64 // their size
+	mu      sync.Mutex
+	access  APIAccess
+	running map[string]*current // by runId
+	counts  map[string]map[Status]int64
+	drops   map[DropReason]*drop
+	// placeWaits holds why something waits for the place, by what waits: runs,
+	// and recoverQueue.
+	placeWaits map[string]string
+	unpruned   int   // ended runs since the last prune
+	unprunedB  int64 // their size
 
 	ran, waiting atomic.Int64
+	payloads     payloads
 	saveFailing  atomic.Bool // the last attempt to save a run or an on.* event failed
-	// waitingForDisk counts what waits until the disk is no longer full: runs,
-	// and recoverQueue.
-	waitingForDisk atomic.Int32
 }
 
 // New returns an engine. Scripts run while Serve does. New does not examine the
@@ -55,7 +57,8 @@ func New(o Options) (*Engine, error) {
 	e := &Engine{
 		o: o, base: baseEnvironment(o.Environ, o.Env), wake: make(chan struct{}, 1),
 		slowAfter: time.Minute, outputWait: 2 * time.Second, retryAfter: time.Second,
-		running: map[string]*current{}, counts: map[string]map[Status]int64{}, drops: map[DropReason]*drop{},
+		running: map[string]*current{}, counts: map[string]map[Status]int64{}, drops: map[DropReason]*drop{}, placeWaits: map[string]string{},
+		scripts: scriptDir{path: o.Dir, log: o.Log, names: map[string]bool{}},
 	}
 	e.buffers.New = func() any {
 		b := make([]byte, 32<<10)
@@ -69,6 +72,15 @@ func New(o Options) (*Engine, error) {
 	paused, err := o.Store.Paused(ctx)
 	if err != nil {
 		return nil, errUnread(err)
+	}
+	if o.Dir != "" {
+		_ = e.scripts.look() // logs it
+	}
+	if e.payloads.ofUser, err = o.Store.WaitingBytes(ctx, commandPrefix); err != nil {
+		return nil, errUnread(err)
+	}
+	for _, n := range e.payloads.ofUser {
+		e.payloads.total += n
 	}
 	e.waiting.Store(int64(waiting))
 	e.paused.Store(paused)

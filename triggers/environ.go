@@ -40,7 +40,7 @@ var ownVariables = []string{ //nolint:gochecknoglobals // a table that is never 
 	ownPrefix + "EVENT", ownPrefix + "EVENT_ID", ownPrefix + "EVENT_TIME", ownPrefix + "EVENT_USER",
 	ownPrefix + "EVENT_REQUEST_ID", ownPrefix + "EVENT_SERVER", ownPrefix + "ATTEMPT", ownPrefix + "DEPTH",
 	ownPrefix + "PAYLOAD", ownPrefix + "FILE_LIST", ownPrefix + "API_HOST", ownPrefix + "API_PORT",
-	ownPrefix + "API_TOKEN", ownPrefix + "API_CA",
+	ownPrefix + "API_TOKEN", ownPrefix + "API_CA", ownPrefix + "SAMPLE",
 }
 
 // environment returns the environment of the script of r.
@@ -63,6 +63,9 @@ func (e *Engine) environment(r *Run, s *spooled, token string) []string {
 	set("API_HOST", access.Host)
 	set("API_PORT", strconv.Itoa(access.Port))
 	set("API_TOKEN", token)
+	if r.Sample {
+		set("SAMPLE", "1")
+	}
 	if access.CAFile != "" {
 		set("API_CA", access.CAFile)
 	}

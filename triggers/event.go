@@ -64,6 +64,8 @@ type Event struct {
 	Definition
 	Parameters json.RawMessage
 	Cause      Cause
+	// Sample reports whether parameters or the file list are sample data.
+	Sample bool
 }
 
 // UserKey returns the Key for events of API commands of a user.

@@ -41,16 +41,34 @@ func (e *Engine) execute(ctx, hard context.Context, c *current) {
 			x.abandon()
 		}
 	}()
-	if err := x.begin(); err != nil {
+	if err := x.beginOrWait(); err != nil {
 		x.fail(err)
+	}
+}
+
+// beginOrWait is begin, but after a fault of the place it waits until that is
+// mended: the run does not fail for it. When serving ends it interrupts the run.
+func (x *execution) beginOrWait() error {
+	w := placeWait{e: x.e, what: "run " + x.r.RunID}
+	defer w.end()
+	for {
+		err := x.begin()
+		if err == nil || !ofPlace(err) || x.ctx.Err() != nil {
+			return err
+		}
+		w.wait(err, x.serving.Done(), x.ctx.Done())
+		if x.serving.Err() != nil {
+			x.end(errShutdown)
+			return err
+		}
 	}
 }
 
 // begin prepares and starts the script and waits for its end. It returns an
 // error if the script could not be started.
 func (x *execution) begin() error {
-	path := scriptPath(x.e.o.Dir, x.r.Event)
-	if err := checkScript(path, os.Geteuid()); err != nil {
+	path, err := x.e.scripts.checked(x.r.Event, os.Geteuid())
+	if err != nil {
 		return err
 	}
 	args, err := arguments(x.r.Parameters)
@@ -61,7 +79,7 @@ func (x *execution) begin() error {
 		args = batchArguments(path, args)
 	}
 	if x.prepared == nil {
-		if err := x.e.prepareOrWait(x.serving, x.current); err != nil {
+		if err := x.e.prepareRun(x.current); err != nil {
 			return err
 		}
 	}
@@ -71,6 +89,9 @@ func (x *execution) begin() error {
 		defer t.RevokeRunToken(token)
 	}
 	if err := x.start(path, args, x.e.environment(x.r, &x.prepared.spooled, token)); err != nil {
+		if _, gone := x.e.scripts.find(x.r.Event); gone != nil { // it is the working directory, too
+			return gone
+		}
 		return err
 	}
 	x.follow()
@@ -177,7 +198,7 @@ func (x *execution) logSlow() bool {
 	if n <= 0 {
 		return false
 	}
-	x.e.o.Log.Warn("a trigger script holds up others", "script", scriptPath(x.e.o.Dir, x.r.Event), "run", x.r.RunID,
+	x.e.o.Log.Warn("a trigger script holds up others", "script", x.e.scriptPath(x.r.Event), "run", x.r.RunID,
 		"pid", x.proc.Pid, "since", x.r.StartTime.Std(), "waiting", n)
 	return true
 }
@@ -185,6 +206,10 @@ func (x *execution) logSlow() bool {
 // fail sets the result of a run whose script could not be started.
 func (x *execution) fail(err error) {
 	x.r.Status, x.r.ErrorMessage = StatusFailed, err.Error()
+	if errors.Is(err, errNoScript) {
+		x.r.Status = StatusCancelled
+		x.r.ErrorMessage = x.e.scriptPath(x.r.Event) + " does not exist; it was removed, or the directory could not be read when the event happened"
+	}
 	if cause := context.Cause(x.ctx); cause != nil {
 		x.r.Status, x.r.ErrorMessage = endedBecause(cause, x.e.o.Timeout)
 	}

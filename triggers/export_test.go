@@ -2,6 +2,7 @@ package triggers
 
 import (
 	"encoding/json"
+	"log/slog"
 	"time"
 
 	"jetstream/internal/api"
@@ -22,11 +23,18 @@ var (
 	BatchArguments = batchArguments
 	BatchLine      = batchLine
 	IsBatch        = isBatch
-	FindScript     = findScript
+	FindIn         = findIn
+	NamesWith      = namesWith
 	BeforeStart    = beforeStart
 	StartOf        = startOf
 	Began          = began
 )
+
+// FindScript returns the name of the event's script in a directory, or "".
+func FindScript(dir, event string) (name string, err error) {
+	d := scriptDir{path: dir, log: slog.New(slog.DiscardHandler), names: map[string]bool{}}
+	return d.find(event)
+}
 
 // Described returns the entry of a queued run as encoded by describe, and as
 // encoded by api.Marshal.

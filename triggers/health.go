@@ -18,21 +18,28 @@ type Health struct {
 	// them was queued, 0 if there is none.
 	Waiting       int
 	OldestWaiting api.Time
+	// WaitingBytes is the size of the parameters of the queued on.* runs.
+	WaitingBytes int64
 	// Running lists the running scripts, the longest running first.
 	Running []RunningScript
 	// Paused reports whether the queue is paused.
 	Paused bool
 	// Full reports whether on.* events are dropped because QueueMax runs wait,
-	// or were within the last minute.
+	// or were within the last minute because of that or QueueBytes.
 	Full bool
 	// SaveFailing reports whether the last event or run could not be saved, or
-	// something waits until the disk is no longer full.
+	// runs wait for a fault of the place.
 	SaveFailing bool
+	// PlaceFaults are the faults of the place, such as a missing directory or a
+	// full disk, for which runs wait.
+	PlaceFaults []string
 	// Dropped counts the dropped events since the start.
 	Dropped map[DropReason]int64
 	// Runs counts the runs that have ended since the start, by event and
 	// status.
 	Runs map[string]map[Status]int64
+
+	unsaved bool // SaveFailing without PlaceFaults
 }
 
 // RunningScript is a running script.
@@ -50,15 +57,16 @@ type RunningScript struct {
 // only OldestWaiting is missing.
 func (e *Engine) Health(ctx context.Context) (Health, error) {
 	h := Health{
-		Waiting: int(max(e.waiting.Load(), 0)), Paused: e.Paused(), SaveFailing: e.saveFailing.Load() || e.waitingForDisk.Load() > 0,
+		Waiting: int(max(e.waiting.Load(), 0)), Paused: e.Paused(), SaveFailing: e.saveFailing.Load(),
 		Dropped: map[DropReason]int64{DropLoop: 0, DropFull: 0, DropUnsaved: 0}, Runs: map[string]map[Status]int64{},
 	}
 	h.Full = h.Waiting >= e.o.QueueMax
+	h.WaitingBytes, _ = e.payloads.sums("")
 	e.mu.Lock()
 	for id, c := range e.running {
 		ran := time.Since(c.since)
 		h.Running = append(h.Running, RunningScript{
-			RunID: id, Event: c.event, Script: scriptPath(e.o.Dir, c.event), PID: c.pid,
+			RunID: id, Event: c.event, Script: e.scriptPath(c.event), PID: c.pid,
 			Since: c.startTime, HeldUp: ran >= e.slowAfter && h.Waiting > 0, Ran: ran,
 		})
 	}
@@ -69,7 +77,17 @@ func (e *Engine) Health(ctx context.Context) (Health, error) {
 	for event, counts := range e.counts {
 		h.Runs[event] = maps.Clone(counts)
 	}
+	for _, why := range e.placeWaits {
+		h.PlaceFaults = append(h.PlaceFaults, why)
+	}
 	e.mu.Unlock()
+	if why := e.scripts.health(); why != "" {
+		h.PlaceFaults = append(h.PlaceFaults, why)
+	}
+	slices.Sort(h.PlaceFaults)
+	h.PlaceFaults = slices.Compact(h.PlaceFaults)
+	h.unsaved = h.SaveFailing
+	h.SaveFailing = h.SaveFailing || len(h.PlaceFaults) > 0
 	slices.SortFunc(h.Running, func(a, b RunningScript) int { return cmp.Compare(b.Ran, a.Ran) })
 	var err error
 	h.OldestWaiting, err = e.o.Store.Oldest(ctx)
@@ -79,11 +97,14 @@ func (e *Engine) Health(ctx context.Context) (Health, error) {
 // Faults returns a sentence for each fault. A pause is no fault.
 func (h Health) Faults() []string {
 	var faults []string
-	if h.SaveFailing {
+	for _, why := range h.PlaceFaults {
+		faults = append(faults, "the trigger queue waits: "+why)
+	}
+	if h.unsaved {
 		faults = append(faults, "trigger events cannot be saved; see the log and free space on the state directory's disk")
 	}
 	if h.Full {
-		faults = append(faults, fmt.Sprintf("the trigger queue is full: %d runs wait, and events of API commands are dropped", h.Waiting))
+		faults = append(faults, fmt.Sprintf("the trigger queue is full: %d runs wait, with %d bytes of API commands, and events of API commands are dropped", h.Waiting, h.WaitingBytes))
 	}
 	for _, r := range h.Running {
 		if r.HeldUp {

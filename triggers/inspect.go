@@ -1,6 +1,7 @@
 package triggers
 
 import (
+	"errors"
 	"fmt"
 	"io/fs"
 	"os"
@@ -55,39 +56,47 @@ func Inspect(dir string, events []string, path string) []Finding {
 
 // InspectFor is Inspect for a server that runs as the user uid.
 func InspectFor(uid int, dir string, events []string, path string) []Finding {
-	whole := func(level Level, message string) []Finding { return []Finding{{Level: level, Message: message}} }
+	return inspect(uid, dir, events, path).findings
+}
+
+func inspect(uid int, dir string, events []string, path string) *inspection {
+	i := &inspection{dir: dir, uid: uid, events: events, path: path, scripts: map[string]string{}}
 	fi, err := os.Stat(dir)
 	switch {
-	case os.IsNotExist(err):
-		return whole(LevelError, "trigger directory "+dir+" does not exist; make it, or name another with --trigger-dir")
+	case errors.Is(err, fs.ErrNotExist):
+		i.add(LevelError, "", "trigger directory "+dir+" does not exist; make it, or name another with --trigger-dir")
+		return i
 	case err != nil:
-		return whole(LevelError, "trigger directory "+dir+" cannot be examined ("+err.Error()+"); let the server's user into it")
+		i.add(LevelError, "", "trigger directory "+dir+" cannot be examined ("+err.Error()+"); let the server's user into it")
+		return i
 	case !fi.IsDir():
-		return whole(LevelError, dir+" is no directory; --trigger-dir names the directory that holds the scripts")
+		i.add(LevelError, "", dir+" is no directory; --trigger-dir names the directory that holds the scripts")
+		return i
 	}
-	var findings []Finding
-	if fault, warning := ownership(fi, uid); warning {
-		findings = whole(LevelWarning, "trigger directory "+dir+" "+fault)
-	} else if fault != "" {
-		return whole(LevelError, "trigger directory "+dir+" "+fault+": who may write there decides what this server runs")
+	if fault := ownership(fi, uid); fault != "" {
+		i.add(LevelError, "", "trigger directory "+dir+" "+fault+": who may write there decides what this server runs")
+		return i
 	}
+	i.shared = groupMayAdd(fi)
 	entries, err := os.ReadDir(dir)
 	if err != nil {
-		return whole(LevelError, "trigger directory "+dir+" cannot be listed ("+err.Error()+"); let the server's user read it")
+		i.add(LevelError, "", "trigger directory "+dir+" cannot be listed ("+err.Error()+"); let the server's user read it")
+		return i
 	}
-	i := inspection{dir: dir, uid: uid, events: events, path: path, findings: findings}
 	for _, entry := range entries {
-		i.file(entry)
+		i.file(entry.Name())
 	}
-	return i.findings
+	return i
 }
 
 // inspection is the state of one InspectFor.
 type inspection struct {
 	dir, path string
 	uid       int
+	shared    bool // see scriptFile.check
 	events    []string
 	findings  []Finding
+	scripts   map[string]string // names of files by event
 }
 
 func (i *inspection) add(level Level, file, message string) {
@@ -106,20 +115,24 @@ func (i *inspection) eventOf(file string) (event string, ok bool) {
 	return file, false
 }
 
-func (i *inspection) file(entry fs.DirEntry) {
-	name := entry.Name()
+// file examines a file, unless it went away since the directory was listed.
+func (i *inspection) file(name string) {
 	full := filepath.Join(i.dir, name)
-	fi, err := os.Stat(full)
-	if _, known := i.eventOf(name); !known {
-		i.unknownFile(name, err == nil && fi.Mode().IsRegular() && !onWindows && executable(fi))
+	s := lookAt(full)
+	if s.gone {
 		return
 	}
-	if err := checkScript(full, i.uid); err != nil {
+	event, known := i.eventOf(name)
+	if !known {
+		i.unknownFile(name, s.err == nil && s.info.Mode().IsRegular() && !onWindows && executable(s.info))
+		return
+	}
+	if _, other := i.scripts[event]; !other || name == fileNames(event)[0] {
+		i.scripts[event] = name
+	}
+	if err := s.check(i.uid, i.shared); err != nil {
 		i.add(LevelError, name, err.Error())
 		return
-	}
-	if fault, warning := ownership(fi, i.uid); warning {
-		i.add(LevelWarning, name, full+" "+fault)
 	}
 	if !onWindows {
 		if mountedNoexec(full) {
@@ -152,10 +165,11 @@ func (i *inspection) unknownFile(name string, runs bool) {
 func (i *inspection) firstLine(name, full string) {
 	s, err := readShebang(full)
 	switch {
+	case errors.Is(err, fs.ErrNotExist): // it has just been removed
 	case err != nil:
 		i.add(LevelWarning, name, full+" cannot be read, so its first line was not checked ("+err.Error()+")")
 	case s.refused != "", s.crlf:
-		i.add(LevelError, name, explainENOENT(full).Error())
+		i.add(LevelError, name, s.notFound(full).Error())
 	case s.empty:
 		i.add(LevelNote, name, full+" is empty; it will do nothing")
 	case !s.present && !s.binary:
@@ -171,7 +185,7 @@ func (i *inspection) interpreter(name, full string, s shebang) {
 		interpreter = filepath.Join(i.dir, interpreter)
 	}
 	if fi, err := os.Stat(interpreter); err != nil {
-		i.add(LevelError, name, explainENOENT(full).Error())
+		i.add(LevelError, name, s.notFound(full).Error())
 		return
 	} else if fi.IsDir() || !executable(fi) {
 		i.add(LevelError, name, full+": the interpreter "+s.interpreter+" of its first line cannot be executed; correct the line")

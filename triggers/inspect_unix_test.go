@@ -30,7 +30,8 @@ func TestDirectoryThatForbidsTheStart(t *testing.T) {
 	}
 	open := filepath.Join(base, "open")
 	foreign := filepath.Join(base, "foreign")
-	for _, dir := range []string{open, foreign} {
+	shared := filepath.Join(base, "shared")
+	for _, dir := range []string{open, foreign, shared} {
 		if err := os.Mkdir(dir, 0o755); err != nil {
 			t.Fatal(err)
 		}
@@ -38,7 +39,10 @@ func TestDirectoryThatForbidsTheStart(t *testing.T) {
 	if err := os.Chmod(open, 0o777); err != nil {
 		t.Fatal(err)
 	}
-	cases := map[string]string{filepath.Join(base, "none"): "does not exist", file: "is no directory", open: "chmod o-w"}
+	if err := os.Chmod(shared, 0o775); err != nil {
+		t.Fatal(err)
+	}
+	cases := map[string]string{shared: "chmod g-w", filepath.Join(base, "none"): "does not exist", file: "is no directory", open: "chmod o-w"}
 	if os.Geteuid() == 0 {
 		if err := os.Chown(foreign, 12345, 0); err != nil {
 			t.Fatal(err)
@@ -55,7 +59,7 @@ func TestDirectoryThatForbidsTheStart(t *testing.T) {
 
 func TestDoctorFindsFaultsOfScripts(t *testing.T) {
 	dir := t.TempDir()
-	if err := os.Chmod(dir, 0o775); err != nil {
+	if err := os.Chmod(dir, 0o775|os.ModeSticky); err != nil {
 		t.Fatal(err)
 	}
 	put := func(name, text string, mode os.FileMode) {
@@ -91,12 +95,11 @@ func TestDoctorFindsFaultsOfScripts(t *testing.T) {
 		level      triggers.Level
 		file, part string
 	}{
-		{triggers.LevelWarning, "", "chmod g-w"},
 		{triggers.LevelNote, "checksum-helper", "no event has its name"},
 		{triggers.LevelNote, "launch", "no #! line"},
 		{triggers.LevelError, "launch.sh", "launch.sh is no event; did you mean launch?"},
 		{triggers.LevelError, "on.du", "it is UTF-16"},
-		{triggers.LevelWarning, "on.ls", "chmod g-w"},
+		{triggers.LevelError, "on.ls", "chmod g-w"},
 		{triggers.LevelError, "on.mkdir", "longer than 255 bytes"},
 		{triggers.LevelError, "on.mv", "write `env -S python3 -u`"},
 		{triggers.LevelError, "on.rm", "begins with a byte order mark"},

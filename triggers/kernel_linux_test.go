@@ -72,7 +72,7 @@ func fullSpool(t *testing.T, again time.Duration, change func(*triggers.Options)
 	}
 	r.launch("2")
 	r.launch("3")
-	for !strings.Contains(r.log.String(), "a trigger run waits: the disk of the spool is full") {
+	for !strings.Contains(r.log.String(), "the trigger queue waits") {
 		select {
 		case <-r.log.wrote:
 		case run := <-r.marks:
@@ -104,7 +104,7 @@ func TestFullDiskPausesTheQueue(t *testing.T) {
 	if h, err := r.Health(t.Context()); err != nil || h.SaveFailing {
 		t.Errorf("with room again health is %+v, %v", h, err)
 	}
-	if n := strings.Count(r.log.String(), "a trigger run waits: the disk of the spool is full"); n != 1 {
+	if n := strings.Count(r.log.String(), "the trigger queue waits"); n != 1 {
 		t.Errorf("the log says so %d times, want once a minute:\n%s", n, r.log)
 	}
 }

@@ -16,6 +16,7 @@ const (
 	DefaultShutdownGrace = 30 * time.Second
 	DefaultKeep          = 10_000
 	DefaultQueueMax      = 100_000
+	DefaultQueueBytes    = 1 << 30
 	DefaultConcurrency   = 4
 )
 
@@ -82,6 +83,9 @@ type Options struct {
 	// QueueMax is how many runs may wait before on.* events are dropped. Other
 	// events are always queued. 0 means 100,000.
 	QueueMax int
+	// QueueBytes is how many bytes of parameters of on.* events may wait before
+	// such events are dropped; one user may have half of it. 0 means 1 GiB.
+	QueueBytes int64
 	// Order is which scripts may run concurrently; empty is OrderGlobal: none.
 	Order Order
 	// Concurrency is how many scripts may run concurrently with OrderKey and
@@ -130,6 +134,9 @@ func (o *Options) fill() error {
 	}
 	if o.QueueMax <= 0 {
 		o.QueueMax = DefaultQueueMax
+	}
+	if o.QueueBytes <= 0 {
+		o.QueueBytes = DefaultQueueBytes
 	}
 	if o.Order == "" {
 		o.Order = OrderGlobal

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"time"
 
 	"jetstream/internal/api"
 )
@@ -22,10 +21,13 @@ type prepared struct {
 // prepare creates the files and pipes that the script of r needs and records them
 // in p. The caller must discard p, also after an error.
 func (e *Engine) prepare(ctx context.Context, r *Run, p *prepared) error {
-	if err := e.spool(ctx, r, &p.spooled); err != nil {
-		return fmt.Errorf("what the script reads could not be spooled to %s: %w; free space there, then run it again", e.spoolDir(), err)
+	err := e.spool(ctx, r, &p.spooled)
+	if errors.Is(err, errNoLists) || ctx.Err() != nil {
+		return err
 	}
-	var err error
+	if err != nil {
+		return &placeError{fmt.Errorf("what the script reads cannot be spooled to %s (%w); see its rights and free space there", e.spoolDir(), err)}
+	}
 	if p.out, err = e.openStream(r, "stdout"); err == nil {
 		p.err, err = e.openStream(r, "stderr")
 	}
@@ -39,58 +41,20 @@ func (e *Engine) prepare(ctx context.Context, r *Run, p *prepared) error {
 // does not count as full.
 const probeSize = 1 << 20
 
-// prepareOrWait is prepare, but while the disk is full for reasons other than
-// this run, it waits: the run does not fail for that. When ctx ends it
-// interrupts the run.
-func (e *Engine) prepareOrWait(ctx context.Context, c *current) error {
-	var log throttle
-	waits := diskWait{e: e}
-	defer waits.end()
-	for {
-		c.prepared = &prepared{}
-		err := e.prepare(c.ctx, c.run, c.prepared)
-		if err == nil || !diskFull(err) {
-			return err
-		}
-		e.discard(c.run, c.prepared)
-		c.prepared = nil
-		if !diskFull(e.probeDisk(max(probeSize, len(c.run.Parameters)))) {
-			return err // the disk is only full with the files of this run
-		}
-		waits.begin()
-		if log.due() {
-			e.o.Log.Error("a trigger run waits: the disk of the spool is full", "run", c.run.RunID, "event", c.run.Event,
-				"spool", e.spoolDir(), "error", err)
-		}
-		select {
-		case <-ctx.Done():
-			c.end(errShutdown)
-		case <-c.ctx.Done():
-		case <-time.After(e.retryAfter):
-			continue
-		}
-		return err
+// prepareRun is prepare for a run that is to start now. A full disk is a
+// *placeError only if it is not full with the files of this run alone.
+func (e *Engine) prepareRun(c *current) error {
+	c.prepared = &prepared{}
+	err := e.prepare(c.ctx, c.run, c.prepared)
+	if err == nil {
+		return nil
 	}
-}
-
-// diskWait counts something in waitingForDisk from the first begin to the end.
-// Not safe for concurrent use.
-type diskWait struct {
-	e     *Engine
-	begun bool
-}
-
-func (w *diskWait) begin() {
-	if !w.begun {
-		w.begun = true
-		w.e.waitingForDisk.Add(1)
+	e.discard(c.run, c.prepared)
+	c.prepared = nil
+	if diskFull(err) && !diskFull(e.probeDisk(max(probeSize, len(c.run.Parameters)))) {
+		return errors.New(err.Error()) // not one of the place
 	}
-}
-
-func (w *diskWait) end() {
-	if w.begun {
-		w.e.waitingForDisk.Add(-1)
-	}
+	return err
 }
 
 // probeDisk returns the error of writing size bytes to the spool, or nil.

@@ -230,13 +230,6 @@ func child(role string) int {
 		}
 		return 0
 	}
-	if role == "terminal" {
-		if err := serverAtTerminal(dir, state); err != nil {
-			fmt.Println(err)
-			return 1
-		}
-		return 0
-	}
 	if role == "property" {
 		return propertyServer(dir, state)
 	}

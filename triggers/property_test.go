@@ -76,12 +76,13 @@ type property struct {
 
 	sent  int
 	acked map[string]bool // numbers of the events whose emit was answered
+	ended map[string]bool // ids of the runs whose cancellation was answered
 	kills int
 }
 
 // live performs random steps, then lets the last server finish the queue.
 func (p *property) live(steps int) {
-	p.acked = map[string]bool{}
+	p.acked, p.ended = map[string]bool{}, map[string]bool{}
 	var err error
 	// Opened for reading and writing, so that the open does not block. Each
 	// line releases one script.
@@ -210,8 +211,12 @@ func (p *property) retry() {
 }
 
 func (p *property) cancel() {
-	if got := p.ask("cancel " + strconv.Itoa(p.random.IntN(5))); strings.HasPrefix(got, "error") {
+	got := p.ask("cancel " + strconv.Itoa(p.random.IntN(5)))
+	if strings.HasPrefix(got, "error") {
 		p.t.Fatal(got)
+	}
+	if id, ok := strings.CutPrefix(got, "cancelled "); ok {
+		p.ended[id] = true
 	}
 }
 
@@ -293,8 +298,8 @@ func propertyCommand(ctx context.Context, e *triggers.Engine, command, arg strin
 		}
 		if command == "retry" {
 			_, err = e.Retry(ctx, page[i].RunID)
-		} else {
-			_, err = e.Cancel(ctx, page[i].RunID, "the test")
+		} else if _, err = e.Cancel(ctx, page[i].RunID, "the test"); err == nil {
+			return "cancelled " + page[i].RunID
 		}
 		if err != nil {
 			return "refused " + err.Error()
@@ -320,6 +325,9 @@ func (p *property) check() {
 	for _, r := range runs {
 		byEvent[r.EventID] = append(byEvent[r.EventID], r)
 		numbers[numberOf(r)] = r.EventID
+		if p.ended[r.RunID] && r.Status == triggers.StatusInterrupted {
+			p.t.Errorf("run %s was cancelled, yet interrupted and run again", r.RunID)
+		}
 	}
 	for number := range p.acked {
 		if numbers[number] == "" {

@@ -59,6 +59,8 @@ type Run struct {
 	TransferID   string          `json:"transferId" doc:"The transfer that the event is about, or empty"`
 	Depth        int             `json:"depth" doc:"How many trigger runs led here, this one included"`
 
+	Sample bool `json:"sample" doc:"Whether parameters or the file list are sample data"`
+
 	// Urgent is above 0 for a retry of an interrupted run, which comes before
 	// all runs with a lower Urgent. It is 0 for all other runs.
 	Urgent int64 `json:"-"`
@@ -189,6 +191,9 @@ type Store interface {
 	Run(ctx context.Context, runID string) (Run, error)
 	// Waiting counts the queued runs.
 	Waiting(ctx context.Context) (int, error)
+	// WaitingBytes returns the size of the parameters of the queued runs of
+	// events with that prefix, by user.
+	WaitingBytes(ctx context.Context, prefix string) (map[string]int64, error)
 	// Prune removes the oldest ended runs beyond keep runs or maxBytes.
 	Prune(ctx context.Context, keep int, maxBytes int64) error
 }

@@ -15,8 +15,8 @@ import (
 const sampleTag = "sample"
 
 // Sample returns parameters of the event: those in given, and sample values for
-// all others. Codes: invalid for unknown names and values of another type.
-func (d Definition) Sample(given map[string]any) (json.RawMessage, error) {
+// all others; sampled reports whether there are others. Codes: invalid for unknown names and values of another type.
+func (d Definition) Sample(given map[string]any) (parameters json.RawMessage, sampled bool, err error) {
 	v := reflect.New(d.ParamsType).Elem()
 	var faults []api.FieldError
 	for _, name := range slices.Sorted(maps.Keys(given)) {
@@ -28,6 +28,7 @@ func (d Definition) Sample(given map[string]any) (json.RawMessage, error) {
 	for _, f := range d.Params {
 		value, isGiven := given[f.Name]
 		field := v.FieldByIndex(f.Index)
+		sampled = sampled || !isGiven
 		switch {
 		case isGiven && f.Kind == api.KindString:
 			text, ok := value.(string)
@@ -52,13 +53,13 @@ func (d Definition) Sample(given map[string]any) (json.RawMessage, error) {
 		for i, f := range faults {
 			texts[i] = f.Message
 		}
-		return nil, &api.Error{Code: api.CodeInvalid, Message: strings.Join(texts, "; "), Fields: faults}
+		return nil, false, &api.Error{Code: api.CodeInvalid, Message: strings.Join(texts, "; "), Fields: faults}
 	}
 	b, err := api.Marshal(v.Interface())
 	if err != nil {
-		return nil, api.Wrap(err, api.CodeInternal, "the parameters of event %s could not be written", d.Name)
+		return nil, false, api.Wrap(err, api.CodeInternal, "the parameters of event %s could not be written", d.Name)
 	}
-	return b, nil
+	return b, sampled, nil
 }
 
 func wrongType(f api.Field, wanted string) api.FieldError {

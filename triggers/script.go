@@ -22,55 +22,80 @@ func isFileName(event string) bool {
 	return event != "" && event[0] != '.' && !strings.ContainsAny(event, "/\\:\x00")
 }
 
-// findScript returns the path of the first file in dir with the name of the
-// event and one of the extensions. Anything counts as a file, also a dangling
-// link. If there is none, path is where it would be.
-func findScript(dir, event string, extensions []string) (path string, found bool) {
-	path = filepath.Join(dir, event)
-	if !isFileName(event) {
-		return path, false
-	}
-	for _, ext := range extensions {
-		if exists(path + ext) {
-			return path + ext, true
+// scriptFile is one look at a file of the trigger directory.
+type scriptFile struct {
+	path string
+	gone bool        // nothing has this name
+	info fs.FileInfo // of the file or, if it is a link, of what that leads to; nil with err
+	err  error
+	// links are the links on the way, path itself first; empty for a file.
+	links []fs.FileInfo
+}
+
+// maxHops is how many links may lead to one file, as in the kernel.
+const maxHops = 40
+
+// lookAt looks at a file once, so that all that is said about it is about the
+// same file, also while it is being replaced.
+func lookAt(path string) scriptFile {
+	s := scriptFile{path: path}
+	for hop := path; len(s.links) <= maxHops; {
+		fi, err := os.Lstat(hop)
+		if err != nil {
+			s.gone = len(s.links) == 0 && errors.Is(err, fs.ErrNotExist)
+			s.err = err
+			return s
 		}
+		if fi.Mode()&fs.ModeSymlink == 0 {
+			s.info = fi
+			return s
+		}
+		s.links = append(s.links, fi)
+		next, err := os.Readlink(hop)
+		if err != nil {
+			s.err = err
+			return s
+		}
+		if !filepath.IsAbs(next) { // not filepath.Join: the kernel goes through links before it goes up
+			next = filepath.Dir(hop) + string(filepath.Separator) + next
+		}
+		hop = next
 	}
-	return path + extensions[0], false
+	s.err = errors.New("too many links")
+	return s
 }
 
-// scriptExists reports whether dir contains a file for the event.
-func scriptExists(dir, event string) bool {
-	_, found := findScript(dir, event, extensions())
-	return found
-}
-
-// scriptPath returns the path of the script of the event, which need not exist.
-func scriptPath(dir, event string) string {
-	path, _ := findScript(dir, event, extensions())
-	return path
-}
-
-// checkScript returns an error if the file cannot or must not be run by the
-// user uid.
-func checkScript(path string, uid int) error {
-	fi, err := os.Stat(path)
+// check returns an error if the file cannot or must not be run by the user uid.
+// shared is whether others than the owner of the directory may add files to it.
+func (s scriptFile) check(uid int, shared bool) error {
 	switch {
-	case errors.Is(err, fs.ErrNotExist):
-		if _, err := os.Lstat(path); err == nil {
-			return fmt.Errorf("%s is a link to a file that does not exist; mend the link", path)
-		}
-		return fmt.Errorf("%s is gone; it was removed after the event was queued", path)
-	case err != nil:
-		return fmt.Errorf("%s cannot be examined: %w", path, err)
-	case fi.IsDir():
-		return fmt.Errorf("%s is a directory; a script is a file", path)
-	case !fi.Mode().IsRegular():
-		return fmt.Errorf("%s is not a regular file", path)
-	case !executable(fi):
-		return fmt.Errorf("%s %s", path, makeExecutable)
+	case s.gone:
+		return errNoScript
+	case errors.Is(s.err, fs.ErrNotExist):
+		return fmt.Errorf("%s is a link to a file that does not exist; mend the link", s.path)
+	case s.err != nil:
+		return fmt.Errorf("%s cannot be examined: %w", s.path, s.err)
+	case s.info.IsDir():
+		return fmt.Errorf("%s is a directory; a script is a file", s.path)
+	case !s.info.Mode().IsRegular():
+		return fmt.Errorf("%s is not a regular file", s.path)
+	case !executable(s.info):
+		return fmt.Errorf("%s %s", s.path, makeExecutable)
 	}
-	if fault, warning := ownership(fi, uid); fault != "" && !warning {
-		return fmt.Errorf("%s is not run: it %s", path, fault)
+	for _, link := range s.links {
+		if fault := linkOwnership(link, uid); fault != "" {
+			return fmt.Errorf("%s is not run: it is a link, or leads through one, that %s", s.path, fault)
+		}
+	}
+	what := "it"
+	if len(s.links) > 0 {
+		what = "the file that it leads to"
+	}
+	if fault := ownership(s.info, uid); fault != "" {
+		return fmt.Errorf("%s is not run: %s %s", s.path, what, fault)
+	}
+	if n := hardLinks(s.info); shared && n > 1 && len(s.links) == 0 {
+		return fmt.Errorf("%s is not run: the file has %d names, and others may add files to its directory; put a copy in its place", s.path, n)
 	}
 	return nil
 }
@@ -164,9 +189,16 @@ func explainENOENT(path string) error {
 	s, err := readShebang(path)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
-		return fmt.Errorf("%s is gone; it was removed after the event was queued", path)
+		return fmt.Errorf("%s is gone; it was removed while it was being started", path)
 	case err != nil:
 		return fmt.Errorf("%s cannot be read: %w", path, err)
+	}
+	return s.notFound(path)
+}
+
+// notFound returns the reason why the kernel did not find the script at path.
+func (s shebang) notFound(path string) error {
+	switch {
 	case s.crlf:
 		return fmt.Errorf("%s: its first line ends with CR LF, so that the interpreter %q is not found; save it with Unix line ends", path, s.interpreter+"\r")
 	case s.refused != "":

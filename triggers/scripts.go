@@ -2,6 +2,8 @@ package triggers
 
 import (
 	"context"
+	"os"
+	"path/filepath"
 	"strings"
 
 	"jetstream/internal/api"
@@ -30,8 +32,11 @@ func (e *Engine) Scripts(ctx context.Context, events []Definition, names []strin
 		return nil, nil, errUnread(err)
 	}
 	problems := map[string][]Finding{}
+	files := map[string]string{}
 	if e.o.Dir != "" {
-		for _, f := range Inspect(e.o.Dir, names, e.path()) {
+		seen := inspect(os.Geteuid(), e.o.Dir, names, e.path())
+		files = seen.scripts
+		for _, f := range seen.findings {
 			if event, ok := eventOfFile(f.File, names); ok {
 				problems[event] = append(problems[event], f)
 			} else {
@@ -50,8 +55,8 @@ func (e *Engine) Scripts(ctx context.Context, events []Definition, names []strin
 	}
 	for _, d := range events {
 		s := Script{Definition: d, Problems: problems[d.Name], Ended: counts[d.Name]}
-		if e.o.Dir != "" && scriptExists(e.o.Dir, d.Name) {
-			s.File = scriptPath(e.o.Dir, d.Name)
+		if name := files[d.Name]; name != "" {
+			s.File = filepath.Join(e.o.Dir, name)
 		}
 		if seq := last[d.Name]; seq > 0 {
 			page, _, err := e.o.Store.Runs(ctx, Filter{Before: seq + 1, Limit: 1})

@@ -23,6 +23,7 @@ func (e *Engine) Serve(ctx context.Context) error {
 	// hard ends ShutdownGrace after ctx, and with it all running scripts.
 	hard, end := context.WithCancelCause(context.WithoutCancel(ctx))
 	e.background.Go(func() { e.reapAdopted(hard) })
+	e.background.Go(func() { e.scripts.watch(hard) })
 	e.background.Go(func() {
 		select {
 		case <-ctx.Done():
@@ -43,28 +44,22 @@ func (e *Engine) Serve(ctx context.Context) error {
 	return err
 }
 
-// recoverQueueOrWait is recoverQueue, but it retries while the disk is full or
-// the database is unavailable.
+// recoverQueueOrWait is recoverQueue, but it retries while there is a fault of
+// the place or the database is unavailable.
 func (e *Engine) recoverQueueOrWait(ctx, hard context.Context) error {
-	var log throttle
-	waits := diskWait{e: e}
-	defer waits.end()
-	for {
+	w := placeWait{e: e, what: "what a former process left"}
+	defer w.end()
+	for ctx.Err() == nil {
 		err := e.recoverQueue(ctx, hard)
 		if err == nil {
 			return nil
 		}
-		if !diskFull(err) && !errors.Is(err, &api.Error{Code: api.CodeUnavailable}) {
+		if !ofPlace(err) && !errors.Is(err, &api.Error{Code: api.CodeUnavailable}) {
 			return err
 		}
-		waits.begin()
-		if log.due() {
-			e.o.Log.Error("the trigger queue waits until what a former process left can be put into order", "error", err)
-		}
-		if !pause(ctx, e.retryAfter) {
-			return nil
-		}
+		w.wait(err, ctx.Done())
 	}
+	return nil
 }
 
 // recoverQueue cleans up after another process of the server: it ends its
@@ -92,8 +87,10 @@ func (e *Engine) recoverQueue(ctx, hard context.Context) error {
 		default:
 			r.Status = StatusInterrupted
 			r.ErrorMessage = "the server ended while the script ran; it runs again"
-			err = e.o.Store.Interrupt(hard, r, e.retryOf(r))
+			again := e.retryOf(r)
+			err = e.o.Store.Interrupt(hard, r, again)
 			e.waiting.Add(1)
+			e.payloads.add(again)
 		}
 		if err != nil {
 			return api.Wrap(err, api.CodeInternal, "the run that was interrupted could not be queued again")
@@ -136,7 +133,7 @@ func (e *Engine) logStart(r *Run) {
 	if !e.o.LogRuns {
 		return
 	}
-	e.o.Log.Info("trigger started", "script", scriptPath(e.o.Dir, r.Event), "event", r.Event, "eventId", r.EventID,
+	e.o.Log.Info("trigger started", "script", e.scriptPath(r.Event), "event", r.Event, "eventId", r.EventID,
 		"run", r.RunID, "attempt", r.Attempt, "queue", e.waiting.Load())
 }
 
@@ -144,7 +141,7 @@ func (e *Engine) logEnd(r *Run, took time.Duration) {
 	if !e.o.LogRuns {
 		return
 	}
-	attrs := []any{"script", scriptPath(e.o.Dir, r.Event), "event", r.Event, "eventId", r.EventID,
+	attrs := []any{"script", e.scriptPath(r.Event), "event", r.Event, "eventId", r.EventID,
 		"run", r.RunID, "status", r.Status, "duration", took.Round(time.Microsecond)}
 	if r.ExitCode != nil {
 		attrs = append(attrs, "exitCode", *r.ExitCode)

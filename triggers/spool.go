@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/base64"
 	"errors"
+	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -31,10 +32,10 @@ func (e *Engine) spoolDir() string { return filepath.Join(e.o.StateDir, "spool")
 func (e *Engine) emptySpool() error {
 	dir := e.spoolDir()
 	if err := os.RemoveAll(dir); err != nil {
-		return api.Wrap(err, api.CodeInternal, "the trigger spool %s could not be emptied; remove it", dir)
+		return &placeError{fmt.Errorf("the trigger spool %s cannot be emptied (%w); remove it", dir, bare(err))}
 	}
 	if err := os.Mkdir(dir, 0o700); err != nil {
-		return api.Wrap(err, api.CodeInternal, "the trigger spool %s could not be made; check the state directory's rights and space", dir)
+		return &placeError{fmt.Errorf("the trigger spool %s cannot be made (%w); see the rights of the state directory and the space there", dir, bare(err))}
 	}
 	return nil
 }
@@ -102,10 +103,12 @@ func writePayload(path string, parameters []byte) error {
 // collected, to keep the heap small for lists of millions.
 const collectEvery = 16 << 10
 
+var errNoLists = errors.New("this server keeps no file lists")
+
 // spoolList writes a file list in both formats.
 func (e *Engine) spoolList(ctx context.Context, subject, tsv, jsonl string) (err error) {
 	if e.o.Files == nil {
-		return errors.New("this server keeps no file lists")
+		return errNoLists
 	}
 	t, err := newListFile(tsv)
 	if err != nil {

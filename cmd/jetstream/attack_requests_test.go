@@ -254,7 +254,7 @@ func TestOversizedAndAmbiguousRequestsAreRefused(t *testing.T) {
 		{"a parameter named twice", envelope, `{"request":"ls","parameters":{"path":"/","path":"/x"}}`, "400 invalid", []string{root, json}},
 		{"the command named twice", envelope, `{"request":"ls","request":"rm"}`, "400 invalid", []string{root, json}},
 		{"a body beside GET", "GET /api/v1/users", `{"limit":1}`, "400 invalid", []string{root, json}},
-		{"a compressed body", envelope, "\x1f\x8b\x08\x00", "400 invalid", []string{root, json, "Content-Encoding: gzip"}},
+		{"a compressed body", envelope, "\x1f\x8b\x08\x00", "415 invalid", []string{root, json, "Content-Encoding: gzip"}},
 		{"two lengths", envelope, `{}`, "400", []string{root, json, "Content-Length: 2", "Content-Length: 3"}},
 		{"a negative length", envelope, `{}`, "400", []string{root, json, "Content-Length: -2"}},
 		{"a length and chunks, of which the chunks count", envelope, "0\r\n\r\n", "400 invalid", []string{root, json, "Content-Length: 5", "Transfer-Encoding: chunked"}},

@@ -108,7 +108,7 @@ func TestDefaultsOfTheTriggerFlags(t *testing.T) {
 	}
 	for name, want := range map[string]string{
 		"trigger-dir": "", "trigger-on-api": "", "trigger-log": "", "trigger-timeout": "0s", "trigger-grace": "5s", "trigger-keep": "10000",
-		"trigger-order": "global", "trigger-concurrency": "4", "trigger-queue-max": "100000", "trigger-env": "", "shutdown-grace": "30s",
+		"trigger-order": "global", "trigger-concurrency": "4", "trigger-queue-max": "100000", "trigger-queue-bytes": "1073741824", "trigger-env": "", "shutdown-grace": "30s",
 	} {
 		if got, ok := flags[name]; !ok || got != want {
 			t.Errorf("--%s is %q by default (%t), want %q", name, got, ok, want)

@@ -282,8 +282,8 @@ func TestEmittedParametersStayWhatTheyAre(t *testing.T) {
 	if status, reply := l.rest("root", "POST", path, map[string]any{"parameters": json.RawMessage(given)}); status != 201 {
 		t.Errorf("%d %s", status, reply.Message)
 	}
-	l.wants(0, []string{"is queued"}, "emit", "on.ls", given)
-	l.wants(0, []string{"is queued"}, "emit", "on.ls", "--param", "result="+given[len(`{"result":`):len(given)-1])
+	l.wants(0, []string{"is queued"}, "emit", "--yes", "on.ls", given)
+	l.wants(0, []string{"is queued"}, "emit", "--yes", "on.ls", "--param", "result="+given[len(`{"result":`):len(given)-1])
 	l.awaitRuns("on.ls", 3)
 	for _, run := range l.runsOf("on.ls") {
 		if out := run["stdout"].(map[string]any)["text"].(string); !strings.Contains(out, given[1:len(given)-1]) {
@@ -295,7 +295,7 @@ func TestEmittedParametersStayWhatTheyAre(t *testing.T) {
 		if status, reply := l.rest("root", "POST", path, body); status != 400 || !strings.Contains(reply.Message, "parameters names a member twice") {
 			t.Errorf("%s: %d %s", twice, status, reply.Message)
 		}
-		l.wants(1, []string{"names a member twice"}, "emit", "on.ls", "--param", "result="+twice)
+		l.wants(1, []string{"names a member twice"}, "emit", "--yes", "on.ls", "--param", "result="+twice)
 	}
 }
 

@@ -11,6 +11,7 @@ import (
 
 	"jetstream/internal/api"
 	"jetstream/internal/client"
+	"jetstream/internal/terminal"
 )
 
 // loginCmd is jetstream login: creates and stores a token for later commands.
@@ -69,7 +70,7 @@ func (c *loginCmd) Run(ctx context.Context, p *program) error {
 	if had {
 		endLogin(ctx, before, o)
 	}
-	_, err = fmt.Fprintf(p.Stdout, "logged in at %s as %s; jetstream logout ends it\n", conn.Address(), k.User)
+	_, err = terminal.Fprintf(p.Stdout, "logged in at %s as %s; jetstream logout ends it\n", conn.Address(), k.User)
 	return err
 }
 
@@ -168,7 +169,7 @@ func (c *logoutCmd) Run(ctx context.Context, p *program) error {
 	if err := os.Remove(path); err != nil {
 		return err
 	}
-	_, err = fmt.Fprintf(p.Stdout, "logged out at %s\n", conn.Address())
+	_, err = terminal.Fprintf(p.Stdout, "logged out at %s\n", conn.Address())
 	return err
 }
 
@@ -178,7 +179,7 @@ const maxName = 256
 // askLine prompts for a line with echo. Call it only where terminal
 // says ok.
 func (p *program) askLine(ctx context.Context, prompt string) (string, error) {
-	_, _ = fmt.Fprintf(p.Stderr, "%s: ", prompt)
+	_, _ = terminal.Fprintf(p.Stderr, "%s: ", prompt)
 	lines := make(chan string, 1)
 	// The read cannot be called off; after an interrupt the process ends and
 	// takes it along. Byte by byte: what follows is for the next question.

@@ -188,3 +188,39 @@ func TestSendShowsProgress(t *testing.T) {
 		t.Errorf("exit status %d: %q", code, seen)
 	}
 }
+
+// TestEmitAsksBeforeItRunsAScript: at a terminal; elsewhere it wants --yes. The
+// script sees whether it got sample data.
+func TestEmitAsksBeforeItRunsAScript(t *testing.T) {
+	l := newLive(t)
+	l.script("recv.transferComplete", "#!/bin/sh\necho \"sample=$JETSTREAM_SAMPLE\" >> ran.txt\n")
+	l.script("launch", "#!/bin/sh\necho \"launch=$JETSTREAM_SAMPLE\" >> ran.txt\n")
+	l.start("--trigger-dir="+l.triggers, "--trigger-log")
+	l.awaitRuns("launch", 1)
+	emit := []string{"trigger", "emit", "recv.transferComplete", "--persistent-state-dir=" + l.state}
+	for _, c := range []struct {
+		answer string
+		code   int
+	}{{"", 1}, {"n", 1}, {"y", 0}} {
+		person, terminal := openTerminal(t)
+		asked, ended := atTerminal(t.Context(), terminal, emit...)
+		asked.await(t, "Go on? [y/N]: ")
+		fmt.Fprintln(person, c.answer)
+		if code := <-ended; code != c.code {
+			t.Errorf("%q: exit %d: %s", c.answer, code, asked.all())
+		}
+	}
+	l.awaitRuns("recv.transferComplete", 1)
+	if got := jetstream(t, nil, "", emit...); got.code != 2 || !strings.Contains(got.stderr, "--yes") {
+		t.Errorf("without a terminal: %+v", got)
+	}
+	l.wants(0, []string{"is queued"}, "emit", "--yes", "launch", "--param", "port=1")
+	l.awaitRuns("launch", 2)
+	if got := read(t, filepath.Join(l.triggers, "ran.txt")); got != "launch=\nsample=1\nlaunch=\n" {
+		t.Errorf("the scripts saw %q", got)
+	}
+	runs := l.callAs("root", "getTriggerRuns", map[string]any{"event": "recv.transferComplete"})["runs"].([]any)
+	if run := runs[0].(map[string]any); len(runs) != 1 || run["sample"] != true {
+		t.Errorf("recorded as %v", runs)
+	}
+}

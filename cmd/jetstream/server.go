@@ -46,7 +46,10 @@ type serverCmd struct {
 	TriggerOrder       string        `name:"trigger-order" default:"global" enum:"global,key,none" help:"Which scripts may run side by side (${enum}): none of them; those of different transfers, destinations or users; all."`
 	TriggerConcurrency int           `name:"trigger-concurrency" default:"4" help:"How many scripts run at a time at most with --trigger-order key or none."`
 	TriggerQueueMax    int           `name:"trigger-queue-max" default:"100000" help:"How many runs may wait before events of API commands are dropped."`
+	TriggerQueueBytes  int64         `name:"trigger-queue-bytes" default:"1073741824" help:"How many bytes of parameters of API commands may wait for scripts before such events are dropped; one user may have half of it."`
 	TriggerEnv         []string      `name:"trigger-env" help:"Name of another environment variable that scripts get; repeatable."`
+
+	RecvAbandonedAfter time.Duration `name:"recv-abandoned-after" default:"168h" help:"End an arriving transfer, and remove its parts, when its sender has stayed away for so long; 0 is never."`
 
 	Log       string `name:"log" type:"path" help:"Write the log to this file as well as to the console."`
 	LogLevel  string `name:"log-level" default:"info" enum:"debug,info,warn,error" help:"Least level that is logged: ${enum}."`
@@ -106,7 +109,7 @@ func (c *serverCmd) options(p *program) (o server.Options, err error) {
 			return o, err
 		}
 	}
-	for flag, d := range map[string]time.Duration{"--trigger-timeout": c.TriggerTimeout, "--trigger-grace": c.TriggerGrace, "--shutdown-grace": c.ShutdownGrace} {
+	for flag, d := range map[string]time.Duration{"--trigger-timeout": c.TriggerTimeout, "--trigger-grace": c.TriggerGrace, "--shutdown-grace": c.ShutdownGrace, "--recv-abandoned-after": c.RecvAbandonedAfter} {
 		if d < 0 {
 			return o, usagef("%s may not be negative", flag)
 		}
@@ -116,6 +119,9 @@ func (c *serverCmd) options(p *program) (o server.Options, err error) {
 			return o, usagef("%s must be at least 1", flag)
 		}
 	}
+	if c.TriggerQueueBytes < 1 {
+		return o, usagef("--trigger-queue-bytes must be at least 1")
+	}
 	o = server.Options{
 		StateDir: c.StateDir, SandboxDir: c.SandboxDir,
 		APIHost: c.APIHost, APIPort: c.APIPort, APIAllowedHosts: c.APIAllowedHosts,
@@ -124,8 +130,9 @@ func (c *serverCmd) options(p *program) (o server.Options, err error) {
 		TriggerDir: c.TriggerDir, TriggerOnAPI: c.TriggerOnAPI, TriggerLog: c.TriggerLog,
 		TriggerTimeout: c.TriggerTimeout, TriggerGrace: orNone(c.TriggerGrace), ShutdownGrace: orNone(c.ShutdownGrace),
 		TriggerKeep: c.TriggerKeep, TriggerOrder: triggers.Order(c.TriggerOrder), TriggerConcurrency: c.TriggerConcurrency,
-		TriggerQueueMax: c.TriggerQueueMax, TriggerEnv: c.TriggerEnv,
-		Environ: p.Environ, Path: p.Getenv("PATH"), Version: version, Revision: revision(),
+		TriggerQueueMax: c.TriggerQueueMax, TriggerQueueBytes: c.TriggerQueueBytes, TriggerEnv: c.TriggerEnv,
+		RecvAbandonedAfter: orNone(c.RecvAbandonedAfter),
+		Environ:            p.Environ, Path: p.Getenv("PATH"), Version: version, Revision: revision(),
 	}
 	if terminal.IsTerminal(p.Stderr) {
 		o.FirstPassword = func(password string) error {

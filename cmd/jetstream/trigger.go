@@ -62,12 +62,16 @@ type triggerEmitCmd struct {
 	Event      string   `arg:"" complete:"events" help:"Name of the event."`
 	Parameters string   `arg:"" optional:"" help:"Parameters as one JSON object, or @FILE, or @- for standard input."`
 	Param      []string `name:"param" sep:"none" placeholder:"NAME=VALUE" help:"One parameter; repeatable. What is not given has a sample value."`
+	Yes        bool     `help:"Do not ask: the script runs on the server, and may do there what it does for a real event."`
 }
 
 // Run queues the event.
 func (c *triggerEmitCmd) Run(ctx context.Context, p *program) error {
 	parameters, err := c.parameters(p)
 	if err != nil {
+		return err
+	}
+	if err := p.confirm(ctx, c.Yes, "This runs the server's script for "+c.Event+", which cannot tell it from a real event unless it looks at JETSTREAM_SAMPLE."); err != nil {
 		return err
 	}
 	params := map[string]any{"event": c.Event}
@@ -78,7 +82,7 @@ func (c *triggerEmitCmd) Run(ctx context.Context, p *program) error {
 	if done {
 		return err
 	}
-	_, err = fmt.Fprintf(p.Stdout, "%s is queued as run %s\n", run.Event, run.RunID)
+	_, err = terminal.Fprintf(p.Stdout, "%s is queued as run %s\n", run.Event, run.RunID)
 	return err
 }
 
@@ -151,7 +155,7 @@ func (c *triggerRetryCmd) Run(ctx context.Context, p *program) error {
 	if done {
 		return err
 	}
-	_, err = fmt.Fprintf(p.Stdout, "attempt %d at %s is queued as run %s\n", run.Attempt, run.Event, run.RunID)
+	_, err = terminal.Fprintf(p.Stdout, "attempt %d at %s is queued as run %s\n", run.Attempt, run.Event, run.RunID)
 	return err
 }
 
@@ -170,7 +174,7 @@ func (c *triggerCancelCmd) Run(ctx context.Context, p *program) error {
 	if run.Status == triggers.StatusRunning {
 		text = "the script of run %s is being ended\n"
 	}
-	_, err = fmt.Fprintf(p.Stdout, text, run.RunID)
+	_, err = terminal.Fprintf(p.Stdout, text, run.RunID)
 	return err
 }
 

@@ -72,7 +72,7 @@ func (c *triggerListCmd) Run(ctx context.Context, p *program) error {
 			last = t.LastRun.Status + " " + clock(t.LastRun.EndTime)
 		}
 		other := t.Runs["timeout"] + t.Runs["cancelled"] + t.Runs["interrupted"]
-		_, _ = fmt.Fprintf(table, "%s\t%s\t%d\t%d\t%d\t%s\n", t.Event, terminal.Printable(script), t.Runs["success"], t.Runs["failed"], other, last)
+		_, _ = terminal.Fprintf(table, "%s\t%s\t%d\t%d\t%d\t%s\n", t.Event, script, t.Runs["success"], t.Runs["failed"], other, last)
 	}
 	if err := table.Flush(); err != nil {
 		return err
@@ -117,7 +117,7 @@ func (c *triggerRunsCmd) Run(ctx context.Context, p *program) error {
 		if len(why) > 80 {
 			why = append(why[:77], []rune("...")...)
 		}
-		_, _ = fmt.Fprintf(table, "%s\t%s\t%d\t%s\t%s\t%s\t%s\n", r.RunID, r.Event, r.Attempt, r.Status, clock(r.QueueTime), took(r), string(why))
+		_, _ = terminal.Fprintf(table, "%s\t%s\t%d\t%s\t%s\t%s\t%s\n", r.RunID, r.Event, r.Attempt, r.Status, clock(r.QueueTime), took(r), string(why))
 	}
 	if err := table.Flush(); err != nil || list.NextCursor == nil {
 		return err
@@ -151,7 +151,7 @@ func (c *triggerShowCmd) Run(ctx context.Context, p *program) error {
 	var b strings.Builder
 	line := func(name, value string) {
 		if value != "" {
-			fmt.Fprintf(&b, "%-12s %s\n", name+":", value)
+			_, _ = terminal.Fprintf(&b, "%-12s %s\n", name+":", value)
 		}
 	}
 	line("run", r.RunID)
@@ -175,7 +175,7 @@ func (c *triggerShowCmd) Run(ctx context.Context, p *program) error {
 	output(&b, "stderr", r.Stderr)
 	switch r.Status {
 	case triggers.StatusFailed, triggers.StatusTimeout, triggers.StatusCancelled:
-		fmt.Fprintf(&b, "\nOnce it is mended: jetstream trigger retry %s\n", r.RunID)
+		_, _ = terminal.Fprintf(&b, "\nOnce it is mended: jetstream trigger retry %s\n", r.RunID)
 	}
 	_, err = io.WriteString(p.Stdout, terminal.PrintableLines(b.String()))
 	return err

@@ -63,7 +63,7 @@ func (c *userAddCmd) Run(ctx context.Context, p *program, parent *cli) error {
 		if err != nil {
 			return err
 		}
-		_, err = fmt.Fprintf(p.Stdout, "user %s was made%s\n", user.Name, sandboxNote(user.Sandbox))
+		_, err = terminal.Fprintf(p.Stdout, "user %s was made%s\n", user.Name, sandboxNote(user.Sandbox))
 		return err
 	})
 }
@@ -74,7 +74,7 @@ func sandboxNote(dir string) string {
 	if dir == "" {
 		return ""
 	}
-	note := ", with the sandbox " + terminal.Printable(dir)
+	note := ", with the sandbox " + dir
 	if _, err := os.Stat(dir); errors.Is(err, fs.ErrNotExist) {
 		note += ", which does not exist: make the directory before the user needs it, the server does not"
 	}
@@ -97,9 +97,9 @@ func (c *userListCmd) Run(ctx context.Context, p *program, parent *cli) error {
 				state = "disabled"
 			}
 			if u.Sandbox != "" {
-				sandbox = terminal.Printable(u.Sandbox)
+				sandbox = u.Sandbox
 			}
-			_, _ = fmt.Fprintf(table, "%s\t%s\t%s\t%s\n", u.Name, role, state, sandbox)
+			_, _ = terminal.Fprintf(table, "%s\t%s\t%s\t%s\n", u.Name, role, state, sandbox)
 		})
 		if err != nil {
 			return err
@@ -131,7 +131,7 @@ func (c *userPasswdCmd) Run(ctx context.Context, p *program, parent *cli) error 
 		if err := users.SetPassword(ctx, user.Name, password); err != nil {
 			return err
 		}
-		_, err := fmt.Fprintf(p.Stdout, "user %s has a new password\n", user.Name)
+		_, err := terminal.Fprintf(p.Stdout, "user %s has a new password\n", user.Name)
 		return err
 	})
 }
@@ -150,7 +150,7 @@ func (c *userRemoveCmd) Run(ctx context.Context, p *program, parent *cli) error 
 		if err := users.Delete(ctx, user.Name); err != nil {
 			return err
 		}
-		_, err = fmt.Fprintf(p.Stdout, "user %s was removed; the files stay\n", user.Name)
+		_, err = terminal.Fprintf(p.Stdout, "user %s was removed; the files stay\n", user.Name)
 		return err
 	})
 }

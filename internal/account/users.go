@@ -110,6 +110,7 @@ func (s *Service) Create(ctx context.Context, n NewUser) (User, error) {
 		return User{}, err
 	}
 	u := User{Name: n.Name, Superuser: n.Superuser, Sandbox: n.Sandbox, Disabled: n.Disabled, CreateTime: api.TimeOf(s.now()), Hash: hash}
+	api.Announce(ctx, u)
 	if err := s.store.InsertUser(ctx, u); err != nil {
 		return User{}, err
 	}

@@ -209,7 +209,12 @@ func (c *Command) Do(ctx context.Context, params any) (Outcome, error) {
 	if err != nil {
 		return Outcome{}, err
 	}
-	out := Outcome{Message: c.Message, Status: c.Status}
+	return c.outcome(r)
+}
+
+// outcome encodes what the handler has returned.
+func (c *Command) outcome(r any) (out Outcome, err error) {
+	out = Outcome{Message: c.Message, Status: c.Status}
 	if v, ok := r.(varying); ok {
 		value, message, existing := v.varied()
 		r = value

@@ -9,6 +9,8 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"jetstream/internal/connlimit"
 )
@@ -161,4 +163,58 @@ func TestManyAtATime(t *testing.T) {
 		l.Track(conns[len(conns)-1])
 	}
 	wantClosed(t, conns)
+}
+
+// Those of a lower rank give way first, whatever their hosts and their silence.
+func TestLowerRanksGiveWayFirst(t *testing.T) {
+	l := connlimit.New(3, slog.New(slog.DiscardHandler))
+	conns := []*conn{from("a"), from("a"), from("b"), from("c"), from("d"), from("e")}
+	for _, c := range conns[:3] {
+		l.Track(c)
+	}
+	l.Raise(conns[0], 2)
+	l.Raise(conns[1], 1)
+	l.Raise(conns[1], 0) // never lower
+	l.Track(conns[3])
+	wantClosed(t, conns, 2)
+	l.Raise(conns[3], 3)
+	l.Track(conns[4])
+	wantClosed(t, conns, 1, 2)
+	l.Track(conns[5])
+	wantClosed(t, conns, 1, 2, 4)
+	if n, _ := l.Evicted(); n != 3 {
+		t.Errorf("%d are counted, want 3", n)
+	}
+}
+
+// A connection keeps its place for the grace, and the next one waits as long,
+// unless a place is free earlier.
+func TestNextConnectionWaitsForTheGrace(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := connlimit.New(1, slog.New(slog.DiscardHandler))
+		l.Grace = 2 * time.Second
+		conns := []*conn{from("a"), from("a"), from("a"), from("a")}
+		begin := time.Now()
+		l.Track(conns[0])
+		l.Track(conns[1])
+		if d := time.Since(begin); d != 2*time.Second {
+			t.Errorf("the second waited %v", d)
+		}
+		wantClosed(t, conns, 0)
+		go func() {
+			time.Sleep(time.Second) //nolint:forbidigo // the bubble's clock
+			l.Untrack(conns[1])
+		}()
+		l.Track(conns[2])
+		if d := time.Since(begin); d != 3*time.Second {
+			t.Errorf("the third waited until %v", d)
+		}
+		l.Pin(conns[2])
+		if l.Track(conns[3]) {
+			t.Error("one was taken beside one that is pinned")
+		}
+		if d := time.Since(begin); d != 3*time.Second {
+			t.Errorf("the fourth waited until %v", d)
+		}
+	})
 }

@@ -23,7 +23,7 @@ func (s *Service) MakeDir(ctx context.Context, principal Principal, apiPath stri
 	fi, err := p.box.Root.Lstat(p.rel)
 	switch {
 	case err == nil && fi.IsDir():
-		return p.path, false, nil
+		return p.path, api.Intended(ctx), nil // of a call that was cut off after it had made it
 	case err == nil:
 		return "", false, api.Errorf(api.CodeConflict, "%s is there and is no directory; choose another name", api.Quote(p.path))
 	case !errors.Is(err, fs.ErrNotExist):
@@ -33,6 +33,9 @@ func (s *Service) MakeDir(ctx context.Context, principal Principal, apiPath stri
 		if err := s.checkName(p.path, name); err != nil {
 			return "", false, err
 		}
+	}
+	if err := api.Intend(ctx); err != nil {
+		return "", false, err
 	}
 	if err := p.box.Root.MkdirAll(p.rel, 0o755); err != nil {
 		return "", false, userError(p.path, err)

@@ -174,7 +174,7 @@ func (p *location) resolve(clean string, followLast bool) (rel string, err error
 	}
 	for _, part := range p.partDirs {
 		if within(p.box.Absolute(rel), part) {
-			return "", api.Errorf(api.CodeConflict, "path %s holds part files of a transfer that is being received; wait for its end or cancel it", api.Quote(clean))
+			return "", api.Errorf(api.CodeConflict, "path %s holds part files of a transfer that is being received; wait for its end, or find it with recv.getTransfers and end it with recv.cancelTransfer", api.Quote(clean))
 		}
 	}
 	return rel, nil
@@ -189,7 +189,7 @@ func (p *location) isRoot() bool { return p.rel == "." }
 func (p *location) checkNoPartFiles() error {
 	for _, part := range p.partDirs {
 		if within(part, p.box.Absolute(p.rel)) {
-			return api.Errorf(api.CodeConflict, "a transfer is being received below %s; wait for its end or cancel it", api.Quote(p.path))
+			return api.Errorf(api.CodeConflict, "a transfer is being received below %s; wait for its end, or find it with recv.getTransfers and end it with recv.cancelTransfer", api.Quote(p.path))
 		}
 	}
 	return nil

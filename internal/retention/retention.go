@@ -1,5 +1,6 @@
 // Package retention removes transfers and manifests that are older than a
-// configured lifetime: periodically and on demand.
+// configured lifetime, and ends arriving transfers whose senders stay away:
+// periodically and on demand.
 package retention
 
 import (
@@ -43,6 +44,8 @@ type Counts struct {
 	Transfers         int `json:"transfers" doc:"Sent transfers that were removed"`
 	Manifests         int `json:"manifests" doc:"Manifests that were removed"`
 	ReceivedTransfers int `json:"receivedTransfers" doc:"Received transfers that were removed"`
+	// Abandoned are ended, not removed.
+	Abandoned int `json:"abandonedTransfers" doc:"Arriving transfers that were ended, since their senders did not come back"`
 }
 
 // Sent removes sent transfers that ended before a time and unused manifests
@@ -51,10 +54,11 @@ type Sent interface {
 	Collect(ctx context.Context, before api.Time) (transfers, manifests int, err error)
 }
 
-// Received removes received transfers that ended before a time.
-// *receiver.Receiver implements it.
+// Received removes received transfers that ended before a time, and ends those
+// whose senders were not heard of for so long. *receiver.Receiver implements it.
 type Received interface {
 	Collect(ctx context.Context, before api.Time) (int, error)
+	Abandon(ctx context.Context, after time.Duration) (int, error)
 }
 
 // Metadata stores strings by key, across restarts. *store.DB implements it.
@@ -68,6 +72,9 @@ type Options struct {
 	// Sent and Received remove the objects of either end. Required.
 	Sent     Sent
 	Received Received
+	// AbandonedAfter is how long a sender may stay away before its transfer is
+	// ended here; 0 is for ever.
+	AbandonedAfter time.Duration
 	// Metadata keeps the settings. Required.
 	Metadata Metadata
 	// Log records what was removed and what failed; nil discards it.
@@ -196,14 +203,17 @@ func (c *Collector) Run(ctx context.Context) (n Counts, err error) {
 		return n, ctx.Err()
 	}
 	defer func() { <-c.running }()
-	if lifetime := c.State().ObjectLifetime; lifetime > 0 {
+	if c.o.AbandonedAfter > 0 {
+		n.Abandoned, err = c.o.Received.Abandon(ctx, c.o.AbandonedAfter)
+	}
+	if lifetime := c.State().ObjectLifetime; lifetime > 0 && err == nil {
 		before := api.TimeOf(time.Now().Add(-time.Duration(lifetime) * time.Second))
 		if n.Transfers, n.Manifests, err = c.o.Sent.Collect(ctx, before); err == nil {
 			n.ReceivedTransfers, err = c.o.Received.Collect(ctx, before)
 		}
 	}
 	if n != (Counts{}) {
-		c.o.Log.Info("garbage was collected", "transfers", n.Transfers, "manifests", n.Manifests, "receivedTransfers", n.ReceivedTransfers)
+		c.o.Log.Info("garbage was collected", "transfers", n.Transfers, "manifests", n.Manifests, "receivedTransfers", n.ReceivedTransfers, "abandonedTransfers", n.Abandoned)
 	}
 	if err != nil {
 		return n, err

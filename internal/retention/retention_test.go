@@ -120,6 +120,27 @@ func (h *ends) left() (out string) {
 
 const old, young = 49 * time.Hour, 47 * time.Hour
 
+func TestTransfersOfAbsentSendersAreEnded(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := open(t, t.TempDir())
+		defer func() { h.must(h.db.Close()) }()
+		var err error
+		h.Collector, err = retention.New(t.Context(), retention.Options{
+			Sent: h.engine, Received: h.receiver, Metadata: h.db, AbandonedAfter: 7 * 24 * time.Hour,
+		})
+		h.must(err)
+		h.received(transfer.RecvTransfer{TransferID: "r", Status: transfer.StatusReceiving, StartTime: ago(0), LastRecvTime: ago(0), Conflict: "overwrite"}, 1)
+		time.Sleep(7*24*time.Hour - time.Second) //nolint:forbidigo // the bubble's clock
+		if n, err := h.Run(t.Context()); n.Abandoned != 0 || err != nil {
+			t.Errorf("after less than a week: %+v, %v", n, err)
+		}
+		time.Sleep(2 * time.Second) //nolint:forbidigo // the bubble's clock
+		if n, err := h.Run(t.Context()); n.Abandoned != 1 || err != nil {
+			t.Errorf("after more than a week: %+v, %v", n, err)
+		}
+	})
+}
+
 func TestOldUnusedObjectsAreRemoved(t *testing.T) {
 	h := open(t, t.TempDir())
 	defer func() { h.must(h.db.Close()) }()
@@ -244,6 +265,8 @@ func (r *runs) Collect(_ context.Context, before api.Time) (int, error) {
 		return 0, nil
 	}
 }
+func (r *runs) Abandon(context.Context, time.Duration) (int, error) { return 0, nil }
+
 func (r *runs) Meta(_ context.Context, name string) (string, error) { return r.facts[name], nil }
 func (r *runs) SetMeta(_ context.Context, name, value string) error {
 	r.facts[name] = value

@@ -55,10 +55,10 @@ func (a authenticator) Close(id string) { a.accounts.CloseSession(id) }
 // keptReplies adapts store.Replays to the interface of middleware.Idempotency.
 type keptReplies struct{ *store.Replays }
 
-func (k keptReplies) Begin(ctx context.Context, owner, key, command string, body []byte) (context.Context, middleware.Replay, *api.Outcome, error) {
+func (k keptReplies) Begin(ctx context.Context, owner, key string, command *api.Command, body []byte) (context.Context, middleware.Replay, *api.Outcome, error) {
 	ctx, call, earlier, err := k.Replays.Begin(ctx, owner, key, command, body)
 	if call == nil { // a nil *store.Replay in the interface would not equal nil
 		return ctx, nil, earlier, err
 	}
-	return ctx, call, nil, nil
+	return ctx, call, earlier, err
 }

@@ -3,7 +3,9 @@ package server
 import (
 	"context"
 	"errors"
+	"fmt"
 	"strings"
+	"time"
 
 	"jetstream/internal/api"
 	"jetstream/triggers"
@@ -15,6 +17,8 @@ type Health struct {
 	Database  string         `json:"database"` // ok, or what is wrong
 	Listeners listenerFacts  `json:"listeners"`
 	Triggers  triggersHealth `json:"triggers"`
+	// Notices are what an operator should know, and what keeps nobody out.
+	Notices []string `json:"notices"`
 }
 
 type listenerFacts struct {
@@ -32,6 +36,9 @@ type triggersHealth struct {
 	Dropped       map[triggers.DropReason]int64 `json:"dropped"`
 }
 
+// crowdedFor is how long after the last eviction health names it.
+const crowdedFor = 10 * time.Minute
+
 // look checks triggers and database. saving is the error that keeps changes
 // from being saved, reading the error of reading the database.
 func (s *Server) look(ctx context.Context) (h triggers.Health, saving, reading error) {
@@ -48,12 +55,16 @@ func (s *Server) look(ctx context.Context) (h triggers.Health, saving, reading e
 func (s *Server) facts(ctx context.Context) (any, bool) {
 	h, saving, reading := s.look(ctx)
 	f := Health{
-		Faults: append([]string{}, h.Faults()...), Database: "ok",
+		Faults: append([]string{}, h.Faults()...), Notices: []string{}, Database: "ok",
 		Listeners: listenerFacts{API: s.apiListener.Addr().String(), Recv: s.recvListener.Addr().String()},
 		Triggers: triggersHealth{
 			Waiting: h.Waiting, OldestWaiting: h.OldestWaiting, Running: append([]triggers.RunningScript{}, h.Running...),
 			Paused: h.Paused, Full: h.Full, SaveFailing: h.SaveFailing, Dropped: h.Dropped,
 		},
+	}
+	if n, last := s.receiver.Crowding(); n > 0 && time.Since(last) < crowdedFor {
+		f.Notices = append(f.Notices, fmt.Sprintf("the receive port: more connections come than it holds, so that those without a login are closed: "+
+			"%d since the start, the last at %s", n, last.UTC().Format(time.RFC3339)))
 	}
 	if saving != nil {
 		s.log.ErrorContext(ctx, "the database takes no changes", "error", saving)

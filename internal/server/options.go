@@ -76,8 +76,17 @@ type Options struct {
 	// TriggerQueueMax is how many runs may wait before events of API commands
 	// are dropped; 0 is 100,000.
 	TriggerQueueMax int
+	// TriggerQueueBytes is how many bytes of parameters of such events may wait
+	// before further ones are dropped; one user may have half of it. 0 means
+	// 1 GiB.
+	TriggerQueueBytes int64
 	// TriggerEnv names additional variables of Environ to pass to scripts.
 	TriggerEnv []string
+
+	// RecvAbandonedAfter is how long the sender of an unfinished transfer may
+	// stay away before garbage collection ends it here; 0 is 7 days, negative
+	// for ever.
+	RecvAbandonedAfter time.Duration
 
 	// Log receives the server's log; nil discards it.
 	Log *slog.Logger

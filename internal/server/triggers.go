@@ -31,7 +31,7 @@ func (s *Server) openTriggers(ctx context.Context) (err error) {
 		Dir: s.o.TriggerDir, StateDir: s.o.StateDir, Store: s.db.Runs(), Stream: s.stream, Files: s.db.Received(), Tokens: s.accounts,
 		Log: s.log, LogRuns: s.o.TriggerLog, Console: s.o.Console,
 		Timeout: s.o.TriggerTimeout, Grace: s.o.TriggerGrace, ShutdownGrace: s.o.ShutdownGrace, Keep: s.o.TriggerKeep,
-		Order: s.o.TriggerOrder, Concurrency: s.o.TriggerConcurrency, QueueMax: s.o.TriggerQueueMax,
+		Order: s.o.TriggerOrder, Concurrency: s.o.TriggerConcurrency, QueueMax: s.o.TriggerQueueMax, QueueBytes: s.o.TriggerQueueBytes,
 		Env: s.o.TriggerEnv, Environ: s.o.Environ, ServerUID: s.serverUID, ProcessID: s.serverID, Ended: s.metrics.runEnded,
 	})
 	return err

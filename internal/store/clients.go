@@ -71,6 +71,13 @@ func (v *Received) MaySend(ctx context.Context, publicKey string) (ok bool, err 
 	return ok, err
 }
 
+// Known implements receiver.Clients.
+func (v *Received) Known(ctx context.Context, publicKey string) (known bool, err error) {
+	err = v.db.readers.queryRow(ctx, `SELECT EXISTS (SELECT 1 FROM authorized_clients WHERE public_key = ?1)
+		OR EXISTS (SELECT 1 FROM recv_transfers WHERE source_public_key = ?1)`, publicKey).Scan(&known)
+	return known, err
+}
+
 // Sources implements receiver.Clients.
 func (v *Received) Sources(ctx context.Context, username string, before int64, limit int) ([]transfer.Source, error) {
 	rows, err := v.db.readers.query(ctx, `SELECT n.seq, n.source_public_key, n.source_ip, n.source_port,

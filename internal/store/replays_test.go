@@ -17,6 +17,14 @@ func creation(ctx context.Context, db *DB, name string) error {
 	return db.Accounts().InsertUser(ctx, account.User{Name: name, Hash: "h"})
 }
 
+type userName struct {
+	Name string `json:"name" doc:"Name"`
+}
+
+var createUser = api.Define(api.Spec{
+	Name: "createUser", Method: "POST", Path: "/users", Status: 201, Message: "User created.", Location: "/users/{name}", Summary: "Test",
+}, func(context.Context, api.Empty) (userName, error) { panic("not carried out") })
+
 func replays(db *DB) (*Replays, *time.Time) {
 	r, now := db.Replays([32]byte{1}), time.Unix(1_800_000_000, 0)
 	r.now = func() time.Time { return now }
@@ -25,7 +33,7 @@ func replays(db *DB) (*Replays, *time.Time) {
 
 func begin(t *testing.T, r *Replays, key, body string) (context.Context, *Replay, *api.Outcome) {
 	t.Helper()
-	ctx, call, earlier, err := r.Begin(t.Context(), "bob", key, "createUser", []byte(body))
+	ctx, call, earlier, err := r.Begin(t.Context(), "bob", key, createUser, []byte(body))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -36,53 +44,79 @@ func begin(t *testing.T, r *Replays, key, body string) (context.Context, *Replay
 // can, and repeats it in the next process.
 func TestCrashNeverMakesTwice(t *testing.T) {
 	out := api.Outcome{Status: 201, Message: "User created.", Result: json.RawMessage(`{"name":"eve"}`), Location: "/users/eve"}
-	for _, c := range []struct {
-		cut  string
-		upTo int // steps that the first process took
-		want api.Code
-		made bool // by the first process
+	steps := []struct {
+		name string
+		take func(ctx context.Context, db *DB, call *Replay) error
+		// What the next call with the key finds when the process has died after
+		// this step.
+		answered, reported, intended bool
+		made                         int
 	}{
-		{"before it made anything", 0, "", false},
-		{"after it made something", 1, api.CodeConflict, true},
-		{"after it kept the answer", 2, api.CodeSuccess, true},
-	} {
+		{"Begin", func(context.Context, *DB, *Replay) error { return nil }, false, false, false, 0},
+		{"Intend", func(ctx context.Context, _ *DB, _ *Replay) error { return api.Intend(ctx) }, false, false, true, 0},
+		{"make", func(ctx context.Context, db *DB, _ *Replay) error {
+			api.Announce(ctx, account.User{Name: "eve"}) // of another type: not the answer
+			api.Announce(ctx, userName{"eve"})
+			return creation(ctx, db, "eve")
+		}, true, false, false, 1},
+		{"report", func(_ context.Context, db *DB, call *Replay) error {
+			return creation(call.Reporting(t.Context()), db, "event") // stands for the queued run
+		}, true, true, false, 2},
+		{"Finish", func(ctx context.Context, _ *DB, call *Replay) error { return call.Finish(ctx, out) }, true, true, false, 2},
+		{"End", func(ctx context.Context, _ *DB, call *Replay) error { return call.End(ctx) }, true, true, false, 2},
+	}
+	for died, at := range steps {
 		db := openTest(t)
 		r, _ := replays(db)
 		ctx, call, _ := begin(t, r, "k", "body")
-		if c.upTo > 0 {
-			if err := creation(ctx, db, "eve"); err != nil {
+		for _, s := range steps[:died+1] {
+			if err := s.take(ctx, db, call); err != nil {
 				t.Fatal(err)
 			}
 		}
-		if c.upTo > 1 {
-			if err := call.Finish(ctx, out); err != nil {
-				t.Fatal(err)
-			}
-		}
-		// The process dies here: no End, and nothing that it remembered.
+		// The process dies here with all that it remembered.
 		next, _ := replays(db)
-		ctx, call, earlier, err := next.Begin(t.Context(), "BOB", "k", "createUser", []byte("body"))
-		switch c.want {
-		case "":
-			if err != nil || earlier != nil {
-				t.Fatalf("%s: %v, %v", c.cut, earlier, err)
-			}
-			if err := errors.Join(creation(ctx, db, "eve"), call.Finish(ctx, out), call.End(ctx)); err != nil {
-				t.Errorf("%s: %v", c.cut, err)
-			}
-		case api.CodeSuccess:
-			if err != nil || earlier == nil || earlier.Status != 201 || earlier.Message != out.Message ||
-				string(earlier.Result) != string(out.Result) || earlier.Location != out.Location {
-				t.Errorf("%s: %+v, %v", c.cut, earlier, err)
-			}
-		default:
-			if !errors.Is(err, &api.Error{Code: c.want}) {
-				t.Errorf("%s: %+v, %v", c.cut, earlier, err)
+		ctx, call, earlier, err := next.Begin(t.Context(), "BOB", "k", createUser, []byte("body"))
+		if err != nil || (earlier != nil) != at.answered || (call == nil) != at.reported || api.Intended(ctx) != at.intended {
+			t.Fatalf("after %s: earlier %v, call %v, intended %t, %v", at.name, earlier, call, api.Intended(ctx), err)
+		}
+		if earlier != nil && (earlier.Status != 201 || earlier.Message != out.Message ||
+			string(earlier.Result) != string(out.Result) || earlier.Location != out.Location) {
+			t.Errorf("after %s: %+v", at.name, earlier)
+		}
+		if n, err := db.Accounts().CountUsers(t.Context()); n != at.made || err != nil {
+			t.Errorf("after %s: %d users, %v", at.name, n, err)
+		}
+		// The repeated call takes the rest of the steps, and another one nothing.
+		rest := steps[died+1:]
+		if call == nil {
+			continue
+		}
+		for _, s := range rest {
+			if err := s.take(ctx, db, call); err != nil {
+				t.Fatalf("after %s, repeated %s: %v", at.name, s.name, err)
 			}
 		}
-		if n, err := db.Accounts().CountUsers(t.Context()); n != 1 || err != nil {
-			t.Errorf("%s: %d users, %v", c.cut, n, err)
+		if _, call, earlier := begin(t, next, "k", "body"); call != nil || earlier == nil {
+			t.Errorf("after %s, the third call: %v, %v", at.name, earlier, call)
 		}
+		if n, err := db.Accounts().CountUsers(t.Context()); n != 2 || err != nil {
+			t.Errorf("after %s, in the end: %d users, %v", at.name, n, err)
+		}
+	}
+}
+
+// TestWhatWasMadeWithoutAnAnswer is not made again.
+func TestWhatWasMadeWithoutAnAnswer(t *testing.T) {
+	db := openTest(t)
+	r, _ := replays(db)
+	ctx, _, _ := begin(t, r, "k", "body")
+	if err := creation(ctx, db, "eve"); err != nil {
+		t.Fatal(err)
+	}
+	next, _ := replays(db)
+	if _, _, _, err := next.Begin(t.Context(), "bob", "k", createUser, []byte("body")); !errors.Is(err, &api.Error{Code: api.CodeConflict}) {
+		t.Errorf("answered %v", err)
 	}
 }
 
@@ -115,7 +149,7 @@ func TestWhatEndsWithoutAnythingFreesItsKey(t *testing.T) {
 	db := openTest(t)
 	r, _ := replays(db)
 	ctx, call, _ := begin(t, r, "k", "body")
-	if _, _, _, err := r.Begin(t.Context(), "bob", "k", "createUser", []byte("body")); !errors.Is(err, &api.Error{Code: api.CodeConflict}) {
+	if _, _, _, err := r.Begin(t.Context(), "bob", "k", createUser, []byte("body")); !errors.Is(err, &api.Error{Code: api.CodeConflict}) {
 		t.Errorf("while it is carried out: %v", err)
 	}
 	if _, other, earlier := begin(t, r, "k2", "body"); earlier != nil || other.End(t.Context()) != nil {
@@ -143,7 +177,7 @@ func TestWhatEndsWithoutAnythingFreesItsKey(t *testing.T) {
 	if err := errors.Join(creation(ctx, db, "eve"), call.End(ctx)); err != nil {
 		t.Fatal(err)
 	}
-	if _, _, _, err := r.Begin(t.Context(), "bob", "k", "createUser", []byte("another body")); !errors.Is(err, &api.Error{Code: api.CodeConflict}) {
+	if _, _, _, err := r.Begin(t.Context(), "bob", "k", createUser, []byte("another body")); !errors.Is(err, &api.Error{Code: api.CodeConflict}) {
 		t.Errorf("after something was made whose answer was lost: %v", err)
 	}
 }
@@ -159,16 +193,16 @@ func TestKeysOfOneUserAreBounded(t *testing.T) {
 	}); err != nil {
 		t.Fatal(err)
 	}
-	if _, _, _, err := r.Begin(t.Context(), "bob", "more", "c", nil); !errors.Is(err, &api.Error{Code: api.CodeTooManyRequests}) {
+	if _, _, _, err := r.Begin(t.Context(), "bob", "more", createUser, nil); !errors.Is(err, &api.Error{Code: api.CodeTooManyRequests}) {
 		t.Errorf("one more: %v", err)
 	}
-	_, call, _, err := r.Begin(t.Context(), "eve", "more", "c", nil)
+	_, call, _, err := r.Begin(t.Context(), "eve", "more", createUser, nil)
 	if err != nil {
 		t.Fatalf("another user: %v", err)
 	}
 	*now = now.Add(25 * time.Hour)
 	for i := range 3 { // each new key clears some of the old
-		_, more, _, err := r.Begin(t.Context(), "bob", fmt.Sprint("new", i), "c", nil)
+		_, more, _, err := r.Begin(t.Context(), "bob", fmt.Sprint("new", i), createUser, nil)
 		if err != nil || more.End(t.Context()) != nil {
 			t.Fatal(err)
 		}

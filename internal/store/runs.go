@@ -28,15 +28,15 @@ const maxPageBytes = 8 << 20
 
 // A queued run has values in these columns; the others have defaults.
 const (
-	queuedRun        = "runs (run_id, status, urgent, event, event_id, attempt, event_time, queue_time, depth, request_id, user, transfer_id, subject, lane, process, parameters)"
-	queuedRunColumns = 16
+	queuedRun        = "runs (run_id, status, urgent, event, event_id, attempt, event_time, queue_time, depth, request_id, user, transfer_id, subject, lane, process, sample, parameters)"
+	queuedRunColumns = 17
 )
 
 // insertRuns writes runs in their order and sets their Seq.
 func (w *writer) insertRuns(runs []*triggers.Run) error {
 	last, err := insertMany(w, &w.runInserts, runs, func(row []any, r *triggers.Run) []any {
 		return append(row, r.RunID, string(r.Status), r.Urgent, r.Event, r.EventID, r.Attempt, int64(r.EventTime), int64(r.QueueTime),
-			r.Depth, r.RequestID, r.User, r.TransferID, r.Subject, r.Key, r.Process, string(r.Parameters))
+			r.Depth, r.RequestID, r.User, r.TransferID, r.Subject, r.Key, r.Process, r.Sample, string(r.Parameters))
 	})
 	if err != nil {
 		return err
@@ -143,14 +143,14 @@ func (s *Runs) Prune(ctx context.Context, keep int, maxBytes int64) error {
 }
 
 const selectRun = `SELECT seq, urgent, run_id, status, event, event_id, attempt, event_time, queue_time, start_time, end_time,
-	exit_code, signal, depth, request_id, user, transfer_id, subject, lane, process, message,
+	exit_code, signal, depth, request_id, user, transfer_id, subject, lane, process, sample, message,
 	parameters, stdout, stdout_dropped, stderr, stderr_dropped FROM runs `
 
 func scanRun(row scanner) (*triggers.Run, error) {
 	var r triggers.Run
 	err := row.Scan(&r.Seq, &r.Urgent, &r.RunID, &r.Status, &r.Event, &r.EventID, &r.Attempt, &r.EventTime, &r.QueueTime,
 		&r.StartTime, &r.EndTime, &r.ExitCode, &r.Signal, &r.Depth, &r.RequestID, &r.User,
-		&r.TransferID, &r.Subject, &r.Key, &r.Process, &r.ErrorMessage, (*[]byte)(&r.Parameters),
+		&r.TransferID, &r.Subject, &r.Key, &r.Process, &r.Sample, &r.ErrorMessage, (*[]byte)(&r.Parameters),
 		&r.Stdout.Text, &r.Stdout.DroppedBytes, &r.Stderr.Text, &r.Stderr.DroppedBytes)
 	if err != nil {
 		return nil, err

@@ -118,6 +118,27 @@ func (s *Runs) Waiting(ctx context.Context) (n int, err error) {
 	return n, err
 }
 
+const waitingBytes = "SELECT user, sum(octet_length(parameters)) FROM runs WHERE " + isQueued + " AND substr(event, 1, length(?1)) = ?1 GROUP BY user"
+
+// WaitingBytes implements triggers.Store.
+func (s *Runs) WaitingBytes(ctx context.Context, prefix string) (sizes map[string]int64, err error) {
+	rows, err := s.db.readers.query(ctx, waitingBytes, prefix)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, rows.Close()) }()
+	sizes = map[string]int64{}
+	for rows.Next() {
+		var user string
+		var n int64
+		if err := rows.Scan(&user, &n); err != nil {
+			return nil, err
+		}
+		sizes[user] = n
+	}
+	return sizes, rows.Err()
+}
+
 // oldestQueued looks at two runs: what goes first was not always queued first,
 // as an interrupted event's next attempt is new.
 const oldestQueued = "SELECT coalesce(min(queue_time), 0) FROM (" +

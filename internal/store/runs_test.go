@@ -235,6 +235,7 @@ func TestQueriesOfRunsGoByTheirIndexes(t *testing.T) {
 		{firstQueued, "USING INDEX runs_open", []any{10}},
 		{nextBehind, "USING INDEX runs_open", []any{0, 0, "[]"}},
 		{oldestQueued, "USING INDEX runs_open", nil},
+		{waitingBytes, "USING INDEX runs_open", []any{"on."}},
 		{selectRun + "WHERE run_id = ?", "USING INDEX sqlite_autoindex_runs_1", []any{"id"}},
 		{lastAttempt, "USING INDEX runs_attempts", []any{"id"}},
 		{endedRuns, "USING COVERING INDEX runs_ended", nil},

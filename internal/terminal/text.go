@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"reflect"
 	"strconv"
 	"strings"
 	"unicode"
@@ -71,6 +72,26 @@ func PrintableLines(text string) string {
 		}
 	}
 	return b.String()
+}
+
+// Fprintf is fmt.Fprintf with all texts in args made printable, so that none of
+// them can add a line.
+func Fprintf(w io.Writer, format string, args ...any) (int, error) {
+	safe := make([]any, len(args))
+	for i, arg := range args {
+		safe[i] = arg
+		switch v := reflect.ValueOf(arg); arg := arg.(type) {
+		case error:
+			safe[i] = Printable(arg.Error())
+		case fmt.Stringer:
+			safe[i] = Printable(arg.String())
+		default:
+			if v.Kind() == reflect.String {
+				safe[i] = Printable(v.String())
+			}
+		}
+	}
+	return fmt.Fprintf(w, format, safe...)
 }
 
 // IsTerminal reports whether w is a terminal.

@@ -76,6 +76,9 @@ func (e *Engine) CreateDestination(ctx context.Context, caller api.Caller, p Des
 		}
 		if err := e.o.Store.Update(ctx, func(tx Tx) error {
 			d, existing, err = e.existingDestination(tx, made, p, caller)
+			if existing {
+				api.Announce(ctx, DestinationCreated(d, existing))
+			}
 			return err
 		}); err != nil || existing {
 			return d, existing, err
@@ -89,16 +92,31 @@ func (e *Engine) CreateDestination(ctx context.Context, caller api.Caller, p Des
 	made.apply(p.change())
 	err = e.o.Store.Update(ctx, func(tx Tx) error {
 		// Another call may have made it while the address was resolved.
-		if d, existing, err = e.existingDestination(tx, made, p, caller); err != nil || existing {
+		if d, existing, err = e.existingDestination(tx, made, p, caller); err != nil {
 			return err
 		}
-		d = made
-		return e.move(tx, &destinationObject{Destination: &d}, present, causeOf(caller))
+		if !existing {
+			d = made
+			if err := e.move(tx, &destinationObject{Destination: &d}, present, causeOf(caller)); err != nil {
+				return err
+			}
+		}
+		api.Announce(ctx, DestinationCreated(d, existing))
+		return nil
 	})
 	if err != nil {
 		return Destination{}, false, err
 	}
 	return d, existing, nil
+}
+
+// DestinationCreated is the answer to a call of CreateDestination.
+func DestinationCreated(d Destination, existing bool) api.Result[Destination] {
+	r := api.Result[Destination]{Value: d, Existing: existing}
+	if existing {
+		r.Message = "Destination exists."
+	}
+	return r
 }
 
 // existingDestination looks for a destination of the same owner, address and

@@ -34,7 +34,9 @@ func (e *Engine) CreateManifest(ctx context.Context, caller api.Caller, p Manife
 	}
 	err = e.o.Store.Update(ctx, func(tx Tx) error {
 		tx.AfterCommit(func() { signal(e.walkWake) })
-		return e.move(tx, manifestObject{&m}, StatusPending, causeOf(caller))
+		err := e.move(tx, manifestObject{&m}, StatusPending, causeOf(caller))
+		api.Announce(ctx, m)
+		return err
 	})
 	if err != nil {
 		return Manifest{}, err

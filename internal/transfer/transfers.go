@@ -45,7 +45,9 @@ func (e *Engine) CreateTransfer(ctx context.Context, caller api.Caller, p Params
 		t.Owner, t.TotalFiles, t.TotalBytes, t.DataBytes = m.Owner, *m.TotalFiles, *m.TotalSize, m.DataSize
 		t.DestinationAddress, t.DestinationPort = d.DestinationAddress, d.DestinationPort
 		tx.AfterCommit(func() { signal(e.wake) })
-		return e.move(tx, &transferObject{Transfer: &t}, StatusPending, causeOf(caller))
+		err = e.move(tx, &transferObject{Transfer: &t}, StatusPending, causeOf(caller))
+		api.Announce(ctx, t)
+		return err
 	})
 	if err != nil {
 		return Transfer{}, err

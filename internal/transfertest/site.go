@@ -52,6 +52,7 @@ type Site struct {
 	WrapStore func(transfer.RecvStore) transfer.RecvStore
 	// MaxConnections is the receiver's limit at the next Start; 0 is its default.
 	MaxConnections int
+	Grace          time.Duration
 
 	// What a site that has been started consists of.
 	DB       *store.DB
@@ -80,7 +81,7 @@ func (s *Site) Start() {
 	}
 	s.Receiver = Must[*receiver.Receiver](s.T)(receiver.New(receiver.Options{
 		Store: received, Clients: s.DB.Received(), Emitter: Emitter{}, Accounts: s.Accounts, Identity: s.Identity,
-		Software: "test", Log: s.Log, MaxConnections: s.MaxConnections,
+		Software: "test", Log: s.Log, MaxConnections: s.MaxConnections, Grace: s.Grace,
 	}))
 	ln := Must[net.Listener](s.T)(s.listen())
 	s.Address = ln.Addr().String()

@@ -8,7 +8,7 @@ const byPathAndMethod = (a, b) =>
 // SwaggerUIBundle is Swagger UI's own file, loaded before this one. Nothing is
 // asked of any other host: no validator, no settings from the address.
 SwaggerUIBundle({
-  url: "/openapi.json",
+  url: "openapi.json",
   domNode: document.getElementById("docs"),
   presets: [SwaggerUIBundle.presets.apis],
   layout: "BaseLayout",

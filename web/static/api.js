@@ -24,7 +24,7 @@ async function call(method, path, body, signal) {
   }
   let response, reply;
   try {
-    response = await fetch(path, request);
+    response = await fetch(new URL("../" + path, import.meta.url), request); // the server may be below a path of a proxy
     reply = await response.json();
   } catch {
     throw new Gone("the server does not answer");
@@ -40,10 +40,10 @@ async function call(method, path, body, signal) {
 }
 
 /** read gets a path below the API. */
-export const read = (path, signal) => call("GET", "/api/v1" + path, undefined, signal);
+export const read = (path, signal) => call("GET", "api/v1" + path, undefined, signal);
 
 /** signIn makes a session; the cookie is kept by the browser, out of reach of script. */
-export const signIn = (name, password) => call("POST", "/session", { name, password });
+export const signIn = (name, password) => call("POST", "session", { name, password });
 
 /** signOut ends the session. */
-export const signOut = () => call("DELETE", "/session");
+export const signOut = () => call("DELETE", "session");

@@ -23,6 +23,9 @@ type Clients interface {
 	SetOnlyClients(ctx context.Context, only bool) error
 	// MaySend reports whether a server of that key may send now.
 	MaySend(ctx context.Context, publicKey string) (bool, error)
+	// Known reports whether a server of that key has sent before or is
+	// authorized.
+	Known(ctx context.Context, publicKey string) (bool, error)
 	// Sources lists the sending servers of the transfers that username (empty:
 	// any user) has authorized and that have a Seq below before (0: all), the
 	// server of the newest transfer first. Unfinished transfers are counted as
@@ -45,7 +48,7 @@ func (r *Receiver) admit(ctx context.Context, conn *wire.Conn) (release func(), 
 	// the setting changes meanwhile.
 	ok, err := r.o.Clients.MaySend(ctx, conn.PeerKey())
 	if err == nil && !ok {
-		r.log.Warn("a server that is not among the authorized clients wanted to send", "publicKey", conn.PeerKey(), "from", conn.RemoteAddr().String())
+		r.quiet.warn("a server that is not among the authorized clients wanted to send", "publicKey", conn.PeerKey(), "from", conn.RemoteAddr().String())
 		err = api.Errorf(api.CodeForbidden, "this server takes transfers from authorized servers only; its operator must add the public key %s with recv.addAuthorizedClient", conn.PeerKey())
 	}
 	return release, err
@@ -65,7 +68,7 @@ func (r *Receiver) closeUnauthorized(ctx context.Context) error {
 			return err
 		}
 		if !ok {
-			r.log.Warn("the connection of a server that may not send any more was ended", "publicKey", conn.PeerKey())
+			r.quiet.warn("the connection of a server that may not send any more was ended", "publicKey", conn.PeerKey())
 			conn.Abort()
 		}
 	}
@@ -92,6 +95,7 @@ func (r *Receiver) AddAuthorizedClient(ctx context.Context, publicKey, descripti
 			"publicKey is no public key: it is 43 letters, digits, - and _, as the sending server's getServerInfo shows it")
 	}
 	c = transfer.AuthorizedClient{PublicKey: publicKey, Description: description, CreateTime: api.Now()}
+	api.Announce(ctx, api.Result[transfer.AuthorizedClient]{Value: c})
 	made, err = r.o.Clients.AddClient(ctx, &c)
 	return c, made, err
 }

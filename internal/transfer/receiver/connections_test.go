@@ -3,21 +3,26 @@
 package receiver_test
 
 import (
+	"context"
 	"net"
 	"os"
 	"path/filepath"
+	"runtime"
+	"sync"
 	"testing"
 	"time"
 
+	"jetstream/internal/api"
 	"jetstream/internal/transfer/wire"
+	"jetstream/internal/transfertest"
 )
 
 // limitedSite is a site that serves that many connections at a time.
-func limitedSite(t *testing.T, connections int) *site {
+func limitedSite(t *testing.T, connections int, grace time.Duration) *site {
 	t.Helper()
 	s := newSite(t, t.TempDir())
 	s.Stop()
-	s.MaxConnections = connections
+	s.MaxConnections, s.Grace = connections, grace
 	s.restart(nil)
 	return s
 }
@@ -52,7 +57,7 @@ func TestStrangersDoNotKeepSendersOut(t *testing.T) {
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			s := limitedSite(t, limit)
+			s := limitedSite(t, limit, time.Millisecond)
 			for range 2 * limit {
 				connect(t, s)
 			}
@@ -83,7 +88,7 @@ func TestStrangersDoNotKeepSendersOut(t *testing.T) {
 // who they are stay, and the next is closed.
 func TestAuthorizedSendersAreNotEvicted(t *testing.T) {
 	const limit = 2
-	s := limitedSite(t, limit)
+	s := limitedSite(t, limit, time.Millisecond)
 	var senders []*sender
 	for range limit {
 		p := newSender(t, s)
@@ -119,4 +124,78 @@ func TestAuthorizedSendersAreNotEvicted(t *testing.T) {
 			t.Fatalf("no place for another after the senders had gone: %v", err)
 		}
 	}
+}
+
+// A sender gets in although strangers take every place, and come again as soon
+// as they are closed: it has the time to show who it is.
+func TestStrangersWhoComeAgainDoNotKeepSendersOut(t *testing.T) {
+	const limit = 8
+	s := limitedSite(t, limit, 0)
+	ctx, cancel := context.WithCancel(t.Context())
+	var strangers sync.WaitGroup
+	defer strangers.Wait()
+	defer cancel()
+	for range 2 * limit {
+		strangers.Go(func() {
+			for ctx.Err() == nil {
+				nc, err := net.Dial("tcp", s.Address)
+				if err != nil {
+					continue
+				}
+				stop := context.AfterFunc(ctx, func() { _ = nc.Close() })
+				_, _ = nc.Write([]byte{22, 3, 1})
+				_, _ = nc.Read(make([]byte, 1)) // until it is closed
+				stop()
+				_ = nc.Close()
+			}
+		})
+	}
+	for s.crowding() == 0 { // until they fill the port
+		runtime.Gosched()
+	}
+	p := &sender{t: t, site: s, xfer: api.NewID()}
+	id, err := wire.LoadIdentity(t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	p.id, p.open = id, wire.Open{TransferID: p.xfer, DestinationPath: "/", Conflict: "overwrite", OnError: "stop"}
+	for end := time.Now().Add(2 * time.Minute); ; { // as a sender that tries again
+		if err = p.tryLogin(); err == nil {
+			break
+		}
+		if time.Now().After(end) {
+			t.Fatalf("the sender did not get in: %v", err)
+		}
+	}
+	p.begin(wire.Entry{Name: "/f", Size: 3, Mode: 0o600})
+	p.data(0, 0, []byte("abc"))
+	p.send(wire.TypeEnd, struct{}{})
+	p.wantAnswer("complete", "")
+}
+
+func (s *site) crowding() int64 {
+	n, _ := s.Receiver.Crowding()
+	return n
+}
+
+// tryLogin connects and logs in as bob.
+func (p *sender) tryLogin() error {
+	nc, err := net.Dial("tcp", p.site.Address)
+	if err != nil {
+		return err
+	}
+	if p.conn, err = wire.Client(p.t.Context(), nc, p.id, "", wire.Hello{MinVersion: wire.MinVersion, MaxVersion: wire.MaxVersion}); err != nil {
+		return err
+	}
+	conn := p.conn
+	p.t.Cleanup(conn.Abort)
+	p.send(wire.TypeLogin, wire.Login{TransferID: p.xfer, Username: "bob", Password: transfertest.BobsPassword})
+	_, payload, err := conn.Read(nil)
+	if err != nil {
+		return err
+	}
+	var ticket wire.Ticket
+	err = wire.Decode(payload, &ticket)
+	p.ticket = ticket.Ticket
+	return err
 }

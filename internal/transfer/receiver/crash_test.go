@@ -335,6 +335,7 @@ func killWhileFinishing(t *testing.T, sandbox, conflict string, steps []string) 
 		t.Errorf("the sandbox holds %v, want only d and e", entries)
 	}
 	for _, e := range entries[crashFiles:] {
+		t.Cleanup(func() { _ = os.Chmod(filepath.Join(s.Sandbox, string(e.Name)), 0o700) })
 		info, err := os.Stat(filepath.Join(s.Sandbox, string(e.Name)))
 		if err != nil || info.Mode().Perm() != os.FileMode(e.Mode) || info.ModTime().UnixNano() != e.ModTime {
 			t.Errorf("%s is %v (%v), want mode %o and time %d", e.Name, info, err, e.Mode, e.ModTime)

@@ -1,6 +1,7 @@
 package receiver_test
 
 import (
+	"bytes"
 	"errors"
 	"os"
 	"path/filepath"
@@ -98,7 +99,7 @@ func TestFullFileSystemOfTheTargetFailsTheTransfer(t *testing.T) {
 	p := newSender(t, s)
 	p.begin(wire.Entry{Name: "/d/big", Size: 2 << 20, Mode: 0o600, ModTime: 1e18})
 	for i := range int64(2) {
-		p.data(0, i<<20, make([]byte, 1<<20))
+		p.data(0, i<<20, bytes.Repeat([]byte("data"), 1<<18))
 	}
 	p.send(wire.TypeEnd, struct{}{})
 	p.wantAnswer("error", `the receiver's disk is full: "/d/big"`)

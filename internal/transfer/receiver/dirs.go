@@ -38,7 +38,7 @@ func (p *placer) resolve(userDir string) (rel string, err error) {
 		return "", err
 	}
 	rel = path.Join(parent, path.Base(userDir))
-	info, err := p.box.Root.Lstat(rel)
+	info, err := p.root.Lstat(rel)
 	if errors.Is(err, fs.ErrNotExist) {
 		return rel, nil
 	}
@@ -48,7 +48,7 @@ func (p *placer) resolve(userDir string) (rel string, err error) {
 			return "", failf(e.Err, "%s", e.Message)
 		}
 		if err == nil {
-			info, err = p.box.Root.Stat(rel)
+			info, err = p.root.Stat(rel)
 		}
 	}
 	if err != nil {
@@ -71,7 +71,7 @@ func (p *placer) nearest(userDir string) (rel string, err error) {
 		return "", err
 	}
 	for {
-		_, err := p.box.Root.Lstat(rel)
+		_, err := p.root.Lstat(rel)
 		if rel == "." || !errors.Is(err, fs.ErrNotExist) {
 			return rel, diskError(err, "the directory "+api.Quote("/"+rel))
 		}
@@ -83,17 +83,21 @@ func (p *placer) nearest(userDir string) (rel string, err error) {
 // and time in settle.
 func (p *placer) putDir(f *transfer.RecvFile) error {
 	what := "the directory " + api.Quote(f.Final)
-	err := p.box.Root.Mkdir(f.Real, dirWhileFilled)
+	err := p.root.Mkdir(f.Real, dirWhileFilled)
 	switch {
 	case err == nil:
+		f.Made = true
 		return nil
-	case f.Made && errors.Is(err, fs.ErrExist): // made before a crash
+	case f.Made && errors.Is(err, fs.ErrExist) && p.again[f.Index]: // made before a crash
 	case errors.Is(err, fs.ErrExist) || f.Real == ".":
 		f.Made = false
 	default:
 		return diskError(err, what)
 	}
-	info, err := p.box.Root.Stat(f.Real) // a link to a directory is accepted
+	info, err := p.root.Lstat(f.Real)
+	if err == nil && info.Mode()&fs.ModeSymlink != 0 { // one to a directory is accepted
+		info, err = p.root.Stat(f.Real)
+	}
 	switch {
 	case err != nil:
 		return diskError(err, what)
@@ -108,7 +112,7 @@ func (p *placer) putDir(f *transfer.RecvFile) error {
 		return err
 	}
 	for _, c := range candidates {
-		other, err := p.box.Root.Lstat(c.Real)
+		other, err := p.root.Lstat(c.Real)
 		if c.Made && c.Index < f.Index && err == nil && os.SameFile(info, other) {
 			c.Mode &= f.Mode
 			return p.save(c)
@@ -123,15 +127,15 @@ func (p *placer) makeParents(rel string) error {
 		return nil
 	}
 	parent := path.Dir(rel)
-	info, err := p.box.Root.Lstat(rel)
+	info, err := p.root.Lstat(rel)
 	if errors.Is(err, fs.ErrNotExist) {
 		if err := p.makeParents(parent); err != nil {
 			return err
 		}
-		err = p.box.Root.Mkdir(rel, dirOnTheWay)
+		err = p.root.Mkdir(rel, dirOnTheWay)
 		if err == nil || errors.Is(err, fs.ErrExist) {
 			p.dirty[parent] = true
-			info, err = p.box.Root.Lstat(rel)
+			info, err = p.root.Lstat(rel)
 		}
 	}
 	switch {
@@ -151,7 +155,7 @@ func (p *placer) makeParents(rel string) error {
 // settle gives a directory that the transfer has made its mode and time, once
 // everything is in it. It may have been done before a crash.
 func (p *placer) settle(f *transfer.RecvFile) error {
-	root := p.box.Root
+	root := p.root
 	info, err := root.Lstat(f.Real)
 	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, fs.ErrPermission) || err == nil && !info.IsDir() {
 		// It was removed or replaced, or one above it has already got a mode
@@ -160,7 +164,7 @@ func (p *placer) settle(f *transfer.RecvFile) error {
 	}
 	what := "the directory " + api.Quote(f.Final)
 	if err == nil {
-		err = tolerateModeless(root.Chtimes(f.Real, stamp(f), stamp(f)))
+		err = tolerateModeless(root.ChtimesDir(f.Real, stamp(f)))
 	}
 	if err != nil {
 		return diskError(err, what)
@@ -170,7 +174,7 @@ func (p *placer) settle(f *transfer.RecvFile) error {
 	if err != nil && !errors.Is(err, fs.ErrPermission) {
 		return diskError(err, what)
 	}
-	if err := tolerateModeless(root.Chmod(f.Real, os.FileMode(f.Mode))); err != nil {
+	if err := tolerateModeless(root.ChmodDir(f.Real, os.FileMode(f.Mode))); err != nil {
 		return diskError(errors.Join(err, closeDir(dir)), what)
 	}
 	if dir != nil {

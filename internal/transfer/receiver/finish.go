@@ -72,7 +72,7 @@ func (f *finisher) place(ctx context.Context) error {
 		return err
 	}
 	defer box.Close()
-	staging, err := openStaging(box.Root, f.row.Staging)
+	staging, err := openStaging(tree{box.Root}, f.row.Staging)
 	if errors.Is(err, fs.ErrNotExist) {
 		return failf(err, "the part files of the transfer in %s were removed; send it again", api.Quote(f.row.DestinationPath))
 	}
@@ -169,12 +169,13 @@ func (f *finisher) batch(ctx context.Context, batch []transfer.RecvFile) error {
 	if len(batch) == 0 {
 		return nil
 	}
-	f.placing = batch
+	f.placing, f.placer.again = batch, map[int64]bool{}
 	taken := map[string]struct{}{}
 	for i := range batch {
 		e := &batch[i]
 		if e.Final != "" {
 			taken[e.Real] = struct{}{}
+			f.placer.again[e.Index] = true
 			continue
 		}
 		if err := f.tolerate(e, f.placer.choose(e, f.row.Conflict, taken)); err != nil {

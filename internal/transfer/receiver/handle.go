@@ -6,7 +6,6 @@ import (
 	"crypto/sha256"
 	"crypto/subtle"
 	"errors"
-	"log/slog"
 	"net"
 	"runtime/debug"
 	"sync"
@@ -41,14 +40,17 @@ func (r *Receiver) handle(ctx context.Context, nc net.Conn) {
 	}
 	conn, err := wire.Server(ctx, nc, r.o.Identity, r.hello())
 	if err != nil {
-		level := slog.LevelDebug // such as a port scanner
 		if _, ok := errors.AsType[*wire.VersionError](err); ok {
-			level = slog.LevelWarn
+			r.quiet.warn("a server cannot send here", "from", from, "error", err)
+		} else { // such as a port scanner
+			r.log.Debug("a connection did not become a sender's", "from", from, "error", err)
 		}
-		r.log.Log(ctx, level, "a connection did not become a sender's", "from", from, "error", err)
 		return
 	}
-	r.limiter.Touch(nc)
+	r.limiter.Raise(nc, rankKey)
+	if known, err := r.o.Clients.Known(ctx, conn.PeerKey()); err == nil && known {
+		r.limiter.Raise(nc, rankKnown)
+	}
 	stop := context.AfterFunc(ctx, conn.Abort)
 	defer stop()
 	var helpers sync.WaitGroup // goroutines that end when conn is closed
@@ -109,6 +111,7 @@ func (r *Receiver) converse(ctx context.Context, conn *wire.Conn, helpers *sync.
 				return &wire.ProtocolError{Reason: "a connection may log in once"}
 			}
 			loggedIn = true
+			r.limiter.Raise(conn.NetConn(), rankLogin)
 			if err := r.login(ctx, conn, payload); err != nil {
 				return err
 			}

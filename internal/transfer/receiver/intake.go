@@ -17,6 +17,10 @@ const onWindows = runtime.GOOS == "windows"
 // maxPending is how many announced entries may be without their data.
 const maxPending = 8192
 
+// hugeFile is the size of a file from which on it is tried whether the file
+// system can hold it, before anything is written.
+const hugeFile = 1 << 42
+
 // progressEvery is how often progress is sent to the sender.
 const progressEvery = 250 * time.Millisecond
 
@@ -281,6 +285,11 @@ func (s *session) begin() (err error) {
 		in.file, err = reopenPart(s.staging, in.pending[0].Index, in.offset)
 	} else {
 		in.file, err = createPart(s.staging, in.pending[0].Index)
+		if size := in.pending[0].Size; err == nil && size > hugeFile {
+			if err := checkSize(in.file, size); err != nil {
+				return failf(err, "%s has %d bytes, which the receiver's file system cannot hold", api.Quote(s.place.path(in.pending[0].Name)), size)
+			}
+		}
 	}
 	return diskError(err, api.Quote(s.place.path(in.pending[0].Name)))
 }
@@ -297,7 +306,8 @@ func (s *session) data(f frame) error {
 			return err
 		}
 	}
-	if _, err := in.file.WriteAt(f.payload, in.offset); err != nil {
+	s.writer.file, s.writer.offset = in.file, in.offset
+	if _, err := s.writer.Write(f.payload); err != nil {
 		return diskError(err, api.Quote(s.place.path(in.pending[0].Name)))
 	}
 	in.offset += int64(f.Length)

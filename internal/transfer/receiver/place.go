@@ -3,7 +3,6 @@ package receiver
 import (
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"os"
 	"path"
@@ -24,6 +23,7 @@ var errTaken = errors.New("the name is taken")
 // for one goroutine, except for path.
 type placer struct {
 	box     *account.Sandbox
+	root    tree   // of box
 	target  string // destinationPath
 	staging string // below the sandbox
 	// dirs maps API paths of directories to paths without links below the
@@ -38,6 +38,8 @@ type placer struct {
 	// most; save saves one.
 	candidates func(fold int64) ([]transfer.RecvFile, error)
 	save       func(transfer.RecvFile) error
+	// again holds the indexes of entries whose names were chosen before a crash.
+	again map[int64]bool
 	// began is when the transfer began.
 	began time.Time
 	// unkept says which mode or time the file system has not taken, "" if none.
@@ -48,7 +50,7 @@ type placer struct {
 
 func newPlacer(box *account.Sandbox, row *transfer.RecvTransfer) *placer {
 	return &placer{
-		box: box, target: row.DestinationPath, staging: row.Staging,
+		box: box, root: tree{box.Root}, target: row.DestinationPath, staging: row.Staging,
 		dirs: map[string]string{}, there: map[string]bool{}, dirty: map[string]bool{}, observe: func(string, string) {},
 		began: row.StartTime.Std(),
 	}
@@ -67,7 +69,7 @@ func (p *placer) exists(userPath string) (bool, error) {
 		}
 		return false, nil
 	}
-	_, err = p.box.Root.Lstat(rel)
+	_, err = p.root.Lstat(rel)
 	if isExhausted(err) {
 		return false, err
 	}
@@ -98,7 +100,7 @@ func (p *placer) choose(f *transfer.RecvFile, conflict string, taken map[string]
 		if _, chosen := taken[path.Join(dir, name)]; chosen {
 			return false, nil
 		}
-		_, err := p.box.Root.Lstat(path.Join(dir, name))
+		_, err := p.root.Lstat(path.Join(dir, name))
 		if errors.Is(err, fs.ErrNotExist) {
 			return true, nil
 		}
@@ -152,7 +154,7 @@ func (p *placer) put(f *transfer.RecvFile, conflict string) error {
 	if f.Dir {
 		return p.putDir(f)
 	}
-	root, part := p.box.Root, path.Join(p.staging, partName(f.Index))
+	root, part := p.root, path.Join(p.staging, partName(f.Index))
 	own, err := root.Lstat(part)
 	if errors.Is(err, fs.ErrNotExist) {
 		return p.checkPlaced(f)
@@ -192,7 +194,7 @@ func (p *placer) put(f *transfer.RecvFile, conflict string) error {
 // systems without hard links it may replace a file that gets the name
 // meanwhile.
 func (p *placer) link(from, to string) error {
-	root := p.box.Root
+	root := p.root
 	err := root.Link(from, to)
 	switch {
 	case err == nil:
@@ -211,7 +213,7 @@ func (p *placer) link(from, to string) error {
 
 // remove removes a name, if it exists.
 func (p *placer) remove(name string) error {
-	if err := p.box.Root.Remove(name); !errors.Is(err, fs.ErrNotExist) {
+	if err := p.root.Remove(name); !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
 	return nil
@@ -225,7 +227,7 @@ func (p *placer) temp(f *transfer.RecvFile) string {
 
 // copied reports whether a file is the copy that copy has made.
 func (p *placer) copied(f *transfer.RecvFile, file fs.FileInfo) bool {
-	temp, err := p.box.Root.Lstat(p.temp(f))
+	temp, err := p.root.Lstat(p.temp(f))
 	return err == nil && os.SameFile(temp, file)
 }
 
@@ -233,7 +235,7 @@ func (p *placer) copied(f *transfer.RecvFile, file fs.FileInfo) bool {
 // the sandbox. A copy that is linked to its final name keeps its temporary name
 // until the part file is removed, so that it is recognized after a crash.
 func (p *placer) copy(f *transfer.RecvFile, part, conflict string) (err error) {
-	root, temp := p.box.Root, p.temp(f)
+	root, temp := p.root, p.temp(f)
 	if err := p.remove(temp); err != nil {
 		return err
 	}
@@ -245,11 +247,11 @@ func (p *placer) copy(f *transfer.RecvFile, part, conflict string) (err error) {
 		return err
 	}
 	defer from.Close()
-	to, err := root.OpenFile(temp, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	to, err := root.OpenFile(temp, os.O_WRONLY, 0o600)
 	if err != nil {
 		return err
 	}
-	_, err = io.Copy(to, from)
+	err = copySparse(to, from)
 	if err == nil {
 		err = tolerateModeless(to.Chmod(os.FileMode(f.Mode)))
 	}
@@ -281,7 +283,7 @@ func (p *placer) copy(f *transfer.RecvFile, part, conflict string) (err error) {
 
 // tidy removes the part file and the temporary name of a copied file.
 func (p *placer) tidy(f *transfer.RecvFile, part string) error {
-	if err := p.box.Root.Remove(part); err != nil {
+	if err := p.root.Remove(part); err != nil {
 		return err
 	}
 	p.observe("removed", f.Real)
@@ -291,7 +293,7 @@ func (p *placer) tidy(f *transfer.RecvFile, part string) error {
 // checkPlaced checks that a file without a part file was placed before a crash,
 // and removes its temporary name.
 func (p *placer) checkPlaced(f *transfer.RecvFile) error {
-	info, err := p.box.Root.Lstat(f.Real)
+	info, err := p.root.Lstat(f.Real)
 	if err == nil && info.Mode().IsRegular() && info.Size() == f.Size {
 		// A file system that does not keep times has that of the writing.
 		if sameTime(info.ModTime(), stamp(f)) || info.ModTime().After(p.began) {
@@ -305,9 +307,12 @@ func (p *placer) checkPlaced(f *transfer.RecvFile) error {
 func (p *placer) sync() error {
 	for dir, made := range p.dirty {
 		p.observe("sync", dir)
-		err := syncBelow(p.box.Root, dir)
-		if !made && errors.Is(err, fs.ErrPermission) {
-			continue // a directory that cannot be read cannot be synced
+		err := syncBelow(p.root.Root, dir)
+		if errors.Is(err, fs.ErrPermission) { // it can be written to but not opened
+			if made {
+				syncAll()
+			}
+			continue
 		}
 		if err != nil {
 			return diskError(err, "the directory "+api.Quote("/"+dir))

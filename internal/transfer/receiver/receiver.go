@@ -4,6 +4,7 @@
 package receiver
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"log/slog"
@@ -13,6 +14,7 @@ import (
 	"time"
 
 	"jetstream/internal/account"
+	"jetstream/internal/api"
 	"jetstream/internal/connlimit"
 	"jetstream/internal/stream"
 	"jetstream/internal/transfer"
@@ -47,27 +49,44 @@ type Options struct {
 	// Log is for the operator; nil discards it.
 	Log *slog.Logger
 	// MaxConnections is how many connections are open at a time. Of more, one
-	// is closed that has shown no login or ticket yet; where all have, it is the
-	// newest, and its sender tries again. 0 is 256.
+	// is closed that has shown no login or ticket yet: first those that have
+	// not even a key, last those with the key of a known server. Where all have,
+	// it is the newest, and its sender tries again. 0 is 256.
 	MaxConnections int
+	// Grace is how long a connection has for its handshake or login before
+	// another may take its place; 0 is 2 s.
+	Grace time.Duration
 	// MaxEntries is how many entries one transfer may have; 0 is 50 million.
 	MaxEntries int64
 }
 
 // Receiver accepts connections of sending servers. Safe for concurrent use.
 type Receiver struct {
-	o   Options
-	log *slog.Logger
+	o     Options
+	log   *slog.Logger
+	quiet *quietLog
 	// observe is called at the steps of finish, where a test kills the process.
 	observe func(step, name string)
 
 	received atomic.Int64
 	limiter  *connlimit.Limiter
+	started  api.Time // when New was called
 
 	mu    sync.Mutex
 	live  map[string]*incoming // by transfer.RecvSubject
 	conns map[*wire.Conn]struct{}
 }
+
+// The ranks of connections that have shown neither login nor ticket.
+const (
+	rankKey   = 1 // of a server that is not known
+	rankLogin = 2 // which is being checked
+	rankKnown = 3 // the key of a server that has sent before or is authorized
+)
+
+// Crowding returns how many connections had to give way to others since New,
+// and when the last one did.
+func (r *Receiver) Crowding() (n int64, last time.Time) { return r.limiter.Evicted() }
 
 // BytesReceived returns the number of bytes of files received since New.
 func (r *Receiver) BytesReceived() int64 { return r.received.Load() }
@@ -86,8 +105,10 @@ func New(o Options) (*Receiver, error) {
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
+	limiter := connlimit.New(o.MaxConnections, o.Log.With("listener", "recv"))
+	limiter.Grace = cmp.Or(o.Grace, 2*time.Second)
 	return &Receiver{
-		o: o, log: o.Log, observe: func(string, string) {}, limiter: connlimit.New(o.MaxConnections, o.Log.With("listener", "recv")),
+		o: o, log: o.Log, quiet: newQuietLog(o.Log), started: api.Now(), observe: func(string, string) {}, limiter: limiter,
 		live: map[string]*incoming{}, conns: map[*wire.Conn]struct{}{},
 	}, nil
 }
@@ -120,7 +141,7 @@ func (r *Receiver) Serve(ctx context.Context, ln net.Listener) error {
 				return err
 			}
 			pause = min(max(2*pause, 5*time.Millisecond), time.Second)
-			r.log.Warn("a connection could not be accepted", "error", err, "pause", pause)
+			r.quiet.warn("a connection could not be accepted", "error", err, "pause", pause)
 			select {
 			case <-time.After(pause):
 			case <-ctx.Done():

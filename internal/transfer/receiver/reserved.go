@@ -7,8 +7,8 @@ import (
 	"jetstream/internal/transfer"
 )
 
-// PartDirs lists the directories with part files of transfers, as absolute
-// paths without links. They must not be moved or removed.
+// PartDirs lists the directories with part files of unfinished transfers, as
+// absolute paths without links. They must not be moved or removed.
 func (r *Receiver) PartDirs(ctx context.Context) ([]string, error) {
 	rows, err := r.o.Store.Receiving(ctx)
 	if err != nil {
@@ -16,7 +16,7 @@ func (r *Receiver) PartDirs(ctx context.Context) ([]string, error) {
 	}
 	var dirs []string
 	for _, row := range rows {
-		if row.Staging != "" {
+		if row.Staging != "" && row.Processing {
 			dirs = append(dirs, filepath.Join(row.Root, filepath.FromSlash(row.Staging)))
 		}
 	}

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"fmt"
 	"io/fs"
 	"os"
 	"path"
@@ -35,7 +36,11 @@ type session struct {
 	place   *placer
 	staging *os.Root
 	intake  intake
+	writer  sparse
 }
+
+// maxTotalBytes is how many bytes a transfer may have.
+const maxTotalBytes = 1 << 62
 
 // frame is the result of one read.
 type frame struct {
@@ -64,6 +69,9 @@ func (s *session) receive(ctx context.Context, o wire.Open) (transfer.RecvTransf
 	s.helpers.Go(func() { s.read(ctx) })
 	s.helpers.Go(func() { _ = s.conn.KeepAlive(ctx) })
 	if !s.row.Finishing {
+		if err := s.checkSpace(o); err != nil {
+			return none, err
+		}
 		if err := s.receiveData(ctx, o); err != nil {
 			return none, err
 		}
@@ -104,6 +112,9 @@ func (s *session) prepare(ctx context.Context, o wire.Open) error {
 			return failf(nil, "destinationPath %s %s", api.Quote(string(o.DestinationPath)), cmp.Or(wrong, "is not in its plain form"))
 		}
 	}
+	if o.TotalBytes > maxTotalBytes {
+		return &wire.ProtocolError{Reason: fmt.Sprintf("the transfer has %d bytes, more than this server takes (%d)", o.TotalBytes, int64(maxTotalBytes))}
+	}
 	if o.TotalFiles > s.r.o.MaxEntries {
 		return failf(nil, "the transfer has %d files, more than this server takes (%d)", o.TotalFiles, s.r.o.MaxEntries)
 	}
@@ -138,13 +149,25 @@ func (s *session) prepare(ctx context.Context, o wire.Open) error {
 	})
 }
 
+// checkSpace returns an error if the data that have not arrived yet cannot fit
+// on the disk. Holes in the files take no room.
+func (s *session) checkSpace(o wire.Open) error {
+	left := o.DataBytes - s.row.BytesReceived - s.in.partial.offset
+	free, ok := freeBytes(s.box.Absolute(path.Dir(s.row.Staging)))
+	if !ok || left <= 0 || uint64(left) <= free {
+		return nil
+	}
+	return failf(nil, "the receiver's disk has no room for the transfer: it needs %d bytes in %s, and %d are free; free some space and send again",
+		left, api.Quote(s.row.DestinationPath), free)
+}
+
 // openStaging opens the directory of part files, or makes a new one if no data
 // have been received.
 func (s *session) openStaging(recorded int64) (err error) {
 	if recorded == 0 && s.in.partial.offset == 0 {
-		s.staging, err = makeStaging(s.box.Root, s.row.Staging)
+		s.staging, err = makeStaging(s.place.root, s.row.Staging)
 	} else {
-		s.staging, err = openStaging(s.box.Root, s.row.Staging)
+		s.staging, err = openStaging(s.place.root, s.row.Staging)
 	}
 	switch {
 	case err == nil:

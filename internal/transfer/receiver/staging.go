@@ -14,14 +14,16 @@ func partName(index int64) string { return strconv.FormatInt(index, 10) + ".part
 
 // makeStaging makes the directory rel below root, with mode 0700, and opens it.
 // It first removes whatever has that name; links are not followed.
-func makeStaging(root *os.Root, rel string) (*os.Root, error) {
+func makeStaging(root tree, rel string) (*os.Root, error) {
 	if err := root.RemoveAll(rel); err != nil {
 		return nil, err
 	}
 	if err := root.Mkdir(rel, 0o700); err != nil {
 		return nil, err
 	}
-	if err := syncBelow(root, path.Dir(rel)); err != nil {
+	if err := syncBelow(root.Root, path.Dir(rel)); errors.Is(err, fs.ErrPermission) {
+		syncAll() // it can be written to but not opened
+	} else if err != nil {
 		return nil, err
 	}
 	return openStaging(root, rel)
@@ -29,7 +31,7 @@ func makeStaging(root *os.Root, rel string) (*os.Root, error) {
 
 // openStaging opens the directory that makeStaging has made. It fails if a link
 // or another directory has replaced it.
-func openStaging(root *os.Root, rel string) (*os.Root, error) {
+func openStaging(root tree, rel string) (*os.Root, error) {
 	named, err := root.Lstat(rel)
 	if err != nil {
 		return nil, err
@@ -63,7 +65,7 @@ func removeStaging(dir, rel string) error {
 	if err != nil {
 		return err
 	}
-	return errors.Join(root.RemoveAll(rel), root.Close())
+	return errors.Join(tree{root}.RemoveAll(rel), root.Close())
 }
 
 // createPart makes the part file of an entry. It removes an existing one.

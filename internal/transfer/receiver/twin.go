@@ -15,7 +15,7 @@ const maxCandidates = 1000
 // refuse skips an entry whose name exists, or returns an error if conflict is
 // fail or another entry of the transfer has the name.
 func (p *placer) refuse(f *transfer.RecvFile, final, rel, conflict string) error {
-	there, err := p.box.Root.Lstat(rel)
+	there, err := p.root.Lstat(rel)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return diskError(err, api.Quote(final))
 	}
@@ -47,7 +47,7 @@ func (p *placer) twin(f *transfer.RecvFile, rel string, there fs.FileInfo) (stri
 		if c.Index >= f.Index || c.Skipped {
 			continue
 		}
-		other, err := p.box.Root.Lstat(c.Real)
+		other, err := p.root.Lstat(c.Real)
 		if isExhausted(err) {
 			return "", err
 		}

@@ -44,3 +44,15 @@ func TestTwoEntriesOfOneFile(t *testing.T) {
 		}
 	}
 }
+
+// A directory that is listed twice has the rights that both have.
+func TestTwoEntriesOfOneDirectory(t *testing.T) {
+	s := newSite(t, t.TempDir())
+	p := newSender(t, s)
+	p.begin(wire.Entry{Name: "/d", Dir: true, Mode: 0o750}, wire.Entry{Name: "/d/f", Mode: 0o600}, wire.Entry{Name: "/d", Dir: true, Mode: 0o705})
+	p.send(wire.TypeEnd, struct{}{})
+	p.wantAnswer("complete", "")
+	if info, err := os.Stat(filepath.Join(s.Sandbox, "d")); err != nil || info.Mode().Perm() != 0o700 {
+		t.Errorf("it is %v (%v), want mode 700", info, err)
+	}
+}

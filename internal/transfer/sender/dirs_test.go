@@ -31,14 +31,25 @@ func TestDirectoriesKeepModesAndTimes(t *testing.T) {
 		}
 	}
 	when := time.Date(2002, 3, 4, 5, 6, 7, 800, time.UTC)
-	for dir, mode := range map[string]os.FileMode{
+	for _, s := range []*site{a, b} { // so that they can be removed
+		t.Cleanup(func() {
+			_ = filepath.WalkDir(s.Sandbox, func(path string, d os.DirEntry, _ error) error {
+				if d != nil && d.IsDir() {
+					_ = os.Chmod(path, 0o700)
+				}
+				return nil
+			})
+		})
+	}
+	modes := map[string]os.FileMode{
 		"src": 0o710, "src/secret": 0o700, "src/secret/below": 0o755, "src/readonly": 0o500, "src/readonly/too": 0o511,
 		"src/open": 0o777 | os.ModeSticky | os.ModeSetgid, "src/empty": 0o705, "src/there": 0o700,
-	} {
+	}
+	for dir := range modes {
 		a.put(dir+"/file", []byte(dir))
-		if filepath.Base(dir) == "empty" {
-			must(os.Remove(filepath.Join(a.Sandbox, dir, "file")))
-		}
+	}
+	must(os.Remove(filepath.Join(a.Sandbox, "src/empty/file")))
+	for dir, mode := range modes {
 		must(os.Chmod(filepath.Join(a.Sandbox, dir), mode))
 	}
 	must(filepath.WalkDir(a.Sandbox, func(path string, _ os.DirEntry, err error) error {

@@ -11,12 +11,8 @@ import (
 )
 
 // liar is a receiver that issues a ticket, then answers Open by lie.
-func liar(t *testing.T, lie func(conn *wire.Conn)) (address string) {
+func liar(t *testing.T, id *wire.Identity, lie func(conn *wire.Conn)) (address string) {
 	t.Helper()
-	id, err := wire.LoadIdentity(t.TempDir())
-	if err != nil {
-		t.Fatal(err)
-	}
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -67,6 +63,10 @@ func untilEnd(conn *wire.Conn) {
 // fault: never as success, never as a fault of the source.
 func TestALyingReceiverIsNotBelieved(t *testing.T) {
 	a := newSite(t)
+	id, err := wire.LoadIdentity(t.TempDir()) // one, since ports come again
+	if err != nil {
+		t.Fatal(err)
+	}
 	for _, name := range []string{"1", "2", "3"} {
 		a.put("src/"+name, []byte("0123456789"))
 	}
@@ -112,7 +112,7 @@ func TestALyingReceiverIsNotBelieved(t *testing.T) {
 		}, "it confirms 1 files and 31 bytes"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			got := a.wait(a.send(nil, job{to: liar(t, c.lie)}))
+			got := a.wait(a.send(nil, job{to: liar(t, id, c.lie)}))
 			if got.Status != transfer.StatusError || !strings.Contains(got.ErrorMessage, c.want) ||
 				strings.Contains(got.ErrorMessage, "source") || strings.Contains(got.ErrorMessage, "\x1b") {
 				t.Errorf("it ended as %s: %q, want error ...%s...", got.Status, got.ErrorMessage, c.want)
@@ -120,7 +120,7 @@ func TestALyingReceiverIsNotBelieved(t *testing.T) {
 		})
 	}
 	t.Run("skips what it was not asked about", func(t *testing.T) {
-		address := liar(t, func(conn *wire.Conn) {
+		address := liar(t, id, func(conn *wire.Conn) {
 			_ = conn.Send(wire.TypeResume, wire.Resume{AnswersSkip: true})
 			_ = conn.Send(wire.TypeSkip, wire.Skip{Indices: []int64{77}})
 			untilEnd(conn)
