@@ -74,7 +74,7 @@ func sandboxNote(dir string) string {
 	if dir == "" {
 		return ""
 	}
-	note := ", with the sandbox " + terminal.Printable(dir)
+	note := ", with the sandbox " + dir
 	if _, err := os.Stat(dir); errors.Is(err, fs.ErrNotExist) {
 		note += ", which does not exist: make the directory before the user needs it, the server does not"
 	}
