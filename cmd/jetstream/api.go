@@ -13,6 +13,7 @@ import (
 	"jetstream/handlers"
 	"jetstream/internal/api"
 	"jetstream/internal/terminal"
+	"jetstream/internal/transfer"
 )
 
 // remotePasswordVariable holds the password of the receiving server's user.
@@ -97,9 +98,34 @@ func (c *commandCmd) Run(ctx context.Context, p *program, login *apiGrammar) err
 		return err
 	}
 	if form == "table" {
-		return p.printTable(c.command, reply.Result)
+		err = p.printTable(c.command, reply.Result)
+	} else {
+		err = p.printJSON(reply.Result)
 	}
-	return p.printJSON(reply.Result)
+	if err == nil && c.command.Waits {
+		err = failureOf(reply.Result)
+	}
+	return err
+}
+
+// failureOf returns an error if what was waited for has ended otherwise than
+// complete, so that a shell can tell.
+func failureOf(result json.RawMessage) error {
+	var ended struct {
+		Status       transfer.Status `json:"status"`
+		ErrorMessage string          `json:"errorMessage"`
+	}
+	if err := json.Unmarshal(result, &ended); err != nil {
+		return err
+	}
+	switch {
+	case ended.Status != transfer.StatusError && ended.Status != transfer.StatusCancelled:
+		return nil
+	case ended.ErrorMessage != "":
+		return fmt.Errorf("it ended with status %s: %s", ended.Status, ended.ErrorMessage)
+	default:
+		return fmt.Errorf("it ended with status %s", ended.Status)
+	}
 }
 
 // takeOutput removes --output from the parameters, unless the command has a

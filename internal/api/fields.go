@@ -161,5 +161,5 @@ func CutPage[T any](list []T, limit int, position func(T) int64) (page []T, next
 // WaitParams are the parameters of every wait command. It is meant to be
 // embedded.
 type WaitParams struct {
-	TimeoutSeconds int `json:"timeoutSeconds" doc:"How long to wait, in seconds; then the answer comes with processing still true" default:"60" validate:"min=0,max=600"`
+	TimeoutSeconds int `json:"timeoutSeconds" doc:"How long to wait, in seconds; then the answer comes with processing still true" default:"50" validate:"min=0,max=600"`
 }
