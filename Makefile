@@ -24,8 +24,10 @@ LINT         := bin/golangci-lint-$(LINT_VERSION)
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
+COMMIT = $(shell git describe --always --abbrev=40 --exclude "*" --dirty=+ 2>/dev/null)
+
 build: ## Build bin/jetstream, one static file (VERSION=... names it)
-	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '-X main.version=$(VERSION)' -o bin/ ./cmd/jetstream
+	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '-X main.version=$(VERSION) -X main.commit=$(COMMIT)' -o bin/ ./cmd/jetstream
 
 demo: build ## Show everything once: two servers, real files, real triggers (KEEP=1 leaves them up until Ctrl-C)
 	bin/jetstream demo

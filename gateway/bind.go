@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"reflect"
 	"slices"
 	"strings"
@@ -46,6 +47,10 @@ func newBinder(c *api.Command) *binder {
 // maxFaults is how many faults of one request are named.
 const maxFaults = 100
 
+// maxShownName is how much of a name that the caller has made up is shown, in
+// bytes.
+const maxShownName = 100
+
 // bind decodes the parameters into a new value of the command's struct, validates
 // it, and returns a pointer to it. The error lists all faults, not only the first.
 func (b *binder) bind(params map[string]json.RawMessage) (any, error) {
@@ -59,7 +64,7 @@ func (b *binder) bind(params map[string]json.RawMessage) (any, error) {
 	for name, raw := range params {
 		f, known := b.command.Param(name)
 		if !known {
-			faults = append(faults, api.FieldError{Field: api.Shorten(name, 100), Rule: "unknown"}) // put into words below
+			faults = append(faults, api.FieldError{Field: api.Shorten(name, maxShownName), Rule: "unknown"}) // put into words below
 			continue
 		}
 		if fault := decode(f, raw, v.FieldByIndex(f.Index)); fault != nil {
@@ -134,7 +139,28 @@ func decode(f api.Field, raw json.RawMessage, field reflect.Value) *api.FieldErr
 			wanted = "an integer within 64 bits"
 		}
 	}
+	if f.Type.Kind() == reflect.Map && f.Type.Elem().Kind() == reflect.String {
+		if name, found := notAString(raw); found {
+			name = f.Name + "." + api.Shorten(name, maxShownName)
+			return &api.FieldError{Field: name, Rule: "type", Message: name + " must be a string"}
+		}
+	}
 	return &api.FieldError{Field: f.Name, Rule: "type", Message: f.Name + " must be " + wanted}
+}
+
+// notAString names the first member of a JSON object, in the order of names,
+// that is no string.
+func notAString(object json.RawMessage) (name string, found bool) {
+	var members map[string]json.RawMessage
+	if json.Unmarshal(object, &members) != nil {
+		return "", false
+	}
+	for _, name := range slices.Sorted(maps.Keys(members)) {
+		if members[name][0] != '"' {
+			return name, true
+		}
+	}
+	return "", false
 }
 
 // invalid makes one error of all faults; its message names the first few.

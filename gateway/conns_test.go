@@ -22,7 +22,7 @@ import (
 func serveLimited(t *testing.T, most int, registry *api.Registry) (addr string) {
 	t.Helper()
 	g := New(Options{Registry: registry, Auth: testAuth{}, Sessions: testAuth{}, Log: slog.New(slog.DiscardHandler), MaxConnections: most,
-		OpenAPI: make([]byte, 16<<20)}) // more than what sockets hold
+		OpenAPI: fixed(make([]byte, 16<<20))}) // more than what sockets hold
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)

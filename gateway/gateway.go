@@ -64,9 +64,9 @@ type Options struct {
 	Replays middleware.Replays
 	// Secure tells that the server speaks TLS: cookies are marked so.
 	Secure bool
-	// OpenAPI is the document at /openapi.json; Docs serves /docs and what is
-	// below it; Web serves the page at / and its files.
-	OpenAPI []byte
+	// OpenAPI serves the document at /openapi.json; Docs serves /docs and what
+	// is below it; Web serves the page at / and its files.
+	OpenAPI http.Handler
 	Docs    http.Handler
 	Web     http.Handler
 }
@@ -124,7 +124,7 @@ func (g *Gateway) routes() chi.Router {
 	r.Post("/session", g.openSession)
 	r.Delete("/session", g.closeSession)
 	if g.o.OpenAPI != nil {
-		get(r, "/openapi.json", g.document)
+		get(r, "/openapi.json", g.o.OpenAPI.ServeHTTP)
 	}
 	if g.o.Docs != nil {
 		get(r, "/docs", g.o.Docs.ServeHTTP)
@@ -170,13 +170,6 @@ func (g *Gateway) isPublic(r *http.Request) bool {
 	return g.public[methodPath{method, r.URL.Path}]
 }
 
-func (g *Gateway) document(w http.ResponseWriter, _ *http.Request) {
-	w.Header().Set("Content-Type", "application/json")
-	w.Header().Set("Cache-Control", "no-cache")
-	w.Header().Set("X-Content-Type-Options", "nosniff")
-	_, _ = w.Write(g.o.OpenAPI)
-}
-
 func (g *Gateway) notFound(w http.ResponseWriter, r *http.Request) {
 	middleware.Fail(w, r, g.log, api.Errorf(api.CodeNotFound,
 		"there is nothing at %s %.200q; the routes are in /docs", r.Method, r.URL.Path))
@@ -185,7 +178,7 @@ func (g *Gateway) notFound(w http.ResponseWriter, r *http.Request) {
 func (g *Gateway) methodNotAllowed(w http.ResponseWriter, r *http.Request) {
 	var allowed []string
 	path := cmp.Or(r.URL.RawPath, r.URL.Path) // what the route was looked for by
-	for _, m := range []string{"GET", "POST", "PATCH", "PUT", "DELETE"} {
+	for _, m := range []string{"GET", "HEAD", "POST", "PATCH", "PUT", "DELETE"} {
 		if g.router.Match(chi.NewRouteContext(), m, path) {
 			w.Header().Add("Allow", m)
 			allowed = append(allowed, m)

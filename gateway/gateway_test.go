@@ -77,6 +77,15 @@ func testRegistry() *api.Registry {
 	)
 }
 
+// fixed is a document.
+type fixed []byte
+
+func (f fixed) ServeHTTP(w http.ResponseWriter, _ *http.Request) {
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("X-Content-Type-Options", "nosniff")
+	_, _ = w.Write(f)
+}
+
 type testAuth struct{}
 
 func (testAuth) Password(_ context.Context, name, password, _ string) (api.Caller, error) {
@@ -135,7 +144,7 @@ func newFixture(t *testing.T) *fixture {
 			defer f.mu.Unlock()
 			f.seen = append(f.seen, r.Caller.User+" "+string(r.Request())+" "+string(r.Status)+" "+r.Message+" "+string(r.Result))
 		}),
-		OpenAPI: []byte("{}"),
+		OpenAPI: fixed("{}"),
 	})
 	return f
 }
@@ -243,7 +252,7 @@ func TestFaultsAreNamed(t *testing.T) {
 		{"no choice", "ann", "POST", "/api/v1/send/echo/x", `{"mode":"warp"}`, nil, 400, "invalid", "mode must be one of fast, slow"},
 		{"null", "ann", "POST", "/api/v1/send/echo/x", `{"rate":null}`, nil, 400, "invalid", "rate may not be null"},
 		{"null inside", "ann", "POST", "/api/v1/send/echo/x", `{"data":{"a":null}}`, nil, 400, "invalid", "data may not be null"},
-		{"no strings inside", "ann", "POST", "/api/v1/send/echo/x", `{"data":{"a":1}}`, nil, 400, "invalid", "values are strings"},
+		{"no strings inside", "ann", "POST", "/api/v1/send/echo/x", `{"data":{"a":1}}`, nil, 400, "invalid", "data.a must be a string"},
 		{"no strings in a list", "ann", "POST", "/api/v1/send/echo/x", `{"names":["a",1]}`, nil, 400, "invalid", "names must be a list of strings"},
 		{"twice", "ann", "POST", "/api/v1/send/echo/x", `{"count":1,"count":2}`, nil, 400, "invalid", "names a member twice"},
 		{"twice inside", "ann", "POST", "/api/v1/send/echo/x", `{"data":{"a":"1","a":"2"}}`, nil, 400, "invalid", "names a member twice"},

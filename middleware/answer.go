@@ -89,8 +89,21 @@ func FailStatus(w http.ResponseWriter, r *http.Request, log *slog.Logger, status
 	case api.CodeTooManyRequests:
 		w.Header().Set("Retry-After", strconv.Itoa(max(1, int(math.Ceil(e.RetryAfter.Seconds())))))
 	case api.CodeUnauthorized:
-		// Not Basic: browsers would show a dialog of their own over the page.
 		w.Header().Set("WWW-Authenticate", `Bearer realm="JetStream"`)
+		if !byBrowser(r) { // which would show a dialog of its own over the page
+			w.Header().Add("WWW-Authenticate", `Basic realm="JetStream", charset="UTF-8"`)
+		}
 	}
 	Answer(w, status, api.FailureReply(e))
+}
+
+// byBrowser tells whether a browser has sent the request. Over plain HTTP from
+// another machine it sends no Sec-Fetch headers.
+func byBrowser(r *http.Request) bool {
+	for name := range r.Header {
+		if strings.HasPrefix(name, "Sec-Fetch-") {
+			return true
+		}
+	}
+	return strings.HasPrefix(r.UserAgent(), "Mozilla/")
 }

@@ -114,18 +114,24 @@ func (b *builder) addSession() error {
 
 func (b *builder) addHealth() error {
 	op := b.operation("health", tagBeside, "Tell whether the server is well",
-		"For load balancers and supervisors. Superusers who add `?verbose` get a reply whose result has the members "+
+		"For load balancers and supervisors, in a word. With `verbose` it is a reply for superusers, whose result has the members "+
 			"`faults`, `database`, `listeners` and `triggers`; its HTTP status is the same.")
+	verbose := &openapi31.Parameter{Name: "verbose", In: openapi31.ParameterInQuery, Schema: map[string]any{"type": "string"}}
+	verbose.WithDescription("Given with any value, or alone, asks for the facts")
+	op.Parameters = append(op.Parameters, openapi31.ParameterOrReference{Parameter: verbose})
+	facts := success("", "The server is well.", map[string]any{"type": "object", "description": "The facts"}).Content[jsonType]
 	plain := func(text, example string) *openapi31.Response {
 		return (&openapi31.Response{Description: text}).WithHeadersItem(api.RequestIDHeader, requestIDRef()).
 			WithContentItem("text/plain", openapi31.MediaType{Schema: map[string]any{"type": "string", "examples": []any{example}}})
 	}
 	r := newResponses()
-	r.set(200, plain("It is.", "ok\n"))
-	r.set(503, plain("It is not; superusers see why with `?verbose`.", "out of order\n"))
-	r.fail(api.CodeForbidden)
+	r.fail(api.CodeUnauthorized, api.CodeForbidden, api.CodeTooManyRequests, api.CodeInternal)
+	r.set(200, plain("It is.", "ok\n").WithContentItem(jsonType, facts))
+	r.set(503, plain("It is not; superusers see why with `verbose`.", "out of order\n").
+		WithContentItem(jsonType, openapi31.MediaType{Schema: replyShape(
+			map[string]any{"type": "string", "const": string(api.CodeUnavailable)}, "", map[string]any{"type": "object", "description": "The facts"})}))
 	op.WithResponses(*r.Responses)
-	op.Security = []map[string][]string{everybody()}
+	op.Security = append([]map[string][]string{everybody()}, logins()...)
 	if err := b.spec().AddOperation("GET", "/healthz", *op); err != nil {
 		return err
 	}
@@ -142,6 +148,7 @@ func (b *builder) addSelf() error {
 	r := newResponses()
 	r.set(200, (&openapi31.Response{Description: "The OpenAPI 3.1 document."}).WithHeadersItem(api.RequestIDHeader, requestIDRef()).
 		WithContentItem(jsonType, openapi31.MediaType{Schema: map[string]any{"type": "object"}}))
+	r.set(304, (&openapi31.Response{Description: "It is as `If-None-Match` knows it."}).WithHeadersItem(api.RequestIDHeader, requestIDRef()))
 	r.fail(api.CodeForbidden)
 	op.WithResponses(*r.Responses)
 	op.Security = []map[string][]string{everybody()}

@@ -29,7 +29,26 @@ const policy = "default-src 'none'; script-src 'self'; style-src 'self'; img-src
 type asset struct {
 	contentType, etag string
 	content           []byte
-	gzipped           bool // content is compressed
+	gzipped           []byte // empty: it is only sent as it is
+}
+
+// Handler serves a document that Document has made.
+func Handler(document []byte) http.Handler {
+	var gzipped bytes.Buffer
+	w := gzip.NewWriter(&gzipped)
+	if _, err := w.Write(document); err != nil || w.Close() != nil { // a buffer takes all
+		panic("openapi: the document cannot be compressed")
+	}
+	a := newAsset("application/json", document, gzipped.Bytes())
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("X-Content-Type-Options", "nosniff")
+		a.serve(w, r)
+	})
+}
+
+func newAsset(contentType string, content, gzipped []byte) asset {
+	sum := sha256.Sum256(content)
+	return asset{contentType, hex.EncodeToString(sum[:16]), content, gzipped}
 }
 
 // Docs serves the page at /docs and its files below /docs/: Swagger UI's own
@@ -60,8 +79,18 @@ func load(from fs.FS, name, contentType string) asset {
 	if err != nil {
 		panic(fmt.Sprintf("openapi: %v", err))
 	}
-	sum := sha256.Sum256(content)
-	return asset{contentType, hex.EncodeToString(sum[:16]), content, strings.HasSuffix(name, ".gz")}
+	if !strings.HasSuffix(name, ".gz") {
+		return newAsset(contentType, content, nil)
+	}
+	plain, err := gzip.NewReader(bytes.NewReader(content))
+	if err != nil {
+		panic(fmt.Sprintf("openapi: %s: %v", name, err))
+	}
+	unpacked, err := io.ReadAll(plain)
+	if err != nil {
+		panic(fmt.Sprintf("openapi: %s: %v", name, err))
+	}
+	return newAsset(contentType, unpacked, content)
 }
 
 func serve(w http.ResponseWriter, r *http.Request, assets map[string]asset) {
@@ -85,29 +114,22 @@ func serve(w http.ResponseWriter, r *http.Request, assets map[string]asset) {
 		http.NotFound(w, r)
 		return
 	}
+	a.serve(w, r)
+}
+
+func (a asset) serve(w http.ResponseWriter, r *http.Request) {
+	h, etag, content := w.Header(), a.etag, a.content
 	h.Set("Content-Type", a.contentType)
 	h.Set("Cache-Control", "no-cache") // asked again each time: a new version must not meet old script
-	if !a.gzipped {
-		h.Set("ETag", `"`+a.etag+`"`)
-		http.ServeContent(w, r, "", time.Time{}, bytes.NewReader(a.content))
-		return
+	if len(a.gzipped) > 0 {
+		h.Set("Vary", "Accept-Encoding")
+		if acceptsGzip(r) {
+			etag, content = etag+"-gzip", a.gzipped
+			h.Set("Content-Encoding", "gzip")
+		}
 	}
-	h.Set("Vary", "Accept-Encoding")
-	if acceptsGzip(r) {
-		h.Set("ETag", `"`+a.etag+`-gzip"`)
-		h.Set("Content-Encoding", "gzip")
-		http.ServeContent(w, r, "", time.Time{}, bytes.NewReader(a.content))
-		return
-	}
-	if r.Method == http.MethodHead {
-		return
-	}
-	plain, err := gzip.NewReader(bytes.NewReader(a.content))
-	if err != nil { // embedded and tested: cannot happen
-		http.Error(w, "the file is damaged", http.StatusInternalServerError)
-		return
-	}
-	_, _ = io.Copy(w, plain) //nolint:gosec // the archive is our own; a client that went away is nobody's concern
+	h.Set("ETag", `"`+etag+`"`)
+	http.ServeContent(w, r, "", time.Time{}, bytes.NewReader(content))
 }
 
 // acceptsGzip reports whether the request names gzip and does not refuse it.

@@ -48,6 +48,10 @@ func TestDocsFiles(t *testing.T) {
 			if w.Code != http.StatusNotFound {
 				t.Errorf("%s: %d, want 404", path, w.Code)
 			}
+		} else if path == "/docs/" { // else its relative references led astray
+			if w.Code != http.StatusPermanentRedirect || w.Header().Get("Location") != "../docs" {
+				t.Errorf("%s: %d %v", path, w.Code, w.Header())
+			}
 		} else if w.Code != http.StatusOK || w.Header().Get("Content-Type") != contentType || w.Body.Len() == 0 {
 			t.Errorf("%s: %d %s, %d bytes", path, w.Code, w.Header().Get("Content-Type"), w.Body.Len())
 		}

@@ -34,7 +34,7 @@ func newBuilder(info Info) (*builder, error) {
 	spdx := "Apache-2.0"
 	spec.Info.License = &openapi31.License{Name: "Apache License 2.0", Identifier: &spdx}
 	here := "The server that this document comes from."
-	spec.Servers = []openapi31.Server{{URL: "/", Description: &here}}
+	spec.Servers = []openapi31.Server{{URL: ".", Description: &here}}
 	spec.Security = logins()
 	return b, nil
 }

@@ -10,14 +10,25 @@ import (
 // -ldflags "-X main.version=...".
 var version = "0.1.0"
 
+// commit is the source revision, set by make build with
+// -ldflags "-X main.commit=...": go run and -buildvcs=false write none.
+var commit string
+
 // revision returns the source revision that the program was built from, with a
-// + when the tree had uncommitted changes; "unknown" outside a checkout.
+// + when the tree had uncommitted changes; of a module that go install has
+// fetched, its version; "unknown" outside a checkout.
 func revision() string {
+	if commit != "" {
+		return commit
+	}
 	info, ok := debug.ReadBuildInfo()
 	if !ok {
 		return "unknown"
 	}
 	rev, changed := "unknown", false
+	if info.Main.Version != "" && info.Main.Version != "(devel)" {
+		rev = info.Main.Version
+	}
 	for _, s := range info.Settings {
 		switch s.Key {
 		case "vcs.revision":

@@ -122,9 +122,9 @@ func (c *sendCmd) remotePassword(ctx context.Context, p *program, to transfer.Ta
 	}
 	if _, ok := p.terminal(); !ok {
 		return "", usagef("the password of %s at %s is missing and there is no terminal to ask on: set %s, or give --remote-password-file FILE",
-			to.User, to.Host, remotePasswordVariable)
+			to.User, api.HostText(to.Host), remotePasswordVariable)
 	}
-	return p.ask(ctx, "Password of "+to.User+" at "+to.Host)
+	return p.ask(ctx, "Password of "+to.User+" at "+api.HostText(to.Host))
 }
 
 // transmit creates destination, manifest and transfer and watches the transfer to
@@ -158,5 +158,5 @@ func transmit(ctx context.Context, conn *client.Client, w *watch.Watcher, mappin
 	if err != nil {
 		return err
 	}
-	return w.Transfer(ctx, t, to.Host+":"+to.Path)
+	return w.Transfer(ctx, t, api.HostText(to.Host)+":"+to.Path)
 }

@@ -1,5 +1,7 @@
 package api
 
+import "strings"
+
 // Routes of the control API. The commands' own paths, and the others here, are
 // below Prefix.
 const (
@@ -30,3 +32,12 @@ const (
 // SessionCookie is the name of the page's cookie on the default port; on
 // another port, the port is appended.
 const SessionCookie = "jetstream_session"
+
+// HostText writes a host for people: an IPv6 address in brackets, so that
+// whatever follows it, such as a port, is told from it.
+func HostText(host string) string {
+	if strings.Contains(host, ":") && !strings.HasPrefix(host, "[") {
+		return "[" + host + "]"
+	}
+	return host
+}

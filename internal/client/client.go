@@ -62,7 +62,7 @@ type Options struct {
 
 	// Timeout is how long a call may take beyond the timeoutSeconds that its
 	// parameters ask for; default 90 s, since a wait command waits
-	// for 60 s by default.
+	// for 50 s by default.
 	Timeout time.Duration
 }
 

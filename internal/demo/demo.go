@@ -7,8 +7,10 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
+	"net"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"time"
 
@@ -200,8 +202,8 @@ func (d *demo) transfer(ctx context.Context) error {
 		return fmt.Errorf("ann has %d destinations; the launch script should have made exactly one", len(list.Destinations))
 	}
 	destination := list.Destinations[0]
-	d.headline("Ann sends: createManifest lists the files, createTransfer sends them to %s:%d as bob.",
-		destination.DestinationAddress, destination.DestinationPort)
+	d.headline("Ann sends: createManifest lists the files, createTransfer sends them to %s as bob.",
+		net.JoinHostPort(destination.DestinationAddress, strconv.Itoa(destination.DestinationPort)))
 
 	w := d.Watch(conn, "   Ann's files")
 	m, err := client.As[transfer.Manifest](conn.Call(ctx, "send.createManifest", map[string]any{

@@ -3,6 +3,7 @@ package server
 import (
 	"context"
 	"net/http"
+	"runtime"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -99,6 +100,8 @@ func (p present) Collect(out chan<- prometheus.Metric) {
 	}
 	const gauge = prometheus.GaugeValue
 
+	tell(gauge, "build_info", "1; the labels tell which program this is.", 1,
+		"version", p.s.o.Version, "revision", p.s.o.Revision, "goversion", runtime.Version())
 	h, saving, err := p.s.look(ctx)
 	if err != nil {
 		fail(err)

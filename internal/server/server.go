@@ -231,7 +231,7 @@ func (s *Server) openGateway(context.Context) error {
 		Registry: registry, Auth: auth, Sessions: auth, Log: s.log, Hosts: s.hostNames(), Capture: middleware.Capture(s.observers(registry)...),
 		Events: s.follow, Standing: s.standing,
 		Healthy: s.healthy, Facts: s.facts, Metrics: s.metrics.handler(s), Replays: keptReplies{s.db.Replays(s.identity.SealKey())}, Secure: s.certificate != nil,
-		OpenAPI: document, Docs: openapi.Docs(), Web: web.Handler(),
+		OpenAPI: openapi.Handler(document), Docs: openapi.Docs(), Web: web.Handler(),
 	})
 	return nil
 }

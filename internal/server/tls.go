@@ -103,5 +103,10 @@ func (c *certificate) names() []string {
 func (c *certificate) listener(ln net.Listener) net.Listener {
 	return tls.NewListener(ln, &tls.Config{
 		GetCertificate: c.get, MinVersion: tls.VersionTLS12, NextProtos: []string{"h2", "http/1.1"},
+		CipherSuites: []uint16{ // of TLS 1.2: forward secrecy and authenticated encryption
+			tls.TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256, tls.TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256,
+			tls.TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384, tls.TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384,
+			tls.TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256, tls.TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305_SHA256,
+		},
 	})
 }

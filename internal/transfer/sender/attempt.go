@@ -341,7 +341,7 @@ func (a *attempt) login(ctx context.Context, conn *wire.Conn) error {
 			return err
 		}
 		if f.Code == api.CodeUnauthorized {
-			return failf(nil, false, "user %s or its password was refused by %s", a.t.Username, a.t.DestinationAddress)
+			return failf(nil, false, "user %s or its password was refused by %s", a.t.Username, api.HostText(a.t.DestinationAddress))
 		}
 		return a.failure(f)
 	default:
@@ -373,7 +373,7 @@ func (a *attempt) unexpectedFrame(h wire.Header) error {
 
 // failure turns a Failure of the receiver into an error.
 func (a *attempt) failure(f wire.Failure) error {
-	message := fmt.Sprintf("%s: %s", a.t.DestinationAddress, wire.Clean(f.Message))
+	message := fmt.Sprintf("%s: %s", api.HostText(a.t.DestinationAddress), wire.Clean(f.Message))
 	switch f.Code {
 	case api.CodeTooManyRequests:
 		after := time.Duration(min(max(f.RetryAfterSeconds, 1), 3600)) * time.Second
