@@ -37,7 +37,7 @@ func findIn(dir string, names []string) (name string, device uint64, err error) 
 		}
 	}
 	err = unix.Fstat(fd, &st)
-	return "", uint64(st.Dev), err
+	return "", uint64(st.Dev), err //nolint:unconvert // signed on other systems
 }
 
 func ignoringEINTR(call func() (int, error)) (int, error) {
@@ -55,7 +55,7 @@ func deviceOf(fi fs.FileInfo) uint64 {
 	if !ok {
 		return 0
 	}
-	return uint64(st.Dev)
+	return uint64(st.Dev) //nolint:unconvert // signed on other systems
 }
 
 // hardLinks returns how many names a file has.
@@ -64,7 +64,7 @@ func hardLinks(fi fs.FileInfo) uint64 {
 	if !ok {
 		return 1
 	}
-	return uint64(st.Nlink)
+	return uint64(st.Nlink) //nolint:unconvert // shorter on other systems
 }
 
 // ownership returns what is wrong with the owner and mode of a file or

@@ -12,7 +12,7 @@ var version = "0.1.0"
 
 // commit is the source revision, set by make build with
 // -ldflags "-X main.commit=...": go run and -buildvcs=false write none.
-var commit string
+var commit string //nolint:gochecknoglobals // the linker sets it
 
 // revision returns the source revision that the program was built from, with a
 // + when the tree had uncommitted changes; of a module that go install has

@@ -36,8 +36,8 @@ func TestDefaultsOfTheContract(t *testing.T) {
 		{"send.deleteTransfer", "force", "false"},
 		{"createAPIToken", "path", "/"},
 		{"createUser", "superuser", "false"},
-		{"send.waitForManifest", "timeoutSeconds", "60"},
-		{"send.waitForTransfer", "timeoutSeconds", "60"},
+		{"send.waitForManifest", "timeoutSeconds", "50"},
+		{"send.waitForTransfer", "timeoutSeconds", "50"},
 	} {
 		c, ok := registry.Find(want.command)
 		if !ok {

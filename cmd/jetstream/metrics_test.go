@@ -8,6 +8,7 @@ import (
 	"io"
 	"net/http"
 	"regexp"
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
@@ -149,6 +150,8 @@ func checkMetrics(t *testing.T, text string) {
 		"reason":    {string(triggers.DropLoop), string(triggers.DropFull), string(triggers.DropUnsaved)},
 		"event":     append(server.EventNames(), "other"),
 		"le":        nil, // bounds of buckets
+		// Those of jetstream_build_info.
+		"version": {version}, "revision": {revision()}, "goversion": {runtime.Version()},
 	}
 	for _, s := range []triggers.Status{triggers.StatusSuccess, triggers.StatusFailed, triggers.StatusTimeout, triggers.StatusCancelled, triggers.StatusInterrupted} {
 		known["result"] = append(known["result"], string(s))

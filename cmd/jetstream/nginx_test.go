@@ -155,7 +155,9 @@ func startNginx(t *testing.T, program string, port int, buffering string) (base 
 	go func() { ended <- cmd.Wait() }()
 	t.Cleanup(func() {
 		_ = cmd.Process.Signal(syscall.SIGTERM)
-		<-ended
+		if err := <-ended; err != nil {
+			t.Logf("nginx: %v", err)
+		}
 	})
 	pool := x509.NewCertPool()
 	pool.AppendCertsFromPEM([]byte(read(t, filepath.Join(dir, "cert.pem"))))
@@ -165,7 +167,7 @@ func startNginx(t *testing.T, program string, port int, buffering string) (base 
 	tick := time.NewTicker(20 * time.Millisecond)
 	defer tick.Stop()
 	for {
-		if res, err := web.Get(base + "/healthz"); err == nil { //nolint:noctx // bounded by the end of nginx
+		if res, err := web.Get(base + "/healthz"); err == nil {
 			_ = res.Body.Close()
 			return base, web
 		}

@@ -116,7 +116,7 @@ $`,
 		"3": `^Message: 'Manifest requested.'
 Status: 'success'
 Command: \{'request': 'send.createManifest', 'parameters': \{'fileMappings': \{'/src/foo.txt': '/dst/bar.txt'\}\}\}
-Result: \{'manifestId': '[0-9a-f]{32}', 'status': 'pending', 'processing': True, 'totalFiles': None, 'totalSize': None, 'errorMessage': None, .*\}
+Result: \{'manifestId': '[0-9a-f]{32}', 'status': 'pending', 'processing': True, 'totalFiles': None, 'totalSize': None, 'skippedEntries': None, 'errorMessage': None, .*\}
 $`,
 	} {
 		t.Run(version, func(t *testing.T) {
