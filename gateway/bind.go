@@ -2,6 +2,7 @@ package gateway
 
 import (
 	"bytes"
+	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -67,7 +68,18 @@ func (b *binder) bind(params map[string]json.RawMessage) (any, error) {
 			faults = append(faults, api.FieldError{Field: api.Shorten(name, maxShownName), Rule: "unknown"}) // put into words below
 			continue
 		}
-		if fault := decode(f, raw, v.FieldByIndex(f.Index)); fault != nil {
+		if _, both := params[f.Other]; both { // told of the parameter in base64
+			if f.Base64 {
+				faults = append(faults, api.FieldError{Field: name, Rule: "excluded", Message: name + " and " + f.Other + " are both given; give one of them"})
+			}
+			continue
+		}
+		field := v.FieldByIndex(f.Index)
+		fault := decode(f, raw, field)
+		if fault == nil && f.Base64 {
+			fault = decodeBase64(f, field)
+		}
+		if fault != nil {
 			faults = append(faults, *fault)
 		}
 	}
@@ -146,6 +158,40 @@ func decode(f api.Field, raw json.RawMessage, field reflect.Value) *api.FieldErr
 		}
 	}
 	return &api.FieldError{Field: f.Name, Rule: "type", Message: f.Name + " must be " + wanted}
+}
+
+// decodeBase64 replaces the text of a field, or the keys and values of a map, by
+// the bytes that it is the base64 of.
+func decodeBase64(f api.Field, field reflect.Value) *api.FieldError {
+	fault := func(text, rule, what string) *api.FieldError {
+		return &api.FieldError{Field: f.Name, Rule: rule, Message: f.Name + ": " + api.Quote(text) + " " + what}
+	}
+	const bad = "is not base64 with + and / and padding; in a query + is written %2B"
+	if f.Kind == api.KindString {
+		raw, err := base64.StdEncoding.Strict().DecodeString(field.String())
+		if err != nil {
+			return fault(field.String(), "base64", bad)
+		}
+		field.SetString(string(raw))
+		return nil
+	}
+	decoded := make(map[string]string, field.Len())
+	for key, value := range field.Interface().(map[string]string) {
+		k, err := base64.StdEncoding.Strict().DecodeString(key)
+		if err != nil {
+			return fault(key, "base64", bad)
+		}
+		v, err := base64.StdEncoding.Strict().DecodeString(value)
+		if err != nil {
+			return fault(value, "base64", bad)
+		}
+		if _, twice := decoded[string(k)]; twice { // line breaks do not count in base64
+			return fault(key, "unique", "is there twice")
+		}
+		decoded[string(k)] = string(v)
+	}
+	field.Set(reflect.ValueOf(decoded))
+	return nil
 }
 
 // notAString names the first member of a JSON object, in the order of names,

@@ -45,8 +45,12 @@ func (k *checker) check(params any, given map[string]json.RawMessage) []api.Fiel
 	faults := make([]api.FieldError, 0, len(broken))
 	for _, b := range broken {
 		name := b.Field()
-		if f, known := k.command.Param(strings.SplitN(name, "[", 2)[0]); known {
+		f, known := k.command.Param(strings.SplitN(name, "[", 2)[0])
+		if known {
 			name = f.Name
+		}
+		if _, there := given[f.Other]; there {
+			name = f.Other
 		}
 		rule := b.Tag()
 		if b.Param() != "" {
@@ -55,7 +59,11 @@ func (k *checker) check(params any, given map[string]json.RawMessage) []api.Fiel
 		if _, there := given[name]; !there && b.Tag() != "required" {
 			continue // its zero value is what absence means
 		}
-		faults = append(faults, api.FieldError{Field: name, Rule: rule, Message: sentence(name, b)})
+		message := sentence(name, b)
+		if _, there := given[name]; !there && f.OneRequired {
+			message += "; " + f.Other + " may be given in its place"
+		}
+		faults = append(faults, api.FieldError{Field: name, Rule: rule, Message: message})
 	}
 	return faults
 }

@@ -72,7 +72,7 @@ func principalOf(ctx context.Context) (files.Principal, error) {
 }
 
 type optionalPathParam struct {
-	Path string `json:"path" doc:"Path in your sandbox, which is /" default:"/" validate:"max=16384"`
+	Path string `json:"path" doc:"Path in your sandbox, which is /" default:"/" validate:"max=16384" bytes:"true"`
 }
 
 type lsParams struct {
@@ -81,8 +81,9 @@ type lsParams struct {
 }
 
 type fileList struct {
-	Path  string        `json:"path" doc:"The path that was listed"`
-	Files []files.Entry `json:"files" doc:"Its entries, in the order of their names"`
+	Path       string        `json:"path" doc:"The path that was listed"`
+	PathBase64 string        `json:"pathBase64,omitempty" doc:"The exact path in base64, where it is not UTF-8"`
+	Files      []files.Entry `json:"files" doc:"Its entries, in the order of their names"`
 	nextPage
 }
 
@@ -97,7 +98,7 @@ func (h fileHandlers) list(ctx context.Context, p lsParams) (fileList, error) {
 		return fileList{}, err
 	}
 	clean, found, next, err := h.files.List(ctx, principal, p.Path, after, p.Limit)
-	return fileList{clean, listed(found), pageAfter(next)}, err
+	return fileList{clean, api.Base64Unless(clean), listed(found), pageAfter(next)}, err
 }
 
 type lsRootsParams struct{}
@@ -124,11 +125,12 @@ func (h fileHandlers) usage(ctx context.Context, p optionalPathParam) (files.Usa
 }
 
 type pathParam struct {
-	Path string `json:"path" doc:"Path in your sandbox, beginning with /" validate:"required,max=16384"`
+	Path string `json:"path" doc:"Path in your sandbox, beginning with /" validate:"required,max=16384" bytes:"true"`
 }
 
 type pathResult struct {
-	Path string `json:"path" doc:"The path, in its plain form"`
+	Path       string `json:"path" doc:"The path, in its plain form"`
+	PathBase64 string `json:"pathBase64,omitempty" doc:"The exact path in base64, where it is not UTF-8"`
 }
 
 func (h fileHandlers) mkdir(ctx context.Context, p pathParam) (api.Result[pathResult], error) {
@@ -141,7 +143,7 @@ func (h fileHandlers) mkdir(ctx context.Context, p pathParam) (api.Result[pathRe
 	if err != nil {
 		return none, err
 	}
-	r := api.Result[pathResult]{Value: pathResult{clean}, Existing: !made}
+	r := api.Result[pathResult]{Value: pathResult{clean, api.Base64Unless(clean)}, Existing: !made}
 	if !made {
 		r.Message = "The directory was there already."
 	}
@@ -150,7 +152,7 @@ func (h fileHandlers) mkdir(ctx context.Context, p pathParam) (api.Result[pathRe
 
 type mvParams struct {
 	pathParam
-	NewPath   string `json:"newPath" doc:"The path that it gets" validate:"required,max=16384"`
+	NewPath   string `json:"newPath" doc:"The path that it gets" validate:"required,max=16384" bytes:"true"`
 	Overwrite bool   `json:"overwrite" doc:"Whether to replace a file or link that has the new path, never a directory" default:"false"`
 }
 
@@ -160,7 +162,7 @@ func (h fileHandlers) move(ctx context.Context, p mvParams) (pathResult, error) 
 		return pathResult{}, err
 	}
 	clean, err := h.files.Move(ctx, principal, p.Path, p.NewPath, p.Overwrite)
-	return pathResult{clean}, err
+	return pathResult{clean, api.Base64Unless(clean)}, err
 }
 
 type rmParams struct {
@@ -169,8 +171,9 @@ type rmParams struct {
 }
 
 type removal struct {
-	Path    string `json:"path" doc:"The path that was removed, in its plain form"`
-	Removed int64  `json:"removed" doc:"How many files, links and directories are gone"`
+	Path       string `json:"path" doc:"The path that was removed, in its plain form"`
+	PathBase64 string `json:"pathBase64,omitempty" doc:"The exact path in base64, where it is not UTF-8"`
+	Removed    int64  `json:"removed" doc:"How many files, links and directories are gone"`
 }
 
 func (h fileHandlers) remove(ctx context.Context, p rmParams) (removal, error) {
@@ -179,5 +182,5 @@ func (h fileHandlers) remove(ctx context.Context, p rmParams) (removal, error) {
 		return removal{}, err
 	}
 	clean, removed, err := h.files.Remove(ctx, principal, p.Path, p.Recursive)
-	return removal{clean, removed}, err
+	return removal{clean, api.Base64Unless(clean), removed}, err
 }

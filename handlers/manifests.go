@@ -110,11 +110,13 @@ type getManifestFilesParams struct {
 }
 
 type manifestFile struct {
-	SrcPath    string `json:"srcPath" doc:"Path in the owner's sandbox"`
-	DestPath   string `json:"destPath" doc:"Name at the receiver, below destinationPath; empty for a skipped entry"`
-	FileSize   int64  `json:"fileSize" doc:"Bytes; 0 for a directory"`
-	IsEmptyDir bool   `json:"isEmptyDir" doc:"Whether it is an empty directory"`
-	Reason     string `json:"reason,omitempty" doc:"What a skipped entry is; absent for what is sent"`
+	SrcPath        string `json:"srcPath" doc:"Path in the owner's sandbox"`
+	SrcPathBase64  string `json:"srcPathBase64,omitempty" doc:"The exact srcPath in base64, where it is not UTF-8"`
+	DestPath       string `json:"destPath" doc:"Name at the receiver, below destinationPath; empty for a skipped entry"`
+	DestPathBase64 string `json:"destPathBase64,omitempty" doc:"The exact destPath in base64, where it is not UTF-8"`
+	FileSize       int64  `json:"fileSize" doc:"Bytes; 0 for a directory"`
+	IsEmptyDir     bool   `json:"isEmptyDir" doc:"Whether it is an empty directory"`
+	Reason         string `json:"reason,omitempty" doc:"What a skipped entry is; absent for what is sent"`
 }
 
 type manifestFileList struct {
@@ -133,14 +135,18 @@ func (h manifestHandlers) files(ctx context.Context, p getManifestFilesParams) (
 		found, next, err := h.engine.SkippedFiles(ctx, caller, p.ManifestID, from, p.Limit)
 		list := manifestFileList{p.ManifestID, make([]manifestFile, 0, len(found)), pageAt(next)}
 		for _, f := range found {
-			list.Files = append(list.Files, manifestFile{SrcPath: f.Source, Reason: f.Reason})
+			list.Files = append(list.Files, manifestFile{SrcPath: f.Source, SrcPathBase64: api.Base64Unless(f.Source), Reason: f.Reason})
 		}
 		return list, err
 	}
 	found, next, err := h.engine.ManifestFiles(ctx, caller, p.ManifestID, from, p.Limit)
 	list := manifestFileList{p.ManifestID, make([]manifestFile, 0, len(found)), pageAt(next)}
 	for _, f := range found {
-		list.Files = append(list.Files, manifestFile{SrcPath: f.Source, DestPath: f.Name, FileSize: f.Size, IsEmptyDir: f.Dir})
+		list.Files = append(list.Files, manifestFile{
+			SrcPath: f.Source, SrcPathBase64: api.Base64Unless(f.Source),
+			DestPath: f.Name, DestPathBase64: api.Base64Unless(f.Name),
+			FileSize: f.Size, IsEmptyDir: f.Dir,
+		})
 	}
 	return list, err
 }

@@ -91,7 +91,9 @@ type getReceivedFilesParams struct {
 
 type receivedFile struct {
 	Name         string `json:"name" doc:"Name in the sender's manifest, below destinationPath"`
+	NameBase64   string `json:"nameBase64,omitempty" doc:"The exact name in base64, where it is not UTF-8"`
 	Path         string `json:"path" doc:"Final path in the receiving user's sandbox; empty before it has one"`
+	PathBase64   string `json:"pathBase64,omitempty" doc:"The exact path in base64, where it is not UTF-8"`
 	FileSize     int64  `json:"fileSize" doc:"Bytes; 0 for a directory"`
 	IsEmptyDir   bool   `json:"isEmptyDir" doc:"Whether it is an empty directory"`
 	Skipped      bool   `json:"skipped" doc:"Whether it was not placed: it existed and conflict was skip, or it failed"`
@@ -114,11 +116,11 @@ func (h receivedHandlers) files(ctx context.Context, p getReceivedFilesParams) (
 	list := receivedFileList{p.TransferID, make([]receivedFile, 0, len(found)), pageAt(next)}
 	for _, f := range found {
 		file := receivedFile{
-			Name: f.Name, FileSize: f.Size, IsEmptyDir: f.Dir,
+			Name: f.Name, NameBase64: api.Base64Unless(f.Name), FileSize: f.Size, IsEmptyDir: f.Dir,
 			Skipped: f.Skipped, ErrorMessage: f.Error,
 		}
 		if f.Placed {
-			file.Path = f.Final
+			file.Path, file.PathBase64 = f.Final, api.Base64Unless(f.Final)
 		}
 		list.Files = append(list.Files, file)
 	}

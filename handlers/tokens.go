@@ -41,7 +41,7 @@ type createAPITokenParams struct {
 	Description string           `json:"description" doc:"What the token is for, in your words" validate:"max=256"`
 	ExpiryTime  *int64           `json:"expiryTime" doc:"When the token ends, in microseconds since the Unix epoch; absent: never" validate:"omitempty,min=1"`
 	Permissions []api.Permission `json:"permissions" doc:"What the token is good for: read, write, admin (which only a superuser can give)" default:"[\"read\",\"write\"]" validate:"min=1,max=3,dive,oneof=read write admin"`
-	Path        string           `json:"path" doc:"Directory of your sandbox that files used with the token must lie in, such as /incoming" default:"/" validate:"max=4096"`
+	Path        string           `json:"path" doc:"Directory of your sandbox that files used with the token must lie in, such as /incoming" default:"/" validate:"max=4096" bytes:"true"`
 }
 
 type createdAPIToken struct {

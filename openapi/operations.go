@@ -1,6 +1,7 @@
 package openapi
 
 import (
+	"errors"
 	"fmt"
 
 	"github.com/swaggest/jsonschema-go"
@@ -114,11 +115,7 @@ func addParameters(op *openapi31.Operation, c *api.Command, params *jsonschema.S
 	examples := c.ExampleParams()
 	for _, f := range c.Params {
 		example, given := examples[f.Name]
-		schema, ok := params.Properties[f.Name]
-		if !ok {
-			return false, fmt.Errorf("parameter %s has no schema", f.Name)
-		}
-		m, err := schema.ToSimpleMap()
+		m, err := parameterSchema(f, params)
 		if err != nil {
 			return false, fmt.Errorf("parameter %s: %w", f.Name, err)
 		}
@@ -147,6 +144,24 @@ func addParameters(op *openapi31.Operation, c *api.Command, params *jsonschema.S
 	op.RequestBody = jsonBody(shape, required != nil)
 	exampleBody(op.RequestBody, c, body)
 	return true, nil
+}
+
+// parameterSchema takes the schema of f out of that of the struct, where one in
+// base64 has none of its own.
+func parameterSchema(f api.Field, params *jsonschema.Schema) (map[string]any, error) {
+	inBase64 := map[string]any{"type": "string", "contentEncoding": "base64"}
+	switch {
+	case f.Base64 && f.Kind == api.KindMap:
+		return map[string]any{"type": "object", "additionalProperties": inBase64, "description": f.Doc}, nil
+	case f.Base64:
+		inBase64["description"] = f.Doc
+		return inBase64, nil
+	}
+	schema, ok := params.Properties[f.Name]
+	if !ok {
+		return nil, errors.New("it has no schema")
+	}
+	return schema.ToSimpleMap()
 }
 
 func jsonBody(shape map[string]any, required bool) *openapi31.RequestBodyOrReference {

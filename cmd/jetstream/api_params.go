@@ -75,8 +75,11 @@ func flagTag(f api.Field) reflect.StructTag {
 	if f.Kind == api.KindMap || f.Kind == api.KindList {
 		tag("sep", "none") // a comma is part of a name
 	}
-	if f.Required && !f.Secret { // a missing secret is prompted for
+	if (f.Required || f.OneRequired) && !f.Secret { // a missing secret is prompted for
 		tag("required", "")
+	}
+	if f.Other != "" {
+		tag("xor", strings.TrimSuffix(f.Name, "Base64"))
 	}
 	return reflect.StructTag(strings.TrimSpace(b.String()))
 }
@@ -86,6 +89,9 @@ func flagHelp(f api.Field) string {
 	var notes []string
 	if f.Required {
 		notes = append(notes, "required")
+	}
+	if f.OneRequired && !f.Base64 {
+		notes = append(notes, "this or --"+f.Other+" is required")
 	}
 	if f.Kind == api.KindBool {
 		notes = append(notes, "true or false")
@@ -162,8 +168,29 @@ func parameterValues(params []api.Field, flags any) (map[string]any, error) {
 		if err != nil {
 			return nil, usagef("--%s: %v", f.Name, err)
 		}
+		if f.Other != "" && !f.Base64 {
+			setBytes(values, f.Name, values[f.Name])
+		}
 	}
 	return values, nil
+}
+
+// setBytes sets the parameter called name, which may be given in base64, to a
+// text or a map. One that is not UTF-8 is given as nameBase64.
+func setBytes(params map[string]any, name string, value any) {
+	switch v := value.(type) {
+	case string:
+		if inBase64 := api.Base64Unless(v); inBase64 != "" {
+			delete(params, name)
+			name, value = name+"Base64", inBase64
+		}
+	case map[string]string:
+		if inBase64 := api.Base64UnlessMap(v); inBase64 != nil {
+			delete(params, name)
+			name, value = name+"Base64", inBase64
+		}
+	}
+	params[name] = value
 }
 
 // parseMap reads KEY:VALUE pairs, or one JSON object. A pair is cut at its

@@ -3,6 +3,7 @@
 package main
 
 import (
+	"encoding/base64"
 	"fmt"
 	"net/http"
 	"os"
@@ -119,7 +120,12 @@ func (p *pair) hostile(c *api.Command, parameter, text, manifest, destination st
 	case "send.createTransfer":
 		params = map[string]any{"manifestId": manifest, "destinationId": destination, "username": "bob", "password": p.to.password}
 	}
-	if f, _ := c.Param(parameter); f.Kind == api.KindMap {
+	f, _ := c.Param(parameter)
+	if f.Base64 {
+		text = base64.StdEncoding.EncodeToString([]byte(text))
+	}
+	delete(params, f.Other)
+	if f.Kind == api.KindMap {
 		params[parameter] = map[string]any{text: text}
 	} else {
 		params[parameter] = text

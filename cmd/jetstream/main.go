@@ -118,6 +118,7 @@ func (p *program) parse(grammar any, args []string, options ...kong.Option) (par
 		kong.ValueFormatter(describe),
 		kong.Resolvers(variables(p.Getenv)),
 		kong.NamedMapper("path", kong.MapperFunc(decodePath)),
+		kong.KindMapper(reflect.String, kong.MapperFunc(decodeText)),
 	)
 	parser, err := kong.New(grammar, options...)
 	if err != nil { // the grammar is wrong, not the user
@@ -134,14 +135,25 @@ func (p *program) parse(grammar any, args []string, options ...kong.Option) (par
 // most often comes from an unset shell variable, and would mean the working
 // directory.
 func decodePath(ctx *kong.DecodeContext, target reflect.Value) error {
-	path := ""
-	if err := ctx.Scan.PopValueInto("path", &path); err != nil {
+	path, err := ctx.Scan.PopValue("path")
+	if err != nil {
 		return err
 	}
-	if path == "" {
+	if path.Value == "" {
 		return errors.New("the path is empty")
 	}
-	target.SetString(kong.ExpandPath(path))
+	target.SetString(kong.ExpandPath(fmt.Sprint(path.Value)))
+	return nil
+}
+
+// decodeText keeps every byte; kong's own mapper replaces those that are not
+// UTF-8, so that a command would work on another file than it was given.
+func decodeText(ctx *kong.DecodeContext, target reflect.Value) error {
+	text, err := ctx.Scan.PopValue("string")
+	if err != nil {
+		return err
+	}
+	target.SetString(fmt.Sprint(text.Value))
 	return nil
 }
 

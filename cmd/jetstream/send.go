@@ -140,8 +140,9 @@ func transmit(ctx context.Context, conn *client.Client, w *watch.Watcher, mappin
 	}
 	// Creations are not cancelled with ctx: without the answer the id of what
 	// was created, and so the way to delete it, would be lost.
-	m, err := client.As[transfer.Manifest](conn.Call(context.WithoutCancel(ctx), "send.createManifest",
-		map[string]any{"fileMappings": mappings}))
+	manifest := map[string]any{}
+	setBytes(manifest, "fileMappings", mappings)
+	m, err := client.As[transfer.Manifest](conn.Call(context.WithoutCancel(ctx), "send.createManifest", manifest))
 	if err != nil {
 		return err
 	}
@@ -151,10 +152,11 @@ func transmit(ctx context.Context, conn *client.Client, w *watch.Watcher, mappin
 		}
 		return err
 	}
-	t, err := client.As[transfer.Transfer](conn.Call(context.WithoutCancel(ctx), "send.createTransfer", map[string]any{
-		"manifestId": m.ManifestID, "destinationId": d.DestinationID,
-		"username": to.User, "password": password, "destinationPath": to.Path,
-	}))
+	request := map[string]any{
+		"manifestId": m.ManifestID, "destinationId": d.DestinationID, "username": to.User, "password": password,
+	}
+	setBytes(request, "destinationPath", to.Path)
+	t, err := client.As[transfer.Transfer](conn.Call(context.WithoutCancel(ctx), "send.createTransfer", request))
 	if err != nil {
 		return err
 	}

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"unicode/utf8"
 
 	"jetstream/internal/account"
 	"jetstream/internal/api"
@@ -32,9 +31,6 @@ func mapSources(sources []string, sandbox string) (map[string]string, error) {
 		name := "/" + filepath.Base(abs)
 		if abs == filepath.Dir(abs) {
 			return nil, fmt.Errorf("%s has no name that it could have at the other side: send what is in it", abs)
-		}
-		if !utf8.ValidString(inside) || !utf8.ValidString(name) {
-			return nil, fmt.Errorf("the name %q is not UTF-8 and cannot be a parameter: send the directory that it is in", abs)
 		}
 		if other, taken := names[name]; taken && other != abs {
 			return nil, fmt.Errorf("%s and %s would both become %s: send them one after the other, to different paths", other, abs, name)

@@ -68,6 +68,9 @@ func parameterText(f api.Field) string {
 	if f.Required {
 		notes = append(notes, "required")
 	}
+	if f.OneRequired && !f.Base64 {
+		notes = append(notes, "this or `"+f.Other+"` required")
+	}
 	if f.Secret {
 		notes = append(notes, "secret")
 	}

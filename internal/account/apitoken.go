@@ -33,6 +33,7 @@ type APIToken struct {
 	Description string           `json:"description" doc:"What it is for, in the owner's words"`
 	Permissions []api.Permission `json:"permissions" doc:"What it is good for: read (commands that only look), write (those that change), admin (what superusers may do)"`
 	Path        string           `json:"path" doc:"Directory of the owner's sandbox that its files must lie in; / is all of it"`
+	PathBase64  string           `json:"pathBase64,omitempty" doc:"The exact path in base64, where it is not UTF-8"`
 	CreateTime  api.Time         `json:"createTime" doc:"When it was made, in microseconds since the Unix epoch"`
 	ExpiryTime  api.Time         `json:"expiryTime" doc:"When it ends, or null for never"`
 
@@ -91,6 +92,7 @@ func (s *Service) CreateAPIToken(ctx context.Context, caller api.Caller, n NewAP
 			return APIToken{}, "", api.InvalidField("path", "path", api.ErrorOf(err).Message)
 		}
 	}
+	t.PathBase64 = api.Base64Unless(t.Path)
 	// Sorted, without duplicates.
 	for _, p := range []api.Permission{api.PermissionRead, api.PermissionWrite, api.PermissionAdmin} {
 		if slices.Contains(n.Permissions, p) {

@@ -100,7 +100,7 @@ func Define[P, R any](spec Spec, fn func(context.Context, P) (R, error)) *Comman
 	if c.Status == 0 {
 		c.Status = 200
 	}
-	c.Params = Fields(c.ParamsType)
+	c.Params = withBase64(Fields(c.ParamsType), c.ParamsType)
 	c.results = Fields(c.ResultType)
 	if f, embeds := c.ParamsType.FieldByName("WaitParams"); embeds {
 		c.Waits = f.Type == reflect.TypeFor[WaitParams]()
@@ -244,9 +244,16 @@ func (c *Command) expandLocation(result any) string {
 	path := c.Location
 	v := reflect.Indirect(reflect.ValueOf(result))
 	for _, f := range c.results {
-		if strings.Contains(path, "{"+f.Name+"}") {
-			path = strings.ReplaceAll(path, "{"+f.Name+"}", PathEscape(fmt.Sprint(v.FieldByIndex(f.Index).Interface())))
+		place := "{" + f.Name + "}"
+		if !strings.Contains(path, place) {
+			continue
 		}
+		text := fmt.Sprint(v.FieldByIndex(f.Index).Interface())
+		if raw := Base64Unless(text); raw != "" { // a query takes UTF-8 only
+			path = strings.ReplaceAll(path, f.Name+"="+place, f.Name+base64Suffix+"="+PathEscape(raw))
+			continue
+		}
+		path = strings.ReplaceAll(path, place, PathEscape(text))
 	}
 	return path
 }

@@ -28,6 +28,8 @@ const (
 //	validate  rules of validator/v10 (required, min, max, oneof, ...)
 //	default   its value when absent, written as JSON or a bare word
 //	secret    "true": masked in logs, events, triggers and run records
+//	bytes     "true": a path, which need not be UTF-8; a command's parameter P
+//	          may be given in base64 as well, as PBase64
 type Field struct {
 	Name string
 	Doc  string
@@ -46,6 +48,13 @@ type Field struct {
 	Enum []string
 	// InPath reports whether the parameter is a segment of the route.
 	InPath bool
+	// Other is the parameter that may be given in place of this one, or empty.
+	Other string
+	// OneRequired reports that this parameter or Other must be given. Required
+	// is false then.
+	OneRequired bool
+	// Base64 reports that the value is in base64, of a map the keys and values.
+	Base64 bool
 	// Index is the argument for FieldByIndex of package reflect.
 	Index []int
 }

@@ -2,7 +2,6 @@ package files
 
 import (
 	"context"
-	"encoding/base64"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -10,7 +9,6 @@ import (
 	"os"
 	"path"
 	"time"
-	"unicode/utf8"
 
 	"jetstream/internal/account"
 	"jetstream/internal/api"
@@ -18,14 +16,16 @@ import (
 
 // Entry is a file, directory or link in the result of ls.
 type Entry struct {
-	Name       string  `json:"name" doc:"Name in its directory; bytes that are no UTF-8 are replaced"`
-	NameBase64 string  `json:"nameBase64,omitempty" doc:"The exact name in base64, where it is not UTF-8"`
-	Path       string  `json:"path" doc:"Path in the caller's sandbox"`
-	Type       string  `json:"type" doc:"file, directory, link, or other for devices, pipes and sockets" validate:"oneof=file directory link other"`
-	Size       int64   `json:"size" doc:"Bytes of a file; 0 for everything else"`
-	Mode       string  `json:"mode" doc:"Permission bits as four octal digits, such as 0644"`
-	MTime      int64   `json:"mtime" doc:"When it was last changed, in microseconds since the Unix epoch; negative before it"`
-	LinkTarget *string `json:"linkTarget" doc:"Path in the caller's sandbox that a link leads to; null for all else and for a link that leads outside"`
+	Name             string  `json:"name" doc:"Name in its directory; bytes that are no UTF-8 are replaced"`
+	NameBase64       string  `json:"nameBase64,omitempty" doc:"The exact name in base64, where it is not UTF-8"`
+	Path             string  `json:"path" doc:"Path in the caller's sandbox"`
+	PathBase64       string  `json:"pathBase64,omitempty" doc:"The exact path in base64, where it is not UTF-8"`
+	Type             string  `json:"type" doc:"file, directory, link, or other for devices, pipes and sockets" validate:"oneof=file directory link other"`
+	Size             int64   `json:"size" doc:"Bytes of a file; 0 for everything else"`
+	Mode             string  `json:"mode" doc:"Permission bits as four octal digits, such as 0644"`
+	MTime            int64   `json:"mtime" doc:"When it was last changed, in microseconds since the Unix epoch; negative before it"`
+	LinkTarget       *string `json:"linkTarget" doc:"Path in the caller's sandbox that a link leads to; null for all else and for a link that leads outside"`
+	LinkTargetBase64 string  `json:"linkTargetBase64,omitempty" doc:"The exact linkTarget in base64, where it is not UTF-8"`
 }
 
 // List lists a directory, sorted by the bytes of the names: the entries after
@@ -76,9 +76,7 @@ func (s *Service) List(ctx context.Context, principal Principal, apiPath, after 
 // entry makes the Entry of a path from its Lstat.
 func (p *location) entry(at string, fi os.FileInfo) Entry {
 	e := Entry{Name: path.Base(at), Path: at, Type: "other", Mode: fmt.Sprintf("%04o", fi.Mode().Perm()), MTime: microseconds(fi.ModTime())}
-	if !utf8.ValidString(e.Name) {
-		e.NameBase64 = base64.StdEncoding.EncodeToString([]byte(e.Name))
-	}
+	e.NameBase64, e.PathBase64 = api.Base64Unless(e.Name), api.Base64Unless(e.Path)
 	switch {
 	case fi.Mode().IsRegular():
 		e.Type, e.Size = "file", fi.Size()
@@ -88,7 +86,7 @@ func (p *location) entry(at string, fi os.FileInfo) Entry {
 		e.Type = "link"
 		if rel, err := p.resolve(at, true); err == nil {
 			target := path.Join(p.principal.Within, rel)
-			e.LinkTarget = &target
+			e.LinkTarget, e.LinkTargetBase64 = &target, api.Base64Unless(target)
 		}
 	}
 	return e
@@ -118,15 +116,16 @@ func namesAfter(ctx context.Context, dir *os.Root, after string, limit int) (nam
 
 // Root is the root of a user's paths.
 type Root struct {
-	Path     string `json:"path" doc:"Path of the root"`
-	Writable bool   `json:"writable" doc:"Whether files may be received, made, moved and removed there"`
-	Reason   string `json:"reason" doc:"Why it may only be read, or empty"`
+	Path       string `json:"path" doc:"Path of the root"`
+	PathBase64 string `json:"pathBase64,omitempty" doc:"The exact path in base64, where it is not UTF-8"`
+	Writable   bool   `json:"writable" doc:"Whether files may be received, made, moved and removed there"`
+	Reason     string `json:"reason" doc:"Why it may only be read, or empty"`
 }
 
 // Roots lists the one root of the principal's paths. Codes: those of
 // account.Service.Sandbox.
 func (s *Service) Roots(ctx context.Context, principal Principal) ([]Root, error) {
-	root := Root{Path: principal.Within, Writable: true}
+	root := Root{Path: principal.Within, PathBase64: api.Base64Unless(principal.Within), Writable: true}
 	box, err := s.o.Accounts.Sandbox(ctx, principal.User, account.Write)
 	if e := api.ErrorOf(err); e != nil && e.Code == api.CodeForbidden {
 		root.Writable, root.Reason = false, e.Message

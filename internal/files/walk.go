@@ -18,6 +18,7 @@ const nameBatch = 1024
 // Usage is the result of du.
 type Usage struct {
 	Path             string `json:"path" doc:"The path that was asked for"`
+	PathBase64       string `json:"pathBase64,omitempty" doc:"The exact path in base64, where it is not UTF-8"`
 	TotalSize        int64  `json:"totalSize" doc:"Bytes of all files; one with several names counts at each"`
 	TotalFiles       int64  `json:"totalFiles" doc:"Number of files, links and all else but directories"`
 	TotalDirectories int64  `json:"totalDirectories" doc:"Number of directories below the path"`
@@ -41,7 +42,7 @@ func (s *Service) Usage(ctx context.Context, principal Principal, apiPath string
 	if err != nil {
 		return Usage{}, userError(p.path, err)
 	}
-	c := &counter{box: p.box, o: &s.o, usage: Usage{Path: p.path}}
+	c := &counter{box: p.box, o: &s.o, usage: Usage{Path: p.path, PathBase64: api.Base64Unless(p.path)}}
 	if !fi.IsDir() {
 		c.file(fi)
 		return c.usage, nil

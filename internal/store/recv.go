@@ -25,6 +25,7 @@ func scanRecv(row scanner) (transfer.RecvTransfer, error) {
 	err := row.Scan(&t.Seq, &t.SourcePublicKey, &t.TransferID, &t.Username, &t.DestinationPath, (*string)(&t.Status), &t.ErrorMessage,
 		&t.TotalFiles, &t.TotalSize, &t.FilesReceived, &t.BytesReceived, &t.SourceIP, &t.SourcePort, (*int64)(&t.StartTime),
 		(*int64)(&t.LastRecvTime), (*int64)(&t.LastErrorTime), (*int64)(&t.EndTime), &t.TicketHash, &t.Conflict, &t.OnError, &t.Root, &t.Staging, &t.Finishing)
+	t.DestinationPathBase64 = api.Base64Unless(t.DestinationPath)
 	t.Processing = t.Status.Processing()
 	return t, err
 }

@@ -31,6 +31,7 @@ func scanToken(row scanner, tokenID string, more ...any) (account.APIToken, erro
 	if copy(t.Hash[:], hash) != len(t.Hash) {
 		return t, fmt.Errorf("the hash of token %s is damaged", t.TokenID)
 	}
+	t.PathBase64 = api.Base64Unless(t.Path)
 	return t, json.Unmarshal(permissions, &t.Permissions)
 }
 

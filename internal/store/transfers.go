@@ -95,6 +95,7 @@ func (r *transferRow) scan(row scanner, into []any) (_ transfer.Transfer, err er
 	if err := row.Scan(into...); err != nil {
 		return transfer.Transfer{}, err
 	}
+	r.DestinationPathBase64 = api.Base64Unless(r.DestinationPath)
 	r.UserData = nil // of the row before
 	err = json.Unmarshal(r.userData, &r.UserData)
 	return r.Transfer, err

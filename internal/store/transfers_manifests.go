@@ -35,7 +35,7 @@ func (t *tx) SaveManifest(m *transfer.Manifest) error {
 		_, err = t.exec(updateManifest, append(fields, m.Seq)...)
 		return err
 	}
-	mappings, err := json.Marshal(m.FileMappings)
+	mappings, err := encodeMappings(m)
 	if err != nil {
 		return err
 	}
@@ -63,8 +63,38 @@ func scanWeighedManifest(row scanner, manifestID string) (transfer.Manifest, int
 		return m, 0, noRow(err, "manifest", manifestID)
 	}
 	m.Processing = m.Status.Processing()
-	err = errors.Join(json.Unmarshal(data, &m.UserData), json.Unmarshal(mappings, &m.FileMappings))
+	err = errors.Join(json.Unmarshal(data, &m.UserData), decodeMappings(mappings, &m))
 	return m, len(mappings), err
+}
+
+// encodeMappings writes file mappings as a JSON object, or as a list of pairs in
+// base64 if JSON cannot hold them.
+func encodeMappings(m *transfer.Manifest) ([]byte, error) {
+	if m.FileMappingsBase64 == nil {
+		return json.Marshal(m.FileMappings)
+	}
+	pairs := make([][2][]byte, 0, len(m.FileMappings))
+	for source, name := range m.FileMappings {
+		pairs = append(pairs, [2][]byte{[]byte(source), []byte(name)})
+	}
+	return json.Marshal(pairs)
+}
+
+// decodeMappings reads what encodeMappings has written.
+func decodeMappings(text []byte, m *transfer.Manifest) error {
+	if len(text) == 0 || text[0] != '[' {
+		return json.Unmarshal(text, &m.FileMappings)
+	}
+	var pairs [][2][]byte
+	if err := json.Unmarshal(text, &pairs); err != nil {
+		return err
+	}
+	m.FileMappings = make(map[string]string, len(pairs))
+	for _, pair := range pairs {
+		m.FileMappings[string(pair[0])] = string(pair[1])
+	}
+	m.FileMappingsBase64 = api.Base64UnlessMap(m.FileMappings)
+	return nil
 }
 
 // Manifest implements transfer.Tx.

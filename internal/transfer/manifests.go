@@ -11,7 +11,7 @@ import (
 
 // ManifestParams are the parameters of a new manifest.
 type ManifestParams struct {
-	FileMappings map[string]string `json:"fileMappings" doc:"Source paths in your sandbox and the names that they get at the receiver, 1 to 10000 entries" validate:"required,min=1,max=10000"`
+	FileMappings map[string]string `json:"fileMappings" doc:"Source paths in your sandbox and the names that they get at the receiver, 1 to 10000 entries" validate:"required,min=1,max=10000" bytes:"true"`
 	UserData     map[string]string `json:"userData" doc:"Data of your own, kept with the manifest" validate:"max=64"`
 }
 
@@ -29,7 +29,7 @@ func (e *Engine) CreateManifest(ctx context.Context, caller api.Caller, p Manife
 		return Manifest{}, err
 	}
 	m := Manifest{
-		ManifestID: api.NewID(), FileMappings: p.FileMappings,
+		ManifestID: api.NewID(), FileMappings: p.FileMappings, FileMappingsBase64: api.Base64UnlessMap(p.FileMappings),
 		Owner: owner, UserData: orEmpty(p.UserData), Confined: caller.ConfinedTo(),
 	}
 	err = e.o.Store.Update(ctx, func(tx Tx) error {

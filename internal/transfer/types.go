@@ -61,13 +61,14 @@ type Manifest struct {
 	TotalFiles *int64 `json:"totalFiles" doc:"Number of files, null while pending"`
 	TotalSize  *int64 `json:"totalSize" doc:"Bytes of all files, null while pending"`
 	// What is skipped is never sent and is no error.
-	SkippedEntries *int64            `json:"skippedEntries" doc:"Number of special files, links that lead nowhere or out of the sandbox, and part files of arriving transfers, which are left out; null while pending"`
-	ErrorMessage   *string           `json:"errorMessage" doc:"Why it failed, or null"`
-	FileMappings   map[string]string `json:"fileMappings" doc:"Source paths and the names they get"`
-	CreateTime     api.Time          `json:"createTime" doc:"When it was requested"`
-	EndTime        api.Time          `json:"endTime" doc:"When it was complete or failed, or null"`
-	Owner          string            `json:"owner" doc:"User that made it"`
-	UserData       map[string]string `json:"userData" doc:"Data of the user's own"`
+	SkippedEntries     *int64            `json:"skippedEntries" doc:"Number of special files, links that lead nowhere or out of the sandbox, and part files of arriving transfers, which are left out; null while pending"`
+	ErrorMessage       *string           `json:"errorMessage" doc:"Why it failed, or null"`
+	FileMappings       map[string]string `json:"fileMappings" doc:"Source paths and the names they get"`
+	FileMappingsBase64 map[string]string `json:"fileMappingsBase64,omitempty" doc:"The exact fileMappings, keys and values in base64, where one is not UTF-8"`
+	CreateTime         api.Time          `json:"createTime" doc:"When it was requested"`
+	EndTime            api.Time          `json:"endTime" doc:"When it was complete or failed, or null"`
+	Owner              string            `json:"owner" doc:"User that made it"`
+	UserData           map[string]string `json:"userData" doc:"Data of the user's own"`
 
 	// Confined is the API path of the directory that the sources must be in
 	// (see account.Service.Confined), / for the whole sandbox.
@@ -95,7 +96,7 @@ type Params struct {
 	ManifestID                 string            `json:"manifestId" doc:"What is sent: a manifest that is complete" validate:"required,max=64"`
 	DestinationID              string            `json:"destinationId" doc:"Where it is sent" validate:"required,max=64"`
 	Username                   string            `json:"username" doc:"The receiver's user that authorizes the transfer" validate:"required,max=64"`
-	DestinationPath            string            `json:"destinationPath" doc:"Directory in the receiving user's sandbox that the files are placed below" default:"/" validate:"max=4096"`
+	DestinationPath            string            `json:"destinationPath" doc:"Directory in the receiving user's sandbox that the files are placed below" default:"/" validate:"max=4096" bytes:"true"`
 	Priority                   int               `json:"priority" doc:"Lower goes first" default:"100" validate:"min=0,max=1000000"`
 	CheckpointFrequencySeconds int               `json:"checkpointFrequencySeconds" doc:"Seconds between durable checkpoints; 0 is none" default:"5" validate:"min=0,max=86400"`
 	Conflict                   string            `json:"conflict" doc:"What happens when a file exists" default:"overwrite" validate:"oneof=overwrite skip rename fail"`
@@ -109,22 +110,23 @@ type Transfer struct {
 
 	TransferID string `json:"transferId" doc:"Id of the transfer, the same at both ends"`
 	Params
-	DestinationAddress string   `json:"destinationAddress" doc:"Host of the receiver"`
-	DestinationPort    int      `json:"destinationPort" doc:"Receive port of the receiver"`
-	Status             Status   `json:"status" doc:"pending, active, suspended, cancelled, complete or error" validate:"oneof=pending active suspended cancelled complete error"`
-	Processing         bool     `json:"processing" doc:"True until it has ended"`
-	ErrorMessage       string   `json:"errorMessage" doc:"Why it failed, or why it waits; of a complete one, what the receiver could not keep; else empty"`
-	TotalFiles         int64    `json:"totalFiles" doc:"Number of files"`
-	TotalBytes         int64    `json:"totalBytes" doc:"Bytes of all files"`
-	FilesSent          int64    `json:"filesSent" doc:"Files the receiver has confirmed"`
-	BytesSent          int64    `json:"bytesSent" doc:"Bytes the receiver has confirmed"`
-	Rate               float64  `json:"rate" doc:"Present rate in kbit/s"`
-	EtaSeconds         *int64   `json:"etaSeconds" doc:"Seconds until the end at the present rate, or null"`
-	RequestTime        api.Time `json:"requestTime" doc:"When it was requested"`
-	StartTime          api.Time `json:"startTime" doc:"When the first connection was made, or null"`
-	EndTime            api.Time `json:"endTime" doc:"When it ended, or null"`
-	SnapshotTime       api.Time `json:"snapshotTime" doc:"When these numbers were taken"`
-	Owner              string   `json:"owner" doc:"User that made it"`
+	DestinationPathBase64 string   `json:"destinationPathBase64,omitempty" doc:"The exact destinationPath in base64, where it is not UTF-8"`
+	DestinationAddress    string   `json:"destinationAddress" doc:"Host of the receiver"`
+	DestinationPort       int      `json:"destinationPort" doc:"Receive port of the receiver"`
+	Status                Status   `json:"status" doc:"pending, active, suspended, cancelled, complete or error" validate:"oneof=pending active suspended cancelled complete error"`
+	Processing            bool     `json:"processing" doc:"True until it has ended"`
+	ErrorMessage          string   `json:"errorMessage" doc:"Why it failed, or why it waits; of a complete one, what the receiver could not keep; else empty"`
+	TotalFiles            int64    `json:"totalFiles" doc:"Number of files"`
+	TotalBytes            int64    `json:"totalBytes" doc:"Bytes of all files"`
+	FilesSent             int64    `json:"filesSent" doc:"Files the receiver has confirmed"`
+	BytesSent             int64    `json:"bytesSent" doc:"Bytes the receiver has confirmed"`
+	Rate                  float64  `json:"rate" doc:"Present rate in kbit/s"`
+	EtaSeconds            *int64   `json:"etaSeconds" doc:"Seconds until the end at the present rate, or null"`
+	RequestTime           api.Time `json:"requestTime" doc:"When it was requested"`
+	StartTime             api.Time `json:"startTime" doc:"When the first connection was made, or null"`
+	EndTime               api.Time `json:"endTime" doc:"When it ended, or null"`
+	SnapshotTime          api.Time `json:"snapshotTime" doc:"When these numbers were taken"`
+	Owner                 string   `json:"owner" doc:"User that made it"`
 
 	// SealedPassword is the encrypted remote password. It is erased when it is
 	// traded for Ticket or the transfer ends.
@@ -151,24 +153,25 @@ type Transfer struct {
 type RecvTransfer struct {
 	Seq int64 `json:"-"`
 
-	TransferID      string   `json:"transferId" doc:"Id of the transfer, the same at both ends"`
-	Username        string   `json:"username" doc:"User that authorized it here"`
-	DestinationPath string   `json:"destinationPath" doc:"Directory in the user's sandbox that the files are placed below"`
-	Status          Status   `json:"status" doc:"receiving, complete, error or cancelled" validate:"oneof=receiving complete error cancelled"`
-	Processing      bool     `json:"processing" doc:"True until it has ended"`
-	ErrorMessage    string   `json:"errorMessage" doc:"Why it failed; of a complete one, what could not be kept; else empty"`
-	TotalFiles      int64    `json:"totalFiles" doc:"Number of files"`
-	TotalSize       int64    `json:"totalSize" doc:"Bytes of all files"`
-	FilesReceived   int64    `json:"filesReceived" doc:"Files received and verified"`
-	BytesReceived   int64    `json:"bytesReceived" doc:"Bytes received and verified"`
-	Rate            float64  `json:"rate" doc:"Present rate in kbit/s"`
-	SourceIP        string   `json:"sourceIP" doc:"Address of the sending server"`
-	SourcePort      int      `json:"sourcePort" doc:"Port of the sending server's connection"`
-	SourcePublicKey string   `json:"sourcePublicKey" doc:"The sending server's public key"`
-	StartTime       api.Time `json:"startTime" doc:"When it was authorized"`
-	LastRecvTime    api.Time `json:"lastRecvTime" doc:"When something last arrived, or null"`
-	LastErrorTime   api.Time `json:"lastErrorTime" doc:"When it was last interrupted, or null; not by itself a failure"`
-	EndTime         api.Time `json:"endTime" doc:"When it ended, or null"`
+	TransferID            string   `json:"transferId" doc:"Id of the transfer, the same at both ends"`
+	Username              string   `json:"username" doc:"User that authorized it here"`
+	DestinationPath       string   `json:"destinationPath" doc:"Directory in the user's sandbox that the files are placed below"`
+	DestinationPathBase64 string   `json:"destinationPathBase64,omitempty" doc:"The exact destinationPath in base64, where it is not UTF-8"`
+	Status                Status   `json:"status" doc:"receiving, complete, error or cancelled" validate:"oneof=receiving complete error cancelled"`
+	Processing            bool     `json:"processing" doc:"True until it has ended"`
+	ErrorMessage          string   `json:"errorMessage" doc:"Why it failed; of a complete one, what could not be kept; else empty"`
+	TotalFiles            int64    `json:"totalFiles" doc:"Number of files"`
+	TotalSize             int64    `json:"totalSize" doc:"Bytes of all files"`
+	FilesReceived         int64    `json:"filesReceived" doc:"Files received and verified"`
+	BytesReceived         int64    `json:"bytesReceived" doc:"Bytes received and verified"`
+	Rate                  float64  `json:"rate" doc:"Present rate in kbit/s"`
+	SourceIP              string   `json:"sourceIP" doc:"Address of the sending server"`
+	SourcePort            int      `json:"sourcePort" doc:"Port of the sending server's connection"`
+	SourcePublicKey       string   `json:"sourcePublicKey" doc:"The sending server's public key"`
+	StartTime             api.Time `json:"startTime" doc:"When it was authorized"`
+	LastRecvTime          api.Time `json:"lastRecvTime" doc:"When something last arrived, or null"`
+	LastErrorTime         api.Time `json:"lastErrorTime" doc:"When it was last interrupted, or null; not by itself a failure"`
+	EndTime               api.Time `json:"endTime" doc:"When it ended, or null"`
 
 	// TicketHash is the SHA-256 of the ticket given to the sender.
 	TicketHash []byte `json:"-"`

@@ -141,6 +141,7 @@ func (s *session) prepare(ctx context.Context, o wire.Open) error {
 			return err
 		}
 		row.DestinationPath, row.Conflict, row.OnError = target, o.Conflict, o.OnError
+		row.DestinationPathBase64 = api.Base64Unless(target)
 		row.TotalFiles, row.TotalSize = o.TotalFiles, o.TotalBytes
 		row.SourceIP, row.SourcePort = s.row.SourceIP, s.row.SourcePort
 		row.Root, row.Staging = box.Dir, path.Join(dir, stagingName(s.in.key, s.in.id))

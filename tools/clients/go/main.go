@@ -40,7 +40,7 @@ func transfer(ctx context.Context) error {
 		return fmt.Errorf("destination: %w %s", err, d.Body)
 	}
 	m, err := c.SendCreateManifestWithResponse(ctx, nil, SendCreateManifestJSONRequestBody{
-		FileMappings: map[string]string{"/reel": "/reel"},
+		FileMappings: &map[string]string{"/reel": "/reel"},
 	})
 	if err != nil || m.JSON201 == nil {
 		return fmt.Errorf("manifest: %w %s", err, m.Body)
