@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 
 	"jetstream/internal/api"
 )
@@ -45,7 +46,7 @@ func CheckOverlap(dir string, use Use, protected []Protected) error {
 		return api.Wrap(err, api.CodeForbidden, "the sandbox %s cannot be looked at, so it may not be used", dir)
 	}
 	for _, p := range protected {
-		place, err := realPath(p.Path)
+		place, err := placeOf(p.Path)
 		if err != nil {
 			return api.Wrap(err, api.CodeInternal, "the %s %s cannot be looked at, so no sandbox may be used", p.What, p.Path)
 		}
@@ -83,7 +84,7 @@ const maxHops = 40
 // it.
 func checkLinks(dir, real string, p Protected) error {
 	entries, err := os.ReadDir(p.Path)
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+	if err != nil && !isMissing(err) {
 		return api.Wrap(err, api.CodeInternal, "the %s %s cannot be looked at, so no sandbox may be changed", p.What, p.Path)
 	}
 	for _, e := range entries {
@@ -141,6 +142,54 @@ func below(path, dir string) (rel string, inside bool) {
 	return rel, true
 }
 
+// placeOf is realPath, but of a dangling link it returns where that leads: the
+// place is protected although nothing is there now.
+func placeOf(path string) (string, error) {
+	for range maxHops {
+		real, err := realPath(path)
+		if err == nil || !isMissing(err) {
+			return real, err
+		}
+		if path, err = danglingTarget(path); err != nil {
+			return "", err
+		}
+	}
+	return "", errors.New("too many links")
+}
+
+// danglingTarget returns path with its first dangling link replaced by what that
+// holds.
+func danglingTarget(path string) (string, error) {
+	path, err := filepath.Abs(path)
+	if err != nil {
+		return "", err
+	}
+	rest := ""
+	for {
+		next, err := os.Readlink(path)
+		if err == nil {
+			if !filepath.IsAbs(next) {
+				parent, err := filepath.EvalSymlinks(filepath.Dir(path))
+				if err != nil {
+					return "", err
+				}
+				next = filepath.Join(parent, next)
+			}
+			return filepath.Join(next, rest), nil
+		}
+		parent := filepath.Dir(path)
+		if parent == path {
+			return "", err
+		}
+		path, rest = parent, filepath.Join(filepath.Base(path), rest)
+	}
+}
+
+// isMissing reports whether a path leads to nothing, or through a file.
+func isMissing(err error) bool {
+	return errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ENOTDIR)
+}
+
 // realPath returns path without links. The last names need not exist, but a
 // dangling link is an error, since its target may come into existence.
 func realPath(path string) (string, error) {
@@ -154,7 +203,7 @@ func realPath(path string) (string, error) {
 		if err == nil {
 			return filepath.Join(real, missing), nil
 		}
-		if !errors.Is(err, fs.ErrNotExist) {
+		if !isMissing(err) {
 			return "", err
 		}
 		if _, lerr := os.Lstat(path); lerr == nil {

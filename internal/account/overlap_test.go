@@ -328,3 +328,50 @@ func TestSandboxThatCannotBeUsedIsLogged(t *testing.T) {
 		}
 	}
 }
+
+// TestMissingProtectedPlaceIsStillProtected: a trigger directory that is gone, a
+// file, or a dangling link hinders no sandbox elsewhere; where it was or leads
+// to stays protected.
+func TestMissingProtectedPlaceIsStillProtected(t *testing.T) {
+	for name, spoil := range map[string]func(t *testing.T, p place, triggers string) (leads string){
+		"gone": func(_ *testing.T, p place, triggers string) string { return triggers },
+		"a file": func(t *testing.T, p place, triggers string) string {
+			write(t, triggers, "")
+			return triggers
+		},
+		"a dangling link": func(t *testing.T, p place, triggers string) string {
+			link(t, p.at("mnt/scripts"), triggers)
+			return p.at("mnt/scripts")
+		},
+		"a relative link over a dangling one": func(t *testing.T, p place, triggers string) string {
+			link(t, p.at("mnt/scripts"), p.at("data/other"))
+			link(t, "other", triggers)
+			return p.at("mnt/scripts")
+		},
+		"below a dangling link": func(t *testing.T, p place, triggers string) string {
+			if err := os.Remove(p.at("data")); err != nil {
+				t.Fatal(err)
+			}
+			link(t, p.at("mnt"), p.at("data"))
+			return p.at("mnt/triggers")
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			p := newPlace(t)
+			triggers := p.at("data/triggers")
+			if err := os.RemoveAll(triggers); err != nil {
+				t.Fatal(err)
+			}
+			leads := spoil(t, p, triggers)
+			protected := []account.Protected{{What: "trigger directory", Path: triggers, Scripts: true}}
+			if err := account.CheckOverlap(p.at("srv"), account.Write, protected); err != nil {
+				t.Errorf("a sandbox elsewhere: %v", err)
+			}
+			for _, dir := range []string{leads, filepath.Join(leads, "sub"), filepath.Dir(leads)} {
+				if err := account.CheckOverlap(dir, account.Write, protected); !errors.Is(err, &api.Error{Code: api.CodeForbidden}) {
+					t.Errorf("a sandbox at %s: %v", dir, err)
+				}
+			}
+		})
+	}
+}

@@ -26,7 +26,10 @@ type batch struct {
 
 // commit carries out updates in one transaction and sets their outcomes.
 func (w *writer) commit(updates []*update) {
-	err := (&batch{w: w, updates: updates}).run()
+	_, err := w.disk.missing()
+	if err == nil {
+		err = (&batch{w: w, updates: updates}).run()
+	}
 	w.disk.observe(err) // also where each update has an error of its own
 	for _, u := range updates {
 		if u.err == nil {

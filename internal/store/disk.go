@@ -3,12 +3,16 @@ package store
 import (
 	"context"
 	"errors"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"sync"
+	"syscall"
 	"time"
 
 	sqlite3 "modernc.org/sqlite/lib"
+
+	"jetstream/internal/api"
 )
 
 const (
@@ -24,11 +28,31 @@ const (
 
 // disk knows whether the disk takes the database's changes.
 type disk struct {
-	dir string
+	dir    string
+	opened fs.FileInfo // the database's file
 
 	mu     sync.Mutex
-	fault  error // why it does not; nil: it does
+	gone   bool  // the file was not at its place when that was looked at last
+	fault  error // why the disk takes no changes; nil: it does
 	probed time.Time
+}
+
+// missing returns an error if the database's file is no longer at its place: what
+// is saved into it then would be lost with it, and not be found by the next
+// start. back reports whether it was missing when missing was called before.
+// Codes: unavailable.
+func (d *disk) missing() (back bool, err error) {
+	fi, err := os.Stat(filepath.Join(d.dir, File))
+	gone := errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ENOTDIR) || err == nil && !os.SameFile(fi, d.opened)
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	was := d.gone
+	d.gone = gone
+	if gone {
+		return false, api.Errorf(api.CodeUnavailable,
+			"the state directory %s is gone or was replaced while the server runs, so nothing can be saved: put it back, or stop the server and start it with another", d.dir)
+	}
+	return was, nil
 }
 
 // observe takes note of how an update ended.
@@ -46,6 +70,10 @@ func (d *disk) observe(err error) {
 // that this call found so.
 func (db *DB) Writable(ctx context.Context) (recovered bool, err error) {
 	d := db.disk
+	recovered, err = d.missing()
+	if err != nil {
+		return false, err
+	}
 	d.mu.Lock()
 	fault, due := d.fault, time.Since(d.probed) >= probeEvery
 	if fault != nil && due {
@@ -53,7 +81,7 @@ func (db *DB) Writable(ctx context.Context) (recovered bool, err error) {
 	}
 	d.mu.Unlock()
 	if fault == nil || !due {
-		return false, fault
+		return recovered && fault == nil, fault
 	}
 	err = errors.Join(d.probe(), db.SetMeta(ctx, "probed", time.Now().UTC().Format(time.RFC3339)))
 	if err != nil {

@@ -20,13 +20,31 @@ type readers struct {
 	prepared map[string]*sql.Stmt
 }
 
-func openReaders(uri string) (*readers, error) {
+// openReaders opens all connections at once. One that was opened later could find
+// no descriptor left, or another file at that path.
+func openReaders(ctx context.Context, uri string) (*readers, error) {
 	pool, err := sql.Open("sqlite", uri+"&_pragma=query_only(1)")
 	if err != nil {
 		return nil, err
 	}
 	pool.SetMaxOpenConns(maxReaders)
 	pool.SetMaxIdleConns(maxReaders)
+	opened := make([]*sql.Conn, 0, maxReaders)
+	for range maxReaders {
+		conn, openErr := pool.Conn(ctx)
+		if openErr == nil {
+			opened = append(opened, conn)
+			// The first query opens the WAL.
+			_, openErr = conn.ExecContext(ctx, "SELECT 1 FROM sqlite_schema LIMIT 1")
+		}
+		err = errors.Join(err, openErr)
+	}
+	for _, conn := range opened { // back into the pool
+		err = errors.Join(err, conn.Close())
+	}
+	if err != nil {
+		return nil, errors.Join(err, pool.Close())
+	}
 	return &readers{pool: pool, prepared: map[string]*sql.Stmt{}}, nil
 }
 
