@@ -2,6 +2,7 @@ package main
 
 import (
 	"encoding/base64"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -110,6 +111,23 @@ func TestNamesThatAreNotUTF8(t *testing.T) {
 				t.Errorf("%s %v: %d %s", command, refused, status, reply.Message)
 			}
 		}
+	}
+}
+
+// TestSendTakesNamesThatAreNotUTF8: so does jetstream send, on both sides.
+func TestSendTakesNamesThatAreNotUTF8(t *testing.T) {
+	p := newPair(t)
+	source := filepath.Join(p.from.files, "\xff\xfe.txt")
+	if err := os.WriteFile(source, []byte("text"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	sent := p.from.here(map[string]string{"JETSTREAM_REMOTE_PASSWORD": testPassword},
+		"send", "--user", "alice", source, fmt.Sprintf("bob@127.0.0.1:%d:/in\xfc", p.to.recvPort))
+	if sent.code != 0 {
+		t.Errorf("exit status %d: %s%s", sent.code, sent.stdout, sent.stderr)
+	}
+	if text, err := os.ReadFile(p.to.files + "/in\xfc/\xff\xfe.txt"); string(text) != "text" {
+		t.Errorf("it arrived as %q (%v)", text, err)
 	}
 }
 

@@ -151,7 +151,7 @@ func (t *tx) mergeDirs(set int64, f transfer.ManifestFile) error {
 	case other.Dir:
 		return transfer.FileAndDir(f, other)
 	case f.Source == other.Source:
-		return api.Errorf(api.CodeConflict, "source %s would be sent twice as %s, by a mapping of its own and by that of a directory that it lies in: remove one of them", f.Source, f.Name)
+		return &transfer.SentTwiceError{Source: f.Source, Name: f.Name}
 	}
 	return api.Errorf(api.CodeConflict, "sources %s and %s would both be called %s: give them different names", other.Source, f.Source, f.Name)
 }

@@ -25,7 +25,8 @@ type Tx interface {
 	// same name become one, with the rights that both have and the later time:
 	// merged says how many were not appended, which moves the entries behind
 	// them forward. Codes: notFound, conflict when two entries have the same
-	// name otherwise, with the sources of both in the message.
+	// name otherwise, with the sources of both in the message; SentTwiceError
+	// when it is one source.
 	AddManifestFiles(manifestID string, files []ManifestFile) (merged int64, err error)
 	// AddSkippedFiles appends to the list of what the manifest leaves out.
 	AddSkippedFiles(manifestID string, skipped []SkippedFile) error

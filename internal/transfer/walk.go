@@ -3,6 +3,7 @@ package transfer
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io/fs"
 	"maps"
 	"math"
@@ -32,6 +33,7 @@ type walker struct {
 	manifest string
 	owner    account.User
 	box      *account.Sandbox
+	sources  []source
 
 	page        []ManifestFile
 	next        int64 // index of the next entry
@@ -62,7 +64,7 @@ func (e *Engine) walk(ctx context.Context, m Manifest) (t totals, err error) {
 	if err != nil {
 		return t, err
 	}
-	w := &walker{e: e, manifest: m.ManifestID, owner: owner, box: box}
+	w := &walker{e: e, manifest: m.ManifestID, owner: owner, box: box, sources: sources}
 	err = w.run(ctx, sources)
 	if closeErr := box.Close(); err == nil {
 		err = closeErr
@@ -148,6 +150,27 @@ func (w *walker) run(ctx context.Context, sources []source) error {
 func FileAndDir(file, other ManifestFile) error {
 	return api.Errorf(api.CodeConflict, "source %s would be the file %s, which source %s needs as a directory: give them different names",
 		file.Source, file.Name, other.Source)
+}
+
+// SentTwiceError says that two mappings give one source the same name.
+type SentTwiceError struct{ Source, Name string }
+
+// Error implements error.
+func (e *SentTwiceError) Error() string {
+	return fmt.Sprintf("source %s would be sent twice as %s", e.Source, e.Name)
+}
+
+// sentTwice is the error of a manifest that names the mappings.
+func sentTwice(sources []source, e *SentTwiceError) error {
+	var mappings []string
+	for _, s := range sources {
+		from := path.Clean("/" + s.path)
+		below, within := strings.CutPrefix(e.Source, strings.TrimSuffix(from, "/"))
+		if within && (below == "" || below[0] == '/') && path.Join(s.name, below) == e.Name {
+			mappings = append(mappings, s.path+" to "+s.name)
+		}
+	}
+	return api.Errorf(api.CodeConflict, "%s: by the mappings of %s; remove one of them", e, strings.Join(mappings, " and of "))
 }
 
 // cleanSource cleans a source path. It refuses one that leaves the sandbox.
@@ -252,6 +275,9 @@ func (w *walker) flush(ctx context.Context) error {
 	})
 	w.page, w.skippedPage = w.page[:0], w.skippedPage[:0]
 	w.next -= merged
+	if twice, ok := errors.AsType[*SentTwiceError](err); ok {
+		return sentTwice(w.sources, twice)
+	}
 	return notSaved(err)
 }
 

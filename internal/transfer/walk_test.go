@@ -153,6 +153,8 @@ func TestClashingNamesFailTheManifest(t *testing.T) {
 	b.fails(map[string]string{"/a": "/d", "/b": "/d/x"}, "/a/x", "/b", "/d/x")
 	b.fails(map[string]string{"/a": "/d", "/c/x": "/d/x"}, "/a/x", "/c/x", "as a directory")
 	b.fails(map[string]string{"/b": "/n", "/d": "/n/m"}, "/b", "/d", "as a directory")
+	b.fails(map[string]string{"/a": "/d", "/a/x": "/d/x"}, "source /a/x would be sent twice as /d/x: by the mappings of /a to /d and of /a/x to /d/x; remove one of them")
+	b.fails(map[string]string{"/": "/", "a/./x": "/a/x"}, "by the mappings of / to / and of a/./x to /a/x;")
 	// Directories may be merged: the rights are those that both have. Names are
 	// case-sensitive.
 	b.must(os.Chmod(filepath.Join(b.box, "c/x"), 0o750))
