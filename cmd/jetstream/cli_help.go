@@ -1,5 +1,16 @@
 package main
 
+import "context"
+
+type helpCmd struct {
+	Command []string `arg:"" optional:"" help:"The command, such as send or user add; without it, all are listed."`
+}
+
+// Run shows what --help shows.
+func (c *helpCmd) Run(ctx context.Context, p *program) error {
+	return p.command(ctx, append(c.Command, "--help"))
+}
+
 // The help texts of commands beyond their flags.
 
 // Help implements kong.HelpProvider.

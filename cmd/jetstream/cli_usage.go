@@ -63,7 +63,7 @@ func usageOf(root *kong.Node, err error) *usageError {
 		}
 	}
 	if nearest := api.Nearest(u.word, wordsOf(node, unknownFlag)); u.word == "--version" {
-		u.message += "; it is `jetstream version`"
+		u.message += "; it is `jetstream --version`"
 	} else if nearest != "" {
 		u.message += "; did you mean " + nearest + "?"
 	}

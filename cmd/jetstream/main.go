@@ -52,7 +52,8 @@ type cli struct {
 	Login   loginCmd   `cmd:"" group:"Use a server:" help:"Log in at a server once, instead of a password for every command."`
 	Logout  logoutCmd  `cmd:"" group:"Use a server:" help:"End that login, here and at the server."`
 	Demo    demoCmd    `cmd:"" group:"Run a server:" help:"Show the whole on this machine: two servers, scripts, a transfer."`
-	Version versionCmd `cmd:"" group:"This program:" help:"Show the version of this program."`
+	Version versionCmd `cmd:"" group:"This program:" help:"Show the version of this program (also --version)."`
+	Help    helpCmd    `cmd:"" group:"This program:" help:"Show the help of a command."`
 
 	Completion completionCmd `cmd:"" group:"This program:" help:"Print the script that completes commands and flags in bash, zsh or fish."`
 	Complete   completeCmd   `cmd:"" hidden:"" passthrough:"" help:"Say what may come next, for the completion scripts."`
@@ -69,19 +70,29 @@ func main() {
 // stops the command.
 func run(ctx context.Context, args []string, getenv func(string) string, stdin io.Reader, stdout, stderr io.Writer) int {
 	p := &program{Stdin: stdin, Stdout: stdout, Stderr: stderr, Getenv: getenv, Environ: os.Environ()}
-	stateDir, err := defaultStateDir(getenv)
-	if err != nil {
-		stateDir = "no default here" // the command that needs it says why
-	}
-	grammar := &cli{}
-	err = p.execute(ctx, grammar, args, kong.Name("jetstream"), kong.Bind(grammar),
-		kong.Vars{"default_state_dir": stateDir},
-		kong.Description("Moves files between sites and runs your scripts on everything that happens."))
-	code := p.report(err)
+	code := p.report(p.command(ctx, args))
 	if p.console != nil {
 		p.console.close()
 	}
 	return code
+}
+
+// command runs the command line args of the whole program.
+func (p *program) command(ctx context.Context, args []string) error {
+	switch {
+	case len(args) == 0:
+		args = []string{"--help"}
+	case args[0] == "--version":
+		args = append([]string{"version"}, args[1:]...)
+	}
+	stateDir, err := defaultStateDir(p.Getenv)
+	if err != nil {
+		stateDir = "no default here" // the command that needs it says why
+	}
+	grammar := &cli{}
+	return p.execute(ctx, grammar, args, kong.Name("jetstream"), kong.Bind(grammar),
+		kong.Vars{"default_state_dir": stateDir},
+		kong.Description("Moves files between sites and runs your scripts on everything that happens."))
 }
 
 // execute parses args with grammar and runs the command that they name.

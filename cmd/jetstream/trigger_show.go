@@ -113,17 +113,28 @@ func (c *triggerRunsCmd) Run(ctx context.Context, p *program) error {
 	table := newTable(p.Stdout)
 	_, _ = fmt.Fprintln(table, "RUN\tEVENT\tATTEMPT\tSTATUS\tQUEUED\tTOOK\tWHY") // Flush returns the error
 	for _, r := range list.Runs {
-		why := []rune(terminal.Printable(r.ErrorMessage))
-		if len(why) > 80 {
-			why = append(why[:77], []rune("...")...)
+		reason := []rune(terminal.Printable(why(r)))
+		if len(reason) > 80 {
+			reason = append(reason[:77], []rune("...")...)
 		}
-		_, _ = terminal.Fprintf(table, "%s\t%s\t%d\t%s\t%s\t%s\t%s\n", r.RunID, r.Event, r.Attempt, r.Status, clock(r.QueueTime), took(r), string(why))
+		_, _ = terminal.Fprintf(table, "%s\t%s\t%d\t%s\t%s\t%s\t%s\n", r.RunID, r.Event, r.Attempt, r.Status, clock(r.QueueTime), took(r), string(reason))
 	}
 	if err := table.Flush(); err != nil || list.NextCursor == nil {
 		return err
 	}
 	_, err = fmt.Fprintln(p.Stdout, "there are more; --limit shows them")
 	return err
+}
+
+// why returns the reason why a run did not succeed, with the last line that the
+// script wrote to stderr.
+func why(r triggers.Run) string {
+	lines := strings.Split(strings.TrimSpace(r.Stderr.Text), "\n")
+	last := strings.TrimSpace(lines[len(lines)-1])
+	if r.ErrorMessage == "" || last == "" {
+		return r.ErrorMessage
+	}
+	return last + " (" + r.ErrorMessage + ")"
 }
 
 // took returns how long the script ran, or has been running.

@@ -52,6 +52,9 @@ type userAddCmd struct {
 
 // Run makes the user.
 func (c *userAddCmd) Run(ctx context.Context, p *program, parent *cli) error {
+	if err := account.CheckName(c.Name); err != nil { // before a password is asked for
+		return err
+	}
 	password, err := c.password(ctx, p, c.Name) // before open creates the state directory
 	if err != nil {
 		return err
@@ -138,19 +141,30 @@ func (c *userPasswdCmd) Run(ctx context.Context, p *program, parent *cli) error 
 
 type userRemoveCmd struct {
 	Name string `arg:"" help:"Name of the user."`
+	Yes  bool   `help:"Do not ask on a terminal."`
 }
 
-// Run removes the user.
+// Run removes the user, after a question where there is a terminal.
 func (c *userRemoveCmd) Run(ctx context.Context, p *program, parent *cli) error {
-	return parent.User.open(ctx, p, false, func(users users) error {
-		user, err := users.User(ctx, c.Name) // as it is written
-		if err != nil {
+	var user account.User
+	err := parent.User.open(ctx, p, false, func(users users) (err error) {
+		user, err = users.User(ctx, c.Name) // as it is written
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	if _, ok := p.terminal(); ok {
+		warning := "User " + user.Name + " will be removed: transfers and logins end, the files stay."
+		if err := p.confirm(ctx, c.Yes, warning); err != nil {
 			return err
 		}
+	}
+	return parent.User.open(ctx, p, false, func(users users) error {
 		if err := users.Delete(ctx, user.Name); err != nil {
 			return err
 		}
-		_, err = terminal.Fprintf(p.Stdout, "user %s was removed; the files stay\n", user.Name)
+		_, err := terminal.Fprintf(p.Stdout, "user %s was removed; the files stay\n", user.Name)
 		return err
 	})
 }

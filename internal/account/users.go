@@ -22,7 +22,7 @@ type NewUser struct {
 
 // Check tells whether name and password may be a user's. Codes: invalid.
 func (n NewUser) Check() error {
-	if err := checkName(n.Name); err != nil {
+	if err := CheckName(n.Name); err != nil {
 		return err
 	}
 	return CheckPassword(n.Password)
@@ -60,7 +60,8 @@ func ValidName(name string) bool {
 	return true
 }
 
-func checkName(name string) error {
+// CheckName tells whether name may be that of a new user. Codes: invalid.
+func CheckName(name string) error {
 	if ValidName(name) {
 		return nil
 	}
