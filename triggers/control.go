@@ -94,7 +94,7 @@ func (e *Engine) Retry(ctx context.Context, runID string) (Run, error) {
 	}
 	r, err := e.o.Store.Retry(ctx, runID, func(of Run) *Run {
 		next := e.retryOf(&of)
-		next.Urgent, next.Process = 0, e.o.ProcessID
+		next.Urgent, next.Lost, next.Process = 0, 0, e.o.ProcessID
 		api.Announce(ctx, *next)
 		return next
 	})

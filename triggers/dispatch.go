@@ -154,6 +154,9 @@ func (e *Engine) carryOut(ctx, hard context.Context, c *current) (next *current)
 	if r.Status == StatusInterrupted && r.Event == Launch.Name {
 		r.Status, r.ErrorMessage = StatusCancelled, "the server stopped and ended the script; the next start has a launch of its own"
 	}
+	if r.Status == StatusInterrupted && r.PID != 0 { // without a process it has only waited
+		r.lose(true, took)
+	}
 	r.PID, r.PIDStart = 0, 0
 	// Before the save, so that the counts include every record that is visible.
 	if r.Status != StatusInterrupted {

@@ -277,7 +277,7 @@ func (e *Engine) retryOf(r *Run) *Run {
 		RunID: api.NewID(), Event: r.Event, EventID: r.EventID, Attempt: r.Attempt + 1, Status: StatusQueued,
 		Parameters: slices.Clone(r.Parameters), EventTime: r.EventTime, QueueTime: api.Now(),
 		RequestID: r.RequestID, User: r.User, TransferID: r.TransferID, Depth: r.Depth,
-		Subject: r.Subject, Key: r.Key, Process: r.Process, Sample: r.Sample, Urgent: urgency(r),
+		Subject: r.Subject, Key: r.Key, Process: r.Process, Sample: r.Sample, Lost: r.Lost, Urgent: urgency(r),
 	}
 }
 

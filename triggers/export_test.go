@@ -36,6 +36,8 @@ func FindScript(dir, event string) (name string, err error) {
 	return d.find(event)
 }
 
+func Lose(r *Run, clean bool, ran time.Duration) bool { return r.lose(clean, ran) }
+
 // Described returns the entry of a queued run as encoded by describe, and as
 // encoded by api.Marshal.
 func Described(r *Run) (ahead, otherwise json.RawMessage, err error) {

@@ -20,6 +20,9 @@ type Health struct {
 	OldestWaiting api.Time
 	// WaitingBytes is the size of the parameters of the queued on.* runs.
 	WaitingBytes int64
+	// GivenUp are the runs that took the server down again and again, and were
+	// not retried since.
+	GivenUp []*Run
 	// Running lists the running scripts, the longest running first.
 	Running []RunningScript
 	// Paused reports whether the queue is paused.
@@ -54,7 +57,7 @@ type RunningScript struct {
 }
 
 // Health returns the present state. If it returns an error of the database,
-// only OldestWaiting is missing.
+// only OldestWaiting and GivenUp are missing.
 func (e *Engine) Health(ctx context.Context) (Health, error) {
 	h := Health{
 		Waiting: int(max(e.waiting.Load(), 0)), Paused: e.Paused(), SaveFailing: e.saveFailing.Load(),
@@ -90,7 +93,10 @@ func (e *Engine) Health(ctx context.Context) (Health, error) {
 	h.SaveFailing = h.SaveFailing || len(h.PlaceFaults) > 0
 	slices.SortFunc(h.Running, func(a, b RunningScript) int { return cmp.Compare(b.Ran, a.Ran) })
 	var err error
-	h.OldestWaiting, err = e.o.Store.Oldest(ctx)
+	if h.OldestWaiting, err = e.o.Store.Oldest(ctx); err != nil {
+		return h, err
+	}
+	h.GivenUp, err = e.o.Store.GivenUp(ctx)
 	return h, err
 }
 
@@ -102,6 +108,10 @@ func (h Health) Faults() []string {
 	}
 	if h.unsaved {
 		faults = append(faults, "trigger events cannot be saved; see the log and free space on the state directory's disk")
+	}
+	for _, r := range h.GivenUp {
+		faults = append(faults, fmt.Sprintf("run %s of %s was given up: the server ended during %d attempts in a row; mend the script and retry the run",
+			r.RunID, r.Event, r.Lost))
 	}
 	if h.Full {
 		faults = append(faults, fmt.Sprintf("the trigger queue is full: %d runs wait, with %d bytes of API commands, and events of API commands are dropped", h.Waiting, h.WaitingBytes))

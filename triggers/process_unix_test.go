@@ -239,6 +239,10 @@ func child(role string) int {
 		return 1
 	}
 	defer db.Close()
+	if role == "serve" {
+		fmt.Println(e.Serve(context.Background())) // until it is killed
+		return 1
+	}
 	for i := range 50 {
 		ev, err := triggers.SendDestinationCreated.Event(triggers.DestinationParams{Destination: fmt.Sprint(i)}, triggers.Cause{})
 		if err == nil {

@@ -65,6 +65,10 @@ type Run struct {
 	// all runs with a lower Urgent. It is 0 for all other runs.
 	Urgent int64 `json:"-"`
 
+	// Lost counts the attempts in a row, this one included, that were
+	// interrupted as by a script that takes the server down: see maxLost.
+	Lost int `json:"-"`
+
 	// Subject and Key are those of the Cause.
 	Subject string `json:"-"`
 	Key     string `json:"-"`
@@ -181,6 +185,9 @@ type Store interface {
 	// Running returns the runs with status running, oldest first, with PID and
 	// PIDStart.
 	Running(ctx context.Context) ([]*Run, error)
+	// GivenUp returns the runs that have failed because Lost reached maxLost and
+	// that were not retried since, oldest first, ten at most.
+	GivenUp(ctx context.Context) ([]*Run, error)
 	// DropLaunches ends the queued launch runs of other server processes as
 	// cancelled with that message, and returns how many.
 	DropLaunches(ctx context.Context, process, message string) (int, error)

@@ -87,6 +87,10 @@ func (e *Engine) recoverQueue(ctx, hard context.Context) error {
 		default:
 			r.Status = StatusInterrupted
 			r.ErrorMessage = "the server ended while the script ran; it runs again"
+			if r.lose(false, 0) {
+				err = e.o.Store.Mark(hard, r)
+				break
+			}
 			again := e.retryOf(r)
 			err = e.o.Store.Interrupt(hard, r, again)
 			e.waiting.Add(1)

@@ -28,15 +28,15 @@ const maxPageBytes = 8 << 20
 
 // A queued run has values in these columns; the others have defaults.
 const (
-	queuedRun        = "runs (run_id, status, urgent, event, event_id, attempt, event_time, queue_time, depth, request_id, user, transfer_id, subject, lane, process, sample, parameters)"
-	queuedRunColumns = 17
+	queuedRun        = "runs (run_id, status, urgent, event, event_id, attempt, event_time, queue_time, depth, request_id, user, transfer_id, subject, lane, process, sample, lost, parameters)"
+	queuedRunColumns = 18
 )
 
 // insertRuns writes runs in their order and sets their Seq.
 func (w *writer) insertRuns(runs []*triggers.Run) error {
 	last, err := insertMany(w, &w.runInserts, runs, func(row []any, r *triggers.Run) []any {
 		return append(row, r.RunID, string(r.Status), r.Urgent, r.Event, r.EventID, r.Attempt, int64(r.EventTime), int64(r.QueueTime),
-			r.Depth, r.RequestID, r.User, r.TransferID, r.Subject, r.Key, r.Process, r.Sample, string(r.Parameters))
+			r.Depth, r.RequestID, r.User, r.TransferID, r.Subject, r.Key, r.Process, r.Sample, r.Lost, string(r.Parameters))
 	})
 	if err != nil {
 		return err
@@ -48,12 +48,12 @@ func (w *writer) insertRuns(runs []*triggers.Run) error {
 }
 
 const markRun = `UPDATE runs SET status = ?, bytes = ?, start_time = ?, end_time = ?, exit_code = ?, signal = ?,
-	message = ?, stdout = ?, stdout_dropped = ?, stderr = ?, stderr_dropped = ? WHERE seq = ?`
+	message = ?, lost = ?, stdout = ?, stdout_dropped = ?, stderr = ?, stderr_dropped = ? WHERE seq = ?`
 
 func (t *tx) markRun(r *triggers.Run) error {
 	bytes := runFixed + len(r.Parameters) + len(r.ErrorMessage) + len(r.Stdout.Text) + len(r.Stderr.Text)
 	_, err := t.exec(markRun, string(r.Status), bytes, int64(r.StartTime), int64(r.EndTime), r.ExitCode, r.Signal,
-		r.ErrorMessage, r.Stdout.Text, r.Stdout.DroppedBytes, r.Stderr.Text, r.Stderr.DroppedBytes, r.Seq)
+		r.ErrorMessage, r.Lost, r.Stdout.Text, r.Stdout.DroppedBytes, r.Stderr.Text, r.Stderr.DroppedBytes, r.Seq)
 	if err != nil {
 		return err
 	}
@@ -143,19 +143,29 @@ func (s *Runs) Prune(ctx context.Context, keep int, maxBytes int64) error {
 }
 
 const selectRun = `SELECT seq, urgent, run_id, status, event, event_id, attempt, event_time, queue_time, start_time, end_time,
-	exit_code, signal, depth, request_id, user, transfer_id, subject, lane, process, sample, message,
+	exit_code, signal, depth, request_id, user, transfer_id, subject, lane, process, sample, lost, message,
 	parameters, stdout, stdout_dropped, stderr, stderr_dropped FROM runs `
 
 func scanRun(row scanner) (*triggers.Run, error) {
 	var r triggers.Run
 	err := row.Scan(&r.Seq, &r.Urgent, &r.RunID, &r.Status, &r.Event, &r.EventID, &r.Attempt, &r.EventTime, &r.QueueTime,
 		&r.StartTime, &r.EndTime, &r.ExitCode, &r.Signal, &r.Depth, &r.RequestID, &r.User,
-		&r.TransferID, &r.Subject, &r.Key, &r.Process, &r.Sample, &r.ErrorMessage, (*[]byte)(&r.Parameters),
+		&r.TransferID, &r.Subject, &r.Key, &r.Process, &r.Sample, &r.Lost, &r.ErrorMessage, (*[]byte)(&r.Parameters),
 		&r.Stdout.Text, &r.Stdout.DroppedBytes, &r.Stderr.Text, &r.Stderr.DroppedBytes)
 	if err != nil {
 		return nil, err
 	}
 	return &r, nil
+}
+
+// GivenUp implements triggers.Store.
+func (s *Runs) GivenUp(ctx context.Context) ([]*triggers.Run, error) {
+	rows, err := s.db.readers.query(ctx, selectRun+`WHERE lost >= 5 AND status = 'failed'
+		AND NOT EXISTS (SELECT 1 FROM runs later WHERE later.event_id = runs.event_id AND later.attempt > runs.attempt) ORDER BY seq LIMIT 10`)
+	if err != nil {
+		return nil, err
+	}
+	return scanAll(rows, scanRun)
 }
 
 // Running implements triggers.Store.

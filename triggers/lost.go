@@ -1,0 +1,34 @@
+package triggers
+
+import (
+	"fmt"
+	"time"
+)
+
+const (
+	// maxLost is after how many lost attempts in a row an event is given up, so
+	// that a script that takes the server down cannot do it for ever. It stands
+	// in queries of the store as well.
+	maxLost = 5
+	// lostWithin is how soon after the start of a script a clean stop of the
+	// server counts as well: the script may have asked for it.
+	lostWithin = time.Minute
+)
+
+// lose counts an interrupted attempt. clean is whether the server was stopped,
+// and not killed; ran is how long the script had run then. It reports whether
+// the event is given up; r is a failed run then.
+func (r *Run) lose(clean bool, ran time.Duration) (givenUp bool) {
+	if clean && ran >= lostWithin {
+		r.Lost = 0
+		return false
+	}
+	r.Lost++
+	if r.Lost < maxLost {
+		return false
+	}
+	r.Status = StatusFailed
+	r.ErrorMessage = fmt.Sprintf("the server ended during %d attempts in a row, so that the script is not started again by itself; "+
+		"see whether it stops the server, then retry the run", r.Lost)
+	return true
+}
