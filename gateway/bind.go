@@ -68,7 +68,7 @@ func (b *binder) bind(params map[string]json.RawMessage) (any, error) {
 			faults = append(faults, api.FieldError{Field: api.Shorten(name, maxShownName), Rule: "unknown"}) // put into words below
 			continue
 		}
-		if _, both := params[f.Other]; both { // told of the parameter in base64
+		if _, both := params[f.Other]; both && f.Other != "" { // told of the parameter in base64
 			if f.Base64 {
 				faults = append(faults, api.FieldError{Field: name, Rule: "excluded", Message: name + " and " + f.Other + " are both given; give one of them"})
 			}
