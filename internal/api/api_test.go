@@ -190,6 +190,8 @@ func TestNearestFindsTypingErrors(t *testing.T) {
 		"recv.transfercomplete": "recv.transferComplete",
 		"LAUNCH":                "launch",
 		"lunch":                 "launch",
+		"createManifst":         "send.createManifest",
+		"transferCompleted":     "recv.transferComplete",
 		"log.txt":               "",
 		"readme":                "",
 		"":                      "",

@@ -3,18 +3,26 @@ package api
 import "strings"
 
 // Nearest returns the candidate that is most similar to name, or "" if none is
-// similar enough to be a typing error. It is for "did you mean".
+// similar enough to be a typing error. A name without a dot is compared with what
+// follows a candidate's dot as well. It is for "did you mean".
 func Nearest(name string, candidates []string) string {
 	best, bestDistance := "", len(name)/3+2
+	consider := func(form, candidate string) {
+		if len(name)-len(form) >= bestDistance || len(form)-len(name) >= bestDistance {
+			return // cheap, also for a name of megabytes
+		}
+		if d := distance(strings.ToLower(name), strings.ToLower(form)); d < bestDistance {
+			best, bestDistance = candidate, d
+		}
+	}
+	short := !strings.Contains(name, ".")
 	for _, c := range candidates {
 		if strings.EqualFold(name, c) {
 			return c
 		}
-		if len(name)-len(c) >= bestDistance || len(c)-len(name) >= bestDistance {
-			continue // cheap, also for a name of megabytes
-		}
-		if d := distance(strings.ToLower(name), strings.ToLower(c)); d < bestDistance {
-			best, bestDistance = c, d
+		consider(c, c)
+		if i := strings.LastIndexByte(c, '.'); short && i >= 0 {
+			consider(c[i+1:], c)
 		}
 	}
 	return best
