@@ -155,7 +155,7 @@ func (e *Engine) carryOut(ctx, hard context.Context, c *current) (next *current)
 		r.Status, r.ErrorMessage = StatusCancelled, "the server stopped and ended the script; the next start has a launch of its own"
 	}
 	if r.Status == StatusInterrupted && r.PID != 0 { // without a process it has only waited
-		r.lose(true, took)
+		r.lose(true, e.untilStop(c))
 	}
 	r.PID, r.PIDStart = 0, 0
 	// Before the save, so that the counts include every record that is visible.

@@ -40,8 +40,9 @@ type Engine struct {
 	// placeWaits holds why something waits for the place, by what waits: runs,
 	// and recoverQueue.
 	placeWaits map[string]string
-	unpruned   int   // ended runs since the last prune
-	unprunedB  int64 // their size
+	stopped    time.Time // when Serve was told to end
+	unpruned   int       // ended runs since the last prune
+	unprunedB  int64     // their size
 
 	ran, waiting atomic.Int64
 	payloads     payloads

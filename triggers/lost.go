@@ -16,7 +16,7 @@ const (
 )
 
 // lose counts an interrupted attempt. clean is whether the server was stopped,
-// and not killed; ran is how long the script had run then. It reports whether
+// and not killed; ran is how long the script had run when the stop began. It reports whether
 // the event is given up; r is a failed run then.
 func (r *Run) lose(clean bool, ran time.Duration) (givenUp bool) {
 	if clean && ran >= lostWithin {
@@ -31,4 +31,13 @@ func (r *Run) lose(clean bool, ran time.Duration) (givenUp bool) {
 	r.ErrorMessage = fmt.Sprintf("the server ended during %d attempts in a row, so that the script is not started again by itself; "+
 		"see whether it stops the server, then retry the run", r.Lost)
 	return true
+}
+
+// untilStop returns how long c had run when Serve was told to end. The time
+// within ShutdownGrace is not part of it: a script that asks for a stop and
+// waits may be given more than lostWithin.
+func (e *Engine) untilStop(c *current) time.Duration {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.stopped.Sub(c.since)
 }

@@ -27,6 +27,9 @@ func (e *Engine) Serve(ctx context.Context) error {
 	e.background.Go(func() {
 		select {
 		case <-ctx.Done():
+			e.mu.Lock()
+			e.stopped = time.Now()
+			e.mu.Unlock()
 			pause(hard, max(e.o.ShutdownGrace, 0))
 			end(errShutdown)
 		case <-hard.Done():
@@ -92,9 +95,10 @@ func (e *Engine) recoverQueue(ctx, hard context.Context) error {
 				break
 			}
 			again := e.retryOf(r)
-			err = e.o.Store.Interrupt(hard, r, again)
-			e.waiting.Add(1)
-			e.payloads.add(again)
+			if err = e.o.Store.Interrupt(hard, r, again); err == nil {
+				e.waiting.Add(1)
+				e.payloads.add(again)
+			}
 		}
 		if err != nil {
 			return api.Wrap(err, api.CodeInternal, "the run that was interrupted could not be queued again")

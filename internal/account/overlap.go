@@ -5,8 +5,10 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
+	"unicode/utf8"
 
 	"jetstream/internal/api"
 )
@@ -37,27 +39,29 @@ const (
 // CheckOverlap returns an error if dir may not be used as a sandbox, so that
 // received data can never become a script. A directory that is a protected one
 // or is below one is forbidden; one that contains a protected one is forbidden
-// to Write. Links are followed, and existing files are compared by identity,
-// not by name. dir need not exist. Codes: forbidden, naming both paths;
-// internal when a protected path cannot be examined.
+// to Write, and so is one that contains a link on the way to it. Links are
+// followed, also dangling ones, and existing files are compared by identity, not
+// by name. Neither dir nor the protected paths need exist. Codes: forbidden,
+// naming both paths; unavailable when a protected path cannot be examined.
 func CheckOverlap(dir string, use Use, protected []Protected) error {
 	real, err := realPath(dir)
 	if err != nil {
 		return api.Wrap(err, api.CodeForbidden, "the sandbox %s cannot be looked at, so it may not be used", dir)
 	}
 	for _, p := range protected {
-		place, err := placeOf(p.Path)
+		place, links, err := follow(p.Path)
 		if err != nil {
-			return api.Wrap(err, api.CodeInternal, "the %s %s cannot be looked at, so no sandbox may be used", p.What, p.Path)
+			return api.Wrap(err, api.CodeUnavailable, "the %s %s cannot be looked at, so no sandbox may be used; the server's log says why", p.What, p.Path)
 		}
 		if within(real, place) {
 			return api.Errorf(api.CodeForbidden, "the sandbox %s lies in the %s %s; a superuser must choose another sandbox", dir, p.What, p.Path)
 		}
-		if use == Write && within(place, real) {
+		contains := func(path string) bool { return within(path, real) }
+		if use == Write && (contains(place) || slices.ContainsFunc(links, contains)) {
 			return api.Errorf(api.CodeForbidden, "the sandbox %s contains the %s %s, so it may only be read; a superuser must choose another sandbox to change files in", dir, p.What, p.Path)
 		}
 		if use == Write && p.Scripts {
-			if err := checkLinks(dir, real, p); err != nil {
+			if err := checkLinks(dir, real, place, p); err != nil {
 				return err
 			}
 		}
@@ -76,39 +80,80 @@ func Overlap(a, b string) (bool, error) {
 	return within(realA, realB) || within(realB, realA), nil
 }
 
-// maxHops is how many links may lead to one script, as in the kernel.
+// maxHops is how many links may lead to one file, as in the kernel.
 const maxHops = 40
 
 // checkLinks refuses a sandbox that contains the target of a link in the
-// directory p, or a link on the way to it, since a received file could replace
-// it.
-func checkLinks(dir, real string, p Protected) error {
-	entries, err := os.ReadDir(p.Path)
-	if err != nil && !isMissing(err) {
-		return api.Wrap(err, api.CodeInternal, "the %s %s cannot be looked at, so no sandbox may be changed", p.What, p.Path)
+// directory of scripts p, which lies at place, or a link on the way to it, since
+// a received file could replace it.
+func checkLinks(dir, real, place string, p Protected) error {
+	entries, err := os.ReadDir(place)
+	if err != nil && !absent(err) {
+		return api.Wrap(err, api.CodeUnavailable, "the %s %s cannot be read, so no sandbox may be changed; a superuser must mend its permissions", p.What, p.Path)
 	}
 	for _, e := range entries {
-		hop := filepath.Join(p.Path, e.Name())
-		for range maxHops {
-			next, err := os.Readlink(hop)
-			if err != nil {
-				break // not a link
-			}
-			if !filepath.IsAbs(next) {
-				next = filepath.Join(filepath.Dir(hop), next)
-			}
-			parent, err := realPath(filepath.Dir(next))
-			if err != nil {
-				break // a dangling link
-			}
-			hop = filepath.Join(parent, filepath.Base(next))
-			if within(parent, real) {
+		if e.Type().IsRegular() {
+			continue
+		}
+		script := filepath.Join(place, e.Name())
+		target, links, err := follow(script)
+		if err != nil {
+			return api.Wrap(err, api.CodeUnavailable, "%s in the %s cannot be looked at, so no sandbox may be changed", e.Name(), p.What)
+		}
+		for _, hop := range append(links, target) {
+			if hop != script && within(hop, real) {
 				return api.Errorf(api.CodeForbidden, "the sandbox %s contains %s, which %s in the %s leads to, so it may only be read; "+
 					"a superuser must move the script or choose another sandbox", dir, hop, e.Name(), p.What)
 			}
 		}
 	}
 	return nil
+}
+
+// follow returns the place that an absolute path leads to, and the links on the
+// way. What is missing, or may not be looked at, is taken for a directory that
+// is made later: a dangling link leads to where its target would be.
+func follow(path string) (place string, links []string, err error) {
+	place = filepath.VolumeName(path) + string(filepath.Separator)
+	rest := names(path)
+	for len(rest) > 0 {
+		next := filepath.Join(place, rest[0])
+		rest = rest[1:]
+		info, err := os.Lstat(next)
+		switch {
+		case err != nil && !absent(err) && !errors.Is(err, fs.ErrPermission):
+			return "", nil, err
+		case err != nil || info.Mode()&fs.ModeSymlink == 0:
+			place = next
+			continue
+		}
+		if links = append(links, next); len(links) > maxHops {
+			return next, links, nil // leads nowhere
+		}
+		target, err := os.Readlink(next)
+		if err != nil {
+			return "", nil, err
+		}
+		if filepath.IsAbs(target) {
+			place = filepath.VolumeName(target) + string(filepath.Separator)
+		}
+		rest = append(names(target), rest...)
+	}
+	if real, err := realPath(place); err == nil {
+		place = real // as the system spells it
+	}
+	return place, links, nil
+}
+
+// names splits a path into its names.
+func names(path string) []string {
+	path = path[len(filepath.VolumeName(path)):]
+	return strings.FieldsFunc(path, func(r rune) bool { return r < utf8.RuneSelf && os.IsPathSeparator(uint8(r)) })
+}
+
+// absent reports whether err says that there is no such file.
+func absent(err error) bool {
+	return errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ENOTDIR) || errors.Is(err, syscall.ELOOP)
 }
 
 // within reports whether path is dir or is below it. Both are real paths.
@@ -142,54 +187,6 @@ func below(path, dir string) (rel string, inside bool) {
 	return rel, true
 }
 
-// placeOf is realPath, but of a dangling link it returns where that leads: the
-// place is protected although nothing is there now.
-func placeOf(path string) (string, error) {
-	for range maxHops {
-		real, err := realPath(path)
-		if err == nil || !isMissing(err) {
-			return real, err
-		}
-		if path, err = danglingTarget(path); err != nil {
-			return "", err
-		}
-	}
-	return "", errors.New("too many links")
-}
-
-// danglingTarget returns path with its first dangling link replaced by what that
-// holds.
-func danglingTarget(path string) (string, error) {
-	path, err := filepath.Abs(path)
-	if err != nil {
-		return "", err
-	}
-	rest := ""
-	for {
-		next, err := os.Readlink(path)
-		if err == nil {
-			if !filepath.IsAbs(next) {
-				parent, err := filepath.EvalSymlinks(filepath.Dir(path))
-				if err != nil {
-					return "", err
-				}
-				next = filepath.Join(parent, next)
-			}
-			return filepath.Join(next, rest), nil
-		}
-		parent := filepath.Dir(path)
-		if parent == path {
-			return "", err
-		}
-		path, rest = parent, filepath.Join(filepath.Base(path), rest)
-	}
-}
-
-// isMissing reports whether a path leads to nothing, or through a file.
-func isMissing(err error) bool {
-	return errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ENOTDIR)
-}
-
 // realPath returns path without links. The last names need not exist, but a
 // dangling link is an error, since its target may come into existence.
 func realPath(path string) (string, error) {
@@ -203,7 +200,7 @@ func realPath(path string) (string, error) {
 		if err == nil {
 			return filepath.Join(real, missing), nil
 		}
-		if !isMissing(err) {
+		if !absent(err) {
 			return "", err
 		}
 		if _, lerr := os.Lstat(path); lerr == nil {

@@ -138,6 +138,46 @@ func TestOverlapSeesThroughLinksToTheProtectedPlace(t *testing.T) {
 	wantCode(t, account.CheckOverlap(p.at("srv"), account.Write, later), api.CodeForbidden)
 }
 
+// A trigger directory that is missing for a time makes no sandbox unusable, and
+// none may become the place of the scripts.
+func TestDanglingTriggerDirectoryIsProtectedWhereItLeads(t *testing.T) {
+	p := newPlace(t)
+	mkdir(t, p.at("srv/files/bob"))
+	mkdir(t, p.at("mnt"))
+	check := func(what, dir string, use account.Use, trigger string, forbidden bool) {
+		t.Helper()
+		protected := []account.Protected{{What: "trigger directory", Path: p.at(trigger), Scripts: true}}
+		err := account.CheckOverlap(p.at(dir), use, protected)
+		if forbidden {
+			wantCode(t, err, api.CodeForbidden)
+		} else if err != nil {
+			t.Errorf("%s: %v", what, err)
+		}
+	}
+	link(t, p.at("mnt/gone/scripts"), p.at("dangling"))
+	link(t, filepath.FromSlash("../mnt/gone"), p.at("opt/relative"))
+	link(t, p.at("loop"), p.at("loop"))
+	for _, trigger := range []string{"dangling", "dangling/sub", "opt/relative", "mnt/gone", "loop", "opt/bin/jetstream/x"} {
+		check(trigger, "srv/files/bob", account.Read, trigger, false)
+		check(trigger, "srv/files/bob", account.Write, trigger, false)
+	}
+	for _, trigger := range []string{"dangling", "opt/relative", "mnt/gone"} {
+		check(trigger, "mnt/gone/scripts/x", account.Read, trigger, true)
+		check(trigger, "mnt", account.Write, trigger, true)
+		check(trigger, "mnt", account.Read, trigger, false)
+	}
+	// What leads to the scripts, or would, must not be changed either.
+	link(t, p.at("srv/files/bob/hop"), p.at("by-hop"))
+	check("a target not yet in the sandbox", "srv/files/bob", account.Write, "by-hop", true)
+	link(t, p.at("mnt/gone"), p.at("srv/files/bob/hop"))
+	check("a dangling link in the sandbox", "srv/files/bob", account.Write, "by-hop", true)
+	mkdir(t, p.at("mnt/gone"))
+	check("a link in the sandbox", "srv/files/bob", account.Write, "by-hop", true)
+	check("a link in the sandbox", "srv/files/bob", account.Read, "by-hop", false)
+	link(t, p.at("srv/files/bob/hop/none/run"), p.at("data/triggers/launch"))
+	check("a script beyond a link in the sandbox", "srv/files/bob", account.Write, "data/triggers", true)
+}
+
 func TestSandboxOfTheAccountIsCheckedWhenSet(t *testing.T) {
 	p := newPlace(t)
 	s, _ := newService(t, account.Options{Protected: p.protected})

@@ -63,9 +63,6 @@ func Open(ctx context.Context, dir string) (_ *DB, err error) {
 	if err := makeFile(dir, path); err != nil {
 		return nil, err
 	}
-	if db.disk.opened, err = os.Stat(path); err != nil {
-		return nil, fmt.Errorf("open database: %w", err)
-	}
 	if err := removeFormerFiles(dir); err != nil {
 		return nil, err
 	}
@@ -77,6 +74,9 @@ func Open(ctx context.Context, dir string) (_ *DB, err error) {
 		return nil, openError(path, err)
 	}
 	if db.readers, err = openReaders(ctx, uri); err != nil {
+		return nil, openError(path, err)
+	}
+	if err := db.disk.remember(); err != nil {
 		return nil, openError(path, err)
 	}
 	return db, nil

@@ -29,7 +29,7 @@ const (
 // disk knows whether the disk takes the database's changes.
 type disk struct {
 	dir    string
-	opened fs.FileInfo // the database's file
+	opened map[string]fs.FileInfo // the database's files by name
 
 	mu     sync.Mutex
 	gone   bool  // the file was not at its place when that was looked at last
@@ -37,20 +37,35 @@ type disk struct {
 	probed time.Time
 }
 
-// missing returns an error if the database's file is no longer at its place: what
+// remember notes the files that the database has open: its own and its
+// write-ahead log.
+func (d *disk) remember() (err error) {
+	d.opened = map[string]fs.FileInfo{}
+	for _, name := range []string{File, File + "-wal"} {
+		if d.opened[name], err = os.Stat(filepath.Join(d.dir, name)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// missing returns an error if a file of the database is no longer at its place: what
 // is saved into it then would be lost with it, and not be found by the next
 // start. back reports whether it was missing when missing was called before.
 // Codes: unavailable.
 func (d *disk) missing() (back bool, err error) {
-	fi, err := os.Stat(filepath.Join(d.dir, File))
-	gone := errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ENOTDIR) || err == nil && !os.SameFile(fi, d.opened)
+	gone := false
+	for name, opened := range d.opened {
+		fi, err := os.Stat(filepath.Join(d.dir, name))
+		gone = gone || errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ENOTDIR) || err == nil && !os.SameFile(fi, opened)
+	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	was := d.gone
 	d.gone = gone
 	if gone {
 		return false, api.Errorf(api.CodeUnavailable,
-			"the state directory %s is gone or was replaced while the server runs, so nothing can be saved: put it back, or stop the server and start it with another", d.dir)
+			"the state directory %s is gone or was replaced, or its database was, while the server runs, so nothing can be saved: put it back, or stop the server and start it with another", d.dir)
 	}
 	return was, nil
 }

@@ -55,4 +55,17 @@ func TestChangesNeedTheStateDirectory(t *testing.T) {
 			t.Errorf("%s: with the directory back: %v", name, err)
 		}
 	}
+	wal := filepath.Join(dir, File+"-wal")
+	if err := os.Rename(wal, wal+".away"); err != nil {
+		t.Fatal(err)
+	}
+	if err := save("without its log"); !errors.Is(err, &api.Error{Code: api.CodeUnavailable}) {
+		t.Errorf("without the write-ahead log a change ends with %v", err)
+	}
+	if err := os.Rename(wal+".away", wal); err != nil {
+		t.Fatal(err)
+	}
+	if err := save("second"); err != nil {
+		t.Errorf("with the write-ahead log back: %v", err)
+	}
 }

@@ -158,10 +158,13 @@ func scanRun(row scanner) (*triggers.Run, error) {
 	return &r, nil
 }
 
+const givenUp = selectRun + `WHERE lost >= 5 AND status = 'failed'
+	AND NOT EXISTS (SELECT 1 FROM runs later WHERE later.event_id = runs.event_id AND later.attempt > 1 AND later.attempt > runs.attempt)
+	ORDER BY seq LIMIT 10`
+
 // GivenUp implements triggers.Store.
 func (s *Runs) GivenUp(ctx context.Context) ([]*triggers.Run, error) {
-	rows, err := s.db.readers.query(ctx, selectRun+`WHERE lost >= 5 AND status = 'failed'
-		AND NOT EXISTS (SELECT 1 FROM runs later WHERE later.event_id = runs.event_id AND later.attempt > runs.attempt) ORDER BY seq LIMIT 10`)
+	rows, err := s.db.readers.query(ctx, givenUp)
 	if err != nil {
 		return nil, err
 	}

@@ -238,6 +238,8 @@ func TestQueriesOfRunsGoByTheirIndexes(t *testing.T) {
 		{waitingBytes, "USING INDEX runs_open", []any{"on."}},
 		{selectRun + "WHERE run_id = ?", "USING INDEX sqlite_autoindex_runs_1", []any{"id"}},
 		{lastAttempt, "USING INDEX runs_attempts", []any{"id"}},
+		{givenUp, "USING INDEX runs_lost", nil},
+		{givenUp, "USING COVERING INDEX runs_attempts", nil},
 		{endedRuns, "USING COVERING INDEX runs_ended", nil},
 		{newestTooMany, "USING COVERING INDEX runs_ended", []any{1}},
 		{outcomes, "USING COVERING INDEX runs_ended", nil},
