@@ -7,7 +7,10 @@ import (
 
 // placeError is a fault of the place where scripts run and not of the run: the
 // queue waits until it is mended.
-type placeError struct{ err error }
+type placeError struct {
+	err    error
+	logged bool // by who found it
+}
 
 func (p *placeError) Error() string { return p.err.Error() }
 func (p *placeError) Unwrap() error { return p.err }
@@ -32,7 +35,7 @@ func (w *placeWait) wait(why error, done ...<-chan struct{}) {
 	w.e.mu.Lock()
 	w.e.placeWaits[w.what] = why.Error()
 	w.e.mu.Unlock()
-	if w.log.due() {
+	if p, ok := errors.AsType[*placeError](why); (!ok || !p.logged) && w.log.due() {
 		w.e.o.Log.Error("the trigger queue waits", "waiting", w.what, "error", why)
 	}
 	timer := time.NewTimer(w.e.retryAfter)

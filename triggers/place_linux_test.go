@@ -116,7 +116,7 @@ func TestTriggerDirectoryThatIsGoneLosesNoEvent(t *testing.T) {
 					t.Errorf("%s ended as %s: %s; want %s", run.Event, run.Status, run.ErrorMessage, want)
 				}
 			}
-			if n := strings.Count(r.log.String(), "the trigger directory cannot be read"); n != 1 {
+			if n := strings.Count(r.log.String(), "level=ERROR"); n != 1 || !strings.Contains(r.log.String(), "the trigger directory cannot be read") {
 				t.Errorf("%d lines were logged:\n%s", n, r.log)
 			}
 			if h, err := r.Health(t.Context()); err != nil || len(h.Faults()) != 0 {

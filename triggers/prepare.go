@@ -26,7 +26,7 @@ func (e *Engine) prepare(ctx context.Context, r *Run, p *prepared) error {
 		return err
 	}
 	if err != nil {
-		return &placeError{fmt.Errorf("what the script reads cannot be spooled to %s (%w); see its rights and free space there", e.spoolDir(), err)}
+		return &placeError{err: fmt.Errorf("what the script reads cannot be spooled to %s (%w); see its rights and free space there", e.spoolDir(), err)}
 	}
 	if p.out, err = e.openStream(r, "stdout"); err == nil {
 		p.err, err = e.openStream(r, "stderr")

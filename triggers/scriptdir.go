@@ -117,7 +117,7 @@ func (d *scriptDir) health() string {
 }
 
 func (d *scriptDir) unreadable(err error) *placeError {
-	return &placeError{fmt.Errorf("the trigger directory %s cannot be read (%w)", d.path, bare(err))}
+	return &placeError{fmt.Errorf("the trigger directory %s cannot be read (%w)", d.path, bare(err)), true}
 }
 
 // checked returns the path of the script of an event, if the directory and the
@@ -136,7 +136,7 @@ func (d *scriptDir) checked(event string, uid int) (path string, err error) {
 		return "", d.unreadable(err)
 	}
 	if fault := ownership(dir, uid); fault != "" {
-		return "", &placeError{fmt.Errorf("the trigger directory %s %s", d.path, fault)}
+		return "", &placeError{err: fmt.Errorf("the trigger directory %s %s", d.path, fault)}
 	}
 	path = filepath.Join(d.path, name)
 	return path, lookAt(path).check(uid, groupMayAdd(dir))

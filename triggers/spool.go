@@ -32,10 +32,10 @@ func (e *Engine) spoolDir() string { return filepath.Join(e.o.StateDir, "spool")
 func (e *Engine) emptySpool() error {
 	dir := e.spoolDir()
 	if err := os.RemoveAll(dir); err != nil {
-		return &placeError{fmt.Errorf("the trigger spool %s cannot be emptied (%w); remove it", dir, bare(err))}
+		return &placeError{err: fmt.Errorf("the trigger spool %s cannot be emptied (%w); remove it", dir, bare(err))}
 	}
 	if err := os.Mkdir(dir, 0o700); err != nil {
-		return &placeError{fmt.Errorf("the trigger spool %s cannot be made (%w); see the rights of the state directory and the space there", dir, bare(err))}
+		return &placeError{err: fmt.Errorf("the trigger spool %s cannot be made (%w); see the rights of the state directory and the space there", dir, bare(err))}
 	}
 	return nil
 }
