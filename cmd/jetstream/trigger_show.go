@@ -113,11 +113,7 @@ func (c *triggerRunsCmd) Run(ctx context.Context, p *program) error {
 	table := newTable(p.Stdout)
 	_, _ = fmt.Fprintln(table, "RUN\tEVENT\tATTEMPT\tSTATUS\tQUEUED\tTOOK\tWHY") // Flush returns the error
 	for _, r := range list.Runs {
-		reason := []rune(terminal.Printable(why(r)))
-		if len(reason) > 80 {
-			reason = append(reason[:77], []rune("...")...)
-		}
-		_, _ = terminal.Fprintf(table, "%s\t%s\t%d\t%s\t%s\t%s\t%s\n", r.RunID, r.Event, r.Attempt, r.Status, clock(r.QueueTime), took(r), string(reason))
+		_, _ = terminal.Fprintf(table, "%s\t%s\t%d\t%s\t%s\t%s\t%s\n", r.RunID, r.Event, r.Attempt, r.Status, clock(r.QueueTime), took(r), why(r))
 	}
 	if err := table.Flush(); err != nil || list.NextCursor == nil {
 		return err
@@ -126,15 +122,26 @@ func (c *triggerRunsCmd) Run(ctx context.Context, p *program) error {
 	return err
 }
 
-// why returns the reason why a run did not succeed, with the last line that the
-// script wrote to stderr.
+// whyLength is how many characters of a reason are shown.
+const whyLength = 80
+
+// why returns in short the reason why a run did not succeed: of a script that
+// failed, the end of the last line that it wrote to stderr, which begins with
+// the path of the script as a rule.
 func why(r triggers.Run) string {
 	lines := strings.Split(strings.TrimSpace(r.Stderr.Text), "\n")
-	last := strings.TrimSpace(lines[len(lines)-1])
-	if r.ErrorMessage == "" || last == "" {
-		return r.ErrorMessage
+	last := []rune(terminal.Printable(strings.TrimSpace(lines[len(lines)-1])))
+	if r.Status == triggers.StatusFailed && len(last) > 0 {
+		if len(last) > whyLength {
+			return "..." + string(last[len(last)-whyLength+3:])
+		}
+		return string(last)
 	}
-	return last + " (" + r.ErrorMessage + ")"
+	message := []rune(terminal.Printable(r.ErrorMessage))
+	if len(message) > whyLength {
+		return string(message[:whyLength-3]) + "..."
+	}
+	return string(message)
 }
 
 // took returns how long the script ran, or has been running.

@@ -15,13 +15,17 @@ func Nearest(name string, candidates []string) string {
 			best, bestDistance = candidate, d
 		}
 	}
-	short := !strings.Contains(name, ".")
 	for _, c := range candidates {
 		if strings.EqualFold(name, c) {
 			return c
 		}
 		consider(c, c)
-		if i := strings.LastIndexByte(c, '.'); short && i >= 0 {
+	}
+	if strings.Contains(name, ".") {
+		return best
+	}
+	for _, c := range candidates {
+		if i := strings.LastIndexByte(c, '.'); i >= 0 {
 			consider(c[i+1:], c)
 		}
 	}
