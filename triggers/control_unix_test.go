@@ -414,9 +414,8 @@ func TestCancelledRunStaysCancelledAfterKillNine(t *testing.T) {
 // A run that is cancelled while the server stops does not run again.
 func TestCancelledWhileStoppingIsNotInterrupted(t *testing.T) {
 	r := newRig(t, func(o *triggers.Options) { o.Grace = time.Hour })
-	r.fifo("never")
 	ready, stopping := r.fifo("ready"), r.fifo("stopping")
-	r.script("send.destinationCreated", "#!/bin/sh\ntrap 'echo > stopping' TERM\necho > ready\ncat never\ncat never\n")
+	r.script("send.destinationCreated", "#!/bin/sh\ntrap 'echo > stopping' TERM\necho > ready\nwhile :; do sleep 0.1; done\n")
 	r.serve()
 	r.created("x", "")
 	running := r.started()
