@@ -26,7 +26,7 @@ func TestThePageInABrowser(t *testing.T) {
 		`document.title`: "site-a – JetStream",
 		`document.getElementById("server").textContent`:                                                         "site-a on reel-1.example",
 		`document.getElementById("version").textContent`:                                                        "JetStream 0.1.0",
-		`document.querySelector("nav a").getAttribute("href")`:                                                  "/docs",
+		`document.querySelector("nav a").getAttribute("href")`:                                                  "docs",
 		`document.getElementById("send-count").textContent`:                                                     "2 under way",
 		`document.querySelector("#send li .where").textContent`:                                                 "to bob@site-b.example:8887, below /incoming/reel-7",
 		`document.querySelector("#send li progress").value`:                                                     "0.375",
