@@ -56,6 +56,9 @@ func (x *execution) beginOrWait() error {
 		if err == nil || !ofPlace(err) || x.ctx.Err() != nil {
 			return err
 		}
+		// What was prepared holds descriptors, of which there may be too few.
+		x.e.discard(x.r, x.prepared)
+		x.prepared = nil
 		w.wait(err, x.serving.Done(), x.ctx.Done())
 		if x.serving.Err() != nil {
 			x.end(errShutdown)
@@ -259,6 +262,10 @@ func explainStart(path string, err error) error {
 		return fmt.Errorf("%s is open for writing; put scripts in place by renaming them", path)
 	case errors.Is(err, syscall.E2BIG):
 		return fmt.Errorf("arguments and environment are too long together; shorten what --trigger-env passes on")
+	case errors.Is(err, syscall.EBADF):
+		// A start moves a descriptor of its own above those of the script, and
+		// the limit on descriptors answers EBADF to that.
+		return fmt.Errorf("%s cannot be started: %w", path, syscall.EMFILE)
 	case errors.Is(err, syscall.EAGAIN), errors.Is(err, syscall.ENOMEM):
 		return fmt.Errorf("no further process can be started (%w); raise the limits of the server's user", err)
 	case errors.Is(err, syscall.EACCES):

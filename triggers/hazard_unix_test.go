@@ -379,3 +379,69 @@ func TestNoDescriptorsLeft(t *testing.T) {
 	r.succeeded()
 	r.succeeded()
 }
+
+// TestFewDescriptorsLeft runs a script with each small number of descriptors
+// left, the highest ones: no run fails, each at most waits.
+func TestFewDescriptorsLeft(t *testing.T) {
+	const limit, most = 256, 24
+	r := newRig(t, nil)
+	r.SetTimes(time.Minute, time.Second, 10*time.Millisecond)
+	r.script("launch", "#!/bin/sh\n")
+	r.serve()
+	r.launch("1") // the store has its connections now
+	r.succeeded()
+	var former syscall.Rlimit
+	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &former); err != nil {
+		t.Fatal(err)
+	}
+	low := former
+	low.Cur = limit
+	if err := syscall.Setrlimit(syscall.RLIMIT_NOFILE, &low); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := syscall.Setrlimit(syscall.RLIMIT_NOFILE, &former); err != nil {
+			t.Error(err)
+		}
+	})
+	again := time.NewTicker(time.Millisecond)
+	defer again.Stop()
+	for left := range most {
+		taken := takeDescriptors(t, left)
+		r.launch("2")
+		for end := time.Now().Add(time.Minute); ; <-again.C {
+			if h, err := r.Health(t.Context()); err != nil || len(h.Faults()) > 0 || h.Waiting == 0 && len(h.Running) == 0 {
+				break
+			}
+			if time.Now().After(end) {
+				t.Fatalf("with %d descriptors the run neither ends nor waits", left)
+			}
+		}
+		for _, fd := range taken {
+			_ = syscall.Close(fd)
+		}
+		r.succeeded()
+	}
+}
+
+// takeDescriptors opens files until only the highest left descriptors are free,
+// and returns those that it opened.
+func takeDescriptors(t *testing.T, left int) []int {
+	t.Helper()
+	var taken []int
+	for {
+		fd, err := syscall.Open(os.DevNull, syscall.O_RDONLY|syscall.O_CLOEXEC, 0)
+		if err != nil {
+			break
+		}
+		taken = append(taken, fd)
+	}
+	if len(taken) < left {
+		t.Fatalf("only %d descriptors were free", len(taken))
+	}
+	keep := len(taken) - left
+	for _, fd := range taken[keep:] {
+		_ = syscall.Close(fd)
+	}
+	return taken[:keep]
+}
