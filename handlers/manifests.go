@@ -114,7 +114,7 @@ type manifestFile struct {
 	SrcPathBase64  string `json:"srcPathBase64,omitempty" doc:"The exact srcPath in base64, where it is not UTF-8"`
 	DestPath       string `json:"destPath" doc:"Name at the receiver, below destinationPath; empty for a skipped entry"`
 	DestPathBase64 string `json:"destPathBase64,omitempty" doc:"The exact destPath in base64, where it is not UTF-8"`
-	FileSize       int64  `json:"fileSize" doc:"Bytes; 0 for a directory"`
+	FileSize       int64  `json:"fileSize" doc:"Bytes; 0 for a directory" unit:"bytes"`
 	IsEmptyDir     bool   `json:"isEmptyDir" doc:"Whether it is an empty directory"`
 	Reason         string `json:"reason,omitempty" doc:"What a skipped entry is; absent for what is sent"`
 }

@@ -94,7 +94,7 @@ type receivedFile struct {
 	NameBase64   string `json:"nameBase64,omitempty" doc:"The exact name in base64, where it is not UTF-8"`
 	Path         string `json:"path" doc:"Final path in the receiving user's sandbox; empty before it has one"`
 	PathBase64   string `json:"pathBase64,omitempty" doc:"The exact path in base64, where it is not UTF-8"`
-	FileSize     int64  `json:"fileSize" doc:"Bytes; 0 for a directory"`
+	FileSize     int64  `json:"fileSize" doc:"Bytes; 0 for a directory" unit:"bytes"`
 	IsEmptyDir   bool   `json:"isEmptyDir" doc:"Whether it is an empty directory"`
 	Skipped      bool   `json:"skipped" doc:"Whether it was not placed: it existed and conflict was skip, or it failed"`
 	ErrorMessage string `json:"errorMessage" doc:"Why it failed, or empty"`

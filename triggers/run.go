@@ -39,19 +39,19 @@ type Run struct {
 	// run.
 	Seq int64 `json:"-"`
 
-	RunID        string          `json:"runId" doc:"Id of this run"`
-	Event        string          `json:"event" doc:"Name of the event and of the script"`
+	RunID        string          `json:"runId" doc:"Id of this run" column:"1"`
+	Event        string          `json:"event" doc:"Name of the event and of the script" column:"2"`
 	EventID      string          `json:"eventId" doc:"Id of the event, the same over all attempts"`
 	Attempt      int             `json:"attempt" doc:"1 for the first run of the event"`
-	Status       Status          `json:"status" doc:"queued, running, success, failed, timeout, cancelled or interrupted" validate:"oneof=queued running success failed timeout cancelled interrupted"`
+	Status       Status          `json:"status" doc:"queued, running, success, failed, timeout, cancelled or interrupted" validate:"oneof=queued running success failed timeout cancelled interrupted" column:"3"`
 	Parameters   json.RawMessage `json:"parameters" doc:"The event's parameters in order"`
 	EventTime    api.Time        `json:"eventTime" doc:"When the event happened"`
-	QueueTime    api.Time        `json:"queueTime" doc:"When this run was queued"`
+	QueueTime    api.Time        `json:"queueTime" doc:"When this run was queued" column:"4"`
 	StartTime    api.Time        `json:"startTime" doc:"When the script was started, or null"`
 	EndTime      api.Time        `json:"endTime" doc:"When the run ended, or null"`
 	ExitCode     *int            `json:"exitCode" doc:"The script's exit status, or null"`
 	Signal       string          `json:"signal" doc:"Name of the signal that ended the script, or empty"`
-	ErrorMessage string          `json:"errorMessage" doc:"Why the run did not succeed, or empty"`
+	ErrorMessage string          `json:"errorMessage" doc:"Why the run did not succeed, or empty" column:"5"`
 	Stdout       Output          `json:"stdout" doc:"What the script wrote to standard output"`
 	Stderr       Output          `json:"stderr" doc:"What the script wrote to standard error"`
 	RequestID    string          `json:"requestId" doc:"The API request that caused the event, or empty"`
@@ -97,6 +97,8 @@ type Filter struct {
 	Event  string
 	Status Status
 	User   string
+	// TransferID selects the runs about a transfer.
+	TransferID string
 	// Since selects runs queued at or after that time.
 	Since api.Time
 	// Before selects runs with a lower Seq.

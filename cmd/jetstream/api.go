@@ -5,7 +5,6 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"slices"
 	"strings"
 
 	"github.com/alecthomas/kong"
@@ -19,31 +18,32 @@ import (
 // remotePasswordVariable holds the password of the receiving server's user.
 const remotePasswordVariable = "JETSTREAM_REMOTE_PASSWORD"
 
-// apiCmd is jetstream api. Its commands are made from the registry, and the
-// parameters of each are flags of that command alone: whatever a command calls
-// its parameters, they cannot clash with the login's flags, which go before it.
+// apiCmd is jetstream api. Its commands are made from the registry.
 type apiCmd struct {
 	Args []string `arg:"" optional:"" name:"command" help:"Command and its parameters; see jetstream api --help."`
 }
 
-// Run parses what stands before and at COMMAND.
+// Run parses the command's name.
 func (c *apiCmd) Run(ctx context.Context, p *program) error {
-	grammar := &apiGrammar{}
-	return p.execute(ctx, grammar, c.Args, apiOptions(grammar, handlers.Commands(handlers.Deps{}))...)
+	return p.execute(ctx, &apiGrammar{}, c.Args, apiOptions(handlers.Commands(handlers.Deps{}))...)
 }
 
-// apiOptions returns the grammar of jetstream api: a command for each in registry.
-func apiOptions(grammar *apiGrammar, registry *api.Registry) []kong.Option {
+// apiGrammar is the grammar of jetstream api, without its commands. Its flags
+// may stand before the name of a command, whose parser takes them.
+type apiGrammar struct{ apiFlags }
+
+// apiOptions returns the commands of jetstream api: one for each in registry.
+func apiOptions(registry *api.Registry) []kong.Option {
 	options := []kong.Option{
 		kong.Name("jetstream api"),
-		kong.Description("Carries out one command of the control API and prints its result as JSON. " +
-			"Flags of the login go before COMMAND, parameters after it; `jetstream api COMMAND --help` lists them."),
+		kong.Description("Carries out one command of the control API and prints its result. " +
+			"`jetstream api COMMAND --help` lists its parameters, which stand after it; the flags here may stand before COMMAND or after it."),
+		kong.Vars{"output": "json"},
 		kong.ExplicitGroups([]kong.Group{
 			{Key: "server", Title: "Commands of the server:"},
 			{Key: "send", Title: "Commands of the sender:"},
 			{Key: "recv", Title: "Commands of the receiver:"},
 		}),
-		kong.Bind(grammar),
 	}
 	for _, command := range registry.All() {
 		tags := []string{`cmd:""`, `passthrough:""`}
@@ -58,10 +58,11 @@ func apiOptions(grammar *apiGrammar, registry *api.Registry) []kong.Option {
 	return options
 }
 
-type apiGrammar struct {
+// apiFlags are the flags of every command of the control API.
+type apiFlags struct {
 	callFlags      `group:"Login:"`
-	IdempotencyKey string `name:"idempotency-key" placeholder:"KEY" group:"Login:" help:"Names a creation: with the same key it can be repeated for 24 hours and gives the first answer."`
-	Output         string `name:"output" enum:"json,table" default:"json" placeholder:"FORM" help:"Print the result as json or as a table; may stand after COMMAND as well."`
+	IdempotencyKey string `name:"idempotency-key" placeholder:"KEY" help:"Names a creation: with the same key it can be repeated for 24 hours and gives the first answer."`
+	outputFlags
 }
 
 // commandCmd is one command of the control API.
@@ -71,24 +72,20 @@ type commandCmd struct {
 }
 
 // Run parses the parameters, calls the server and prints the result.
-func (c *commandCmd) Run(ctx context.Context, p *program, login *apiGrammar) error {
-	form, err := c.takeOutput(login.Output)
-	if err != nil {
+func (c *commandCmd) Run(ctx context.Context, p *program) error {
+	params, flags, err := c.parameters(ctx, p)
+	if err != nil || flags == nil {
 		return err
 	}
-	params, helped, err := c.parameters(ctx, p)
-	if err != nil || helped {
-		return err
-	}
-	conn, _, err := login.connect(ctx, p)
+	conn, _, err := flags.connect(ctx, p)
 	if err != nil {
 		return err
 	}
 	defer conn.Close()
 	var reply api.Reply
 	switch {
-	case login.IdempotencyKey != "":
-		reply, err = conn.CallOnce(ctx, login.IdempotencyKey, c.command.Name, params)
+	case flags.IdempotencyKey != "":
+		reply, err = conn.CallOnce(ctx, flags.IdempotencyKey, c.command.Name, params)
 	case c.command.Access == api.AccessPublic && len(c.command.Params) == 0 && !conn.LoggedIn():
 		reply, err = conn.Get(ctx, c.command.Path)
 	default:
@@ -97,10 +94,10 @@ func (c *commandCmd) Run(ctx context.Context, p *program, login *apiGrammar) err
 	if err != nil {
 		return err
 	}
-	if form == "table" {
-		err = p.printTable(c.command, reply.Result)
-	} else {
+	if flags.asJSON() {
 		err = p.printJSON(reply.Result)
+	} else {
+		err = p.printTable(c.command, reply.Result, flags.Wide)
 	}
 	if err == nil && c.command.Waits {
 		err = failureOf(reply.Result)
@@ -128,72 +125,46 @@ func failureOf(result json.RawMessage) error {
 	}
 }
 
-// takeOutput removes --output from the parameters, unless the command has a
-// parameter of that name. form is the value given before the command.
-func (c *commandCmd) takeOutput(form string) (string, error) {
-	if _, taken := c.command.Param("output"); taken {
-		return form, nil
-	}
-	var rest []string
-	for i := 0; i < len(c.Args); i++ {
-		value, assigned := strings.CutPrefix(c.Args[i], "--output=")
-		switch {
-		case assigned:
-		case c.Args[i] == "--output" && i+1 < len(c.Args):
-			i++
-			value = c.Args[i]
-		default:
-			rest = append(rest, c.Args[i])
-			continue
-		}
-		if value != "json" && value != "table" {
-			return "", usagef("--output is json or table, not %q", value)
-		}
-		form = value
-	}
-	c.Args = rest
-	return form, nil
-}
-
-func (c *commandCmd) parameters(ctx context.Context, p *program) (params map[string]any, helped bool, err error) {
-	flags := parameterFlags(c.command.Params)
+// parameters parses the parameters and the other flags. flags is nil if help was
+// asked for and printed.
+func (c *commandCmd) parameters(ctx context.Context, p *program) (params map[string]any, flags *apiFlags, err error) {
+	grammar := parameterFlags(c.command.Params)
 	text := c.command.Summary + "."
 	if c.command.Description != "" {
 		text += "\n\n" + c.command.Description
 	}
 	text += "\n\nExample:\n\n    " + exampleLine(c.command)
-	parsed, err := p.parse(flags, joinTruths(c.command.Params, c.Args), kong.Name("jetstream api "+c.command.Name),
-		kong.Description(strings.ReplaceAll(text, "$", "$$")))
+	parsed, err := p.parse(grammar, joinTruths(c.command.Params, c.Args), kong.Name("jetstream api "+c.command.Name),
+		kong.Vars{"output": "json"}, kong.Description(strings.ReplaceAll(text, "$", "$$")))
 	if err != nil {
-		return nil, false, c.explain(err)
+		return nil, nil, c.explain(err)
 	}
 	if parsed == nil {
-		return nil, true, nil
+		return nil, nil, nil
 	}
-	if params, err = parameterValues(c.command.Params, flags); err != nil {
-		return nil, false, err
+	params, flags, err = parameterValues(c.command.Params, grammar)
+	if err != nil {
+		return nil, nil, err
 	}
-	return params, false, c.readSecrets(ctx, p, params)
+	return params, flags, c.readSecrets(ctx, p, params)
 }
 
-// explain adds a hint to a usage error about a flag in the wrong place, before
-// the command instead of after it or the reverse.
+// explain completes a usage error: that parameters are flags, or the unit of
+// the number that was expected.
 func (c *commandCmd) explain(err error) error {
 	e, ok := err.(*usageError) //nolint:errorlint // parse never wraps it
 	if !ok {
 		return err
 	}
-	if flag, isFlag := strings.CutPrefix(e.word, "--"); isFlag && slices.Contains(loginFlagNames(), flag) {
-		e.message = fmt.Sprintf("--%s is no parameter of %s; flags of the login go before the command: jetstream api --%s ... %s",
-			flag, c.command.Name, flag, c.command.Name)
-	} else if e.word != "" && !isFlag {
+	if e.word != "" && !strings.HasPrefix(e.word, "--") {
 		e.message += ": parameters are flags, --NAME VALUE"
 	}
+	for _, f := range c.command.Params {
+		if f.Unit != "" && strings.HasPrefix(e.message, "--"+f.Name+": ") {
+			e.message += "; it is a number of " + f.Unit
+		}
+	}
 	return e
-}
-
-func loginFlagNames() []string {
-	return []string{"host", "api-control-port", "user", "tls", "ca", "persistent-state-dir", "idempotency-key"}
 }
 
 // readSecrets replaces every @FILE by the file's content and prompts for a

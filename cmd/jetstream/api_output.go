@@ -2,42 +2,41 @@ package main
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"fmt"
+	"io"
 	"reflect"
 	"slices"
 	"strings"
-	"text/tabwriter"
 	"time"
+
+	"github.com/dustin/go-humanize"
 
 	"jetstream/internal/api"
 	"jetstream/internal/terminal"
+	"jetstream/internal/watch"
 )
 
 // printTable prints a result for people: a list as a line an entry, any other
-// object as a line a field. Columns are the declared fields of the result; of
-// a list those that hold no simple value, or none at all, are left out.
-func (p *program) printTable(c *api.Command, object json.RawMessage) error {
+// object as a line a field. A list has the columns that its entries declare, or
+// all if wide; those that hold no simple value, or none at all, are left out.
+func (p *program) printTable(c *api.Command, object json.RawMessage, wide bool) error {
 	result, err := decodeObject(object)
 	if err != nil {
 		return err
 	}
 	fields := api.Fields(c.ResultType)
-	table := tabwriter.NewWriter(p.Stdout, 0, 8, 2, ' ', 0)
 	if list, ok := listOf(fields); ok {
-		printRows(table, list, result[list.Name])
+		err = p.printRows(list, result[list.Name], wide)
 	} else {
-		for _, f := range fields {
-			if value, there := result[f.Name]; there {
-				_, _ = fmt.Fprintf(table, "%s\t%s\n", f.Name, cell(f, value)) // Flush returns the error
-			}
-		}
+		err = p.printFields(fields, result, wide)
 	}
-	if err := table.Flush(); err != nil {
+	if err != nil {
 		return err
 	}
 	if next, more := result["nextCursor"].(string); more {
-		_, err = fmt.Fprintf(p.Stderr, "jetstream: there are more: --cursor %s\n", terminal.Printable(next))
+		_, err = terminal.Fprintf(p.Stderr, "jetstream: there are more: --cursor %s\n", next)
 	}
 	return err
 }
@@ -64,30 +63,76 @@ func listOf(fields []api.Field) (list api.Field, ok bool) {
 	return api.Field{}, false
 }
 
-func printRows(table *tabwriter.Writer, list api.Field, value any) {
+func (p *program) printRows(list api.Field, value any, wide bool) error {
 	entries, _ := value.([]any)
-	var columns []api.Field
-	for _, f := range api.Fields(list.Type.Elem()) {
-		simple := f.Kind != api.KindMap && f.Kind != api.KindList
-		if simple && slices.ContainsFunc(entries, func(e any) bool { return cell(f, member(e, f.Name)) != "-" }) {
-			columns = append(columns, f)
-		}
-	}
+	t := table{wide: wide}
+	columns := columnsOf(list.Type.Elem(), wide)
+	columns = slices.DeleteFunc(columns, func(f api.Field) bool {
+		return !slices.ContainsFunc(entries, func(e any) bool { return cell(f, member(e, f.Name)) != "" })
+	})
 	if len(columns) == 0 {
-		_, _ = fmt.Fprintln(table, "(none)")
-		return
+		_, err := fmt.Fprintln(p.Stdout, "(none)")
+		return err
 	}
 	line := func(text func(api.Field) string) {
-		cells := make([]string, len(columns))
+		cells := make([]any, len(columns))
 		for i, f := range columns {
 			cells[i] = text(f)
 		}
-		_, _ = fmt.Fprintln(table, strings.Join(cells, "\t"))
+		t.row(cells...)
 	}
 	line(func(f api.Field) string { return f.Name })
 	for _, e := range entries {
 		line(func(f api.Field) string { return cell(f, member(e, f.Name)) })
 	}
+	return p.print(&t)
+}
+
+// columnsOf returns the fields of a list's entries that have simple values; if
+// not wide and the type declares columns, only those, in their order.
+func columnsOf(entry reflect.Type, wide bool) []api.Field {
+	var all, declared []api.Field
+	for _, f := range api.Fields(entry) {
+		if f.Kind == api.KindMap || f.Kind == api.KindList {
+			continue
+		}
+		all = append(all, f)
+		if f.Column > 0 {
+			declared = append(declared, f)
+		}
+	}
+	if wide || len(declared) == 0 {
+		return all
+	}
+	slices.SortFunc(declared, func(a, b api.Field) int { return a.Column - b.Column })
+	return declared
+}
+
+// printFields prints an object. Values that are too long go on in further lines.
+func (p *program) printFields(fields []api.Field, object map[string]any, wide bool) error {
+	longest := 0
+	for _, f := range fields {
+		longest = max(longest, len(f.Name))
+	}
+	var b strings.Builder
+	for _, f := range fields {
+		value, there := object[f.Name]
+		if !there {
+			continue
+		}
+		text := []rune(terminal.Printable(cmp.Or(cell(f, value), "-")))
+		name := f.Name
+		for room := tableWidth - longest - columnGap; len(text) > 0; name = "" {
+			n := len(text)
+			if !wide {
+				n = min(n, room)
+			}
+			fmt.Fprintf(&b, "%-*s%s\n", longest+columnGap, name, string(text[:n]))
+			text = text[n:]
+		}
+	}
+	_, err := io.WriteString(p.Stdout, b.String())
+	return err
 }
 
 func member(entry any, name string) any {
@@ -95,27 +140,41 @@ func member(entry any, name string) any {
 	return object[name]
 }
 
-// cell writes one value in one line; "-" stands for none.
+// cell returns a value as text of one line; "" stands for none.
 func cell(f api.Field, value any) string {
-	text := ""
 	switch v := value.(type) {
 	case nil:
+		return ""
 	case string:
-		text = v
+		return v
 	case json.Number:
-		text = v.String()
-		if micro, err := v.Int64(); err == nil && f.Type == reflect.TypeFor[api.Time]() {
-			text = api.Time(micro).Std().Format(time.RFC3339)
-		}
-	default:
-		if b, err := api.Marshal(v); err == nil {
-			text = string(b)
-		}
+		return numberText(f, v)
 	}
-	if text == "" {
-		return "-"
+	text, err := api.Marshal(value)
+	if err != nil {
+		return ""
 	}
-	return terminal.Printable(text)
+	return string(text)
+}
+
+// numberText returns a number with its unit.
+func numberText(f api.Field, n json.Number) string {
+	value, err := n.Float64()
+	if err != nil {
+		return n.String()
+	}
+	switch {
+	case f.Unit == "bytes":
+		return watch.Bytes(int64(value))
+	case f.Unit == "kbit/s":
+		return humanize.SIWithDigits(value*1000, 1, "bit/s")
+	case f.Unit == "seconds":
+		return time.Duration(value * float64(time.Second)).String()
+	case f.Unit == "time", f.Type == reflect.TypeFor[api.Time]():
+		micros, _ := n.Int64()
+		return time.UnixMicro(micros).Local().Format(time.DateTime)
+	}
+	return n.String()
 }
 
 // exampleLine returns a typical command line for c.

@@ -11,12 +11,12 @@ import (
 	"jetstream/internal/api"
 )
 
-// parameterFlags makes the flags of one command's parameters: a pointer to a
-// struct for the parser, one field a parameter, each nil until it is given.
+// parameterFlags makes the flags of one command: a pointer to a struct for the
+// parser, one field a parameter, each nil until it is given, and apiFlags.
 // Names and help are the declaration's own; whether a value is in range is the
 // server's to say.
 func parameterFlags(params []api.Field) any {
-	fields := make([]reflect.StructField, len(params))
+	fields := make([]reflect.StructField, len(params), len(params)+1)
 	for i, f := range params {
 		fields[i] = reflect.StructField{
 			Name: "P" + strconv.Itoa(i), // exported, as reflection needs it; the tag has the real name
@@ -24,6 +24,7 @@ func parameterFlags(params []api.Field) any {
 			Tag:  flagTag(f),
 		}
 	}
+	fields = append(fields, reflect.StructField{Name: "Call", Type: reflect.TypeFor[apiFlags](), Tag: `embed:""`})
 	return reflect.New(reflect.StructOf(fields)).Interface()
 }
 
@@ -143,12 +144,12 @@ func isStringMap(t reflect.Type) bool {
 	return t.Kind() == reflect.Map && t.Elem().Kind() == reflect.String
 }
 
-// parameterValues returns the parameters given in flags, a struct made by
-// parameterFlags and filled by the parser. Secrets are returned as given, @FILE
-// included.
-func parameterValues(params []api.Field, flags any) (map[string]any, error) {
+// parameterValues returns the parameters and flags given in grammar, a struct
+// made by parameterFlags and filled by the parser. Secrets are returned as
+// given, @FILE included.
+func parameterValues(params []api.Field, grammar any) (map[string]any, *apiFlags, error) {
 	values := map[string]any{}
-	v := reflect.ValueOf(flags).Elem()
+	v := reflect.ValueOf(grammar).Elem()
 	for i, f := range params {
 		given := v.Field(i)
 		if given.IsNil() {
@@ -166,13 +167,14 @@ func parameterValues(params []api.Field, flags any) (map[string]any, error) {
 			values[f.Name], err = parseList(f, list)
 		}
 		if err != nil {
-			return nil, usagef("--%s: %v", f.Name, err)
+			return nil, nil, usagef("--%s: %v", f.Name, err)
 		}
 		if f.Other != "" && !f.Base64 {
 			setBytes(values, f.Name, values[f.Name])
 		}
 	}
-	return values, nil
+	flags := v.FieldByName("Call").Addr().Interface().(*apiFlags) //nolint:errcheck,forcetypeassert // parameterFlags has made it
+	return values, flags, nil
 }
 
 // setBytes sets the parameter called name, which may be given in base64, to a

@@ -16,6 +16,7 @@ type everyKind struct {
 	Name     string            `json:"name" doc:"Costs $5 or ${HOME}, \"quoted\"" validate:"required"`
 	Count    int               `json:"count" doc:"How many" default:"7" validate:"min=1,max=9"`
 	Share    float64           `json:"share" doc:"Which part"`
+	Rate     int64             `json:"rate" doc:"How fast" unit:"kbit/s"`
 	Force    bool              `json:"force" doc:"Whether"`
 	Mode     *string           `json:"mode" doc:"Which way" validate:"omitempty,oneof=up down"`
 	Mappings map[string]string `json:"fileMappings" doc:"What goes where"`
@@ -30,8 +31,8 @@ func parseParameters(t *testing.T, args ...string) (map[string]any, error) {
 	var out strings.Builder
 	p := &program{Stdin: strings.NewReader(""), Stdout: &out, Stderr: &out, Getenv: func(string) string { return "" }}
 	command := api.Define(api.Spec{Name: "test.command", Path: "/test"}, func(context.Context, everyKind) (api.Empty, error) { return api.Empty{}, nil })
-	params, helped, err := (&commandCmd{command: command, Args: args}).parameters(t.Context(), p)
-	if helped {
+	params, flags, err := (&commandCmd{command: command, Args: args}).parameters(t.Context(), p)
+	if flags == nil && err == nil {
 		return map[string]any{"help": out.String()}, err
 	}
 	return params, err
@@ -46,6 +47,8 @@ func TestParametersBecomeJSON(t *testing.T) {
 		{[]string{"--name", "first", "--name", "last"}, `{"name":"last"}`},
 		{[]string{"--name=", "--count=0", "--share", "0.5", "--force"}, `{"count":0,"force":true,"name":"","share":0.5}`},
 		{[]string{"--name=a", "--force=false", "--count=-3"}, `{"count":-3,"force":false,"name":"a"}`},
+		{[]string{"--count", "-3", "--share", "-.5", "--name", "-1"}, `{"count":-3,"name":"-1","share":-0.5}`},
+		{[]string{"--user=bob", "--name=a", "--host", "b", "--json"}, `{"name":"a"}`},
 		{[]string{"--force", "true", "--name=a"}, `{"force":true,"name":"a"}`},
 		{[]string{"--force", "false", "--name", "true"}, `{"force":false,"name":"true"}`},
 		{[]string{"--name=a", "--count=9007199254740993"}, `{"count":9007199254740993,"name":"a"}`},
@@ -83,7 +86,7 @@ func TestParametersThatCannotBe(t *testing.T) {
 		{[]string{"--naem=a"}, "did you mean --name?"},
 		{[]string{"--NAME=a"}, "did you mean --name?"},
 		{[]string{"--name=a", "stray"}, "parameters are flags"},
-		{[]string{"--user=bob", "--name=a"}, "jetstream api --user"},
+		{[]string{"--name=a", "--rate=100mbit"}, `--rate: "100mbit" is no whole number; it is a number of kbit/s`},
 		{[]string{"--name=a", "--fileMappings=/a"}, "no colon"},
 		{[]string{"--name=a", "--fileMappings=/a:/b:/c"}, "several colons"},
 		{[]string{"--name=a", "--fileMappings=a::b::c"}, "JSON object"},

@@ -67,20 +67,17 @@ type place struct {
 	node *kong.Node
 	// enums are the values of parameters that have a fixed set, by flag.
 	enums map[string][]string
-	// also holds flags that are accepted here but belong to another command.
-	also []*kong.Flag
 	// enter returns the place in a command's separate grammar; nil if it has none.
 	enter func(command string) *place
 }
 
 func (p *program) completionRoot() (*place, error) {
-	root, err := p.model(&cli{}, kong.Name("jetstream"), kong.Vars{"default_state_dir": ""})
+	root, err := p.model(&cli{}, kong.Name("jetstream"), kong.Vars{"default_state_dir": "", "output": "table"})
 	if err != nil {
 		return nil, err
 	}
 	registry := handlers.Commands(handlers.Deps{})
-	grammar := &apiGrammar{}
-	apiRoot, err := p.model(grammar, apiOptions(grammar, registry)...)
+	apiRoot, err := p.model(&apiGrammar{}, apiOptions(registry)...)
 	if err != nil {
 		return nil, err
 	}
@@ -90,15 +87,11 @@ func (p *program) completionRoot() (*place, error) {
 		if !ok {
 			return nil
 		}
-		node, err := p.model(parameterFlags(command.Params))
+		node, err := p.model(parameterFlags(command.Params), kong.Vars{"output": "json"})
 		if err != nil { // a test makes the flags of every command
 			return nil
 		}
-		next := &place{node: node, enums: enumsOf(command)}
-		if _, taken := command.Param("output"); !taken {
-			next.also = append(next.also, commands.flag("output"))
-		}
-		return next
+		return &place{node: node, enums: enumsOf(command)}
 	}
 	return &place{node: root, enter: func(name string) *place {
 		if name == "api" {
@@ -214,7 +207,7 @@ func (at *place) flag(name string) *kong.Flag {
 }
 
 func (at *place) allFlags() []*kong.Flag {
-	return slices.Concat(append(at.node.AllFlags(true), at.also)...)
+	return slices.Concat(at.node.AllFlags(true)...)
 }
 
 func (at *place) flags() []suggestion {

@@ -113,9 +113,12 @@ func humanly(message string) string {
 	if bits < 1 || bits > 64 {
 		return message
 	}
-	limits := fmt.Sprintf("from 0 to %d", ^uint64(0)>>(64-bits))
-	if m[2] == "int" {
-		limits = fmt.Sprintf("from %d to %d", int64(-1)<<(bits-1), ^(int64(-1) << (bits - 1)))
+	text := m[3] + " is no whole number"
+	switch {
+	case m[2] == "uint":
+		text += fmt.Sprintf(" from 0 to %d", ^uint64(0)>>(64-bits))
+	case bits < 64:
+		text += fmt.Sprintf(" from %d to %d", int64(-1)<<(bits-1), ^(int64(-1) << (bits - 1)))
 	}
-	return notANumber.ReplaceAllLiteralString(message, fmt.Sprintf("%s is no whole number %s", m[3], limits))
+	return notANumber.ReplaceAllLiteralString(message, text)
 }

@@ -75,7 +75,7 @@ func (c contract) send(l *live, user, method, path, actual, kind string, text []
 		return req
 	}
 	request := build()
-	x := exchange{sent: method + " " + actual + " " + shortened(text), request: openapi3filter.RequestValidationInput{
+	x := exchange{sent: method + " " + actual + " " + beginning(text), request: openapi3filter.RequestValidationInput{
 		Request: request, PathParams: pathValues(path, request.URL.Path),
 		Route:   &routers.Route{Spec: c.doc, Path: path, PathItem: item, Method: method, Operation: item.GetOperation(method)},
 		Options: &openapi3filter.Options{IncludeResponseStatus: true, MultiError: true, SkipSettingDefaults: true, AuthenticationFunc: openapi3filter.NoopAuthenticationFunc},
@@ -90,12 +90,12 @@ func (c contract) send(l *live, user, method, path, actual, kind string, text []
 		l.t.Fatalf("%s: %v", x.sent, err)
 	}
 	if err := json.Unmarshal(x.body, &x.reply); err != nil {
-		l.t.Fatalf("%s answered %d without a reply: %q", x.sent, x.status, shortened(x.body))
+		l.t.Fatalf("%s answered %d without a reply: %q", x.sent, x.status, beginning(x.body))
 	}
 	return x
 }
 
-func shortened(text []byte) string {
+func beginning(text []byte) string {
 	const most = 300
 	return strings.ToValidUTF8(string(text[:min(len(text), most)]), "?")
 }
@@ -116,13 +116,13 @@ func pathValues(path, actual string) map[string]string {
 func (x exchange) holds(t *testing.T) {
 	t.Helper()
 	if x.request.Route.Operation.Responses.Status(x.status) == nil {
-		t.Errorf("%s: status %d is not documented: %s", x.sent, x.status, shortened(x.body))
+		t.Errorf("%s: status %d is not documented: %s", x.sent, x.status, beginning(x.body))
 		return
 	}
 	answer := &openapi3filter.ResponseValidationInput{RequestValidationInput: &x.request, Status: x.status, Header: x.header, Options: x.request.Options}
 	answer.SetBodyBytes(x.body)
 	if err := openapi3filter.ValidateResponse(t.Context(), answer); err != nil {
-		t.Errorf("%s: %d %s: %v", x.sent, x.status, shortened(x.body), err)
+		t.Errorf("%s: %d %s: %v", x.sent, x.status, beginning(x.body), err)
 	}
 	if x.header.Get("X-Request-Id") == "" || x.header.Get("X-Content-Type-Options") != "nosniff" {
 		t.Errorf("%s: headers are %v", x.sent, x.header)

@@ -91,7 +91,7 @@ func (p *program) command(ctx context.Context, args []string) error {
 	}
 	grammar := &cli{}
 	return p.execute(ctx, grammar, args, kong.Name("jetstream"), kong.Bind(grammar),
-		kong.Vars{"default_state_dir": stateDir},
+		kong.Vars{"default_state_dir": stateDir, "output": "table"},
 		kong.Description("Moves files between sites and runs your scripts on everything that happens."))
 }
 
@@ -136,7 +136,7 @@ func (p *program) parse(grammar any, args []string, options ...kong.Option) (par
 		return nil, fmt.Errorf("command line: %w", err)
 	}
 	nameVariables(parser.Model.Node)
-	if parsed, err = parser.Parse(args); err != nil {
+	if parsed, err = parser.Parse(arranged(parser.Model.Node, args)); err != nil {
 		return nil, usageOf(parser.Model.Node, err)
 	}
 	return parsed, nil

@@ -8,7 +8,6 @@ import (
 	"os"
 	"slices"
 	"strings"
-	"text/tabwriter"
 	"time"
 
 	"jetstream/handlers"
@@ -35,11 +34,11 @@ type triggerCmd struct {
 // triggerServer holds the flags of every trigger command that calls the server.
 type triggerServer struct {
 	callFlags `group:"Login:"`
-	JSON      bool `name:"json" help:"Print the server's answer as JSON."`
+	outputFlags
 }
 
-// ask calls a command of the API; with --json it prints the answer and done is
-// true.
+// ask calls a command of the API; if JSON is wanted it prints the answer, and
+// done is true.
 func ask[T any](ctx context.Context, p *program, s *triggerServer, command string, params map[string]any) (result T, done bool, err error) {
 	conn, _, err := s.connect(ctx, p)
 	if err != nil {
@@ -50,7 +49,7 @@ func ask[T any](ctx context.Context, p *program, s *triggerServer, command strin
 	if err != nil {
 		return result, true, err
 	}
-	if s.JSON {
+	if s.asJSON() {
 		return result, true, p.printJSON(reply.Result)
 	}
 	result, err = client.As[T](reply, nil)
@@ -224,13 +223,3 @@ func printQueue(w io.Writer, q triggers.QueueState) error {
 	_, err := io.WriteString(w, terminal.PrintableLines(b.String()))
 	return err
 }
-
-// clock formats a time for people.
-func clock(t api.Time) string {
-	if t == 0 {
-		return "-"
-	}
-	return t.Std().Local().Format("2006-01-02 15:04:05")
-}
-
-func newTable(w io.Writer) *tabwriter.Writer { return tabwriter.NewWriter(w, 0, 8, 2, ' ', 0) }

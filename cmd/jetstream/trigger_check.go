@@ -23,7 +23,7 @@ type triggerCheckCmd struct {
 	Dir                string `arg:"" optional:"" type:"path" help:"Trigger directory; else JETSTREAM_SERVER_TRIGGER_DIR."`
 	PersistentStateDir string `name:"persistent-state-dir" type:"path" placeholder:"DIR" from:"JETSTREAM_SERVER_PERSISTENT_STATE_DIR" help:"State directory of the server, whose users' sandboxes are looked at (${default_state_dir})."`
 	SandboxDir         string `name:"sandbox-dir" type:"path" placeholder:"DIR" from:"JETSTREAM_SERVER_SANDBOX_DIR" help:"The server's --sandbox-dir."`
-	JSON               bool   `name:"json" help:"Print the findings as JSON."`
+	outputFlags
 }
 
 // Help says what the exit status means.
@@ -54,7 +54,7 @@ func (c *triggerCheckCmd) Run(ctx context.Context, p *program) error {
 	if fi, err := os.Stat(dir); err == nil && fi.IsDir() {
 		findings = append(findings, c.overlaps(ctx, p, dir, state)...)
 	}
-	if c.JSON {
+	if c.asJSON() {
 		b, err := api.Marshal(struct {
 			Dir      string             `json:"dir"`
 			Findings []triggers.Finding `json:"findings"`

@@ -49,15 +49,13 @@ func (c *triggerListCmd) Run(ctx context.Context, p *program) error {
 		return err
 	}
 	problems := list.Problems
-	table := newTable(p.Stdout)
-	_, _ = fmt.Fprintln(table, "\nEVENT\tSCRIPT\tSUCCESS\tFAILED\tOTHER\tLAST RUN") // Flush returns the error
-	shown := 0
+	rows := table{wide: c.Wide}
+	rows.row("EVENT", "SCRIPT", "SUCCESS", "FAILED", "OTHER", "LAST RUN")
 	for _, t := range list.Triggers {
 		problems = append(problems, t.Problems...)
 		if t.File == "" && t.LastRun == nil && !c.All {
 			continue
 		}
-		shown++
 		script, last := cmp.Or(filepath.Base(t.File), "-"), "-"
 		if t.File == "" {
 			script = "-"
@@ -72,12 +70,13 @@ func (c *triggerListCmd) Run(ctx context.Context, p *program) error {
 			last = t.LastRun.Status + " " + clock(t.LastRun.EndTime)
 		}
 		other := t.Runs["timeout"] + t.Runs["cancelled"] + t.Runs["interrupted"]
-		_, _ = terminal.Fprintf(table, "%s\t%s\t%d\t%d\t%d\t%s\n", t.Event, script, t.Runs["success"], t.Runs["failed"], other, last)
+		rows.row(t.Event, script, t.Runs["success"], t.Runs["failed"], other, last)
 	}
-	if err := table.Flush(); err != nil {
+	_, _ = fmt.Fprintln(p.Stdout) // print returns the error
+	if err := p.print(&rows); err != nil {
 		return err
 	}
-	if shown == 0 {
+	if len(rows.rows) == 1 {
 		_, _ = fmt.Fprintln(p.Stdout, "no event has a script; --all lists the events")
 	}
 	return printFindings(p.Stdout, problems)
@@ -85,10 +84,11 @@ func (c *triggerListCmd) Run(ctx context.Context, p *program) error {
 
 type triggerRunsCmd struct {
 	triggerServer
-	Event  string        `complete:"events" help:"Only runs for this event."`
-	Status string        `complete:"getTriggerRuns.status" help:"Only runs in this state: queued, running, success, failed, timeout, cancelled or interrupted."`
-	Since  time.Duration `placeholder:"DURATION" help:"Only runs queued within this time, such as 24h."`
-	Limit  int           `default:"20" help:"How many runs at most, 1 to 1000."`
+	Event    string        `complete:"events" help:"Only runs for this event."`
+	Status   string        `complete:"getTriggerRuns.status" help:"Only runs in this state: queued, running, success, failed, timeout, cancelled or interrupted."`
+	Transfer string        `placeholder:"ID" help:"Only runs about this transfer."`
+	Since    time.Duration `placeholder:"DURATION" help:"Only runs queued within this time, such as 24h."`
+	Limit    int           `default:"20" help:"How many runs at most, 1 to 1000."`
 }
 
 // Run prints the table, newest first.
@@ -100,6 +100,12 @@ func (c *triggerRunsCmd) Run(ctx context.Context, p *program) error {
 	if c.Status != "" {
 		params["status"] = c.Status
 	}
+	if c.Transfer != "" {
+		params["transferId"] = c.Transfer
+	}
+	if c.Since < 0 {
+		return usagef("--since: %s is negative", c.Since)
+	}
 	if c.Since > 0 {
 		params["since"] = api.TimeOf(time.Now().Add(-c.Since))
 	}
@@ -110,38 +116,40 @@ func (c *triggerRunsCmd) Run(ctx context.Context, p *program) error {
 	if done {
 		return err
 	}
-	table := newTable(p.Stdout)
-	_, _ = fmt.Fprintln(table, "RUN\tEVENT\tATTEMPT\tSTATUS\tQUEUED\tTOOK\tWHY") // Flush returns the error
-	for _, r := range list.Runs {
-		_, _ = terminal.Fprintf(table, "%s\t%s\t%d\t%s\t%s\t%s\t%s\n", r.RunID, r.Event, r.Attempt, r.Status, clock(r.QueueTime), took(r), why(r))
+	rows := table{wide: c.Wide}
+	if c.Wide {
+		rows.row("RUN", "EVENT", "ATTEMPT", "STATUS", "QUEUED", "TOOK", "TRANSFER", "USER", "WHY")
+	} else {
+		rows.row("RUN", "EVENT", "ATTEMPT", "STATUS", "QUEUED", "TOOK")
 	}
-	if err := table.Flush(); err != nil || list.NextCursor == nil {
+	for _, r := range list.Runs {
+		if c.Wide {
+			rows.row(r.RunID, r.Event, r.Attempt, r.Status, clock(r.QueueTime), took(r), r.TransferID, r.User, why(r))
+		} else {
+			rows.row(r.RunID, r.Event, r.Attempt, r.Status, clock(r.QueueTime), took(r))
+			rows.below("why: ", why(r))
+		}
+	}
+	if err := p.print(&rows); err != nil || list.NextCursor == nil {
 		return err
 	}
 	_, err = fmt.Fprintln(p.Stdout, "there are more; --limit shows them")
 	return err
 }
 
-// whyLength is how many characters of a reason are shown.
-const whyLength = 80
-
-// why returns in short the reason why a run did not succeed: of a script that
-// failed, the end of the last line that it wrote to stderr, which begins with
-// the path of the script as a rule.
+// why returns the reason why a run did not succeed: of a script that failed, the
+// last line that it wrote to stderr, without the path of the script that a shell
+// begins it with.
 func why(r triggers.Run) string {
 	lines := strings.Split(strings.TrimSpace(r.Stderr.Text), "\n")
-	last := []rune(terminal.Printable(strings.TrimSpace(lines[len(lines)-1])))
-	if r.Status == triggers.StatusFailed && len(last) > 0 {
-		if len(last) > whyLength {
-			return "..." + string(last[len(last)-whyLength+3:])
+	last := strings.TrimSpace(lines[len(lines)-1])
+	if r.Status == triggers.StatusFailed && last != "" {
+		if dir, message, ok := strings.Cut(last, "/"+r.Event+": "); ok && !strings.Contains(dir, " ") {
+			return message
 		}
-		return string(last)
+		return last
 	}
-	message := []rune(terminal.Printable(r.ErrorMessage))
-	if len(message) > whyLength {
-		return string(message[:whyLength-3]) + "..."
-	}
-	return string(message)
+	return r.ErrorMessage
 }
 
 // took returns how long the script ran, or has been running.

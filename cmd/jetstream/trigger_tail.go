@@ -20,9 +20,13 @@ import (
 
 // triggerTailCmd follows the event stream of a running server.
 type triggerTailCmd struct {
-	callFlags
-	JSON   bool     `name:"json" help:"Print each as a line of JSON: id (0 for output), type, data."`
+	triggerServer
 	Events []string `arg:"" optional:"" name:"event" complete:"events" help:"Events to watch, such as recv.transferComplete; all without."`
+}
+
+// Help describes the form of the output.
+func (c *triggerTailCmd) Help() string {
+	return "With --json each is a line of JSON: id (0 for output), type, data."
 }
 
 // Run prints until ctx ends, which is a success: watching has no other end.
@@ -40,7 +44,7 @@ func (c *triggerTailCmd) Run(ctx context.Context, p *program) error {
 		return err
 	}
 	defer server.Close()
-	t := &tail{out: p.Stdout, json: c.JSON, rest: map[string]string{}}
+	t := &tail{out: p.Stdout, json: c.asJSON(), rest: map[string]string{}}
 	lost := false
 	say := func(format string, args ...any) {
 		_, _ = fmt.Fprintln(p.Stderr, "jetstream:", terminal.Printable(fmt.Sprintf(format, args...)))

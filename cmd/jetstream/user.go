@@ -1,13 +1,14 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
-	"fmt"
 	"io/fs"
 	"os"
 
 	"jetstream/internal/account"
+	"jetstream/internal/api"
 	"jetstream/internal/terminal"
 )
 
@@ -84,30 +85,35 @@ func sandboxNote(dir string) string {
 	return note
 }
 
-type userListCmd struct{}
+type userListCmd struct{ outputFlags }
 
 // Run lists the users, newest first.
 func (c *userListCmd) Run(ctx context.Context, p *program, parent *cli) error {
 	return parent.User.open(ctx, p, false, func(users users) error {
-		table := newTable(p.Stdout)
-		_, _ = fmt.Fprintln(table, "NAME\tROLE\tSTATE\tSANDBOX") // Flush returns the error
-		err := users.Each(ctx, func(u account.User) {
-			role, state, sandbox := "user", "active", "(the server's default)"
+		list := []account.User{}
+		if err := users.Each(ctx, func(u account.User) { list = append(list, u) }); err != nil {
+			return err
+		}
+		if c.asJSON() {
+			b, err := api.Marshal(map[string]any{"users": list})
+			if err != nil {
+				return err
+			}
+			return p.printJSON(b)
+		}
+		rows := table{wide: c.Wide}
+		rows.row("NAME", "ROLE", "STATE", "SANDBOX")
+		for _, u := range list {
+			role, state := "user", "active"
 			if u.Superuser {
 				role = "superuser"
 			}
 			if u.Disabled {
 				state = "disabled"
 			}
-			if u.Sandbox != "" {
-				sandbox = u.Sandbox
-			}
-			_, _ = terminal.Fprintf(table, "%s\t%s\t%s\t%s\n", u.Name, role, state, sandbox)
-		})
-		if err != nil {
-			return err
+			rows.row(u.Name, role, state, cmp.Or(u.Sandbox, "(the server's default)"))
 		}
-		return table.Flush()
+		return p.print(&rows)
 	})
 }
 

@@ -30,6 +30,9 @@ const (
 //	secret    "true": masked in logs, events, triggers and run records
 //	bytes     "true": a path, which need not be UTF-8; a command's parameter P
 //	          may be given in base64 as well, as PBase64
+//	unit      what a number counts: bytes, kbit/s, seconds, or time for
+//	          microseconds since the Unix epoch
+//	column    place among the columns of a table that fits a terminal
 type Field struct {
 	Name string
 	Doc  string
@@ -55,6 +58,10 @@ type Field struct {
 	OneRequired bool
 	// Base64 reports that the value is in base64, of a map the keys and values.
 	Base64 bool
+	// Unit is the unit tag, or empty.
+	Unit string
+	// Column is the column tag: from 1; 0 for a field that only a wide table has.
+	Column int
 	// Index is the argument for FieldByIndex of package reflect.
 	Index []int
 }
@@ -82,7 +89,9 @@ func Fields(t reflect.Type) []Field {
 		f := Field{
 			Name: name, Doc: sf.Tag.Get("doc"), Type: sf.Type, Secret: sf.Tag.Get("secret") == "true",
 			Default: sf.Tag.Get("default"), Rules: sf.Tag.Get("validate"), Index: []int{i},
+			Unit: sf.Tag.Get("unit"),
 		}
+		f.Column, _ = strconv.Atoi(sf.Tag.Get("column"))
 		if f.Name == "" || f.Doc == "" {
 			panic(fmt.Sprintf("%s.%s: a declared field needs a json and a doc tag", t, sf.Name))
 		}

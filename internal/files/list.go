@@ -16,15 +16,15 @@ import (
 
 // Entry is a file, directory or link in the result of ls.
 type Entry struct {
-	Name             string  `json:"name" doc:"Name in its directory; bytes that are no UTF-8 are replaced"`
+	Name             string  `json:"name" doc:"Name in its directory; bytes that are no UTF-8 are replaced" column:"1"`
 	NameBase64       string  `json:"nameBase64,omitempty" doc:"The exact name in base64, where it is not UTF-8"`
 	Path             string  `json:"path" doc:"Path in the caller's sandbox"`
 	PathBase64       string  `json:"pathBase64,omitempty" doc:"The exact path in base64, where it is not UTF-8"`
-	Type             string  `json:"type" doc:"file, directory, link, or other for devices, pipes and sockets" validate:"oneof=file directory link other"`
-	Size             int64   `json:"size" doc:"Bytes of a file; 0 for everything else"`
-	Mode             string  `json:"mode" doc:"Permission bits as four octal digits, such as 0644"`
-	MTime            int64   `json:"mtime" doc:"When it was last changed, in microseconds since the Unix epoch; negative before it"`
-	LinkTarget       *string `json:"linkTarget" doc:"Path in the caller's sandbox that a link leads to; null for all else and for a link that leads outside"`
+	Type             string  `json:"type" doc:"file, directory, link, or other for devices, pipes and sockets" validate:"oneof=file directory link other" column:"2"`
+	Size             int64   `json:"size" doc:"Bytes of a file; 0 for everything else" unit:"bytes" column:"4"`
+	Mode             string  `json:"mode" doc:"Permission bits as four octal digits, such as 0644" column:"3"`
+	MTime            int64   `json:"mtime" doc:"When it was last changed, in microseconds since the Unix epoch; negative before it" unit:"time" column:"5"`
+	LinkTarget       *string `json:"linkTarget" doc:"Path in the caller's sandbox that a link leads to; null for all else and for a link that leads outside" column:"6"`
 	LinkTargetBase64 string  `json:"linkTargetBase64,omitempty" doc:"The exact linkTarget in base64, where it is not UTF-8"`
 }
 

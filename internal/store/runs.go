@@ -196,6 +196,9 @@ func (s *Runs) Run(ctx context.Context, runID string) (triggers.Run, error) {
 	return *r, nil
 }
 
+// ofTransfer says too what the partial index has, else it is not used.
+const ofTransfer = "transfer_id = ? AND transfer_id <> ''"
+
 // Runs implements triggers.Store.
 func (s *Runs) Runs(ctx context.Context, f triggers.Filter) (page []triggers.Run, more bool, err error) {
 	var where []string
@@ -214,6 +217,9 @@ func (s *Runs) Runs(ctx context.Context, f triggers.Filter) (page []triggers.Run
 	}
 	if f.User != "" {
 		only("user = ?", f.User)
+	}
+	if f.TransferID != "" {
+		only(ofTransfer, f.TransferID)
 	}
 	if f.Since != 0 {
 		only("queue_time >= ?", int64(f.Since))

@@ -169,6 +169,7 @@ func TestRunsFilteredAndPaged(t *testing.T) {
 	for i := range 10 {
 		r := queued(t, s, []string{"launch", "on.ls"}[i%2], "p", func(r *triggers.Run) {
 			r.QueueTime, r.User = api.Time(1000+i), []string{"ann", "bob", "cy"}[i%3]
+			r.TransferID = []string{"", "t1", "t2"}[i%3]
 		})
 		if i < 4 {
 			end(t, s, r, triggers.StatusFailed)
@@ -185,6 +186,7 @@ func TestRunsFilteredAndPaged(t *testing.T) {
 		{triggers.Filter{Limit: 10, Event: "launch"}, "8 6 4 2 0", false},
 		{triggers.Filter{Limit: 10, Status: triggers.StatusFailed}, "3 2 1 0", false},
 		{triggers.Filter{Limit: 10, User: "cy"}, "8 5 2", false},
+		{triggers.Filter{Limit: 10, TransferID: "t1"}, "7 4 1", false},
 		{triggers.Filter{Limit: 10, Since: 1007}, "9 8 7", false},
 		{triggers.Filter{Limit: 1, Event: "on.ls", Status: triggers.StatusQueued, Since: 1006, User: "ann"}, "9", false},
 		{triggers.Filter{Limit: 10, Event: "none"}, "", false},
@@ -237,6 +239,7 @@ func TestQueriesOfRunsGoByTheirIndexes(t *testing.T) {
 		{oldestQueued, "USING INDEX runs_open", nil},
 		{waitingBytes, "USING INDEX runs_open", []any{"on."}},
 		{selectRun + "WHERE run_id = ?", "USING INDEX sqlite_autoindex_runs_1", []any{"id"}},
+		{selectRun + "WHERE seq < ? AND " + ofTransfer + " ORDER BY seq DESC LIMIT 10", "USING INDEX runs_transfer", []any{9, "id"}},
 		{lastAttempt, "USING INDEX runs_attempts", []any{"id"}},
 		{givenUp, "USING INDEX runs_lost", nil},
 		{givenUp, "USING COVERING INDEX runs_attempts", nil},

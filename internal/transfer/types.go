@@ -7,15 +7,15 @@ import "jetstream/internal/api"
 type Destination struct { //nolint:recvcheck // visible takes values and pointers
 	Seq int64 `json:"-"`
 
-	DestinationID        string            `json:"destinationId" doc:"Id of the destination"`
-	DestinationAddress   string            `json:"destinationAddress" doc:"Host name or IP of the receiver, without the port"`
-	DestinationPort      int               `json:"destinationPort" doc:"Receive port of the receiver"`
+	DestinationID        string            `json:"destinationId" doc:"Id of the destination" column:"1"`
+	DestinationAddress   string            `json:"destinationAddress" doc:"Host name or IP of the receiver, without the port" column:"2"`
+	DestinationPort      int               `json:"destinationPort" doc:"Receive port of the receiver" column:"3"`
 	DestinationIP        string            `json:"destinationIP" doc:"IP the address resolved to when the destination was made, or the name itself"`
 	DestinationPublicKey string            `json:"destinationPublicKey" doc:"The receiver's public key, given or first seen; empty until then"`
-	SendRateMax          int64             `json:"sendRateMax" doc:"Highest send rate in kbit/s; 0 is no limit"`
-	NumTransfersQueued   int               `json:"numTransfersQueued" doc:"Transfers to it that have not ended"`
-	LastErrorMessage     string            `json:"lastErrorMessage" doc:"Why the last attempt to reach it failed, or empty"`
-	LastSendTime         api.Time          `json:"lastSendTime" doc:"When something was last sent to it, or null"`
+	SendRateMax          int64             `json:"sendRateMax" doc:"Highest send rate in kbit/s; 0 is no limit" unit:"kbit/s"`
+	NumTransfersQueued   int               `json:"numTransfersQueued" doc:"Transfers to it that have not ended" column:"4"`
+	LastErrorMessage     string            `json:"lastErrorMessage" doc:"Why the last attempt to reach it failed, or empty" column:"6"`
+	LastSendTime         api.Time          `json:"lastSendTime" doc:"When something was last sent to it, or null" column:"5"`
 	CreateTime           api.Time          `json:"createTime" doc:"When it was made"`
 	Owner                string            `json:"owner" doc:"User that made it"`
 	UserData             map[string]string `json:"userData" doc:"Data of the user's own"`
@@ -55,17 +55,17 @@ func (s Status) Processing() bool {
 type Manifest struct {
 	Seq int64 `json:"-"`
 
-	ManifestID string `json:"manifestId" doc:"Id of the manifest"`
-	Status     Status `json:"status" doc:"pending, complete or error" validate:"oneof=pending complete error"`
+	ManifestID string `json:"manifestId" doc:"Id of the manifest" column:"1"`
+	Status     Status `json:"status" doc:"pending, complete or error" validate:"oneof=pending complete error" column:"2"`
 	Processing bool   `json:"processing" doc:"True while the server still works on it"`
-	TotalFiles *int64 `json:"totalFiles" doc:"Number of files, null while pending"`
-	TotalSize  *int64 `json:"totalSize" doc:"Bytes of all files, null while pending"`
+	TotalFiles *int64 `json:"totalFiles" doc:"Number of files, null while pending" column:"3"`
+	TotalSize  *int64 `json:"totalSize" doc:"Bytes of all files, null while pending" unit:"bytes" column:"4"`
 	// What is skipped is never sent and is no error.
 	SkippedEntries     *int64            `json:"skippedEntries" doc:"Number of special files, links that lead nowhere or out of the sandbox, and part files of arriving transfers, which are left out; null while pending"`
-	ErrorMessage       *string           `json:"errorMessage" doc:"Why it failed, or null"`
+	ErrorMessage       *string           `json:"errorMessage" doc:"Why it failed, or null" column:"6"`
 	FileMappings       map[string]string `json:"fileMappings" doc:"Source paths and the names they get"`
 	FileMappingsBase64 map[string]string `json:"fileMappingsBase64,omitempty" doc:"The exact fileMappings, keys and values in base64, where one is not UTF-8"`
-	CreateTime         api.Time          `json:"createTime" doc:"When it was requested"`
+	CreateTime         api.Time          `json:"createTime" doc:"When it was requested" column:"5"`
 	EndTime            api.Time          `json:"endTime" doc:"When it was complete or failed, or null"`
 	Owner              string            `json:"owner" doc:"User that made it"`
 	UserData           map[string]string `json:"userData" doc:"Data of the user's own"`
@@ -96,7 +96,7 @@ type Params struct {
 	ManifestID                 string            `json:"manifestId" doc:"What is sent: a manifest that is complete" validate:"required,max=64"`
 	DestinationID              string            `json:"destinationId" doc:"Where it is sent" validate:"required,max=64"`
 	Username                   string            `json:"username" doc:"The receiver's user that authorizes the transfer" validate:"required,max=64"`
-	DestinationPath            string            `json:"destinationPath" doc:"Directory in the receiving user's sandbox that the files are placed below" default:"/" validate:"max=4096" bytes:"true"`
+	DestinationPath            string            `json:"destinationPath" doc:"Directory in the receiving user's sandbox that the files are placed below" default:"/" validate:"max=4096" bytes:"true" column:"4"`
 	Priority                   int               `json:"priority" doc:"Lower goes first" default:"100" validate:"min=0,max=1000000"`
 	CheckpointFrequencySeconds int               `json:"checkpointFrequencySeconds" doc:"Seconds between durable checkpoints; 0 is none" default:"5" validate:"min=0,max=86400"`
 	Conflict                   string            `json:"conflict" doc:"What happens when a file exists" default:"overwrite" validate:"oneof=overwrite skip rename fail"`
@@ -108,20 +108,20 @@ type Params struct {
 type Transfer struct {
 	Seq int64 `json:"-"`
 
-	TransferID string `json:"transferId" doc:"Id of the transfer, the same at both ends"`
+	TransferID string `json:"transferId" doc:"Id of the transfer, the same at both ends" column:"1"`
 	Params
 	DestinationPathBase64 string   `json:"destinationPathBase64,omitempty" doc:"The exact destinationPath in base64, where it is not UTF-8"`
-	DestinationAddress    string   `json:"destinationAddress" doc:"Host of the receiver"`
+	DestinationAddress    string   `json:"destinationAddress" doc:"Host of the receiver" column:"3"`
 	DestinationPort       int      `json:"destinationPort" doc:"Receive port of the receiver"`
-	Status                Status   `json:"status" doc:"pending, active, suspended, cancelled, complete or error" validate:"oneof=pending active suspended cancelled complete error"`
+	Status                Status   `json:"status" doc:"pending, active, suspended, cancelled, complete or error" validate:"oneof=pending active suspended cancelled complete error" column:"2"`
 	Processing            bool     `json:"processing" doc:"True until it has ended"`
-	ErrorMessage          string   `json:"errorMessage" doc:"Why it failed, or why it waits; of a complete one, what the receiver could not keep; else empty"`
+	ErrorMessage          string   `json:"errorMessage" doc:"Why it failed, or why it waits; of a complete one, what the receiver could not keep; else empty" column:"9"`
 	TotalFiles            int64    `json:"totalFiles" doc:"Number of files"`
-	TotalBytes            int64    `json:"totalBytes" doc:"Bytes of all files"`
+	TotalBytes            int64    `json:"totalBytes" doc:"Bytes of all files" unit:"bytes" column:"6"`
 	FilesSent             int64    `json:"filesSent" doc:"Files the receiver has confirmed"`
-	BytesSent             int64    `json:"bytesSent" doc:"Bytes the receiver has confirmed"`
-	Rate                  float64  `json:"rate" doc:"Present rate in kbit/s"`
-	EtaSeconds            *int64   `json:"etaSeconds" doc:"Seconds until the end at the present rate, or null"`
+	BytesSent             int64    `json:"bytesSent" doc:"Bytes the receiver has confirmed" unit:"bytes" column:"5"`
+	Rate                  float64  `json:"rate" doc:"Present rate in kbit/s" unit:"kbit/s" column:"7"`
+	EtaSeconds            *int64   `json:"etaSeconds" doc:"Seconds until the end at the present rate, or null" unit:"seconds" column:"8"`
 	RequestTime           api.Time `json:"requestTime" doc:"When it was requested"`
 	StartTime             api.Time `json:"startTime" doc:"When the first connection was made, or null"`
 	EndTime               api.Time `json:"endTime" doc:"When it ended, or null"`
@@ -153,19 +153,19 @@ type Transfer struct {
 type RecvTransfer struct {
 	Seq int64 `json:"-"`
 
-	TransferID            string   `json:"transferId" doc:"Id of the transfer, the same at both ends"`
+	TransferID            string   `json:"transferId" doc:"Id of the transfer, the same at both ends" column:"1"`
 	Username              string   `json:"username" doc:"User that authorized it here"`
-	DestinationPath       string   `json:"destinationPath" doc:"Directory in the user's sandbox that the files are placed below"`
+	DestinationPath       string   `json:"destinationPath" doc:"Directory in the user's sandbox that the files are placed below" column:"4"`
 	DestinationPathBase64 string   `json:"destinationPathBase64,omitempty" doc:"The exact destinationPath in base64, where it is not UTF-8"`
-	Status                Status   `json:"status" doc:"receiving, complete, error or cancelled" validate:"oneof=receiving complete error cancelled"`
+	Status                Status   `json:"status" doc:"receiving, complete, error or cancelled" validate:"oneof=receiving complete error cancelled" column:"2"`
 	Processing            bool     `json:"processing" doc:"True until it has ended"`
-	ErrorMessage          string   `json:"errorMessage" doc:"Why it failed; of a complete one, what could not be kept; else empty"`
+	ErrorMessage          string   `json:"errorMessage" doc:"Why it failed; of a complete one, what could not be kept; else empty" column:"8"`
 	TotalFiles            int64    `json:"totalFiles" doc:"Number of files"`
-	TotalSize             int64    `json:"totalSize" doc:"Bytes of all files"`
+	TotalSize             int64    `json:"totalSize" doc:"Bytes of all files" unit:"bytes" column:"6"`
 	FilesReceived         int64    `json:"filesReceived" doc:"Files received and verified"`
-	BytesReceived         int64    `json:"bytesReceived" doc:"Bytes received and verified"`
-	Rate                  float64  `json:"rate" doc:"Present rate in kbit/s"`
-	SourceIP              string   `json:"sourceIP" doc:"Address of the sending server"`
+	BytesReceived         int64    `json:"bytesReceived" doc:"Bytes received and verified" unit:"bytes" column:"5"`
+	Rate                  float64  `json:"rate" doc:"Present rate in kbit/s" unit:"kbit/s" column:"7"`
+	SourceIP              string   `json:"sourceIP" doc:"Address of the sending server" column:"3"`
 	SourcePort            int      `json:"sourcePort" doc:"Port of the sending server's connection"`
 	SourcePublicKey       string   `json:"sourcePublicKey" doc:"The sending server's public key"`
 	StartTime             api.Time `json:"startTime" doc:"When it was authorized"`
