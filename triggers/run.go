@@ -51,7 +51,7 @@ type Run struct {
 	EndTime      api.Time        `json:"endTime" doc:"When the run ended, or null"`
 	ExitCode     *int            `json:"exitCode" doc:"The script's exit status, or null"`
 	Signal       string          `json:"signal" doc:"Name of the signal that ended the script, or empty"`
-	ErrorMessage string          `json:"errorMessage" doc:"Why the run did not succeed, or empty" column:"5"`
+	ErrorMessage string          `json:"errorMessage" doc:"Why the run did not succeed, or empty" column:"below"`
 	Stdout       Output          `json:"stdout" doc:"What the script wrote to standard output"`
 	Stderr       Output          `json:"stderr" doc:"What the script wrote to standard error"`
 	RequestID    string          `json:"requestId" doc:"The API request that caused the event, or empty"`

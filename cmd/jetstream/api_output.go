@@ -66,7 +66,7 @@ func listOf(fields []api.Field) (list api.Field, ok bool) {
 func (p *program) printRows(list api.Field, value any, wide bool) error {
 	entries, _ := value.([]any)
 	t := table{wide: wide}
-	columns := columnsOf(list.Type.Elem(), wide)
+	columns, below := columnsOf(list.Type.Elem(), wide)
 	columns = slices.DeleteFunc(columns, func(f api.Field) bool {
 		return !slices.ContainsFunc(entries, func(e any) bool { return cell(f, member(e, f.Name)) != "" })
 	})
@@ -84,13 +84,17 @@ func (p *program) printRows(list api.Field, value any, wide bool) error {
 	line(func(f api.Field) string { return f.Name })
 	for _, e := range entries {
 		line(func(f api.Field) string { return cell(f, member(e, f.Name)) })
+		for _, f := range below {
+			t.below(f.Name+": ", cell(f, member(e, f.Name)))
+		}
 	}
 	return p.print(&t)
 }
 
 // columnsOf returns the fields of a list's entries that have simple values; if
-// not wide and the type declares columns, only those, in their order.
-func columnsOf(entry reflect.Type, wide bool) []api.Field {
+// not wide and the type declares columns, only those, in their order, and those
+// that stand below the row.
+func columnsOf(entry reflect.Type, wide bool) (columns, below []api.Field) {
 	var all, declared []api.Field
 	for _, f := range api.Fields(entry) {
 		if f.Kind == api.KindMap || f.Kind == api.KindList {
@@ -100,12 +104,15 @@ func columnsOf(entry reflect.Type, wide bool) []api.Field {
 		if f.Column > 0 {
 			declared = append(declared, f)
 		}
+		if f.Below {
+			below = append(below, f)
+		}
 	}
 	if wide || len(declared) == 0 {
-		return all
+		return all, nil
 	}
 	slices.SortFunc(declared, func(a, b api.Field) int { return a.Column - b.Column })
-	return declared
+	return declared, below
 }
 
 // printFields prints an object. Values that are too long go on in further lines.

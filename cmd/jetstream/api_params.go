@@ -76,7 +76,9 @@ func flagTag(f api.Field) reflect.StructTag {
 	if f.Kind == api.KindMap || f.Kind == api.KindList {
 		tag("sep", "none") // a comma is part of a name
 	}
-	if (f.Required || f.OneRequired) && !f.Secret { // a missing secret is prompted for
+	// A missing secret is prompted for, and of two parameters of which one is
+	// required the parser would call both required.
+	if f.Required && !f.Secret {
 		tag("required", "")
 	}
 	if f.Other != "" {
@@ -145,8 +147,9 @@ func isStringMap(t reflect.Type) bool {
 }
 
 // parameterValues returns the parameters and flags given in grammar, a struct
-// made by parameterFlags and filled by the parser. Secrets are returned as
-// given, @FILE included.
+// made by parameterFlags and filled by the parser. It is an error if neither of
+// two is given of which one is required. Secrets are returned as given, @FILE
+// included.
 func parameterValues(params []api.Field, grammar any) (map[string]any, *apiFlags, error) {
 	values := map[string]any{}
 	v := reflect.ValueOf(grammar).Elem()
@@ -173,7 +176,12 @@ func parameterValues(params []api.Field, grammar any) (map[string]any, *apiFlags
 			setBytes(values, f.Name, values[f.Name])
 		}
 	}
-	flags := v.FieldByName("Call").Addr().Interface().(*apiFlags) //nolint:errcheck,forcetypeassert // parameterFlags has made it
+	for _, f := range params {
+		if f.OneRequired && !f.Base64 && values[f.Name] == nil && values[f.Other] == nil {
+			return nil, nil, usagef("missing flags: --%s=%s or --%s", f.Name, placeholder(f), f.Other)
+		}
+	}
+	flags := v.FieldByName("Call").Addr().Interface().(*apiFlags) //nolint:forcetypeassert // parameterFlags has made it
 	return values, flags, nil
 }
 

@@ -86,11 +86,11 @@ func (t *table) write(w io.Writer) error {
 	}
 	var b strings.Builder
 	for n, row := range t.rows {
-		line := ""
+		var line strings.Builder
 		for i, width := range widths {
-			line += fmt.Sprintf("%-*s", width+columnGap, shortened(row[i], width))
+			fmt.Fprintf(&line, "%-*s", width+columnGap, shortened(row[i], width))
 		}
-		b.WriteString(strings.TrimRight(line, " ") + "\n")
+		b.WriteString(strings.TrimRight(line.String(), " ") + "\n")
 		if note := t.notes[n]; note != "" {
 			b.WriteString(shortened(note, tableWidth) + "\n")
 		}

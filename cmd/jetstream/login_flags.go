@@ -1,12 +1,16 @@
 package main
 
 import (
+	"cmp"
 	"context"
+	"net"
+	"os"
 	"strconv"
 	"strings"
 
 	"jetstream/internal/api"
 	"jetstream/internal/client"
+	"jetstream/internal/terminal"
 )
 
 // Variables of the login without a flag: secrets are never flags.
@@ -59,6 +63,9 @@ func (l *callFlags) connect(ctx context.Context, p *program) (c *client.Client, 
 	if !given {
 		o.Socket = p.findSocket(ctx, l.PersistentStateDir)
 	}
+	if o.Socket == "" {
+		l.noteUnused(p, given)
+	}
 	if o.Socket != "" {
 		o.ActAs, user = l.User, l.User
 	} else if user, err = l.credentials(ctx, p, &o); err != nil {
@@ -68,6 +75,29 @@ func (l *callFlags) connect(ctx context.Context, p *program) (c *client.Client, 
 		return nil, "", usagef("%s", api.ErrorOf(err).Message)
 	}
 	return c, user, nil
+}
+
+// noteUnused says on standard error why the control socket in a state directory
+// that was named by the flag is not called.
+func (l *callFlags) noteUnused(p *program, loginGiven bool) {
+	dir := l.PersistentStateDir
+	if dir == "" || dir == p.Getenv(serverVariables+"PERSISTENT_STATE_DIR") {
+		return
+	}
+	why := "no server of it answers"
+	if loginGiven {
+		why = "host, port, TLS, token, password or a kept login says which server to call"
+		for _, name := range []string{tokenVariable, passwordVariable, "JETSTREAM_API_HOST", "JETSTREAM_API_PORT", "JETSTREAM_API_CA"} {
+			if p.Getenv(name) != "" {
+				why = name + " is set"
+				break
+			}
+		}
+	} else if _, err := os.ReadDir(dir); err != nil {
+		why = "it cannot be read: " + cmp.Or(api.SystemReason(err), err.Error())
+	}
+	host, port := l.server()
+	_, _ = terminal.Fprintf(p.Stderr, "jetstream: not using the state directory %s: %s; calling %s\n", dir, why, net.JoinHostPort(host, strconv.Itoa(port)))
 }
 
 // loginGiven reports whether anything says which server to call or how to log in

@@ -3,6 +3,7 @@ package main
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"path/filepath"
 	"slices"
@@ -48,7 +49,23 @@ func (c *sendCmd) Run(ctx context.Context, p *program) error {
 		return err
 	}
 	defer conn.Close()
+	return ofLocalServer(conn, c.send(ctx, p, conn, user, to))
+}
+
+// ofLocalServer names the local server in an error by which it refuses the
+// login: the receiver may refuse one too.
+func ofLocalServer(conn *client.Client, err error) error {
+	if e, ok := errors.AsType[*api.Error](err); ok && e.Code == api.CodeUnauthorized {
+		return api.Wrap(err, e.Code, "the local server %s refused the login: %s; give --user NAME and its password in %s, or use jetstream login",
+			conn.Address(), e.Message, passwordVariable)
+	}
+	return err
+}
+
+func (c *sendCmd) send(ctx context.Context, p *program, conn *client.Client, user string, to transfer.Target) error {
+	last := len(c.Paths) - 1
 	if user == "" && conn.BySocket() {
+		var err error
 		if user, err = onlyUser(ctx, conn); err != nil {
 			return err
 		}

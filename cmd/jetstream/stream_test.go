@@ -134,7 +134,8 @@ func TestEveryEventReachesStreamAndScript(t *testing.T) {
 	destination := fmt.Sprintf("127.0.0.1:%d 127.0.0.1:%d", p.to.recvPort, p.from.recvPort)
 	for l, want := range map[*live][]string{
 		p.from: {"send.destinationCreated " + destination, "send.transferStarted " + id + " bob", "send.transferComplete " + id + " bob",
-			"send.transferFailed " + wrong + " bob user bob or its password was refused by 127.0.0.1", "send.destinationDeleted " + destination},
+			"send.transferFailed " + wrong + " bob " + fmt.Sprintf("127.0.0.1:%d refused user bob or its password: make that user there, or give its present password", p.to.recvPort),
+			"send.destinationDeleted " + destination},
 		p.to: {"recv.transferStarted " + id + " bob", "recv.transferComplete " + id + " bob"},
 	} {
 		if got := strings.Split(strings.TrimSpace(read(t, filepath.Join(l.triggers, "log.txt"))), "\n"); !slices.Equal(got, want) {

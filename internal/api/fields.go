@@ -32,7 +32,8 @@ const (
 //	          may be given in base64 as well, as PBase64
 //	unit      what a number counts: bytes, kbit/s, seconds, or time for
 //	          microseconds since the Unix epoch
-//	column    place among the columns of a table that fits a terminal
+//	column    place among the columns of a table that fits a terminal, or
+//	          "below" for a text that stands below its row
 type Field struct {
 	Name string
 	Doc  string
@@ -62,6 +63,8 @@ type Field struct {
 	Unit string
 	// Column is the column tag: from 1; 0 for a field that only a wide table has.
 	Column int
+	// Below reports whether the column tag is "below".
+	Below bool
 	// Index is the argument for FieldByIndex of package reflect.
 	Index []int
 }
@@ -92,6 +95,7 @@ func Fields(t reflect.Type) []Field {
 			Unit: sf.Tag.Get("unit"),
 		}
 		f.Column, _ = strconv.Atoi(sf.Tag.Get("column"))
+		f.Below = sf.Tag.Get("column") == "below"
 		if f.Name == "" || f.Doc == "" {
 			panic(fmt.Sprintf("%s.%s: a declared field needs a json and a doc tag", t, sf.Name))
 		}

@@ -14,7 +14,7 @@ type Destination struct { //nolint:recvcheck // visible takes values and pointer
 	DestinationPublicKey string            `json:"destinationPublicKey" doc:"The receiver's public key, given or first seen; empty until then"`
 	SendRateMax          int64             `json:"sendRateMax" doc:"Highest send rate in kbit/s; 0 is no limit" unit:"kbit/s"`
 	NumTransfersQueued   int               `json:"numTransfersQueued" doc:"Transfers to it that have not ended" column:"4"`
-	LastErrorMessage     string            `json:"lastErrorMessage" doc:"Why the last attempt to reach it failed, or empty" column:"6"`
+	LastErrorMessage     string            `json:"lastErrorMessage" doc:"Why the last attempt to reach it failed, or empty" column:"below"`
 	LastSendTime         api.Time          `json:"lastSendTime" doc:"When something was last sent to it, or null" column:"5"`
 	CreateTime           api.Time          `json:"createTime" doc:"When it was made"`
 	Owner                string            `json:"owner" doc:"User that made it"`
@@ -62,7 +62,7 @@ type Manifest struct {
 	TotalSize  *int64 `json:"totalSize" doc:"Bytes of all files, null while pending" unit:"bytes" column:"4"`
 	// What is skipped is never sent and is no error.
 	SkippedEntries     *int64            `json:"skippedEntries" doc:"Number of special files, links that lead nowhere or out of the sandbox, and part files of arriving transfers, which are left out; null while pending"`
-	ErrorMessage       *string           `json:"errorMessage" doc:"Why it failed, or null" column:"6"`
+	ErrorMessage       *string           `json:"errorMessage" doc:"Why it failed, or null" column:"below"`
 	FileMappings       map[string]string `json:"fileMappings" doc:"Source paths and the names they get"`
 	FileMappingsBase64 map[string]string `json:"fileMappingsBase64,omitempty" doc:"The exact fileMappings, keys and values in base64, where one is not UTF-8"`
 	CreateTime         api.Time          `json:"createTime" doc:"When it was requested" column:"5"`
@@ -115,7 +115,7 @@ type Transfer struct {
 	DestinationPort       int      `json:"destinationPort" doc:"Receive port of the receiver"`
 	Status                Status   `json:"status" doc:"pending, active, suspended, cancelled, complete or error" validate:"oneof=pending active suspended cancelled complete error" column:"2"`
 	Processing            bool     `json:"processing" doc:"True until it has ended"`
-	ErrorMessage          string   `json:"errorMessage" doc:"Why it failed, or why it waits; of a complete one, what the receiver could not keep; else empty" column:"9"`
+	ErrorMessage          string   `json:"errorMessage" doc:"Why it failed, or why it waits; of a complete one, what the receiver could not keep; else empty" column:"below"`
 	TotalFiles            int64    `json:"totalFiles" doc:"Number of files"`
 	TotalBytes            int64    `json:"totalBytes" doc:"Bytes of all files" unit:"bytes" column:"6"`
 	FilesSent             int64    `json:"filesSent" doc:"Files the receiver has confirmed"`
@@ -159,7 +159,7 @@ type RecvTransfer struct {
 	DestinationPathBase64 string   `json:"destinationPathBase64,omitempty" doc:"The exact destinationPath in base64, where it is not UTF-8"`
 	Status                Status   `json:"status" doc:"receiving, complete, error or cancelled" validate:"oneof=receiving complete error cancelled" column:"2"`
 	Processing            bool     `json:"processing" doc:"True until it has ended"`
-	ErrorMessage          string   `json:"errorMessage" doc:"Why it failed; of a complete one, what could not be kept; else empty" column:"8"`
+	ErrorMessage          string   `json:"errorMessage" doc:"Why it failed; of a complete one, what could not be kept; else empty" column:"below"`
 	TotalFiles            int64    `json:"totalFiles" doc:"Number of files"`
 	TotalSize             int64    `json:"totalSize" doc:"Bytes of all files" unit:"bytes" column:"6"`
 	FilesReceived         int64    `json:"filesReceived" doc:"Files received and verified"`

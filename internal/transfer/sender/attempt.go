@@ -2,6 +2,7 @@ package sender
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -167,6 +168,9 @@ func reason(err error) string {
 		return "this server stopped"
 	case errors.Is(err, context.DeadlineExceeded):
 		return "it did not answer in time"
+	}
+	if _, ok := errors.AsType[tls.RecordHeaderError](err); ok {
+		return "what answers there is no receive port of a JetStream server"
 	}
 	if e, ok := errors.AsType[*net.OpError](err); ok && e.Err != nil {
 		return wire.Clean(e.Err.Error())
@@ -341,7 +345,7 @@ func (a *attempt) login(ctx context.Context, conn *wire.Conn) error {
 			return err
 		}
 		if f.Code == api.CodeUnauthorized {
-			return failf(nil, false, "user %s or its password was refused by %s", a.t.Username, api.HostText(a.t.DestinationAddress))
+			return failf(nil, false, "%s refused user %s or its password: make that user there, or give its present password", a.address(), a.t.Username)
 		}
 		return a.failure(f)
 	default:
@@ -373,7 +377,7 @@ func (a *attempt) unexpectedFrame(h wire.Header) error {
 
 // failure turns a Failure of the receiver into an error.
 func (a *attempt) failure(f wire.Failure) error {
-	message := fmt.Sprintf("%s: %s", api.HostText(a.t.DestinationAddress), wire.Clean(f.Message))
+	message := fmt.Sprintf("%s: %s", a.address(), wire.Clean(f.Message))
 	switch f.Code {
 	case api.CodeTooManyRequests:
 		after := time.Duration(min(max(f.RetryAfterSeconds, 1), 3600)) * time.Second

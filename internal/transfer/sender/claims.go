@@ -74,9 +74,9 @@ func (a *attempt) conclude(ctx context.Context, o wire.Outcome) error {
 			return err
 		}
 	case transfer.StatusCancelled:
-		return &finalError{status: transfer.StatusCancelled, message: fmt.Sprintf("%s: %s", api.HostText(a.t.DestinationAddress), wire.Clean(o.Message))}
+		return &finalError{status: transfer.StatusCancelled, message: fmt.Sprintf("%s: %s", a.address(), wire.Clean(o.Message))}
 	case transfer.StatusError:
-		return failf(nil, false, "%s: %s", api.HostText(a.t.DestinationAddress), wire.Clean(o.Message))
+		return failf(nil, false, "%s: %s", a.address(), wire.Clean(o.Message))
 	default:
 		return failf(nil, false, "%s broke the transfer protocol: it answered the status %s", a.address(), api.Quote(wire.Clean(o.Status)))
 	}
