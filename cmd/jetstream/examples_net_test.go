@@ -186,7 +186,7 @@ func TestExampleOnward(t *testing.T) {
 	}
 
 	s.set("send-onward.password", "wrong\n")
-	s.deliver(1, "refused user carol or its password", "jetstream send ended with exit status 1")
+	s.deliver(1, "user carol or its password was refused by 127.0.0.1", "jetstream send ended with exit status 1")
 	if left, err := filepath.Glob(filepath.Join(s.to.files, ".onward-*")); err != nil || len(left) > 0 {
 		t.Errorf("left behind: %v (%v)", left, err)
 	}

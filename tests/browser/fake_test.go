@@ -121,7 +121,7 @@ func run(id, status string, exit any) object {
 // full is a server with something of everything, hostile names included.
 func full() *fake {
 	failed := sent("s4", "error", 1<<20, 1<<30)
-	failed["errorMessage"] = "site-b.example:8887 refused user bob or its password"
+	failed["errorMessage"] = "user bob or its password was refused by site-b.example:8887"
 	waiting := sent("s2", "pending", 0, 5<<30)
 	waiting["startTime"], waiting["rate"] = nil, 0
 	waiting["errorMessage"] = "site-b.example:8887 does not answer (connection refused); trying again in 4 s"

@@ -31,7 +31,7 @@ func TestThePageInABrowser(t *testing.T) {
 		`document.querySelector("#send li .where").textContent`:                                                 "to bob@site-b.example:8887, below /incoming/reel-7",
 		`document.querySelector("#send li progress").value`:                                                     "0.375",
 		`document.querySelector("#send li .badge").textContent`:                                                 "active",
-		`document.querySelectorAll("#send li")[3].innerText.includes("refused user bob or its password")`: "true",
+		`document.querySelectorAll("#send li")[3].innerText.includes("password was refused by site-b.example")`: "true",
 		`document.querySelectorAll("#send li .where")[4].textContent`: `to bob@site-b.example:8887, below ` +
 			`/<img src=x onerror=document.title='owned'>/a\tb\nc\u202egnp.exe\u200b`,
 		`document.querySelectorAll("main img").length`:          "0",

@@ -345,7 +345,7 @@ func (a *attempt) login(ctx context.Context, conn *wire.Conn) error {
 			return err
 		}
 		if f.Code == api.CodeUnauthorized {
-			return failf(nil, false, "%s refused user %s or its password: make that user there, or give its present password", a.address(), a.t.Username)
+			return failf(nil, false, "user %s or its password was refused by %s; make that user there, or give its present password", a.t.Username, a.address())
 		}
 		return a.failure(f)
 	default:

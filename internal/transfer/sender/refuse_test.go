@@ -38,7 +38,7 @@ func TestWrongPasswordEndsTheTransfer(t *testing.T) {
 	a, b := newSite(t), newSite(t)
 	a.write("src/file", 10)
 	tr := a.send(b, job{password: wrongPassword})
-	fails(t, a, tr, "refused user bob or its password")
+	fails(t, a, tr, "user bob or its password was refused by 127.0.0.1")
 	list, _, err := b.Receiver.Transfers(t.Context(), transfer.Page{Limit: 10})
 	if err != nil || len(list) != 0 {
 		t.Errorf("the receiver keeps %v (%v) of a refused login", list, err)
