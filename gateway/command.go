@@ -63,6 +63,11 @@ func (g *Gateway) do(ctx context.Context, call *middleware.Call) (out api.Outcom
 	if call.Earlier != nil {
 		return *call.Earlier, nil
 	}
+	if call.Command.Method != http.MethodGet && g.o.Changeable != nil {
+		if err := g.o.Changeable(); err != nil {
+			return api.Outcome{}, err
+		}
+	}
 	params, err := g.binders[call.Command].bind(call.Params)
 	if err != nil {
 		return api.Outcome{}, err

@@ -40,6 +40,9 @@ type Options struct {
 	// Capture records commands: middleware.Capture with the observers; nil: no
 	// command has observers.
 	Capture func(http.Handler) http.Handler
+	// Changeable returns why no command may change anything now, also what is
+	// not in the database; nil: all may.
+	Changeable func() error
 	// Healthy tells why the server is out of order, nil when it is fine; nil
 	// means always fine.
 	Healthy func(context.Context) error

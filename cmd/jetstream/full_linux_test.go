@@ -158,3 +158,25 @@ func TestFullDiskTurnsHealthRed(t *testing.T) {
 		t.Errorf("%d were accepted; the scripts ran for\n%s", accepted+1, b)
 	}
 }
+
+// TestNothingChangesWithoutTheStateDirectory: nor what is not saved in it.
+func TestNothingChangesWithoutTheStateDirectory(t *testing.T) {
+	l := newLive(t)
+	l.start()
+	call := func(path string) (int, api.Reply) { return l.rest("alice", "POST", "/api/v1/"+path, map[string]any{"path": "/reel"}) }
+	if err := os.Rename(l.state, l.state+".away"); err != nil {
+		t.Fatal(err)
+	}
+	if status, reply := call("files/directories"); status != 503 || !strings.Contains(reply.Message, l.state+" is gone or was replaced") {
+		t.Errorf("mkdir answers %d %s", status, reply.Message)
+	}
+	if status, _ := l.get("alice", "/api/v1/files?path=/"); status != 200 {
+		t.Errorf("ls answers %d", status)
+	}
+	if err := os.Rename(l.state+".away", l.state); err != nil {
+		t.Fatal(err)
+	}
+	if status, reply := call("files/directories"); status != 201 {
+		t.Errorf("with the directory back mkdir answers %d %s", status, reply.Message)
+	}
+}

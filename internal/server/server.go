@@ -230,7 +230,7 @@ func (s *Server) openGateway(context.Context) error {
 	s.gateway = gateway.New(gateway.Options{
 		Registry: registry, Auth: auth, Sessions: auth, Log: s.log, Hosts: s.hostNames(), Capture: middleware.Capture(s.observers(registry)...),
 		Events: s.follow, Standing: s.standing,
-		Healthy: s.healthy, Facts: s.facts, Metrics: s.metrics.handler(s), Replays: keptReplies{s.db.Replays(s.identity.SealKey())}, Secure: s.certificate != nil,
+		Changeable: s.db.Present, Healthy: s.healthy, Facts: s.facts, Metrics: s.metrics.handler(s), Replays: keptReplies{s.db.Replays(s.identity.SealKey())}, Secure: s.certificate != nil,
 		OpenAPI: openapi.Handler(document), Docs: openapi.Docs(), Web: web.Handler(),
 	})
 	return nil

@@ -49,23 +49,43 @@ func (d *disk) remember() (err error) {
 	return nil
 }
 
+// Present returns an error if the database's files are no longer at their
+// place, for changes that are not saved in it. Codes: unavailable.
+func (db *DB) Present() error {
+	if db.disk.replaced() {
+		return db.disk.goneError()
+	}
+	return nil
+}
+
+// replaced reports whether a file of the database is no longer at its place.
+func (d *disk) replaced() bool {
+	for name, opened := range d.opened {
+		fi, err := os.Stat(filepath.Join(d.dir, name))
+		if errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ENOTDIR) || err == nil && !os.SameFile(fi, opened) {
+			return true
+		}
+	}
+	return false
+}
+
+func (d *disk) goneError() error {
+	return api.Errorf(api.CodeUnavailable,
+		"the state directory %s is gone or was replaced, or its database was, while the server runs, so nothing can be saved: put it back, or stop the server and start it with another", d.dir)
+}
+
 // missing returns an error if a file of the database is no longer at its place: what
 // is saved into it then would be lost with it, and not be found by the next
 // start. back reports whether it was missing when missing was called before.
 // Codes: unavailable.
 func (d *disk) missing() (back bool, err error) {
-	gone := false
-	for name, opened := range d.opened {
-		fi, err := os.Stat(filepath.Join(d.dir, name))
-		gone = gone || errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ENOTDIR) || err == nil && !os.SameFile(fi, opened)
-	}
+	gone := d.replaced()
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	was := d.gone
 	d.gone = gone
 	if gone {
-		return false, api.Errorf(api.CodeUnavailable,
-			"the state directory %s is gone or was replaced, or its database was, while the server runs, so nothing can be saved: put it back, or stop the server and start it with another", d.dir)
+		return false, d.goneError()
 	}
 	return was, nil
 }

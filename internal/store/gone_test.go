@@ -39,6 +39,9 @@ func TestChangesNeedTheStateDirectory(t *testing.T) {
 		if err := save(name); !errors.Is(err, &api.Error{Code: api.CodeUnavailable}) || !strings.Contains(err.Error(), dir+" is gone or was replaced") {
 			t.Errorf("%s: a change ends with %v", name, err)
 		}
+		if err := db.Present(); !errors.Is(err, &api.Error{Code: api.CodeUnavailable}) {
+			t.Errorf("%s: a change of something else would end with %v", name, err)
+		}
 		if _, err := db.Writable(t.Context()); err == nil {
 			t.Errorf("%s: health says nothing", name)
 		}
@@ -47,6 +50,9 @@ func TestChangesNeedTheStateDirectory(t *testing.T) {
 		}
 		if err := errors.Join(os.RemoveAll(dir), os.Rename(dir+".away", dir)); err != nil {
 			t.Fatal(err)
+		}
+		if err := db.Present(); err != nil {
+			t.Errorf("%s: with the directory back: %v", name, err)
 		}
 		if recovered, err := db.Writable(t.Context()); !recovered || err != nil {
 			t.Errorf("%s: with the directory back: recovered %t, %v", name, recovered, err)
