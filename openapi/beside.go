@@ -114,12 +114,18 @@ func (b *builder) addSession() error {
 
 func (b *builder) addHealth() error {
 	op := b.operation("health", tagBeside, "Tell whether the server is well",
-		"For load balancers and supervisors, in a word. With `verbose` it is a reply for superusers, whose result has the members "+
-			"`faults`, `database`, `listeners` and `triggers`; its HTTP status is the same.")
+		"For load balancers and supervisors, in a word. With `verbose` it is a reply for superusers, whose result says why; its HTTP status is the same.")
 	verbose := &openapi31.Parameter{Name: "verbose", In: openapi31.ParameterInQuery, Schema: map[string]any{"type": "string"}}
 	verbose.WithDescription("Given with any value, or alone, asks for the facts")
 	op.Parameters = append(op.Parameters, openapi31.ParameterOrReference{Parameter: verbose})
-	facts := success("", "The server is well.", map[string]any{"type": "object", "description": "The facts"}).Content[jsonType]
+	shape := map[string]any{"type": "object", "description": "The facts"}
+	if b.health != nil {
+		var err error
+		if shape, err = b.result(b.health); err != nil {
+			return err
+		}
+	}
+	facts := success("", "The server is well.", shape).Content[jsonType]
 	plain := func(text, example string) *openapi31.Response {
 		return (&openapi31.Response{Description: text}).WithHeadersItem(api.RequestIDHeader, requestIDRef()).
 			WithContentItem("text/plain", openapi31.MediaType{Schema: map[string]any{"type": "string", "examples": []any{example}}})
@@ -129,7 +135,7 @@ func (b *builder) addHealth() error {
 	r.set(200, plain("It is.", "ok\n").WithContentItem(jsonType, facts))
 	r.set(503, plain("It is not; superusers see why with `verbose`.", "out of order\n").
 		WithContentItem(jsonType, openapi31.MediaType{Schema: replyShape(
-			map[string]any{"type": "string", "const": string(api.CodeUnavailable)}, "", map[string]any{"type": "object", "description": "The facts"})}))
+			map[string]any{"type": "string", "const": string(api.CodeUnavailable)}, "", shape)}))
 	op.WithResponses(*r.Responses)
 	op.Security = append([]map[string][]string{everybody()}, logins()...)
 	if err := b.spec().AddOperation("GET", "/healthz", *op); err != nil {

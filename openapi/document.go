@@ -10,6 +10,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"reflect"
 
 	"github.com/swaggest/openapi-go/openapi31"
 
@@ -25,6 +26,9 @@ type Info struct {
 	// Stream are the entries of the event stream that are no events; with none
 	// there is no event stream.
 	Stream []stream.Definition
+	// Health is the struct of which a value is the result of /healthz?verbose;
+	// nil: an object of which nothing is known.
+	Health reflect.Type
 }
 
 // Document writes the document: indented JSON with sorted keys that ends in a

@@ -20,6 +20,7 @@ type builder struct {
 	reflector *openapi31.Reflector
 	recorded  recordings
 	chapters  map[string]bool // names of the tags in use
+	health    reflect.Type    // see Info
 }
 
 func newBuilder(info Info) (*builder, error) {
@@ -27,7 +28,7 @@ func newBuilder(info Info) (*builder, error) {
 	if err != nil {
 		return nil, err
 	}
-	b := &builder{reflector: openapi31.NewReflector(), recorded: recorded, chapters: map[string]bool{}}
+	b := &builder{reflector: openapi31.NewReflector(), recorded: recorded, chapters: map[string]bool{}, health: info.Health}
 	b.reflector.InlineDefinition(api.Time(0))
 	spec := b.spec()
 	spec.Info.WithTitle("JetStream control API").WithVersion(info.Version).WithDescription(manual)

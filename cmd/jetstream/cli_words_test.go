@@ -6,6 +6,8 @@ import (
 	"testing"
 
 	"github.com/alecthomas/kong"
+
+	"jetstream/handlers"
 )
 
 func TestFlagsBeforeTheirCommand(t *testing.T) {
@@ -75,6 +77,35 @@ func TestTablesFitATerminal(t *testing.T) {
 			if !strings.Contains(out.String(), cell) {
 				t.Errorf("%s: the wide table lacks %q", c.name, cell)
 			}
+		}
+	}
+}
+
+// TestParametersAreNamedUnlikeFlags: the parameters of a command are flags beside
+// those of the login and the output.
+func TestParametersAreNamedUnlikeFlags(t *testing.T) {
+	t.Parallel()
+	p := &program{Getenv: func(string) string { return "" }}
+	commands := handlers.Commands(handlers.Deps{}).All()
+	root, err := p.model(&apiGrammar{}, kong.Vars{"default_state_dir": "", "output": "json"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	reserved := []string{"version", "yes"} // of other commands that act alike
+	for _, f := range root.Flags {
+		reserved = append(reserved, f.Name)
+	}
+	if !slices.Contains(reserved, "host") || !slices.Contains(reserved, "json") || !slices.Contains(reserved, "help") {
+		t.Fatalf("the flags are %q", reserved)
+	}
+	for _, c := range commands {
+		for _, f := range c.Params {
+			if slices.ContainsFunc(reserved, func(flag string) bool { return strings.EqualFold(flag, f.Name) }) {
+				t.Errorf("the parameter %s of %s has the name of a flag of jetstream api: name it otherwise", f.Name, c.Name)
+			}
+		}
+		if _, err := p.model(parameterFlags(c.Params), kong.Vars{"default_state_dir": "", "output": "json"}); err != nil {
+			t.Errorf("%s: %v", c.Name, err)
 		}
 	}
 }

@@ -4,8 +4,10 @@ package main
 
 import (
 	"bufio"
+	"context"
 	"encoding/json"
 	"fmt"
+	"net/http"
 	"net/url"
 	"os"
 	"path/filepath"
@@ -218,8 +220,8 @@ var fixtures = map[string]fixture{
 	}},
 }
 
-// TestEveryCommand holds what one declaration promises, for every command:
-// both ways of calling and the command line give the same, strangers and unknown
+// TestEveryCommand holds what one declaration promises, for every command, in a
+// session that a validator watches: both ways of calling and the command line give the same, strangers and unknown
 // parameters are refused, it stands in the document and in the help, and its
 // trigger gets exactly the four arguments.
 func TestEveryCommand(t *testing.T) {
@@ -228,6 +230,7 @@ func TestEveryCommand(t *testing.T) {
 	*p = *newPair(t, "--trigger-on-api")
 	p.to.stop()
 	p.to.start("--trigger-dir="+p.to.triggers, "--trigger-on-api")
+	validators := map[*live]*validator{p.from: p.from.validated(t), p.to: p.to.validated(t)}
 	heard := map[*live]*fifo{p.from: listenOn(t, p.from, registry), p.to: listenOn(t, p.to, registry)}
 	p.from.script("send.destinationCreated", "#!/bin/sh\nexit 0\n")
 	document := openAPIOf(t, p.from)
@@ -253,10 +256,40 @@ func TestEveryCommand(t *testing.T) {
 			}
 		})
 	}
+	for l, v := range validators {
+		l.t = t
+		checkBeside(t, l)
+		if v.answers.Load() == 0 {
+			t.Error("nothing went through the validator")
+		}
+	}
 	// No script shall wait for a reader when the servers stop.
 	for l, h := range heard {
 		l.t = t
 		h.drain()
+	}
+}
+
+// checkBeside calls what stands beside the commands; the validator judges.
+func checkBeside(t *testing.T, l *live) {
+	t.Helper()
+	for _, path := range []string{"/healthz", "/healthz?verbose", "/metrics", "/openapi.json", "/api/v1/events", "/session", "/nothing", "/api/v1/nothing"} {
+		for _, user := range []string{"", "alice", "root"} {
+			ctx, cancel := context.WithCancel(t.Context())
+			req, err := http.NewRequestWithContext(ctx, http.MethodGet, l.baseURL+path, nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if user != "" {
+				req.SetBasicAuth(user, l.password)
+			}
+			res, err := http.DefaultClient.Do(req)
+			if err != nil {
+				t.Fatal(err)
+			}
+			cancel() // the event stream would not end
+			_ = res.Body.Close()
+		}
 	}
 }
 

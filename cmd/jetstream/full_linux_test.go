@@ -163,7 +163,9 @@ func TestFullDiskTurnsHealthRed(t *testing.T) {
 func TestNothingChangesWithoutTheStateDirectory(t *testing.T) {
 	l := newLive(t)
 	l.start()
-	call := func(path string) (int, api.Reply) { return l.rest("alice", "POST", "/api/v1/"+path, map[string]any{"path": "/reel"}) }
+	call := func(path string) (int, api.Reply) {
+		return l.rest("alice", "POST", "/api/v1/"+path, map[string]any{"path": "/reel"})
+	}
 	if err := os.Rename(l.state, l.state+".away"); err != nil {
 		t.Fatal(err)
 	}

@@ -37,6 +37,7 @@ type live struct {
 	stop                    func() int // ends the server and returns its exit status
 	ended                   chan int   // receives it
 	flags                   []string   // that the server was last started with
+	listening               func()     // called after each start, if not nil
 	user, password, baseURL string
 	*secrets                // what it was told and must not tell
 }
@@ -286,6 +287,9 @@ func (l *live) start(flags ...string) {
 	}
 	l.host, l.apiPort, l.recvPort, l.running = e.APIHost, e.APIPort, e.RecvPort, true
 	l.baseURL = fmt.Sprintf("http://%s:%d", e.APIHost, e.APIPort)
+	if l.listening != nil {
+		l.listening()
+	}
 }
 
 // rest calls a route as the user; body nil is none.

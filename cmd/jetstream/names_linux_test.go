@@ -149,7 +149,7 @@ func TestCommandLineTakesNamesThatAreNotUTF8(t *testing.T) {
 	must("rm", "--pathBase64", base64Of("/\xfe"))
 	for want, args := range map[string][]string{
 		"--path=TEXT or --pathBase64": {"rm"},
-		"can't be used together":           {"rm", "--path", "/a", "--pathBase64", "L2E="},
+		"can't be used together":      {"rm", "--path", "/a", "--pathBase64", "L2E="},
 	} {
 		if code, _, errs := l.cli("alice", args...); code != 2 || !strings.Contains(errs, want) {
 			t.Errorf("%q: exit status %d, %s, want %q", args, code, errs, want)

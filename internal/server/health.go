@@ -13,27 +13,28 @@ import (
 
 // Health is the body of /healthz?verbose.
 type Health struct {
-	Faults    []string       `json:"faults"`
-	Database  string         `json:"database"` // ok, or what is wrong
-	Listeners listenerFacts  `json:"listeners"`
-	Triggers  triggersHealth `json:"triggers"`
-	// Notices are what an operator should know, and what keeps nobody out.
-	Notices []string `json:"notices"`
+	Faults    []string       `json:"faults" doc:"Why the server is not well; empty when it is"`
+	Notices   []string       `json:"notices" doc:"What an operator should know and what is no fault"`
+	Database  string         `json:"database" doc:"ok, or why no changes can be saved"`
+	Listeners ListenerHealth `json:"listeners" doc:"Where it listens"`
+	Triggers  TriggerHealth  `json:"triggers" doc:"State of the trigger queue"`
 }
 
-type listenerFacts struct {
-	API  string `json:"api"`
-	Recv string `json:"recv"`
+// ListenerHealth is where the server listens.
+type ListenerHealth struct {
+	API  string `json:"api" doc:"Address and port of the control API"`
+	Recv string `json:"recv" doc:"Address and port that transfers are received on"`
 }
 
-type triggersHealth struct {
-	Waiting       int                           `json:"waiting"`
-	OldestWaiting api.Time                      `json:"oldestWaiting"`
-	Running       []triggers.RunningScript      `json:"running"`
-	Paused        bool                          `json:"paused"`
-	Full          bool                          `json:"full"`
-	SaveFailing   bool                          `json:"saveFailing"`
-	Dropped       map[triggers.DropReason]int64 `json:"dropped"`
+// TriggerHealth is the state of the trigger queue.
+type TriggerHealth struct {
+	Waiting       int                           `json:"waiting" doc:"Runs that wait"`
+	OldestWaiting api.Time                      `json:"oldestWaiting" doc:"When the oldest of them was queued, or null"`
+	Running       []triggers.RunningScript      `json:"running" doc:"The running scripts"`
+	Paused        bool                          `json:"paused" doc:"Whether the queue is paused"`
+	Full          bool                          `json:"full" doc:"Whether events of commands are dropped because too many wait"`
+	SaveFailing   bool                          `json:"saveFailing" doc:"Whether events or runs cannot be saved or started"`
+	Dropped       map[triggers.DropReason]int64 `json:"dropped" doc:"Events dropped since the start, by reason"`
 }
 
 // crowdedFor is how long after the last eviction health names it.
@@ -56,8 +57,8 @@ func (s *Server) facts(ctx context.Context) (any, bool) {
 	h, saving, reading := s.look(ctx)
 	f := Health{
 		Faults: append([]string{}, h.Faults()...), Notices: []string{}, Database: "ok",
-		Listeners: listenerFacts{API: s.apiListener.Addr().String(), Recv: s.recvListener.Addr().String()},
-		Triggers: triggersHealth{
+		Listeners: ListenerHealth{API: s.apiListener.Addr().String(), Recv: s.recvListener.Addr().String()},
+		Triggers: TriggerHealth{
 			Waiting: h.Waiting, OldestWaiting: h.OldestWaiting, Running: append([]triggers.RunningScript{}, h.Running...),
 			Paused: h.Paused, Full: h.Full, SaveFailing: h.SaveFailing, Dropped: h.Dropped,
 		},

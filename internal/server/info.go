@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"os"
+	"reflect"
 
 	"jetstream/handlers"
 	"jetstream/internal/account"
@@ -60,12 +61,6 @@ func (s *Server) hostNames() []string {
 	return names
 }
 
-// OpenAPIDocument returns the OpenAPI document for a program of that version,
-// made from the declarations alone: no server runs.
-func OpenAPIDocument(version string) ([]byte, error) {
-	return document(handlers.Commands(handlers.Deps{}), version)
-}
-
 func document(registry *api.Registry, version string) ([]byte, error) {
-	return openapi.Document(registry, triggers.Definitions(), openapi.Info{Version: version, Stream: StreamTypes()})
+	return openapi.Document(registry, triggers.Definitions(), openapi.Info{Version: version, Stream: StreamTypes(), Health: reflect.TypeFor[Health]()})
 }

@@ -1,9 +1,12 @@
 package server
 
 import (
+	"crypto/tls"
 	"log/slog"
+	"net"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -54,4 +57,56 @@ func TestRenewedCertificateIsReloaded(t *testing.T) {
 	if _, err := openCertificate(certFile, filepath.Join(dir, "none"), slog.New(slog.DiscardHandler)); err == nil || !strings.Contains(err.Error(), "TLSKey") {
 		t.Errorf("a missing key: %v", err)
 	}
+}
+
+// TestOldTLSNeedsAuthenticatedEncryption: each suite of TLS 1.2 that Go knows is
+// offered alone.
+func TestOldTLSNeedsAuthenticatedEncryption(t *testing.T) {
+	dir := t.TempDir()
+	certFile, keyFile := filepath.Join(dir, "cert.pem"), filepath.Join(dir, "key.pem")
+	servertest.WriteCertificate(t, certFile, keyFile, "one.example")
+	c, err := openCertificate(certFile, keyFile, slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	secured := c.listener(ln)
+	served := make(chan struct{})
+	go func() {
+		defer close(served)
+		for {
+			conn, err := secured.Accept()
+			if err != nil {
+				return
+			}
+			_ = conn.(*tls.Conn).HandshakeContext(t.Context()) // the client looks at the outcome
+			_ = conn.Close()
+		}
+	}()
+	accepted := 0
+	for _, suite := range slices.Concat(tls.CipherSuites(), tls.InsecureCipherSuites()) {
+		if !slices.Contains(suite.SupportedVersions, uint16(tls.VersionTLS12)) {
+			continue
+		}
+		dialer := tls.Dialer{Config: &tls.Config{InsecureSkipVerify: true, MaxVersion: tls.VersionTLS12, CipherSuites: []uint16{suite.ID}}} //nolint:gosec // the suite matters here
+		conn, err := dialer.DialContext(t.Context(), "tcp", ln.Addr().String())
+		if err != nil {
+			continue
+		}
+		_ = conn.Close()
+		accepted++
+		if !strings.Contains(suite.Name, "_GCM_") && !strings.Contains(suite.Name, "_CHACHA20_") || !strings.Contains(suite.Name, "ECDHE") {
+			t.Errorf("%s is accepted", suite.Name)
+		}
+	}
+	if accepted == 0 {
+		t.Error("no suite of TLS 1.2 is accepted")
+	}
+	if err := secured.Close(); err != nil {
+		t.Error(err)
+	}
+	<-served
 }
