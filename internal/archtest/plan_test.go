@@ -69,6 +69,7 @@ func plan() []layer {
 		{api, nil, "it is the vocabulary of all packages: whatever it imported, all would import"},
 		{"internal/transfertest", []string{transfer, "internal/store", "triggers", account, api}, "it runs a receiving server for tests"},
 		{"docs", nil, "it holds pages and tests of these"},
+		{"tools/testlog", nil, "it prints what go test says, of any program"},
 		{"internal/archtest", nil, "it reads the source of the others and must not need them to compile"},
 	}
 }
