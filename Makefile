@@ -66,6 +66,7 @@ bench: ## Run the benchmarks, some four minutes (BENCH=pattern, COUNT=1)
 
 clients: ## Fetch what the tests of generated clients want (network; npm where node is)
 	cd tools/clients/go && $(GO) mod download
+	cd tools/clients/ogen && $(GO) mod download
 	@if command -v npm >/dev/null; then cd tools/clients && npm ci --no-audit --no-fund --loglevel=error; \
 	else echo "SKIPPED: no npm here: the TypeScript client and the linter of openapi.json are left out"; fi
 
@@ -107,6 +108,7 @@ check-modules:
 	cd tests && $(GO) mod tidy -diff
 	cd tools/lint && $(GO) mod tidy -diff
 	cd tools/clients/go && $(GO) mod tidy -diff
+	cd tools/clients/ogen && $(GO) mod tidy -diff
 
 # vet compiles the tests too, so these are builds of everything.
 check-platforms:

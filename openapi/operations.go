@@ -112,6 +112,7 @@ func statusText(status int) string {
 func addParameters(op *openapi31.Operation, c *api.Command, params *jsonschema.Schema) (hasBody bool, err error) {
 	body := map[string]any{}
 	var required []any
+	needed := false // the body, also where one of two parameters is required
 	examples := c.ExampleParams()
 	for _, f := range c.Params {
 		example, given := examples[f.Name]
@@ -132,6 +133,7 @@ func addParameters(op *openapi31.Operation, c *api.Command, params *jsonschema.S
 			if f.Required {
 				required = append(required, f.Name)
 			}
+			needed = needed || f.Required || f.OneRequired
 		}
 	}
 	if len(body) == 0 {
@@ -141,7 +143,7 @@ func addParameters(op *openapi31.Operation, c *api.Command, params *jsonschema.S
 	if required != nil {
 		shape["required"] = required
 	}
-	op.RequestBody = jsonBody(shape, required != nil)
+	op.RequestBody = jsonBody(shape, needed)
 	exampleBody(op.RequestBody, c, body)
 	return true, nil
 }

@@ -195,6 +195,7 @@ func (l *live) byName(name, path string) int {
 
 // TestAPIOverTLS: both protocols, a cookie for TLS only, and nothing without.
 func TestAPIOverTLS(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	cert, key := filepath.Join(dir, "cert.pem"), filepath.Join(dir, "key.pem")
 	servertest.WriteCertificate(t, cert, key, "site-a.example")

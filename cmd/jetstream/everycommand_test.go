@@ -225,6 +225,7 @@ var fixtures = map[string]fixture{
 // parameters are refused, it stands in the document and in the help, and its
 // trigger gets exactly the four arguments.
 func TestEveryCommand(t *testing.T) {
+	t.Parallel()
 	registry := handlers.Commands(handlers.Deps{})
 	p := &pair{}
 	*p = *newPair(t, "--trigger-on-api")

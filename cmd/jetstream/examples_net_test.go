@@ -49,6 +49,7 @@ func endpointOf(t *testing.T, statuses ...int) (place string, letters chan lette
 }
 
 func TestExampleChat(t *testing.T) {
+	t.Parallel()
 	needs(t, "curl")
 	s := newExampleSites(t, "notify.sh")
 	place, letters := endpointOf(t, 503, 200)
@@ -160,6 +161,7 @@ func TestExampleMail(t *testing.T) {
 
 // Three servers: what the second receives, it sends on to the third.
 func TestExampleOnward(t *testing.T) {
+	t.Parallel()
 	s := newExampleSites(t, "send-onward.py")
 	third := newLive(t)
 	third.addUser("carol", false)
@@ -201,6 +203,7 @@ func TestExampleOnward(t *testing.T) {
 }
 
 func TestExampleWebhook(t *testing.T) {
+	t.Parallel()
 	s := newExampleSites(t, "relay-webhook.py")
 	key := []byte("0123456789abcdef0123456789abcdef")
 	s.set("relay-webhook.secret", "whsec_"+base64.StdEncoding.EncodeToString(key)+"\n")

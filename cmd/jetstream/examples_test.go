@@ -205,6 +205,7 @@ func TestExampleLogLine(t *testing.T) {
 
 // README's script for several steps, with the steps that it names.
 func TestExampleChain(t *testing.T) {
+	t.Parallel()
 	s := newExampleSites(t, chain)
 	_, after, _ := strings.Cut(example(t, chain), "```sh\n")
 	text, _, ok := strings.Cut(after, "```")
@@ -271,6 +272,7 @@ func TestExamplesAreListed(t *testing.T) {
 }
 
 func TestExampleChecksums(t *testing.T) {
+	t.Parallel()
 	s := newExampleSites(t, "checksum-manifest.py")
 	s.put(oddNames())
 	s.deliver(0)
@@ -310,6 +312,7 @@ func verify(t *testing.T, dir, list string) {
 }
 
 func TestExampleSort(t *testing.T) {
+	t.Parallel()
 	s := newExampleSites(t, "sort-by-type.py")
 	s.put(oddNames())
 	s.put(map[string]string{"reel/one.MOV": "first", "reel/b/one.MOV": "second", "reel/sound.wav": "la"})
@@ -360,6 +363,7 @@ func TestExampleSort(t *testing.T) {
 }
 
 func TestExampleScan(t *testing.T) {
+	t.Parallel()
 	s := newExampleSites(t, "scan-quarantine.py")
 	s.put(oddNames())
 	s.put(map[string]string{"reel/evil\nname.txt": "an EICAR-TEST file"})
@@ -487,6 +491,7 @@ func (zeros) Read(p []byte) (int, error) {
 }
 
 func TestExampleUnpack(t *testing.T) {
+	t.Parallel()
 	s := newExampleSites(t, "unpack-archives.py")
 	for name, text := range archives(t) {
 		s.put(map[string]string{"reel/" + name: text})

@@ -30,6 +30,7 @@ func (l *live) userCommand(args ...string) {
 // nothing of theirs, whichever way that was; superusers see it still, and what
 // had not ended does not go on.
 func TestNewUserOfAFormerName(t *testing.T) {
+	t.Parallel()
 	for way, anew := range map[string]func(*live){
 		"by the API": func(l *live) {
 			l.callAs("root", "deleteUser", map[string]any{"name": "alice", "force": true})

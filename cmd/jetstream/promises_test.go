@@ -144,6 +144,7 @@ func (l *live) waitForRun(event string) map[string]any {
 
 // What is said at start when something is wrong, each with the way out.
 func TestFaultsAtStartAreReported(t *testing.T) {
+	t.Parallel()
 	taken := newLive(t)
 	taken.start()
 	tests := []struct {

@@ -206,13 +206,14 @@ func TestReadme(t *testing.T) {
 	}
 	log := filepath.Join(filepath.Dir(place), "log.txt")
 	for end := time.Now().Add(2 * time.Minute); ; {
-		if got, _ := os.ReadFile(log); strings.Contains(string(got), "manifest file: reel/a.mov, file path: "+site.dir) {
+		got, _ := os.ReadFile(log)
+		if strings.Contains(string(got), "manifest file: /reel/a.mov, file path: "+site.dir) {
 			break
 		}
+		runs := site.run("jetstream trigger runs --user admin") // takes a moment
 		if time.Now().After(end) {
-			t.Fatalf("the script of README.md has not written %s", log)
+			t.Fatalf("the script of README.md has written %q; its runs are\n%s", got, runs)
 		}
-		site.run("jetstream trigger runs --user admin") // takes a moment
 	}
 }
 

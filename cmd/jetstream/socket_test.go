@@ -246,6 +246,7 @@ func TestUserRulesAreTheSameBothWays(t *testing.T) {
 
 // A server without a socket is not gone behind.
 func TestUserBesideAServerWithoutASocket(t *testing.T) {
+	t.Parallel()
 	l := newLive(t)
 	l.start("--no-control-socket")
 	if _, err := os.Lstat(filepath.Join(l.state, server.SocketFile)); !errors.Is(err, fs.ErrNotExist) {

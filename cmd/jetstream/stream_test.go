@@ -183,6 +183,7 @@ func TestStreamGoesOnOverARestart(t *testing.T) {
 
 // A user that was disabled hears nothing more.
 func TestStreamEndsForADisabledUser(t *testing.T) {
+	t.Parallel()
 	if testing.Short() {
 		t.Skip("waits for the account to be looked at again, 5 s")
 	}

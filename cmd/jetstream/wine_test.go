@@ -180,6 +180,7 @@ func (w *windows) serve(l *live, flags ...string) (stop func() int) {
 // sends it files from a server of this system, and reads what its batch files
 // have written.
 func TestBatchFilesInAWindowsServer(t *testing.T) {
+	t.Parallel()
 	if testing.Short() {
 		t.Skip("a Windows takes its time")
 	}

@@ -34,7 +34,7 @@ type APIToken struct {
 	Permissions []api.Permission `json:"permissions" doc:"What it is good for: read (commands that only look), write (those that change), admin (what superusers may do)"`
 	Path        string           `json:"path" doc:"Directory of the owner's sandbox that its files must lie in; / is all of it"`
 	PathBase64  string           `json:"pathBase64,omitempty" doc:"The exact path in base64, where it is not UTF-8"`
-	CreateTime  api.Time         `json:"createTime" doc:"When it was made, in microseconds since the Unix epoch"`
+	CreateTime  api.Time         `json:"createTime" doc:"When it was made"`
 	ExpiryTime  api.Time         `json:"expiryTime" doc:"When it ends, or null for never"`
 
 	// Hash is the SHA-256 of the token's text.
