@@ -142,6 +142,14 @@ func (h *readmeHost) serve(line string) {
 // variables, and what has no end is ended after a second.
 func TestReadme(t *testing.T) {
 	t.Parallel()
+	for _, name := range []string{"curl", "openssl", "timeout"} {
+		if _, err := exec.LookPath(name); err != nil {
+			if os.Getenv("CI") == "true" {
+				t.Fatalf("CI must have %s", name)
+			}
+			t.Skipf("SKIPPED: no %s here; what README.md tells to type is not tried", name)
+		}
+	}
 	dir := shortDir(t)
 	site := newReadmeHost(t, filepath.Join(dir, "site-b"))
 	second := []string{"9886", strconv.Itoa(freePort(t)), "9887", strconv.Itoa(freePort(t)), "@site-b:/", fmt.Sprintf("@127.0.0.1:%d:/", site.recvPort)}
