@@ -1,4 +1,4 @@
-// The scenario by the client that orval generates, see orval.config.mjs.
+// The scenario by the client that orval generates, see orval.config.cjs.
 import * as api from "./orval.gen.ts";
 import { run } from "./scenario.ts";
 

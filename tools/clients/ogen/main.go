@@ -9,6 +9,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 
@@ -67,8 +68,11 @@ func transfer(ctx context.Context) error {
 	}
 	id := manifest.Response.Result.ManifestId
 	built, err := as[*api.SendWaitForManifestOKHeaders](c.SendWaitForManifest(ctx, api.SendWaitForManifestParams{ManifestId: id}))
-	if err != nil || built.Response.Result.Processing {
-		return fmt.Errorf("manifest: %w", err)
+	if err != nil {
+		return err
+	}
+	if built.Response.Result.Processing {
+		return errors.New("the manifest is not built yet")
 	}
 	begun, err := as[*api.SendCreateTransferCreatedHeaders](c.SendCreateTransfer(ctx, &api.SendCreateTransferReq{
 		ManifestId: id, DestinationId: destination.Response.Result.DestinationId, Username: "bob",
@@ -78,8 +82,11 @@ func transfer(ctx context.Context) error {
 		return err
 	}
 	done, err := as[*api.SendWaitForTransferOKHeaders](c.SendWaitForTransfer(ctx, api.SendWaitForTransferParams{TransferId: begun.Response.Result.TransferId}))
-	if err != nil || done.Response.Result.Status != api.TransferStatusComplete {
-		return fmt.Errorf("transfer: %w", err)
+	if err != nil {
+		return err
+	}
+	if result := done.Response.Result; result.Status != api.TransferStatusComplete {
+		return fmt.Errorf("the transfer is %s: %s", result.Status, result.ErrorMessage)
 	}
 
 	// A failure is as typed as a success.
