@@ -145,8 +145,10 @@ func TestUpdatedTransferKeepsWhatWasNotGiven(t *testing.T) {
 	update := func(c transfer.TransferChange) (transfer.Transfer, error) {
 		return a.engine.UpdateTransfer(t.Context(), by("bob"), tr.TransferID, c)
 	}
-	got := transfertest.Must[transfer.Transfer](t)(update(transfer.TransferChange{Priority: &priority}))
-	got = transfertest.Must[transfer.Transfer](t)(update(transfer.TransferChange{UserData: map[string]string{"shift": "night"}}))
+	if got := transfertest.Must[transfer.Transfer](t)(update(transfer.TransferChange{Priority: &priority})); got.Priority != 7 {
+		t.Errorf("it has priority %d", got.Priority)
+	}
+	got := transfertest.Must[transfer.Transfer](t)(update(transfer.TransferChange{UserData: map[string]string{"shift": "night"}}))
 	if got.Priority != 7 || got.UserData["shift"] != "night" {
 		t.Errorf("it has priority %d and %v", got.Priority, got.UserData)
 	}
