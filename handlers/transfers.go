@@ -48,6 +48,32 @@ func transferCommands(d Deps) []*api.Command {
 			Message:     "Transfer cancelled.", Errors: []api.Code{api.CodeNotFound, api.CodeConflict},
 		}, h.cancel),
 		api.Define(api.Spec{
+			Name: "send.suspendTransfer", Method: "POST", Path: "/send/transfers/{transferId}/suspend",
+			Summary:     "Suspend a sent transfer",
+			Description: "Nothing more is sent until `resumeTransfer`; what has arrived stays at the receiver, which keeps it for the time of its `--recv-abandoned-after`. A transfer that has ended is a `conflict`.",
+			Message:     "Transfer suspended.", Errors: []api.Code{api.CodeNotFound, api.CodeConflict},
+		}, h.suspend),
+		api.Define(api.Spec{
+			Name: "send.resumeTransfer", Method: "POST", Path: "/send/transfers/{transferId}/resume",
+			Summary:     "Go on with a suspended transfer",
+			Description: "It goes on with what is missing. One that is not suspended stays as it is; one that has ended is a `conflict`.",
+			Message:     "Transfer resumed.", Errors: []api.Code{api.CodeNotFound, api.CodeConflict},
+		}, h.resume),
+		api.Define(api.Spec{
+			Name: "send.failTransfer", Method: "POST", Path: "/send/transfers/{transferId}/fail",
+			Summary:     "End a sent transfer as failed",
+			Description: "Like `cancelTransfer`, but with status `error` and a reason, which `send.transferFailed` gets at both ends.",
+			Message:     "Transfer failed.", Errors: []api.Code{api.CodeNotFound, api.CodeConflict},
+			Example: map[string]any{"message": "the reel was withdrawn"},
+		}, h.fail),
+		api.Define(api.Spec{
+			Name: "send.updateTransfer", Method: "PATCH", Path: "/send/transfers/{transferId}",
+			Summary:     "Change a sent transfer",
+			Description: "Another priority counts when the next transfer is chosen; what is being sent goes on.",
+			Message:     "Transfer updated.", Errors: []api.Code{api.CodeNotFound, api.CodeConflict},
+			Example: map[string]any{"priority": 10},
+		}, h.update),
+		api.Define(api.Spec{
 			Name: "send.deleteTransfer", Method: "DELETE", Path: "/send/transfers/{transferId}",
 			Summary: "Remove a sent transfer from the list",
 			Description: "What has arrived stays where it is. One that has not ended is a `conflict`, unless `force`, which " +
@@ -110,6 +136,36 @@ func (h transferHandlers) wait(ctx context.Context, p waitForTransferParams) (tr
 func (h transferHandlers) cancel(ctx context.Context, p getTransferParams) (transfer.Transfer, error) {
 	caller, _ := api.CallerOf(ctx)
 	return h.engine.CancelTransfer(ctx, caller, p.TransferID)
+}
+
+func (h transferHandlers) suspend(ctx context.Context, p getTransferParams) (transfer.Transfer, error) {
+	caller, _ := api.CallerOf(ctx)
+	return h.engine.SuspendTransfer(ctx, caller, p.TransferID)
+}
+
+func (h transferHandlers) resume(ctx context.Context, p getTransferParams) (transfer.Transfer, error) {
+	caller, _ := api.CallerOf(ctx)
+	return h.engine.ResumeTransfer(ctx, caller, p.TransferID)
+}
+
+type failTransferParams struct {
+	getTransferParams
+	Message string `json:"message" doc:"Why it failed, for people, at most 1000 bytes" validate:"required,max=1000"`
+}
+
+func (h transferHandlers) fail(ctx context.Context, p failTransferParams) (transfer.Transfer, error) {
+	caller, _ := api.CallerOf(ctx)
+	return h.engine.FailTransfer(ctx, caller, p.TransferID, p.Message)
+}
+
+type updateTransferParams struct {
+	getTransferParams
+	transfer.TransferChange
+}
+
+func (h transferHandlers) update(ctx context.Context, p updateTransferParams) (transfer.Transfer, error) {
+	caller, _ := api.CallerOf(ctx)
+	return h.engine.UpdateTransfer(ctx, caller, p.TransferID, p.TransferChange)
 }
 
 type deleteTransferParams struct {

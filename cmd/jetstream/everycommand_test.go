@@ -180,12 +180,18 @@ var fixtures = map[string]fixture{
 	}},
 	"send.getTransfer":     {varies: []string{"rate"}, params: func(p *pair, _ int) map[string]any { return map[string]any{"transferId": p.transfer()} }},
 	"send.waitForTransfer": {varies: []string{"rate"}, params: func(p *pair, _ int) map[string]any { return map[string]any{"transferId": p.transfer()} }},
-	"send.cancelTransfer": {params: func(p *pair, call int) map[string]any {
-		// Nobody listens at that port: it waits until it is cancelled.
-		d := p.from.call("send.createDestination", map[string]any{"destinationAddress": "127.0.0.1", "destinationPort": 1})
-		x := p.from.call("send.createTransfer", map[string]any{
-			"manifestId": p.manifest(), "destinationId": d["destinationId"], "username": "bob", "password": testPassword})
-		return map[string]any{"transferId": x["transferId"]}
+	"send.cancelTransfer":  {params: func(p *pair, _ int) map[string]any { return map[string]any{"transferId": p.waiting()} }},
+	"send.suspendTransfer": {params: func(p *pair, _ int) map[string]any { return map[string]any{"transferId": p.waiting()} }},
+	"send.resumeTransfer": {params: func(p *pair, _ int) map[string]any {
+		id := p.waiting()
+		p.from.call("send.suspendTransfer", map[string]any{"transferId": id})
+		return map[string]any{"transferId": id}
+	}},
+	"send.failTransfer": {params: func(p *pair, _ int) map[string]any {
+		return map[string]any{"transferId": p.waiting(), "message": "the reel was withdrawn"}
+	}},
+	"send.updateTransfer": {varies: []string{"errorMessage"}, params: func(p *pair, _ int) map[string]any {
+		return map[string]any{"transferId": p.waiting(), "priority": 10}
 	}},
 	"send.deleteTransfer": {params: func(p *pair, _ int) map[string]any { return map[string]any{"transferId": p.transfer()} }},
 	"recv.getTransfers": {recv: true, user: "bob", varies: []string{"rate", "sourcePort"}, params: func(p *pair, _ int) map[string]any {
@@ -218,6 +224,14 @@ var fixtures = map[string]fixture{
 	"recv.getTransferFiles": {recv: true, user: "bob", params: func(p *pair, _ int) map[string]any {
 		return map[string]any{"transferId": p.transfer()}
 	}},
+}
+
+// waiting makes a transfer that waits until somebody ends it: nobody listens at
+// its port.
+func (p *pair) waiting() any {
+	d := p.from.call("send.createDestination", map[string]any{"destinationAddress": "127.0.0.1", "destinationPort": 1})
+	return p.from.call("send.createTransfer", map[string]any{
+		"manifestId": p.manifest(), "destinationId": d["destinationId"], "username": "bob", "password": testPassword})["transferId"]
 }
 
 // TestEveryCommand holds what one declaration promises, for every command, in a

@@ -17,14 +17,14 @@ type DestinationParams struct {
 	Address     string            `json:"destinationAddress" doc:"Host name or IP of the receiver, or either with its receive port as host:port or [IPv6]:port" validate:"required,max=300"`
 	Port        *int              `json:"destinationPort" doc:"Receive port of the receiver, where destinationAddress names none" default:"8887" validate:"omitempty,min=1,max=65535"`
 	PublicKey   *string           `json:"destinationPublicKey" doc:"The receiver's publicKey, base64url; without it the key first seen is kept" validate:"omitempty,max=64"`
-	SendRateMax *int64            `json:"sendRateMax" doc:"Highest send rate in kbit/s; 0 is no limit. It is kept, and has no effect" default:"0" validate:"omitempty,min=0,max=1000000000000" unit:"kbit/s"`
+	SendRateMax *int64            `json:"sendRateMax" doc:"Highest send rate in kbit/s; 0 is no limit. All transfers to the destination share it" default:"0" validate:"omitempty,min=0,max=1000000000000" unit:"kbit/s"`
 	UserData    map[string]string `json:"userData" doc:"Data of your own, kept with the destination" validate:"max=64"`
 }
 
 // DestinationChange is a change of a destination. A nil field stays as it is.
 type DestinationChange struct {
 	PublicKey   *string           `json:"destinationPublicKey" doc:"The receiver's publicKey, base64url; empty: forget the key, and keep the one seen next" validate:"omitempty,max=64"`
-	SendRateMax *int64            `json:"sendRateMax" doc:"Highest send rate in kbit/s; 0 is no limit. It is kept, and has no effect" validate:"omitempty,min=0,max=1000000000000" unit:"kbit/s"`
+	SendRateMax *int64            `json:"sendRateMax" doc:"Highest send rate in kbit/s; 0 is no limit. All transfers to the destination share it" validate:"omitempty,min=0,max=1000000000000" unit:"kbit/s"`
 	UserData    map[string]string `json:"userData" doc:"Data of your own, in place of what was kept; {} removes it" validate:"max=64"`
 }
 
@@ -139,10 +139,13 @@ func (e *Engine) existingDestination(tx Tx, made Destination, p DestinationParam
 }
 
 func (e *Engine) saveUpdate(tx Tx, d *Destination, requestID string) error {
+	id := d.DestinationID
+	tx.AfterCommit(func() { e.watchers.notify(id) })
 	return errors.Join(tx.SaveDestination(d), appendUpdate(tx, e.o.Stream, d, requestID))
 }
 
-// UpdateDestination changes a destination. Another key is used for connections
+// UpdateDestination changes a destination. Another rate is kept at once, by what is
+// being sent as well. Another key is used for connections
 // that are made from now on: a transfer that is being sent goes on, and one
 // that has failed stays so. An unfinished transfer fails if the server that
 // answers next is not the one that it began with. Codes: invalid, notFound.

@@ -112,10 +112,79 @@ func (e *Engine) CancelTransfer(ctx context.Context, caller api.Caller, transfer
 
 func cancel(t *Transfer) error {
 	if !t.Processing {
-		return api.Errorf(api.CodeConflict, "transfer %s has already ended: it is %s", t.TransferID, t.Status)
+		return alreadyEnded(t)
 	}
 	t.Status, t.TellPeer, t.ErrorMessage = StatusCancelled, true, ""
 	return nil
+}
+
+// SuspendTransfer stops sending a transfer until it is resumed; what has arrived
+// stays at the receiver. One that is suspended stays so. Codes: notFound, conflict
+// when it has ended.
+func (e *Engine) SuspendTransfer(ctx context.Context, caller api.Caller, transferID string) (Transfer, error) {
+	return e.changeFor(ctx, caller, transferID, func(t *Transfer) error {
+		if !t.Processing {
+			return alreadyEnded(t)
+		}
+		t.Status, t.ErrorMessage = StatusSuspended, ""
+		return nil
+	})
+}
+
+// ResumeTransfer goes on with a suspended transfer. One that is not suspended
+// stays as it is. Codes: notFound, conflict when it has ended.
+func (e *Engine) ResumeTransfer(ctx context.Context, caller api.Caller, transferID string) (Transfer, error) {
+	return e.changeFor(ctx, caller, transferID, func(t *Transfer) error {
+		if !t.Processing {
+			return alreadyEnded(t)
+		}
+		if t.Status == StatusSuspended {
+			t.Status = StatusPending
+		}
+		return nil
+	})
+}
+
+// FailTransfer ends a transfer as failed for a reason; its receiver is notified
+// in the background. Codes: notFound, conflict when it has ended.
+func (e *Engine) FailTransfer(ctx context.Context, caller api.Caller, transferID, message string) (Transfer, error) {
+	return e.changeFor(ctx, caller, transferID, func(t *Transfer) error {
+		if !t.Processing {
+			return alreadyEnded(t)
+		}
+		t.Status, t.TellPeer, t.ErrorMessage = StatusError, true, message
+		return nil
+	})
+}
+
+// TransferChange is a change of a transfer. A nil field stays as it is.
+type TransferChange struct {
+	Priority *int              `json:"priority" doc:"Lower goes first" validate:"omitempty,min=0,max=1000000"`
+	UserData map[string]string `json:"userData" doc:"Data of the user's own, in place of what was kept; {} removes it" validate:"max=64"`
+}
+
+// UpdateTransfer changes a transfer. Codes: invalid, notFound; conflict when
+// another priority is given to one that has ended.
+func (e *Engine) UpdateTransfer(ctx context.Context, caller api.Caller, transferID string, c TransferChange) (Transfer, error) {
+	if err := checkUserData(c.UserData); err != nil {
+		return Transfer{}, err
+	}
+	return e.changeFor(ctx, caller, transferID, func(t *Transfer) error {
+		if c.Priority != nil && *c.Priority != t.Priority {
+			if !t.Processing {
+				return alreadyEnded(t)
+			}
+			t.Priority = *c.Priority
+		}
+		if c.UserData != nil {
+			t.UserData = c.UserData
+		}
+		return nil
+	})
+}
+
+func alreadyEnded(t *Transfer) error {
+	return api.Errorf(api.CodeConflict, "transfer %s has already ended: it is %s", t.TransferID, t.Status)
 }
 
 // DeleteTransfer removes a transfer that has ended. One that has not is a

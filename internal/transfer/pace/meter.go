@@ -1,4 +1,4 @@
-// Package pace measures transfer rates.
+// Package pace measures the rates of transfers and keeps them below a limit.
 package pace
 
 import (

@@ -93,7 +93,7 @@ func TestCorruptChunkIsAskedForAgain(t *testing.T) {
 	p.data(0, 0, []byte("abc"))
 	bad := wire.AppendFrame(nil, wire.Header{Type: wire.TypeData, Offset: 3}, []byte("def"))
 	bad[len(bad)-1] ^= 1
-	if err := p.conn.WriteFrames(bad); err != nil {
+	if err := p.conn.WriteFrames(bad, nil); err != nil {
 		t.Fatal(err)
 	}
 	p.wantAnswer("unavailable", "checksum")

@@ -143,7 +143,7 @@ func (p *sender) announce(from int64, entries []wire.Entry) {
 }
 
 func (p *sender) data(index, offset int64, payload []byte) {
-	_ = p.conn.WriteFrames(wire.AppendFrame(nil, wire.Header{Type: wire.TypeData, Index: index, Offset: offset}, payload))
+	_ = p.conn.WriteFrames(wire.AppendFrame(nil, wire.Header{Type: wire.TypeData, Index: index, Offset: offset}, payload), nil)
 }
 
 // answer reads frames up to Outcome or Failure; status is "" if there is

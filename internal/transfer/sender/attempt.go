@@ -68,7 +68,8 @@ type attempt struct {
 	s          *Sender
 	t          transfer.Transfer
 	meter      pace.Meter
-	confirmed  int64 // bytes that the receiver has confirmed
+	limit      *pace.Limiter // of all transfers to the destination
+	confirmed  int64         // bytes that the receiver has confirmed
 	progressed bool
 	connected  bool
 	first      bool // nothing was sent before
@@ -76,6 +77,8 @@ type attempt struct {
 
 func (s *Sender) attempt(ctx context.Context, t transfer.Transfer) (r result) {
 	a := &attempt{s: s, t: t}
+	a.limit = s.limits.take(t.DestinationID)
+	defer s.limits.release(t.DestinationID)
 	defer func() {
 		if p := recover(); p != nil {
 			s.log.Error("panic while sending", "transferId", t.TransferID, "panic", p, "stack", string(debug.Stack()))
@@ -191,7 +194,12 @@ func (a *attempt) run(parent context.Context) error {
 		defer close(watching)
 		a.s.watch(ctx, id, changes, cancel)
 	}()
-	defer func() { cancel(nil); <-watching }()
+	following := make(chan struct{})
+	go func() {
+		defer close(following)
+		a.s.followRate(ctx, a.t.DestinationID, a.limit)
+	}()
+	defer func() { cancel(nil); <-watching; <-following }()
 
 	err := a.send(parent, ctx)
 	why := context.Cause(ctx)
@@ -284,6 +292,9 @@ func (a *attempt) dial(ctx context.Context) (*wire.Conn, error) {
 		return nil, err
 	}
 	known := err == nil
+	if known {
+		a.limit.SetRate(d.SendRateMax)
+	}
 	nc, err := a.s.o.Dial(ctx, a.address())
 	if err != nil {
 		if ctx.Err() == nil && known {

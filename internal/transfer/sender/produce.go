@@ -228,7 +228,7 @@ func (p *producer) sendFile(f transfer.ManifestFile, offset int64) error {
 	}
 	defer file.Close()
 	for offset < f.Size {
-		left := int(min(f.Size-offset, wire.MaxData))
+		left := int(min(f.Size-offset, int64(p.a.limit.Piece(wire.MaxData))))
 		if err := p.reserve(wire.HeaderSize + min(left, smallestCut)); err != nil {
 			return err
 		}

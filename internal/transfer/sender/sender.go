@@ -67,9 +67,10 @@ const notifyFor = 48 * time.Hour
 
 // Sender sends transfers. Serve may run once.
 type Sender struct {
-	o    Options
-	log  *slog.Logger
-	sent atomic.Int64
+	o      Options
+	log    *slog.Logger
+	sent   atomic.Int64
+	limits limits
 }
 
 // BytesSent returns the number of bytes of files that receivers have confirmed

@@ -68,8 +68,12 @@ func (a *attempt) stream(ctx context.Context, conn *wire.Conn) (wire.Outcome, er
 	listening := make(chan struct{})
 	helpers.Go(func() { defer close(listening); s.listen(ctx) })
 	helpers.Go(func() { s.produce(ctx, resume) })
+	paced := func(left int) (int, error) {
+		n := a.limit.Piece(left)
+		return n, a.limit.Wait(ctx, n)
+	}
 	for batch := range s.batches {
-		if err := conn.WriteFrames(batch); err != nil {
+		if err := conn.WriteFrames(batch, paced); err != nil {
 			// The receiver may have sent the reason before it closed.
 			select {
 			case <-listening:

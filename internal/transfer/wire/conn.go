@@ -220,11 +220,26 @@ func (c *Conn) SendAt(h Header, message any) error {
 }
 
 // WriteFrames writes bytes that hold whole frames, made with PutHeader or
-// AppendFrame.
-func (c *Conn) WriteFrames(b []byte) error {
+// AppendFrame, in pieces: next says how many of the bytes that are left come now,
+// and may wait before; nil: all. An error of next ends the frame in the middle, after which
+// the connection is good for nothing.
+func (c *Conn) WriteFrames(b []byte, next func(left int) (int, error)) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.write(b)
+	for len(b) > 0 {
+		n := len(b)
+		if next != nil {
+			var err error
+			if n, err = next(n); err != nil {
+				return err
+			}
+		}
+		if err := c.write(b[:n]); err != nil {
+			return err
+		}
+		b = b[n:]
+	}
+	return nil
 }
 
 func (c *Conn) write(b []byte) error {

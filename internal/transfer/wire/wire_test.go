@@ -224,7 +224,7 @@ func TestFramesArriveUnchanged(t *testing.T) {
 	go func() {
 		frames := AppendFrame(nil, Header{Type: TypePing}, nil)
 		frames = AppendFrame(frames, Header{Type: TypeData, Index: 7, Offset: 9}, data)
-		_ = c.WriteFrames(frames)
+		_ = c.WriteFrames(frames, nil)
 		_ = c.Send(TypeEnd, struct{}{})
 		_ = c.Close()
 	}()
