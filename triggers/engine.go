@@ -46,6 +46,7 @@ type Engine struct {
 
 	ran, waiting atomic.Int64
 	payloads     payloads
+	lostLaunches int         // how many launches in a row were lost; for recoverQueue
 	saveFailing  atomic.Bool // the last attempt to save a run or an on.* event failed
 }
 

@@ -2,6 +2,7 @@ package triggers_test
 
 import (
 	"context"
+	"fmt"
 	"os"
 	"os/exec"
 	"strings"
@@ -51,6 +52,65 @@ func TestScriptThatKillsTheServerIsGivenUp(t *testing.T) {
 	r.succeeded()
 	if h, err := r.Health(t.Context()); err != nil || len(h.Faults()) != 0 {
 		t.Errorf("after the retry health says %s (%v)", strings.Join(h.Faults(), "; "), err)
+	}
+}
+
+// TestLaunchScriptThatKillsTheServerIsGivenUp: each start has a launch of its own,
+// and what is behind it must run all the same.
+func TestLaunchScriptThatKillsTheServerIsGivenUp(t *testing.T) {
+	r := newRig(t, nil)
+	r.script("launch", "#!/bin/sh\necho launch >> order.txt\nkill -9 $PPID\n")
+	r.close()
+	exe, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range 5 {
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+		cmd := exec.CommandContext(ctx, exe)
+		cmd.Env = append(os.Environ(), "TRIGGERS_TEST_ROLE=launch", "TRIGGERS_TEST_DIR="+r.dir, "TRIGGERS_TEST_STATE="+r.state)
+		out, err := cmd.CombinedOutput()
+		if err == nil || ctx.Err() != nil {
+			t.Fatalf("the script did not end the server: %v\n%s", err, out)
+		}
+		cancel()
+	}
+	for start := range 3 {
+		r = rigIn(t, r.dir, r.state, func(o *triggers.Options) { o.ProcessID = fmt.Sprint("start ", start) })
+		r.script("send.destinationCreated", "#!/bin/sh\necho created >> order.txt\n")
+		r.launch("8886")
+		r.emit(triggers.SendDestinationCreated.Event(triggers.DestinationParams{}, triggers.Cause{}))
+		r.serve()
+		var bad triggers.Run
+		if start == 0 {
+			bad = r.failed("during 5 attempts in a row")
+		}
+		r.failed("not started, as the server ended during several launch scripts in a row")
+		r.succeeded()
+		if start == 0 {
+			r.awaitFault("run " + bad.RunID + " of launch was given up")
+		}
+		if start < 2 {
+			r.close()
+			continue
+		}
+		givenUp, err := r.Health(t.Context())
+		if err != nil || len(givenUp.GivenUp) != 1 {
+			t.Fatalf("given up are %v (%v)", givenUp.GivenUp, err)
+		}
+		r.script("launch", "#!/bin/sh\necho mended >> order.txt\n")
+		if _, err := r.Retry(t.Context(), givenUp.GivenUp[0].RunID); err != nil {
+			t.Fatal(err)
+		}
+		r.succeeded()
+		r.close()
+	}
+	r = rigIn(t, r.dir, r.state, func(o *triggers.Options) { o.ProcessID = "last" })
+	r.launch("8886")
+	r.serve()
+	r.succeeded()
+	if got, want := r.read("order.txt"), strings.Repeat("launch\n", 5)+strings.Repeat("created\n", 3)+strings.Repeat("mended\n", 2); got != want {
+		t.Errorf("ran\n%swant\n%s", got, want)
 	}
 }
 

@@ -239,7 +239,17 @@ func child(role string) int {
 		return 1
 	}
 	defer db.Close()
-	if role == "serve" {
+	if role == "launch" {
+		ev, err := triggers.Launch.Event(triggers.LaunchParams{Port: "8886"}, triggers.Cause{})
+		if err == nil {
+			err = e.Emit(context.Background(), ev)
+		}
+		if err != nil {
+			fmt.Println(err)
+			return 1
+		}
+	}
+	if role == "serve" || role == "launch" {
 		fmt.Println(e.Serve(context.Background())) // until it is killed
 		return 1
 	}
@@ -263,7 +273,7 @@ func childEngine(dir, state string) (*store.DB, *triggers.Engine, error) {
 		return nil, nil, err
 	}
 	e, err := triggers.New(triggers.Options{Dir: dir, StateDir: state, Store: db.Runs(), Log: slog.Default(),
-		Environ: os.Environ(), ProcessID: "killed"})
+		Environ: os.Environ(), ProcessID: fmt.Sprint("killed ", os.Getpid())})
 	return db, e, err
 }
 

@@ -191,8 +191,8 @@ type Store interface {
 	// that were not retried since, oldest first, ten at most.
 	GivenUp(ctx context.Context) ([]*Run, error)
 	// DropLaunches ends the queued launch runs of other server processes as
-	// cancelled with that message, and returns how many.
-	DropLaunches(ctx context.Context, process, message string) (int, error)
+	// cancelled with that message, and returns how many, and the highest Lost.
+	DropLaunches(ctx context.Context, process, message string) (n, lost int, err error)
 	// Runs lists runs, newest first. A page may end before Limit if runs are
 	// large; more reports whether there are others. Run returns one; notFound
 	// if it does not exist.

@@ -86,6 +86,8 @@ func (e *Engine) recoverQueue(ctx, hard context.Context) error {
 			err = e.o.Store.Mark(hard, r)
 		case r.Event == Launch.Name && r.Process != e.o.ProcessID:
 			r.Status, r.ErrorMessage = StatusCancelled, droppedLaunch
+			r.lose(false, 0)
+			e.lostLaunches = max(e.lostLaunches, r.Lost)
 			err = e.o.Store.Mark(hard, r)
 		default:
 			r.Status = StatusInterrupted
@@ -104,11 +106,15 @@ func (e *Engine) recoverQueue(ctx, hard context.Context) error {
 			return api.Wrap(err, api.CodeInternal, "the run that was interrupted could not be queued again")
 		}
 	}
-	n, err := e.o.Store.DropLaunches(hard, e.o.ProcessID, droppedLaunch)
+	n, lost, err := e.o.Store.DropLaunches(hard, e.o.ProcessID, droppedLaunch)
 	if err != nil {
 		return api.Wrap(err, api.CodeInternal, "launch runs of a former process could not be dropped")
 	}
 	e.waiting.Add(int64(-n))
+	e.lostLaunches = max(e.lostLaunches, lost)
+	if err := e.countLaunches(hard); err != nil {
+		return api.Wrap(err, api.CodeInternal, "the attempts at the launch script could not be counted")
+	}
 	if e.o.Dir == "" {
 		return nil
 	}

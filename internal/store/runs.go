@@ -89,9 +89,8 @@ func (s *Runs) Interrupt(ctx context.Context, ended, again *triggers.Run) error 
 }
 
 // DropLaunches implements triggers.Store.
-func (s *Runs) DropLaunches(ctx context.Context, process, message string) (int, error) {
-	n := 0
-	err := s.db.update(ctx, func(t *tx) error {
+func (s *Runs) DropLaunches(ctx context.Context, process, message string) (n, lost int, err error) {
+	err = s.db.update(ctx, func(t *tx) error {
 		rows, err := t.query(selectRun+"WHERE "+isQueued+" AND event = 'launch' AND process <> ?", process)
 		if err != nil {
 			return err
@@ -99,12 +98,13 @@ func (s *Runs) DropLaunches(ctx context.Context, process, message string) (int, 
 		dropped, err := scanAll(rows, scanRun)
 		for _, r := range dropped {
 			r.Status, r.EndTime, r.ErrorMessage = triggers.StatusCancelled, api.Now(), message
+			lost = max(lost, r.Lost)
 			err = errors.Join(err, t.markRun(r))
 		}
 		n = len(dropped)
 		return err
 	})
-	return n, err
+	return n, lost, err
 }
 
 // What pruning looks for, in the index of ended runs alone: what they weigh, the

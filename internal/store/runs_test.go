@@ -111,7 +111,7 @@ func TestDropLaunchesOfFormerProcesses(t *testing.T) {
 	former := queued(t, s, "launch", "former", nil)
 	mine := queued(t, s, "launch", "mine", nil)
 	other := queued(t, s, "recv.transferComplete", "former", nil)
-	if n, err := s.DropLaunches(t.Context(), "mine", "dropped"); n != 1 || err != nil {
+	if n, _, err := s.DropLaunches(t.Context(), "mine", "dropped"); n != 1 || err != nil {
 		t.Fatalf("dropped %d, %v", n, err)
 	}
 	for r, want := range map[*triggers.Run]triggers.Status{former: triggers.StatusCancelled, mine: triggers.StatusQueued, other: triggers.StatusQueued} {
