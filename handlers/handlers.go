@@ -9,6 +9,7 @@ import (
 
 	"jetstream/internal/account"
 	"jetstream/internal/api"
+	"jetstream/internal/bandwidth"
 	"jetstream/internal/files"
 	"jetstream/internal/retention"
 	"jetstream/internal/stream"
@@ -29,6 +30,8 @@ type Deps struct {
 	Files    *files.Service
 	// EventLog holds the stored events.
 	EventLog *stream.Log
+	// Bandwidth keeps the limits of all transfers together.
+	Bandwidth *bandwidth.Link
 	// Collector removes old objects.
 	Collector *retention.Collector
 }

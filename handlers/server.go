@@ -4,6 +4,7 @@ import (
 	"context"
 
 	"jetstream/internal/api"
+	"jetstream/internal/bandwidth"
 )
 
 // Server is what commands need of the running server.
@@ -18,20 +19,21 @@ type Server interface {
 // ServerInfo is the result of getServerInfo. Callers who are not logged in get
 // only Version, APIVersion and AuthRequired.
 type ServerInfo struct {
-	Version        string        `json:"version" doc:"Version of the program"`
-	APIVersion     int           `json:"apiVersion" doc:"Version of the control API"`
-	AuthRequired   bool          `json:"authRequired" doc:"Whether commands need a login; always true"`
-	Revision       string        `json:"revision,omitempty" doc:"Source revision that the program was built from"`
-	ServerID       string        `json:"serverId,omitempty" doc:"Id of this process, new at each start"`
-	ServerUID      string        `json:"serverUid,omitempty" doc:"Id of this server, the same across restarts"`
-	ServerName     string        `json:"serverName,omitempty" doc:"Name of the server"`
-	HostName       string        `json:"hostName,omitempty" doc:"Name of the host it runs on"`
-	APIControlPort int           `json:"apiControlPort,omitempty" doc:"Port of the control API"`
-	RecvPort       int           `json:"recvPort,omitempty" doc:"Port that transfers are received on"`
-	PublicKey      string        `json:"publicKey,omitempty" doc:"Public key of this server, base64url"`
-	Sandbox        string        `json:"sandbox,omitempty" doc:"Directory of the server that / means in the caller's paths"`
-	Triggers       *TriggersInfo `json:"triggers,omitempty" doc:"State of the triggers"`
-	StartTime      api.Time      `json:"startTime,omitempty" doc:"When this process started"`
+	Version        string            `json:"version" doc:"Version of the program"`
+	APIVersion     int               `json:"apiVersion" doc:"Version of the control API"`
+	AuthRequired   bool              `json:"authRequired" doc:"Whether commands need a login; always true"`
+	Revision       string            `json:"revision,omitempty" doc:"Source revision that the program was built from"`
+	ServerID       string            `json:"serverId,omitempty" doc:"Id of this process, new at each start"`
+	ServerUID      string            `json:"serverUid,omitempty" doc:"Id of this server, the same across restarts"`
+	ServerName     string            `json:"serverName,omitempty" doc:"Name of the server"`
+	HostName       string            `json:"hostName,omitempty" doc:"Name of the host it runs on"`
+	APIControlPort int               `json:"apiControlPort,omitempty" doc:"Port of the control API"`
+	RecvPort       int               `json:"recvPort,omitempty" doc:"Port that transfers are received on"`
+	PublicKey      string            `json:"publicKey,omitempty" doc:"Public key of this server, base64url"`
+	Sandbox        string            `json:"sandbox,omitempty" doc:"Directory of the server that / means in the caller's paths"`
+	Bandwidth      *bandwidth.Limits `json:"bandwidthLimits,omitempty" doc:"Limits on what is sent and received together"`
+	Triggers       *TriggersInfo     `json:"triggers,omitempty" doc:"State of the triggers"`
+	StartTime      api.Time          `json:"startTime,omitempty" doc:"When this process started"`
 }
 
 // TriggersInfo is the state of the triggers in ServerInfo.

@@ -4,16 +4,18 @@ import (
 	"context"
 
 	"jetstream/internal/api"
+	"jetstream/internal/bandwidth"
 	"jetstream/internal/retention"
 )
 
 type upkeepHandlers struct {
 	server    Server
 	collector *retention.Collector
+	link      *bandwidth.Link
 }
 
 func upkeepCommands(d Deps) []*api.Command {
-	h := upkeepHandlers{d.Server, d.Collector}
+	h := upkeepHandlers{d.Server, d.Collector, d.Bandwidth}
 	return []*api.Command{
 		api.Define(api.Spec{
 			Name: "updateGarbageCollectSettings", Method: "PATCH", Path: "/server/garbage-collection",
@@ -28,6 +30,14 @@ func upkeepCommands(d Deps) []*api.Command {
 			Summary: "Remove old objects now",
 			Message: "Garbage collected.", Access: api.AccessSuperuser,
 		}, h.collect),
+		api.Define(api.Spec{
+			Name: "updateBandwidthLimits", Method: "PATCH", Path: "/server/bandwidth",
+			Summary: "Change how much all transfers together may send and receive",
+			Description: "Holds for running transfers at once, and after a restart. Limits that were given when the server was started " +
+				"cannot be changed: a `conflict`. Without parameters it shows the limits.",
+			Message: "Bandwidth limits.", Errors: []api.Code{api.CodeConflict}, Access: api.AccessSuperuser,
+			Example: map[string]any{"outgoingRateLimit": 500000, "borrowIncomingRate": true},
+		}, h.limit),
 		api.Define(api.Spec{
 			Name: "terminate", Method: "POST", Path: "/server/terminate",
 			Summary: "Stop the server",
@@ -51,6 +61,12 @@ type garbageCollectParams struct{}
 
 func (h upkeepHandlers) collect(ctx context.Context, _ garbageCollectParams) (retention.Counts, error) {
 	return h.collector.Run(ctx)
+}
+
+type updateBandwidthParams struct{ bandwidth.Change }
+
+func (h upkeepHandlers) limit(ctx context.Context, p updateBandwidthParams) (bandwidth.Limits, error) {
+	return h.link.Update(ctx, p.Change)
 }
 
 type terminateParams struct{}

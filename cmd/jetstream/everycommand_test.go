@@ -127,7 +127,10 @@ var fixtures = map[string]fixture{
 		return map[string]any{"runId": p.from.callAs("root", "emitTrigger", map[string]any{"event": p.scripted()})["runId"]}
 	}},
 	"updateGarbageCollectSettings": {user: "root", params: func(*pair, int) map[string]any { return map[string]any{"interval": 7200} }},
-	"garbageCollect":               {user: "root", params: none},
+	"updateBandwidthLimits": {user: "root", params: func(*pair, int) map[string]any {
+		return map[string]any{"outgoingRateLimit": 10_000_000, "borrowIncomingRate": true}
+	}},
+	"garbageCollect": {user: "root", params: none},
 	"getEventLog": {varies: []string{"id", "time", "transfer_id"}, params: func(p *pair, _ int) map[string]any {
 		p.transfer()
 		return map[string]any{"types": eventType{"send.transferComplete"}, "limit": 1}

@@ -14,6 +14,7 @@ import (
 	"syscall"
 	"time"
 
+	"jetstream/internal/bandwidth"
 	"jetstream/internal/server"
 	"jetstream/internal/terminal"
 	"jetstream/triggers"
@@ -48,6 +49,11 @@ type serverCmd struct {
 	TriggerQueueMax    int           `name:"trigger-queue-max" default:"100000" help:"How many runs may wait before events of API commands are dropped."`
 	TriggerQueueBytes  int64         `name:"trigger-queue-bytes" default:"1073741824" help:"How many bytes of parameters of API commands may wait for scripts before such events are dropped; one user may have half of it."`
 	TriggerEnv         []string      `name:"trigger-env" help:"Name of another environment variable that scripts get; repeatable."`
+
+	IncomingRateLimit  int64 `name:"incoming-rate-limit" placeholder:"KBIT/S" help:"Highest rate of all that is received, in kbit/s; with it or one of the next three the API cannot change them."`
+	OutgoingRateLimit  int64 `name:"outgoing-rate-limit" placeholder:"KBIT/S" help:"Highest rate of all that is sent, in kbit/s."`
+	BorrowIncomingRate bool  `name:"borrow-incoming-rate" help:"Let sending use what receiving leaves of its limit."`
+	BorrowOutgoingRate bool  `name:"borrow-outgoing-rate" help:"Let receiving use what sending leaves of its limit."`
 
 	RecvAbandonedAfter time.Duration `name:"recv-abandoned-after" default:"168h" help:"End an arriving transfer, and remove its parts, when its sender has stayed away for so long; 0 is never."`
 
@@ -119,6 +125,13 @@ func (c *serverCmd) options(p *program) (o server.Options, err error) {
 			return o, usagef("%s must be at least 1", flag)
 		}
 	}
+	limits := bandwidth.Limits{Incoming: c.IncomingRateLimit, Outgoing: c.OutgoingRateLimit,
+		BorrowIncoming: c.BorrowIncomingRate, BorrowOutgoing: c.BorrowOutgoingRate}
+	for flag, n := range map[string]int64{"--incoming-rate-limit": limits.Incoming, "--outgoing-rate-limit": limits.Outgoing} {
+		if n < 0 {
+			return o, usagef("%s may not be negative", flag)
+		}
+	}
 	if c.TriggerQueueBytes < 1 {
 		return o, usagef("--trigger-queue-bytes must be at least 1")
 	}
@@ -131,8 +144,8 @@ func (c *serverCmd) options(p *program) (o server.Options, err error) {
 		TriggerTimeout: c.TriggerTimeout, TriggerGrace: orNone(c.TriggerGrace), ShutdownGrace: orNone(c.ShutdownGrace),
 		TriggerKeep: c.TriggerKeep, TriggerOrder: triggers.Order(c.TriggerOrder), TriggerConcurrency: c.TriggerConcurrency,
 		TriggerQueueMax: c.TriggerQueueMax, TriggerQueueBytes: c.TriggerQueueBytes, TriggerEnv: c.TriggerEnv,
-		RecvAbandonedAfter: orNone(c.RecvAbandonedAfter),
-		Environ:            p.Environ, Path: p.Getenv("PATH"), Version: version, Revision: revision(),
+		RecvAbandonedAfter: orNone(c.RecvAbandonedAfter), Bandwidth: limits,
+		Environ: p.Environ, Path: p.Getenv("PATH"), Version: version, Revision: revision(),
 	}
 	if terminal.IsTerminal(p.Stderr) {
 		o.FirstPassword = func(password string) error {

@@ -9,6 +9,7 @@ import (
 	"jetstream/handlers"
 	"jetstream/internal/account"
 	"jetstream/internal/api"
+	"jetstream/internal/bandwidth"
 	"jetstream/openapi"
 	"jetstream/triggers"
 )
@@ -25,7 +26,8 @@ func (s *Server) Info(ctx context.Context) (handlers.ServerInfo, error) {
 		Version: s.o.Version, Revision: s.o.Revision, APIVersion: apiVersion, AuthRequired: true,
 		ServerID: s.serverID, ServerUID: s.serverUID, ServerName: cmp.Or(s.o.ExternalAddress, s.hostName), HostName: s.hostName,
 		APIControlPort: endpoint.APIPort, RecvPort: endpoint.RecvPort, PublicKey: s.identity.PublicKey(), StartTime: s.startTime,
-		Triggers: &handlers.TriggersInfo{Dir: s.o.TriggerDir, OnAPI: s.o.TriggerOnAPI},
+		Bandwidth: s.bandwidth(),
+		Triggers:  &handlers.TriggersInfo{Dir: s.o.TriggerDir, OnAPI: s.o.TriggerOnAPI},
 	}
 	caller, ok := api.CallerOf(ctx)
 	if !ok {
@@ -36,6 +38,11 @@ func (s *Server) Info(ctx context.Context) (handlers.ServerInfo, error) {
 	}
 	info.Triggers.Waiting = s.triggers.Queued()
 	return info, nil
+}
+
+func (s *Server) bandwidth() *bandwidth.Limits {
+	limits := s.link.Limits()
+	return &limits
 }
 
 func hostName() string {

@@ -12,6 +12,7 @@ import (
 
 	"jetstream/internal/account"
 	"jetstream/internal/api"
+	"jetstream/internal/bandwidth"
 	"jetstream/internal/transfer"
 	"jetstream/triggers"
 )
@@ -82,6 +83,10 @@ type Options struct {
 	TriggerQueueBytes int64
 	// TriggerEnv names additional variables of Environ to pass to scripts.
 	TriggerEnv []string
+
+	// Bandwidth are the limits of all transfers together, which the API cannot
+	// change then. The zero value: those that the API has set.
+	Bandwidth bandwidth.Limits
 
 	// RecvAbandonedAfter is how long the sender of an unfinished transfer may
 	// stay away before garbage collection ends it here; 0 is 7 days, negative

@@ -20,6 +20,7 @@ import (
 	"jetstream/handlers"
 	"jetstream/internal/account"
 	"jetstream/internal/api"
+	"jetstream/internal/bandwidth"
 	"jetstream/internal/files"
 	"jetstream/internal/retention"
 	"jetstream/internal/store"
@@ -60,6 +61,7 @@ type Server struct {
 	metrics   *metrics
 	files     *files.Service
 	collector *retention.Collector
+	link      *bandwidth.Link
 	stop      context.CancelFunc // ends the context of Serve
 
 	apiListener, recvListener net.Listener
@@ -200,7 +202,7 @@ func (s *Server) firstUser(ctx context.Context) error {
 	return nil
 }
 
-func (s *Server) openTransfers(context.Context) (err error) {
+func (s *Server) openTransfers(ctx context.Context) (err error) {
 	_, recvPort := hostPort(s.recvListener)
 	if s.engine, err = transfer.New(transfer.Options{
 		Store: s.db.Transfers(), Emitter: s.triggers, Stream: s.stream, Accounts: s.accounts, SealKey: s.identity.SealKey(),
@@ -208,19 +210,27 @@ func (s *Server) openTransfers(context.Context) (err error) {
 	}); err != nil {
 		return err
 	}
+	var fixed *bandwidth.Limits
+	if s.o.Bandwidth != (bandwidth.Limits{}) {
+		fixed = &s.o.Bandwidth
+	}
+	if s.link, err = bandwidth.New(ctx, s.db, fixed); err != nil {
+		return err
+	}
 	if s.receiver, err = receiver.New(receiver.Options{
-		Store: s.db.Received(), Clients: s.db.Received(), Emitter: s.triggers, Stream: s.stream, Accounts: s.accounts, Identity: s.identity, ServerUID: s.serverUID, Log: s.log,
+		Incoming: &s.link.In,
+		Store:    s.db.Received(), Clients: s.db.Received(), Emitter: s.triggers, Stream: s.stream, Accounts: s.accounts, Identity: s.identity, ServerUID: s.serverUID, Log: s.log,
 	}); err != nil {
 		return err
 	}
-	s.sender, err = sender.New(sender.Options{Engine: s.engine, Identity: s.identity, ServerUID: s.serverUID, Log: s.log})
+	s.sender, err = sender.New(sender.Options{Outgoing: &s.link.Out, Engine: s.engine, Identity: s.identity, ServerUID: s.serverUID, Log: s.log})
 	return err
 }
 
 func (s *Server) openGateway(context.Context) error {
 	registry := handlers.Commands(handlers.Deps{
 		Server: s, Accounts: s.accounts, Triggers: s.triggers, Engine: s.engine, Receiver: s.receiver,
-		Files: s.files, Collector: s.collector, EventLog: s.stream,
+		Files: s.files, Collector: s.collector, Bandwidth: s.link, EventLog: s.stream,
 	})
 	document, err := document(registry, s.o.Version)
 	if err != nil {
@@ -268,6 +278,7 @@ func (s *Server) run(ctx context.Context) error {
 	group.Go(func() error { return s.triggers.Serve(ctx) })
 	group.Go(func() error { return s.engine.Serve(ctx) })
 	group.Go(func() error { return s.collector.Serve(ctx) })
+	group.Go(func() error { return s.link.Serve(ctx) })
 	group.Go(func() error { return s.receiver.Serve(ctx, s.recvListener) })
 	group.Go(func() error { return s.sender.Serve(ctx) })
 	group.Go(func() error { return s.gateway.Serve(ctx, s.secured(s.apiListener)) })

@@ -14,6 +14,7 @@ import (
 	"jetstream/internal/api"
 	"jetstream/internal/store"
 	"jetstream/internal/transfer"
+	"jetstream/internal/transfer/pace"
 	"jetstream/internal/transfer/receiver"
 	"jetstream/internal/transfer/wire"
 	"jetstream/triggers"
@@ -53,6 +54,8 @@ type Site struct {
 	// MaxConnections is the receiver's limit at the next Start; 0 is its default.
 	MaxConnections int
 	Grace          time.Duration
+	// Incoming limits what it receives; nil: nothing does.
+	Incoming *pace.Limiter
 
 	// What a site that has been started consists of.
 	DB       *store.DB
@@ -81,7 +84,7 @@ func (s *Site) Start() {
 	}
 	s.Receiver = Must[*receiver.Receiver](s.T)(receiver.New(receiver.Options{
 		Store: received, Clients: s.DB.Received(), Emitter: Emitter{}, Accounts: s.Accounts, Identity: s.Identity,
-		Software: "test", Log: s.Log, MaxConnections: s.MaxConnections, Grace: s.Grace,
+		Software: "test", Log: s.Log, MaxConnections: s.MaxConnections, Grace: s.Grace, Incoming: s.Incoming,
 	}))
 	ln := Must[net.Listener](s.T)(s.listen())
 	s.Address = ln.Addr().String()

@@ -22,6 +22,7 @@ type Limiter struct {
 	rate    float64       // bytes a second; 0: no limit
 	next    time.Time     // when the bytes let pass so far have taken their time
 	changed chan struct{} // closed by the next change of the rate; nil: nobody waits
+	passed  int64
 }
 
 // SetRate sets the rate in kbit/s; 0 is no limit. What waits at the former rate
@@ -47,6 +48,13 @@ func (l *Limiter) SetRate(kbit int64) {
 	}
 }
 
+// Passed returns how many bytes were given to Wait.
+func (l *Limiter) Passed() int64 {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.passed
+}
+
 // Piece returns how many bytes should be given to Wait at a time, most at most.
 func (l *Limiter) Piece(most int) int {
 	l.mu.Lock()
@@ -60,6 +68,7 @@ func (l *Limiter) Piece(most int) int {
 // Wait waits until n bytes may pass, or ctx ends.
 func (l *Limiter) Wait(ctx context.Context, n int) error {
 	l.mu.Lock()
+	l.passed += int64(n)
 	if l.rate == 0 {
 		l.mu.Unlock()
 		return ctx.Err()

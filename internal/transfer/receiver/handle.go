@@ -116,6 +116,9 @@ func (r *Receiver) converse(ctx context.Context, conn *wire.Conn, helpers *sync.
 				return err
 			}
 		case wire.TypeOpen:
+			if r.o.Incoming != nil {
+				conn.Pace(ctx, r.o.Incoming)
+			}
 			return r.open(ctx, conn, helpers, payload)
 		case wire.TypeCancel:
 			return r.cancel(ctx, conn, payload)

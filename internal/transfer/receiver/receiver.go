@@ -18,6 +18,7 @@ import (
 	"jetstream/internal/connlimit"
 	"jetstream/internal/stream"
 	"jetstream/internal/transfer"
+	"jetstream/internal/transfer/pace"
 	"jetstream/internal/transfer/wire"
 )
 
@@ -56,6 +57,8 @@ type Options struct {
 	// Grace is how long a connection has for its handshake or login before
 	// another may take its place; 0 is 2 s.
 	Grace time.Duration
+	// Incoming limits what all transfers together receive; nil: nothing does.
+	Incoming *pace.Limiter
 	// MaxEntries is how many entries one transfer may have; 0 is 50 million.
 	MaxEntries int64
 }

@@ -20,6 +20,7 @@ import (
 
 	"jetstream/internal/api"
 	"jetstream/internal/transfer"
+	"jetstream/internal/transfer/pace"
 	"jetstream/internal/transfer/sender"
 	"jetstream/internal/transfer/wire"
 	"jetstream/internal/transfertest"
@@ -38,6 +39,8 @@ type site struct {
 	*transfertest.Site
 	engine *transfer.Engine
 	log    *syncBuffer
+	// outgoing limits what it sends; nil: nothing does.
+	outgoing *pace.Limiter
 }
 
 type syncBuffer struct {
@@ -99,7 +102,7 @@ func (s *site) start() {
 		Store: s.DB.Transfers(), Emitter: transfertest.Emitter{}, Accounts: s.Accounts, SealKey: s.Identity.SealKey(),
 		RecvHost: "127.0.0.1", RecvPort: recvPort, Log: s.Log,
 	}))
-	send := transfertest.Must[*sender.Sender](s.T)(sender.New(sender.Options{Engine: s.engine, Identity: s.Identity, Software: "test", Log: s.Log}))
+	send := transfertest.Must[*sender.Sender](s.T)(sender.New(sender.Options{Engine: s.engine, Identity: s.Identity, Software: "test", Log: s.Log, Outgoing: s.outgoing}))
 	s.Serve(s.engine.Serve)
 	s.Serve(send.Serve)
 }

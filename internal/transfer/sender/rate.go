@@ -41,6 +41,15 @@ func (l *limits) release(destinationID string) {
 	}
 }
 
+// limiters are all that hold up the attempt: that of the destination and that of
+// the server.
+func (a *attempt) limiters() []*pace.Limiter {
+	if a.s.o.Outgoing == nil {
+		return []*pace.Limiter{a.limit}
+	}
+	return []*pace.Limiter{a.limit, a.s.o.Outgoing}
+}
+
 // followRate sets the limiter to the destination's sendRateMax, now and after
 // each change, until ctx ends.
 func (s *Sender) followRate(ctx context.Context, destinationID string, limiter *pace.Limiter) {

@@ -16,6 +16,7 @@ import (
 
 	"jetstream/internal/localhost"
 	"jetstream/internal/transfer"
+	"jetstream/internal/transfer/pace"
 	"jetstream/internal/transfer/wire"
 )
 
@@ -47,6 +48,8 @@ type Options struct {
 	ServerUID, Software string
 	// Log is for the operator; nil discards it.
 	Log *slog.Logger
+	// Outgoing limits what all transfers together send; nil: nothing does.
+	Outgoing *pace.Limiter
 	// Concurrent is how many transfers are sent at the same time; 0 is 8.
 	Concurrent int
 	// Dial connects to a receiver; nil is TCP with keepalive and a timeout of

@@ -9,6 +9,7 @@ import (
 
 	"jetstream/internal/api"
 	"jetstream/internal/transfer"
+	"jetstream/internal/transfer/pace"
 	"jetstream/internal/transfertest"
 )
 
@@ -67,6 +68,38 @@ func TestTransfersShareTheRateOfTheirDestination(t *testing.T) {
 	complete(t, a, b, two)
 	if d := time.Since(begin); d < 1400*time.Millisecond {
 		t.Errorf("2 x 750 KB at 1 MB/s took only %v", d)
+	}
+}
+
+// TestLimitsOfTheServersAreKept: that of the sender and that of the receiver, each
+// by two transfers together.
+func TestLimitsOfTheServersAreKept(t *testing.T) {
+	t.Parallel()
+	for _, end := range []string{"outgoing", "incoming"} {
+		t.Run(end, func(t *testing.T) {
+			t.Parallel()
+			a, b := newSite(t), newSite(t)
+			limiter := &pace.Limiter{}
+			limiter.SetRate(8_000)
+			if a.Stop(); end == "outgoing" {
+				a.outgoing = limiter
+			} else {
+				b.Stop()
+				b.Incoming = limiter
+				b.start()
+			}
+			a.start()
+			a.write("src/big.bin", 750_000)
+			begin := time.Now()
+			one, two := a.send(b, job{path: "/1"}), a.send(b, job{path: "/2"})
+			a.wait(one)
+			a.wait(two)
+			if d := time.Since(begin); d < 1400*time.Millisecond {
+				t.Errorf("2 x 750 KB at 1 MB/s took only %v", d)
+			}
+			complete(t, a, b, one)
+			complete(t, a, b, two)
+		})
 	}
 }
 

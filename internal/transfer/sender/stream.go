@@ -69,8 +69,16 @@ func (a *attempt) stream(ctx context.Context, conn *wire.Conn) (wire.Outcome, er
 	helpers.Go(func() { defer close(listening); s.listen(ctx) })
 	helpers.Go(func() { s.produce(ctx, resume) })
 	paced := func(left int) (int, error) {
-		n := a.limit.Piece(left)
-		return n, a.limit.Wait(ctx, n)
+		n := left
+		for _, l := range a.limiters() {
+			n = l.Piece(n)
+		}
+		for _, l := range a.limiters() {
+			if err := l.Wait(ctx, n); err != nil {
+				return 0, err
+			}
+		}
+		return n, nil
 	}
 	for batch := range s.batches {
 		if err := conn.WriteFrames(batch, paced); err != nil {

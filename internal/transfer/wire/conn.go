@@ -15,6 +15,7 @@ import (
 
 	"jetstream/internal/api"
 	"jetstream/internal/terminal"
+	"jetstream/internal/transfer/pace"
 )
 
 // The versions of the protocol that this program speaks.
@@ -78,6 +79,13 @@ type Conn struct {
 type limitedConn struct {
 	net.Conn
 	until atomic.Int64 // Unix nanoseconds; 0 is none
+	// pacing holds up what is read; nil: nothing does.
+	pacing atomic.Pointer[pacing]
+}
+
+type pacing struct {
+	ctx     context.Context //nolint:containedctx // that of the connection's reader, which calls Read without one
+	limiter *pace.Limiter
 }
 
 func (c *limitedConn) deadline() time.Time {
@@ -92,7 +100,15 @@ func (c *limitedConn) Read(b []byte) (int, error) {
 	if err := c.SetReadDeadline(c.deadline()); err != nil {
 		return 0, err
 	}
-	return c.Conn.Read(b)
+	p := c.pacing.Load()
+	if p == nil {
+		return c.Conn.Read(b)
+	}
+	n, err := c.Conn.Read(b[:p.limiter.Piece(len(b))])
+	if waited := p.limiter.Wait(p.ctx, n); err == nil {
+		err = waited
+	}
+	return n, err
 }
 
 func (c *limitedConn) Write(b []byte) (int, error) {
@@ -100,6 +116,12 @@ func (c *limitedConn) Write(b []byte) (int, error) {
 		return 0, err
 	}
 	return c.Conn.Write(b)
+}
+
+// Pace lets a limiter hold up all that is read from now on, until ctx ends, with
+// which reading fails.
+func (c *Conn) Pace(ctx context.Context, limiter *pace.Limiter) {
+	c.limited.pacing.Store(&pacing{ctx, limiter})
 }
 
 // Client makes the connection of the dialling end: TLS, then Hello. pinned is
