@@ -65,7 +65,7 @@ func listOf(fields []api.Field) (list api.Field, ok bool) {
 
 func (p *program) printRows(list api.Field, value any, wide bool) error {
 	entries, _ := value.([]any)
-	t := table{wide: wide}
+	t := terminal.Table{Wide: wide}
 	columns, below := columnsOf(list.Type.Elem(), wide)
 	columns = slices.DeleteFunc(columns, func(f api.Field) bool {
 		return !slices.ContainsFunc(entries, func(e any) bool { return cell(f, member(e, f.Name)) != "" })
@@ -79,13 +79,13 @@ func (p *program) printRows(list api.Field, value any, wide bool) error {
 		for i, f := range columns {
 			cells[i] = text(f)
 		}
-		t.row(cells...)
+		t.Row(cells...)
 	}
 	line(func(f api.Field) string { return f.Name })
 	for _, e := range entries {
 		line(func(f api.Field) string { return cell(f, member(e, f.Name)) })
 		for _, f := range below {
-			t.below(f.Name+": ", cell(f, member(e, f.Name)))
+			t.Below(f.Name+": ", cell(f, member(e, f.Name)))
 		}
 	}
 	return p.print(&t)
@@ -129,12 +129,12 @@ func (p *program) printFields(fields []api.Field, object map[string]any, wide bo
 		}
 		text := []rune(terminal.Printable(cmp.Or(cell(f, value), "-")))
 		name := f.Name
-		for room := tableWidth - longest - columnGap; len(text) > 0; name = "" {
+		for room := terminal.TableWidth - longest - terminal.ColumnGap; len(text) > 0; name = "" {
 			n := len(text)
 			if !wide {
 				n = min(n, room)
 			}
-			fmt.Fprintf(&b, "%-*s%s\n", longest+columnGap, name, string(text[:n]))
+			fmt.Fprintf(&b, "%-*s%s\n", longest+terminal.ColumnGap, name, string(text[:n]))
 			text = text[n:]
 		}
 	}

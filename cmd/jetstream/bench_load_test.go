@@ -237,7 +237,7 @@ func keepSent(b *testing.B, state string, n int, owners ...string) {
 }
 
 // forget drops what was written.
-func (c *console) forget() {
+func (c *consoleText) forget() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.text.Reset()

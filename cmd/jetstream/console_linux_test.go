@@ -261,7 +261,7 @@ func TestTextOfOthersIsEscaped(t *testing.T) {
 				}
 				defer func() { _ = reader.Close() }()
 			}
-			seen := &console{}
+			seen := &consoleText{}
 			copied := make(chan struct{})
 			go func() {
 				defer close(copied)

@@ -18,7 +18,7 @@ import (
 func TestFirstPasswordOnATerminal(t *testing.T) {
 	l := newBare(t)
 	l.guard(t)
-	l.console = &console{}
+	l.console = &consoleText{}
 	person, terminal := openTerminal(t)
 	start := func(until string) (seen string) {
 		t.Helper()

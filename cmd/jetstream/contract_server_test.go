@@ -332,7 +332,7 @@ func TestStopWhileItStarts(t *testing.T) {
 		for range 5 {
 			l := newBare(t)
 			l.guard(t)
-			out := &console{}
+			out := &consoleText{}
 			ctx, stop := context.WithCancel(t.Context())
 			ended := make(chan int, 1)
 			if when == "" {

@@ -35,7 +35,7 @@ func (l *live) startProcess(flags ...string) *exec.Cmd {
 	if err := cmd.Start(); err != nil {
 		l.t.Fatal(err)
 	}
-	l.console = &console{}
+	l.console = &consoleText{}
 	l.wrote(l.console, flags)
 	listening := make(chan bool, 1)
 	go func() {

@@ -32,7 +32,7 @@ type secrets struct {
 	mu       sync.Mutex
 	known    map[string]bool
 	kept     map[string]bool // paths that hold one by right
-	consoles []*console
+	consoles []*consoleText
 	logs     []string
 }
 
@@ -69,7 +69,7 @@ func (s *secrets) keeps(path string) {
 }
 
 // wrote notes where a server writes that starts now.
-func (s *secrets) wrote(c *console, flags []string) {
+func (s *secrets) wrote(c *consoleText, flags []string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.consoles = append(s.consoles, c)

@@ -32,7 +32,7 @@ type live struct {
 	state, triggers, files  string
 	host                    string
 	apiPort, recvPort       int
-	console                 *console
+	console                 *consoleText
 	running                 bool
 	stop                    func() int // ends the server and returns its exit status
 	ended                   chan int   // receives it
@@ -42,9 +42,9 @@ type live struct {
 	*secrets                // what it was told and must not tell
 }
 
-// console is the server's stderr: it keeps everything and tells when a wanted
+// consoleText is the server's stderr: it keeps everything and tells when a wanted
 // text has come.
-type console struct {
+type consoleText struct {
 	mu      sync.Mutex
 	text    bytes.Buffer
 	waiting []wanted
@@ -56,7 +56,7 @@ type wanted struct {
 	found chan struct{}
 }
 
-func (c *console) Write(b []byte) (int, error) {
+func (c *consoleText) Write(b []byte) (int, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.text.Write(b)
@@ -70,7 +70,7 @@ func (c *console) Write(b []byte) (int, error) {
 	return len(b), nil
 }
 
-func (c *console) String() string {
+func (c *consoleText) String() string {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.text.String()
@@ -78,7 +78,7 @@ func (c *console) String() string {
 
 // await returns a channel that is closed when text has been written so many
 // times.
-func (c *console) await(text string, times int) <-chan struct{} {
+func (c *consoleText) await(text string, times int) <-chan struct{} {
 	c.mu.Lock()
 	c.waiting = append(c.waiting, wanted{text, times, make(chan struct{})})
 	found := c.waiting[len(c.waiting)-1].found
@@ -251,7 +251,7 @@ func (l *live) script(event, text string) {
 // start runs jetstream server until stop or the end of the test.
 func (l *live) start(flags ...string) {
 	l.t.Helper()
-	l.console = &console{}
+	l.console = &consoleText{}
 	ctx, cancel := context.WithCancel(context.Background())
 	args := append([]string{"server", "--api-port=0", "--recv-port=0", "--recv-host=127.0.0.1",
 		"--persistent-state-dir=" + l.state, "--log-format=json"}, flags...)

@@ -19,6 +19,7 @@ import (
 	"github.com/alecthomas/kong"
 
 	"jetstream/internal/api"
+	"jetstream/internal/console"
 	"jetstream/internal/terminal"
 )
 
@@ -39,7 +40,7 @@ type program struct {
 	// Environ is the whole environment, for child processes.
 	Environ []string
 	// console is Stderr in a server, and is closed at the end; else nil.
-	console *consoleWriter
+	console *console.Writer
 }
 
 // cli is the grammar of the command line.
@@ -72,7 +73,7 @@ func run(ctx context.Context, args []string, getenv func(string) string, stdin i
 	p := &program{Stdin: stdin, Stdout: stdout, Stderr: stderr, Getenv: getenv, Environ: os.Environ()}
 	code := p.report(p.command(ctx, args))
 	if p.console != nil {
-		p.console.close()
+		p.console.Close()
 	}
 	return code
 }

@@ -205,7 +205,7 @@ func TestFaultsAtStartAreReported(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			l := newLive(t)
-			out := &console{}
+			out := &consoleText{}
 			args := append([]string{"server", "--api-port=0", "--recv-port=0", "--recv-host=127.0.0.1", "--persistent-state-dir=" + l.state}, tt.flag(l)...)
 			code := run(t.Context(), args, os.Getenv, nil, out, out)
 			if want := strings.ReplaceAll(tt.want, "STATE", l.state); code != tt.code || !strings.Contains(out.String(), want) {

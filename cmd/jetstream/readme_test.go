@@ -118,7 +118,7 @@ func (h *readmeHost) run(line string) string {
 
 func (h *readmeHost) serve(line string) {
 	h.t.Helper()
-	log := &console{}
+	log := &consoleText{}
 	cmd := h.command("exec " + line)
 	cmd.Stderr = log
 	if err := cmd.Start(); err != nil {

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"jetstream/internal/bandwidth"
+	"jetstream/internal/console"
 	"jetstream/internal/server"
 	"jetstream/internal/terminal"
 	"jetstream/triggers"
@@ -82,14 +83,14 @@ func (c *serverCmd) Run(ctx context.Context, p *program) error {
 	// the server. Not signal.Ignore: scripts would inherit that.
 	signal.Notify(make(chan os.Signal, 1), syscall.SIGPIPE)
 	device := p.Stderr
-	p.console = startConsole(device)
+	p.console = console.Start(device)
 	p.Stderr = p.console
 	log, closeLog, err := c.logger(p.console, device)
 	if err != nil {
 		return err
 	}
-	p.console.reportDrops(slog.New(c.consoleHandler(device, terminal.IsTerminal(device))))
-	o.Log, o.Console = log, linePrinter{p.console}
+	p.console.ReportDrops(slog.New(c.consoleHandler(device, terminal.IsTerminal(device))))
+	o.Log, o.Console = log, console.Lines{To: p.console}
 	return errors.Join(serve(ctx, o), closeLog())
 }
 

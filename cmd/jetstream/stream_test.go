@@ -221,7 +221,7 @@ func TestTriggerTail(t *testing.T) {
 		"JETSTREAM_API_USER": "root", "JETSTREAM_API_PASSWORD": testPassword}
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
-	out, errs, ended := &console{}, &console{}, make(chan int, 1)
+	out, errs, ended := &consoleText{}, &consoleText{}, make(chan int, 1)
 	go func() {
 		ended <- run(ctx, []string{"trigger", "tail", "send.destinationCreated"}, func(k string) string { return env[k] }, nil, out, errs)
 	}()

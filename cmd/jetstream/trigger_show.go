@@ -49,8 +49,9 @@ func (c *triggerListCmd) Run(ctx context.Context, p *program) error {
 		return err
 	}
 	problems := list.Problems
-	rows := table{wide: c.Wide}
-	rows.row("EVENT", "SCRIPT", "SUCCESS", "FAILED", "OTHER", "LAST RUN")
+	rows := terminal.Table{Wide: c.Wide}
+	rows.Row("EVENT", "SCRIPT", "SUCCESS", "FAILED", "OTHER", "LAST RUN")
+	shown := 0
 	for _, t := range list.Triggers {
 		problems = append(problems, t.Problems...)
 		if t.File == "" && t.LastRun == nil && !c.All {
@@ -70,13 +71,14 @@ func (c *triggerListCmd) Run(ctx context.Context, p *program) error {
 			last = t.LastRun.Status + " " + clock(t.LastRun.EndTime)
 		}
 		other := t.Runs["timeout"] + t.Runs["cancelled"] + t.Runs["interrupted"]
-		rows.row(t.Event, script, t.Runs["success"], t.Runs["failed"], other, last)
+		shown++
+		rows.Row(t.Event, script, t.Runs["success"], t.Runs["failed"], other, last)
 	}
 	_, _ = fmt.Fprintln(p.Stdout) // print returns the error
 	if err := p.print(&rows); err != nil {
 		return err
 	}
-	if len(rows.rows) == 1 {
+	if shown == 0 {
 		_, _ = fmt.Fprintln(p.Stdout, "no event has a script; --all lists the events")
 	}
 	return printFindings(p.Stdout, problems)
@@ -116,18 +118,18 @@ func (c *triggerRunsCmd) Run(ctx context.Context, p *program) error {
 	if done {
 		return err
 	}
-	rows := table{wide: c.Wide}
+	rows := terminal.Table{Wide: c.Wide}
 	if c.Wide {
-		rows.row("RUN", "EVENT", "ATTEMPT", "STATUS", "QUEUED", "TOOK", "TRANSFER", "USER", "WHY")
+		rows.Row("RUN", "EVENT", "ATTEMPT", "STATUS", "QUEUED", "TOOK", "TRANSFER", "USER", "WHY")
 	} else {
-		rows.row("RUN", "EVENT", "ATTEMPT", "STATUS", "QUEUED", "TOOK")
+		rows.Row("RUN", "EVENT", "ATTEMPT", "STATUS", "QUEUED", "TOOK")
 	}
 	for _, r := range list.Runs {
 		if c.Wide {
-			rows.row(r.RunID, r.Event, r.Attempt, r.Status, clock(r.QueueTime), took(r), r.TransferID, r.User, why(r))
+			rows.Row(r.RunID, r.Event, r.Attempt, r.Status, clock(r.QueueTime), took(r), r.TransferID, r.User, why(r))
 		} else {
-			rows.row(r.RunID, r.Event, r.Attempt, r.Status, clock(r.QueueTime), took(r))
-			rows.below("why: ", why(r))
+			rows.Row(r.RunID, r.Event, r.Attempt, r.Status, clock(r.QueueTime), took(r))
+			rows.Below("why: ", why(r))
 		}
 	}
 	if err := p.print(&rows); err != nil || list.NextCursor == nil {

@@ -101,8 +101,8 @@ func (c *userListCmd) Run(ctx context.Context, p *program, parent *cli) error {
 			}
 			return p.printJSON(b)
 		}
-		rows := table{wide: c.Wide}
-		rows.row("NAME", "ROLE", "STATE", "SANDBOX")
+		rows := terminal.Table{Wide: c.Wide}
+		rows.Row("NAME", "ROLE", "STATE", "SANDBOX")
 		for _, u := range list {
 			role, state := "user", "active"
 			if u.Superuser {
@@ -111,7 +111,7 @@ func (c *userListCmd) Run(ctx context.Context, p *program, parent *cli) error {
 			if u.Disabled {
 				state = "disabled"
 			}
-			rows.row(u.Name, role, state, cmp.Or(u.Sandbox, "(the server's default)"))
+			rows.Row(u.Name, role, state, cmp.Or(u.Sandbox, "(the server's default)"))
 		}
 		return p.print(&rows)
 	})

@@ -135,7 +135,7 @@ func (w *windows) serve(l *live, flags ...string) (stop func() int) {
 		w.t.Fatal(err)
 	}
 	cmd.Stderr = writer
-	l.console = &console{}
+	l.console = &consoleText{}
 	l.wrote(l.console, flags)
 	if err := errors.Join(cmd.Start(), writer.Close()); err != nil {
 		w.t.Fatal(err)
