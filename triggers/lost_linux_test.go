@@ -12,6 +12,26 @@ import (
 	"jetstream/triggers"
 )
 
+// killedByScripts starts a server in another process some times, and each time waits until a
+// script has killed it.
+func (r *rig) killedByScripts(role string, times int) {
+	r.t.Helper()
+	exe, err := os.Executable()
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	for range times {
+		ctx, cancel := context.WithTimeout(r.t.Context(), time.Minute)
+		cmd := exec.CommandContext(ctx, exe)
+		cmd.Env = append(os.Environ(), "TRIGGERS_TEST_ROLE="+role, "TRIGGERS_TEST_DIR="+r.dir, "TRIGGERS_TEST_STATE="+r.state)
+		out, err := cmd.CombinedOutput()
+		if err == nil || ctx.Err() != nil {
+			r.t.Fatalf("the script did not end the server: %v\n%s", err, out)
+		}
+		cancel()
+	}
+}
+
 // TestScriptThatKillsTheServerIsGivenUp: it may do so five times; then its run
 // has failed, the next event runs, and health says so until it is retried.
 func TestScriptThatKillsTheServerIsGivenUp(t *testing.T) {
@@ -21,20 +41,7 @@ func TestScriptThatKillsTheServerIsGivenUp(t *testing.T) {
 		r.emit(triggers.SendDestinationCreated.Event(triggers.DestinationParams{Destination: name}, triggers.Cause{}))
 	}
 	r.close()
-	exe, err := os.Executable()
-	if err != nil {
-		t.Fatal(err)
-	}
-	for range 5 {
-		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
-		cmd := exec.CommandContext(ctx, exe)
-		cmd.Env = append(os.Environ(), "TRIGGERS_TEST_ROLE=serve", "TRIGGERS_TEST_DIR="+r.dir, "TRIGGERS_TEST_STATE="+r.state)
-		out, err := cmd.CombinedOutput()
-		if err == nil || ctx.Err() != nil {
-			t.Fatalf("the script did not end the server: %v\n%s", err, out)
-		}
-		cancel()
-	}
+	r.killedByScripts("serve", 5)
 	r = rigIn(t, r.dir, r.state, nil)
 	r.serve()
 	bad := r.failed("during 5 attempts in a row")
@@ -61,20 +68,7 @@ func TestLaunchScriptThatKillsTheServerIsGivenUp(t *testing.T) {
 	r := newRig(t, nil)
 	r.script("launch", "#!/bin/sh\necho launch >> order.txt\nkill -9 $PPID\n")
 	r.close()
-	exe, err := os.Executable()
-	if err != nil {
-		t.Fatal(err)
-	}
-	for range 5 {
-		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
-		cmd := exec.CommandContext(ctx, exe)
-		cmd.Env = append(os.Environ(), "TRIGGERS_TEST_ROLE=launch", "TRIGGERS_TEST_DIR="+r.dir, "TRIGGERS_TEST_STATE="+r.state)
-		out, err := cmd.CombinedOutput()
-		if err == nil || ctx.Err() != nil {
-			t.Fatalf("the script did not end the server: %v\n%s", err, out)
-		}
-		cancel()
-	}
+	r.killedByScripts("launch", 5)
 	for start := range 3 {
 		r = rigIn(t, r.dir, r.state, func(o *triggers.Options) { o.ProcessID = fmt.Sprint("start ", start) })
 		r.script("send.destinationCreated", "#!/bin/sh\necho created >> order.txt\n")

@@ -5,6 +5,7 @@ import (
 	"context"
 	"net"
 	"os"
+	"reflect"
 	"strconv"
 	"strings"
 
@@ -87,8 +88,14 @@ func (l *callFlags) noteUnused(p *program, loginGiven bool) {
 	why := "no server of it answers"
 	if loginGiven {
 		why = "host, port, TLS, token, password or a kept login says which server to call"
-		for _, name := range []string{tokenVariable, passwordVariable, "JETSTREAM_API_HOST", "JETSTREAM_API_PORT", "JETSTREAM_API_CA"} {
-			if p.Getenv(name) != "" {
+		names := []string{tokenVariable, passwordVariable}
+		for f := range reflect.TypeFor[loginFlags]().Fields() {
+			if f.Name != "User" { // who calls, not whom
+				names = append(names, f.Tag.Get("from"))
+			}
+		}
+		for _, name := range names {
+			if name != "" && p.Getenv(name) != "" {
 				why = name + " is set"
 				break
 			}

@@ -160,4 +160,11 @@ func TestTranscriptOfAFailure(t *testing.T) {
 	}
 	l.awaitRuns("recv.transferComplete", 1)
 	l.replay(steps)
+	id := regexp.MustCompile(`[0-9a-f]{32}`).FindString(sent.stdout)
+	if o := l.trigger("runs", "--transfer", id); o.code != 0 || strings.Count(o.stdout, "recv.transferComplete") != 2 {
+		t.Errorf("the runs about transfer %s: %+v", id, o)
+	}
+	if o := l.trigger("runs", "--transfer", "another"); o.code != 0 || strings.Contains(o.stdout, "recv.transferComplete") {
+		t.Errorf("the runs about another transfer: %+v", o)
+	}
 }

@@ -47,15 +47,17 @@ type Link struct {
 
 	metadata Metadata
 	fixed    bool
+	changed  chan struct{} // holds a token when the limits have changed
 
-	mu     sync.Mutex
-	limits Limits
+	updating sync.Mutex // held while limits are saved
+	mu       sync.Mutex
+	limits   Limits
 }
 
 // New returns a Link with the limits fixed, which nothing changes then, or with
 // those that were saved.
 func New(ctx context.Context, metadata Metadata, fixed *Limits) (*Link, error) {
-	l := &Link{metadata: metadata}
+	l := &Link{metadata: metadata, changed: make(chan struct{}, 1)}
 	if fixed != nil {
 		l.limits, l.fixed = *fixed, true
 	} else {
@@ -81,14 +83,15 @@ func (l *Link) Limits() Limits {
 // Update changes and saves limits; they hold for running transfers at once.
 // Codes: conflict if they are fixed.
 func (l *Link) Update(ctx context.Context, c Change) (Limits, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	next := l.limits
+	l.updating.Lock()
+	defer l.updating.Unlock()
+	former := l.Limits()
+	next := former
 	set(&next.Incoming, c.Incoming)
 	set(&next.Outgoing, c.Outgoing)
 	set(&next.BorrowIncoming, c.BorrowIncoming)
 	set(&next.BorrowOutgoing, c.BorrowOutgoing)
-	if next == l.limits {
+	if next == former {
 		return next, nil
 	}
 	if l.fixed {
@@ -101,8 +104,14 @@ func (l *Link) Update(ctx context.Context, c Change) (Limits, error) {
 	if err != nil {
 		return Limits{}, err
 	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
 	l.limits = next
 	l.apply(0, 0)
+	select {
+	case l.changed <- struct{}{}:
+	default:
+	}
 	return next, nil
 }
 
@@ -126,20 +135,43 @@ func (l *Link) apply(unusedIn, unusedOut int64) {
 	l.Out.SetRate(out)
 }
 
+// lends reports whether one direction may borrow of the other.
+func (l Limits) lends() bool {
+	return l.Incoming > 0 && l.Outgoing > 0 && (l.BorrowIncoming || l.BorrowOutgoing)
+}
+
 // Serve lends each direction what the other has not used of its own limit, until
-// ctx ends.
+// ctx ends. Where nothing can be lent it waits for other limits.
 func (l *Link) Serve(ctx context.Context) error {
+	for {
+		if l.Limits().lends() {
+			l.lend(ctx)
+		}
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-l.changed:
+		}
+	}
+}
+
+// lend is Serve as long as something can be lent.
+func (l *Link) lend(ctx context.Context) {
 	tick := time.NewTicker(lendEvery)
 	defer tick.Stop()
 	in, out, last := l.In.Passed(), l.Out.Passed(), time.Now()
 	for {
 		select {
 		case <-ctx.Done():
-			return nil
+			return
 		case <-tick.C:
 		}
 		nowIn, nowOut, now := l.In.Passed(), l.Out.Passed(), time.Now()
 		l.mu.Lock()
+		if !l.limits.lends() {
+			l.mu.Unlock()
+			return
+		}
 		unused := func(limit, bytes int64) int64 {
 			return max(limit-int64(float64(bytes)*8/1000/now.Sub(last).Seconds()), 0)
 		}

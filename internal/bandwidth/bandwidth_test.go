@@ -81,6 +81,34 @@ func TestWhatIsNotUsedIsLent(t *testing.T) {
 	}
 }
 
+// TestLendingBeginsAndEndsWithTheLimits: it costs nothing where nothing is lent.
+func TestLendingBeginsAndEndsWithTheLimits(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		ctx, cancel := context.WithCancel(t.Context())
+		defer cancel()
+		l, err := New(ctx, memory{}, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		go func() { _ = l.Serve(ctx) }()
+		in, out := int64(1000), int64(3000)
+		for _, borrow := range []bool{false, true, false, true} {
+			if _, err := l.Update(ctx, Change{Incoming: &in, Outgoing: &out, BorrowIncoming: &borrow}); err != nil {
+				t.Fatal(err)
+			}
+			time.Sleep(time.Second) //nolint:forbidigo // the bubble's clock
+			want := 3000.0
+			if borrow {
+				want = 4000
+			}
+			if got := rate(ctx, &l.Out); !about(got, want) {
+				t.Errorf("with borrowing %t %.0f are sent, want %.0f", borrow, got, want)
+			}
+		}
+	})
+}
+
 func TestLimitsAreKept(t *testing.T) {
 	t.Parallel()
 	kept, ctx := memory{}, t.Context()

@@ -22,7 +22,7 @@ type Limiter struct {
 	rate    float64       // bytes a second; 0: no limit
 	next    time.Time     // when the bytes let pass so far have taken their time
 	changed chan struct{} // closed by the next change of the rate; nil: nobody waits
-	passed  int64
+	passed  int64         // bytes given to Wait
 }
 
 // SetRate sets the rate in kbit/s; 0 is no limit. What waits at the former rate

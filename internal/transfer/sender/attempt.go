@@ -68,8 +68,9 @@ type attempt struct {
 	s          *Sender
 	t          transfer.Transfer
 	meter      pace.Meter
-	limit      *pace.Limiter // of all transfers to the destination
-	confirmed  int64         // bytes that the receiver has confirmed
+	limit      *pace.Limiter   // of all transfers to the destination
+	limiters   []*pace.Limiter // limit, and that of the server if there is one
+	confirmed  int64           // bytes that the receiver has confirmed
 	progressed bool
 	connected  bool
 	first      bool // nothing was sent before
@@ -78,6 +79,10 @@ type attempt struct {
 func (s *Sender) attempt(ctx context.Context, t transfer.Transfer) (r result) {
 	a := &attempt{s: s, t: t}
 	a.limit = s.limits.take(t.DestinationID)
+	a.limiters = []*pace.Limiter{a.limit}
+	if s.o.Outgoing != nil {
+		a.limiters = append(a.limiters, s.o.Outgoing)
+	}
 	defer s.limits.release(t.DestinationID)
 	defer func() {
 		if p := recover(); p != nil {

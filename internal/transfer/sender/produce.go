@@ -228,11 +228,7 @@ func (p *producer) sendFile(f transfer.ManifestFile, offset int64) error {
 	}
 	defer file.Close()
 	for offset < f.Size {
-		most := wire.MaxData
-		for _, l := range p.a.limiters() {
-			most = l.Piece(most)
-		}
-		left := int(min(f.Size-offset, int64(most)))
+		left := int(min(f.Size-offset, int64(p.a.piece(wire.MaxData))))
 		if err := p.reserve(wire.HeaderSize + min(left, smallestCut)); err != nil {
 			return err
 		}

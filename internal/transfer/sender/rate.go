@@ -41,13 +41,23 @@ func (l *limits) release(destinationID string) {
 	}
 }
 
-// limiters are all that hold up the attempt: that of the destination and that of
-// the server.
-func (a *attempt) limiters() []*pace.Limiter {
-	if a.s.o.Outgoing == nil {
-		return []*pace.Limiter{a.limit}
+// piece returns how many of most bytes are let pass at a time.
+func (a *attempt) piece(most int) int {
+	for _, l := range a.limiters {
+		most = l.Piece(most)
 	}
-	return []*pace.Limiter{a.limit, a.s.o.Outgoing}
+	return most
+}
+
+// pace returns how many of the bytes that are left may be sent, once they may.
+func (a *attempt) pace(ctx context.Context, left int) (int, error) {
+	n := a.piece(left)
+	for _, l := range a.limiters {
+		if err := l.Wait(ctx, n); err != nil {
+			return 0, err
+		}
+	}
+	return n, nil
 }
 
 // followRate sets the limiter to the destination's sendRateMax, now and after

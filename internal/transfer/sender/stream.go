@@ -68,18 +68,7 @@ func (a *attempt) stream(ctx context.Context, conn *wire.Conn) (wire.Outcome, er
 	listening := make(chan struct{})
 	helpers.Go(func() { defer close(listening); s.listen(ctx) })
 	helpers.Go(func() { s.produce(ctx, resume) })
-	paced := func(left int) (int, error) {
-		n := left
-		for _, l := range a.limiters() {
-			n = l.Piece(n)
-		}
-		for _, l := range a.limiters() {
-			if err := l.Wait(ctx, n); err != nil {
-				return 0, err
-			}
-		}
-		return n, nil
-	}
+	paced := func(left int) (int, error) { return a.pace(ctx, left) }
 	for batch := range s.batches {
 		if err := conn.WriteFrames(batch, paced); err != nil {
 			// The receiver may have sent the reason before it closed.
