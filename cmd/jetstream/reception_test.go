@@ -31,7 +31,7 @@ func (p *pair) receiving() string {
 	t.Cleanup(conn.Abort)
 	id := api.NewID()
 	must(conn.Send(wire.TypeLogin, wire.Login{TransferID: id, Username: "bob", Password: testPassword}))
-	h, payload, err := conn.Read(nil)
+	h, payload, err := conn.Read()
 	must(err)
 	var ticket wire.Ticket
 	if err := wire.Decode(payload, &ticket); err != nil || h.Type != wire.TypeTicket {
@@ -40,7 +40,7 @@ func (p *pair) receiving() string {
 	must(conn.Send(wire.TypeOpen, wire.Open{
 		TransferID: id, Ticket: ticket.Ticket, TotalFiles: 3, TotalBytes: 64 << 20, DestinationPath: "/in", Conflict: "overwrite", OnError: "stop",
 	}))
-	if h, payload, err = conn.Read(nil); err != nil || h.Type != wire.TypeResume {
+	if h, payload, err = conn.Read(); err != nil || h.Type != wire.TypeResume {
 		t.Fatalf("open: frame %d %s (%v)", h.Type, payload, err)
 	}
 	return id

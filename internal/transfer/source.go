@@ -73,12 +73,16 @@ func nanoseconds(t time.Time) int64 {
 	return t.UnixNano()
 }
 
+// Unchanged reports whether a file is still as the manifest says.
+func Unchanged(f ManifestFile, fi os.FileInfo) bool {
+	if f.Dir {
+		return fi.IsDir()
+	}
+	return fi.Mode().IsRegular() && fi.Size() == f.Size && nanoseconds(fi.ModTime()) == f.ModTime
+}
+
 func checkUnchanged(f ManifestFile, fi os.FileInfo) error {
-	switch {
-	case f.Dir && fi.IsDir():
-		return nil
-	case f.Dir != fi.IsDir(), !fi.IsDir() && !fi.Mode().IsRegular(),
-		fi.Size() != f.Size, nanoseconds(fi.ModTime()) != f.ModTime:
+	if !Unchanged(f, fi) {
 		return api.Errorf(api.CodeConflict, "source %s has changed since the manifest was made: create a new manifest", f.Source)
 	}
 	return nil

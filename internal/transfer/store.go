@@ -184,10 +184,13 @@ type RecvStore interface {
 	// Receiving lists the unfinished transfers and the ended ones whose Staging
 	// must still be removed.
 	Receiving(ctx context.Context) ([]RecvTransfer, error)
-	// SaveRecvProgress saves the address of the connection, the counts, and the
-	// times of the last data and the last interruption. It survives kill -9,
-	// but not necessarily a power cut.
+	// SaveRecvProgress saves the address of the connection, the times of the last
+	// data and of the last interruption. It survives kill -9, but not necessarily a
+	// power cut.
 	SaveRecvProgress(ctx context.Context, t *RecvTransfer) error
+	// SaveRecvCheckpoint saves that the first offset bytes of an entry are on
+	// disk. It survives kill -9, but not necessarily a power cut.
+	SaveRecvCheckpoint(ctx context.Context, sourcePublicKey, transferID string, index, offset int64) error
 }
 
 // Emitter queues a run of the event's script, if there is one, in the

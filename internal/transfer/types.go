@@ -184,6 +184,10 @@ type RecvTransfer struct {
 	// Staging is the path of the directory with the part files below Root,
 	// slash-separated; empty if there is none.
 	Staging string `json:"-"`
+	// PartialOffset is how many bytes of the entry PartialIndex were on disk at
+	// the last checkpoint.
+	PartialIndex  int64 `json:"-"`
+	PartialOffset int64 `json:"-"`
 	// Finishing reports that all entries are recorded and the files get their
 	// final names.
 	Finishing bool `json:"-"`

@@ -48,6 +48,13 @@ func (l *Limiter) SetRate(kbit int64) {
 	}
 }
 
+// Rate returns the rate in bytes a second; 0 is no limit.
+func (l *Limiter) Rate() float64 {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.rate
+}
+
 // Passed returns how many bytes were given to Wait.
 func (l *Limiter) Passed() int64 {
 	l.mu.Lock()

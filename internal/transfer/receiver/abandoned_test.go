@@ -33,7 +33,7 @@ func TestAbandonedTransferIsEnded(t *testing.T) {
 	p := newSender(t, s)
 	p.begin(wire.Entry{Name: "/f", Size: 6, Mode: 0o600})
 	p.data(0, 0, []byte("abc"))
-	if h, _, err := p.conn.Read(nil); err != nil || h.Type != wire.TypeProgress {
+	if h, _, err := p.conn.Read(); err != nil || h.Type != wire.TypeProgress {
 		t.Fatalf("frame %d (%v), want progress", h.Type, err)
 	}
 	if n, err := s.Receiver.Abandon(t.Context(), time.Nanosecond); n != 0 || err != nil {
@@ -77,7 +77,7 @@ func TestOnlyUnfinishedTransfersKeepTheirParts(t *testing.T) {
 	p := newSender(t, s)
 	p.begin(wire.Entry{Name: "/f", Size: 6, Mode: 0o600})
 	p.data(0, 0, []byte("abc"))
-	if h, _, err := p.conn.Read(nil); err != nil || h.Type != wire.TypeProgress {
+	if h, _, err := p.conn.Read(); err != nil || h.Type != wire.TypeProgress {
 		t.Fatalf("frame %d (%v), want progress", h.Type, err)
 	}
 	if dirs, err := s.Receiver.PartDirs(t.Context()); len(dirs) != 1 || err != nil {

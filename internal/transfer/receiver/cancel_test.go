@@ -116,9 +116,12 @@ func TestFinishingTransferCannotBeCancelled(t *testing.T) {
 }
 
 // watch is answer that also calls finishing when the receiver begins to finish.
-func (p *sender) watch(finishing func()) string {
+// opened is closed when lanes may join, or there is an answer.
+func (p *sender) watch(opened chan struct{}, finishing func()) string {
+	once := sync.OnceFunc(func() { close(opened) })
+	defer once()
 	for {
-		h, payload, err := p.conn.Read(nil)
+		h, payload, err := p.conn.Read()
 		var said struct {
 			Finishing bool   `json:"finishing"`
 			Status    string `json:"status"`
@@ -127,6 +130,9 @@ func (p *sender) watch(finishing func()) string {
 			return ""
 		}
 		switch {
+		case h.Type == wire.TypeResume:
+			_ = wire.Decode(payload, &p.resume)
+			once()
 		case h.Type == wire.TypeOutcome:
 			return said.Status
 		case said.Finishing:
@@ -149,13 +155,13 @@ func TestCancelIsAllOrNothing(t *testing.T) {
 		p.open.TotalFiles, p.open.TotalBytes, p.open.Ticket = 2, 6, p.ticket
 		cancelled := make(chan error, 1)
 		cancel := func() { _, err := s.Receiver.Cancel(t.Context(), api.Caller{User: "bob"}, p.xfer); cancelled <- err }
-		answer, finishing := "", make(chan struct{})
+		answer, finishing, opened := "", make(chan struct{}), make(chan struct{})
 		go func() {
 			defer close(finishing)
-			answer = p.watch(func() { finishing <- struct{}{} })
+			answer = p.watch(opened, func() { finishing <- struct{}{} })
 		}()
 		steps := []func(){
-			func() { p.send(wire.TypeOpen, p.open) },
+			func() { p.send(wire.TypeOpen, p.open); <-opened },
 			func() { p.announce(0, entries) },
 			func() { p.data(0, 0, []byte("aaa")) },
 			func() { p.data(1, 0, []byte("bbb")) },

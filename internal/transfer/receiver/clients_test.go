@@ -144,7 +144,7 @@ func TestSilentUnauthorizedConnectionDoesNotDelayTheStop(t *testing.T) {
 	must(t, err)
 	defer conn.Abort()
 	s.Stop() // while the stranger is silent: it does not hold the server up
-	if _, _, err := conn.Read(nil); err == nil {
+	if _, _, err := conn.Read(); err == nil {
 		t.Error("a stranger got a frame")
 	}
 }

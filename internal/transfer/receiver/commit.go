@@ -11,48 +11,92 @@ import (
 
 	"jetstream/internal/api"
 	"jetstream/internal/transfer"
-	"jetstream/internal/transfer/wire"
 )
 
 const (
-	// commitBatch is how many complete entries are recorded in one transaction,
-	// and thus how many part files are open at most.
-	commitBatch = 64
-	// syncs is how many files of a batch are synced at the same time.
-	syncs = 8
+	// commitBatch is how many complete entries are recorded in one transaction at
+	// most.
+	commitBatch = 2048
+	// commitBehind is how many complete entries may wait to be recorded before no
+	// further ones are announced.
+	commitBehind = 8192
+	// fewFiles is how many files of a batch are synced one by one. Of more, the
+	// whole file system is, which also writes what others have written to it.
+	fewFiles = 8
 	// entitledEvery is how often the user of a running transfer is checked.
 	entitledEvery = 5 * time.Second
 )
 
 // committer makes complete entries durable and records them, in their order,
 // while the session receives further ones. A batch consists of the entries that
-// were queued while the batch before was committed.
+// were queued while the batch before was committed. Now and then it makes durable what has
+// arrived of the next entry.
 type committer struct {
-	s     *session
-	queue chan finished
-	stop  context.CancelCauseFunc // of the session
-	dead  chan struct{}           // closed after a failure
+	s *session
 
-	mu  sync.Mutex
-	err error
+	mu     sync.Mutex
+	queue  []finished
+	open   int           // files in the queue that are left open
+	ready  chan struct{} // has a token if there is something to do
+	short  chan struct{} // closed when the queue has become short; nil if nobody waits
+	closed bool
+	err    error
 }
 
-func newCommitter(s *session, stop context.CancelCauseFunc) *committer {
-	return &committer{s: s, queue: make(chan finished, commitBatch), stop: stop, dead: make(chan struct{})}
+func newCommitter(s *session) *committer {
+	return &committer{s: s, ready: make(chan struct{}, 1)}
 }
 
-// add queues an entry. After a failure it closes the file and returns the
-// failure.
-func (c *committer) add(f finished) error {
+// add queues an entry.
+func (c *committer) add(f finished) {
+	c.mu.Lock()
+	c.queue = append(c.queue, f)
+	c.mu.Unlock()
+	c.signal()
+}
+
+func (c *committer) signal() {
 	select {
-	case c.queue <- f:
-		return nil
-	case <-c.dead:
-		if f.file != nil {
-			_ = f.file.Close()
-		}
-		return c.failure()
+	case c.ready <- struct{}{}:
+	default:
 	}
+}
+
+// leaveOpen reports whether a file is left open, to be synced on its own.
+func (c *committer) leaveOpen() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.open >= fewFiles {
+		return false
+	}
+	c.open++
+	return true
+}
+
+// room waits until few entries wait to be recorded.
+func (c *committer) room(ctx context.Context) error {
+	c.mu.Lock()
+	if len(c.queue) < commitBehind {
+		c.mu.Unlock()
+		return nil
+	}
+	c.short = make(chan struct{})
+	short := c.short
+	c.mu.Unlock()
+	select {
+	case <-short:
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}
+
+// close says that no further entries are added. run then ends.
+func (c *committer) close() {
+	c.mu.Lock()
+	c.closed = true
+	c.mu.Unlock()
+	c.signal()
 }
 
 func (c *committer) failure() error {
@@ -61,18 +105,30 @@ func (c *committer) failure() error {
 	return c.err
 }
 
-// run commits entries until the queue is closed. After a failure it stops the
-// session and closes the files of further entries.
+// run commits entries until close. After a failure it ends the session and closes
+// the files of further entries.
 func (c *committer) run(ctx context.Context) {
+	var checkpoint <-chan time.Time
+	if every := time.Duration(c.s.intake.settings.CheckpointSeconds) * time.Second; every > 0 {
+		ticker := time.NewTicker(every)
+		defer ticker.Stop()
+		checkpoint = ticker.C
+	}
 	var checked time.Time
-	for f := range c.queue {
-		batch := c.collectBatch(f)
+	for {
+		mark := false
+		select {
+		case <-c.ready:
+		case <-checkpoint:
+			mark = true
+		}
+		batch, more := c.take()
 		err := c.failure()
 		if err == nil && time.Since(checked) > entitledEvery {
 			checked = time.Now()
 			err = c.s.r.entitled(ctx, c.s.row)
 		}
-		if err == nil {
+		if err == nil && len(batch) > 0 {
 			err = c.commit(ctx, batch)
 		}
 		for _, f := range batch {
@@ -80,53 +136,47 @@ func (c *committer) run(ctx context.Context) {
 				_ = f.file.Close() // may be closed already
 			}
 		}
+		if err == nil && mark {
+			err = c.checkpoint(ctx)
+		}
 		if err != nil && c.failure() == nil {
 			c.mu.Lock()
 			c.err = err
 			c.mu.Unlock()
-			close(c.dead)
-			c.stop(err)
+			c.s.fail(err)
+		}
+		if !more {
+			return
 		}
 	}
 }
 
-// collectBatch returns f and the entries that are queued behind it.
-func (c *committer) collectBatch(f finished) []finished {
-	batch := []finished{f}
-	for len(batch) < commitBatch {
-		select {
-		case f, ok := <-c.queue:
-			if !ok {
-				return batch
-			}
-			batch = append(batch, f)
-		default:
-			return batch
+// take takes the next batch; more is false if there will be none after it.
+func (c *committer) take() (batch []finished, more bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	n := min(len(c.queue), commitBatch)
+	batch, c.queue = c.queue[:n:n], c.queue[n:]
+	for _, f := range batch {
+		if f.file != nil {
+			c.open--
 		}
 	}
-	return batch
+	if len(c.queue) < commitBehind/2 && c.short != nil {
+		close(c.short)
+		c.short = nil
+	}
+	if len(c.queue) > 0 {
+		c.signal()
+	}
+	return batch, len(c.queue) > 0 || !c.closed
 }
 
 // commit makes a batch durable, then records it.
 func (c *committer) commit(ctx context.Context, batch []finished) error {
 	s := c.s
-	var g errgroup.Group
-	g.SetLimit(syncs)
-	written := false
-	for _, f := range batch {
-		if f.file == nil {
-			continue
-		}
-		written = true
-		g.Go(func() error { return diskError(syncPart(s.staging, f), api.Quote(s.place.path(f.Name))) })
-	}
-	if err := g.Wait(); err != nil {
+	if err := c.sync(batch); err != nil {
 		return err
-	}
-	if written {
-		if err := syncBelow(s.staging, "."); err != nil {
-			return diskError(err, "the directory for part files")
-		}
 	}
 	files, bytes := int64(0), int64(0)
 	records := make([]transfer.RecvFile, len(batch))
@@ -149,20 +199,64 @@ func (c *committer) commit(ctx context.Context, batch []finished) error {
 	if err != nil {
 		return err
 	}
-	// If the connection is broken the session finds out.
-	_ = s.conn.Send(wire.TypeProgress, wire.Progress{Files: s.in.files.Add(files), Bytes: s.in.bytes.Load()})
+	s.in.files.Add(files)
 	return nil
 }
 
-// syncPart sets the mode and the time of a part file, as far as its file system
-// has them, syncs it and closes it.
-func syncPart(staging *os.Root, f finished) error {
-	err := tolerateModeless(f.file.Chmod(os.FileMode(f.Mode)))
-	if err == nil {
-		err = tolerateModeless(staging.Chtimes(partName(f.Index), stamp(&f.RecvFile), stamp(&f.RecvFile)))
+// sync makes the part files of a batch and their names durable.
+func (c *committer) sync(batch []finished) error {
+	var g errgroup.Group
+	written, closed := false, false
+	for _, f := range batch {
+		if f.received() {
+			written, closed = true, closed || f.file == nil
+		}
+	}
+	switch {
+	case !written:
+		return nil
+	case closed && c.s.syncsAll:
+		return diskError(syncAllOf(c.s.stagingDir), "the part files")
+	}
+	for _, f := range batch {
+		if f.file != nil {
+			g.Go(func() error { return c.s.writeError(&arrival{RecvFile: f.RecvFile}, syncPart(f.file)) })
+		}
+	}
+	if err := g.Wait(); err != nil {
+		return err
+	}
+	return diskError(syncDir(c.s.stagingDir), "the directory for part files")
+}
+
+func syncPart(file *os.File) error { return errors.Join(file.Sync(), file.Close()) }
+
+// checkpoint makes durable what has arrived of the first entry that is not complete, and
+// records how much that is.
+func (c *committer) checkpoint(ctx context.Context) error {
+	s := c.s
+	c.mu.Lock()
+	idle := len(c.queue) == 0
+	c.mu.Unlock()
+	e, n := s.window.front()
+	if !idle || e == nil {
+		return nil
+	}
+	e.opening.Lock()
+	file := e.file
+	e.opening.Unlock()
+	if file == nil {
+		return nil
+	}
+	err := file.Sync()
+	if errors.Is(err, os.ErrClosed) { // complete meanwhile
+		return nil
 	}
 	if err == nil {
-		err = f.file.Sync()
+		err = syncDir(s.stagingDir)
 	}
-	return errors.Join(err, f.file.Close())
+	if err != nil {
+		return s.writeError(e, err)
+	}
+	return s.r.o.Store.SaveRecvCheckpoint(ctx, s.in.key, s.in.id, e.Index, n)
 }

@@ -87,12 +87,13 @@ func TestStrangersDoNotKeepSendersOut(t *testing.T) {
 // No more connections than the limit are open; those of senders that have shown
 // who they are stay, and the next is closed.
 func TestAuthorizedSendersAreNotEvicted(t *testing.T) {
-	const limit = 2
+	const limit = 4
 	s := limitedSite(t, limit, time.Millisecond)
 	var senders []*sender
-	for range limit {
+	for range limit / 2 { // each of which has a lane
 		p := newSender(t, s)
 		p.begin(wire.Entry{Name: wire.Name("/" + p.xfer), Size: 3, Mode: 0o600})
+		p.data(0, 0, []byte("a"))
 		senders = append(senders, p)
 	}
 	for range 2 * limit {
@@ -103,7 +104,7 @@ func TestAuthorizedSendersAreNotEvicted(t *testing.T) {
 		}
 	}
 	for _, p := range senders {
-		p.data(0, 0, []byte("abc"))
+		p.data(0, 1, []byte("bc"))
 		p.send(wire.TypeEnd, struct{}{})
 		p.wantAnswer("complete", "")
 		p.conn.Abort()
@@ -190,7 +191,7 @@ func (p *sender) tryLogin() error {
 	conn := p.conn
 	p.t.Cleanup(conn.Abort)
 	p.send(wire.TypeLogin, wire.Login{TransferID: p.xfer, Username: "bob", Password: transfertest.BobsPassword})
-	_, payload, err := conn.Read(nil)
+	_, payload, err := conn.Read()
 	if err != nil {
 		return err
 	}

@@ -49,8 +49,20 @@ func TestBrokenRulesEndTheConnection(t *testing.T) {
 	s := newSite(t, t.TempDir())
 	one := wire.Entry{Name: "/f", Size: 10, Mode: 0o644}
 	for name, act := range map[string]func(p *sender){
-		"data of another entry":    func(p *sender) { p.begin(one); p.data(1, 0, make([]byte, 10)) },
-		"data at another offset":   func(p *sender) { p.begin(one); p.data(0, 5, make([]byte, 5)) },
+		"data of no entry": func(p *sender) {
+			p.begin(one)
+			p.send(wire.TypeEnd, struct{}{})
+			p.data(1, 0, make([]byte, 10))
+		},
+		"data behind the end": func(p *sender) { p.begin(one); p.data(0, 6, make([]byte, 5)) },
+		"data without a lane": func(p *sender) {
+			p.begin(one)
+			_ = p.conn.WriteFrames(wire.AppendFrame(nil, wire.Header{Type: wire.TypeData}, make([]byte, 10)), nil)
+		},
+		"a message on a lane": func(p *sender) {
+			p.begin(one)
+			_ = p.join().Send(wire.TypeEntries, wire.Entries{})
+		},
 		"more data than the size":  func(p *sender) { p.begin(one); p.data(0, 0, make([]byte, 11)) },
 		"an empty chunk":           func(p *sender) { p.begin(one); p.data(0, 0, nil) },
 		"a page out of order":      func(p *sender) { p.begin(one); p.announce(5, []wire.Entry{one}) },
@@ -61,7 +73,7 @@ func TestBrokenRulesEndTheConnection(t *testing.T) {
 			p.announce(0, []wire.Entry{one})
 		},
 		"a negative size": func(p *sender) { p.begin(wire.Entry{Name: "/f", Size: -1}) },
-		"an early end":    func(p *sender) { p.begin(one); p.send(wire.TypeEnd, struct{}{}) },
+		"an early end":    func(p *sender) { p.open.TotalFiles = 1; p.begin(one); p.send(wire.TypeEnd, struct{}{}) },
 		"a hello again":   func(p *sender) { p.begin(one); p.send(wire.TypeHello, wire.Hello{}) },
 		"a list far ahead of the data": func(p *sender) {
 			p.open.TotalFiles, p.open.TotalBytes = 20_000, 200_000
@@ -93,15 +105,8 @@ func TestCorruptChunkIsAskedForAgain(t *testing.T) {
 	p.data(0, 0, []byte("abc"))
 	bad := wire.AppendFrame(nil, wire.Header{Type: wire.TypeData, Offset: 3}, []byte("def"))
 	bad[len(bad)-1] ^= 1
-	if err := p.conn.WriteFrames(bad, nil); err != nil {
-		t.Fatal(err)
-	}
-	p.wantAnswer("unavailable", "checksum")
-	p.dial()
-	if r := p.reopen(); r.Index != 0 || r.Offset != 3 {
-		t.Fatalf("it goes on at entry %d, offset %d; want 0 and 3, before the corrupt chunk", r.Index, r.Offset)
-	}
-	p.announce(0, []wire.Entry{{Name: "/f", Size: 6, Mode: 0o600}})
+	p.frame(bad)
+	p.lane = nil // it was closed, and with it nothing else
 	p.data(0, 3, []byte("def"))
 	p.send(wire.TypeEnd, struct{}{})
 	p.wantAnswer("complete", "")
@@ -154,14 +159,14 @@ func TestNewerConnectionReplacesTheOlder(t *testing.T) {
 	p.begin(entry)
 	p.data(0, 0, []byte("abc"))
 	half := p.conn // stays open, half dead
-	if h, _, err := half.Read(nil); err != nil || h.Type != wire.TypeProgress {
+	if h, _, err := half.Read(); err != nil || h.Type != wire.TypeProgress {
 		t.Fatalf("frame %d (%v), want progress", h.Type, err)
 	}
 	p.conn = nil
 	p.dial()
 	at := p.reopen()
 	for {
-		h, _, err := half.Read(nil)
+		h, _, err := half.Read()
 		if err != nil {
 			break // it was hung up on
 		}
@@ -184,7 +189,7 @@ func TestPlantedStagingIsNotFollowed(t *testing.T) {
 	p := newSender(t, s)
 	p.begin(wire.Entry{Name: "/f", Size: 6, Mode: 0o600})
 	p.data(0, 0, []byte("abc"))
-	if h, _, err := p.conn.Read(nil); err != nil || h.Type != wire.TypeProgress {
+	if h, _, err := p.conn.Read(); err != nil || h.Type != wire.TypeProgress {
 		t.Fatalf("frame %d (%v), want progress", h.Type, err)
 	}
 	staging := s.names()[0]

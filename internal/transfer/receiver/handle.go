@@ -62,7 +62,7 @@ func (r *Receiver) handle(ctx context.Context, nc net.Conn) {
 	if err != nil {
 		// Its request is read and ignored, since without that it would get a
 		// broken connection instead of the answer.
-		_, _, _ = conn.Read(nil)
+		_, _, _ = conn.Read()
 	} else {
 		err = r.converse(ctx, conn, &helpers)
 	}
@@ -96,11 +96,11 @@ func failureOf(err error) wire.Failure {
 }
 
 // converse handles the requests of a sender: a login, if it has no ticket, then
-// to send or to cancel one transfer.
+// to send or to cancel one transfer; or to be a lane of one.
 func (r *Receiver) converse(ctx context.Context, conn *wire.Conn, helpers *sync.WaitGroup) error {
 	loggedIn := false
 	for {
-		h, payload, err := conn.Read(nil)
+		h, payload, err := conn.Read()
 		if err != nil {
 			return err
 		}
@@ -115,10 +115,9 @@ func (r *Receiver) converse(ctx context.Context, conn *wire.Conn, helpers *sync.
 			if err := r.login(ctx, conn, payload); err != nil {
 				return err
 			}
+		case wire.TypeJoin:
+			return r.join(ctx, conn, helpers, payload)
 		case wire.TypeOpen:
-			if r.o.Incoming != nil {
-				conn.Pace(ctx, r.o.Incoming)
-			}
 			return r.open(ctx, conn, helpers, payload)
 		case wire.TypeCancel:
 			return r.cancel(ctx, conn, payload)

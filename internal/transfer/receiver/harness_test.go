@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"go.uber.org/goleak"
 
@@ -56,6 +57,9 @@ type sender struct {
 	site   *site
 	id     *wire.Identity
 	conn   *wire.Conn
+	lane   *wire.Conn // nil: none yet
+	chunks int64      // sent on lane
+	resume wire.Resume
 	xfer   string
 	ticket []byte
 	open   wire.Open
@@ -76,19 +80,34 @@ func newSender(t testing.TB, s *site) *sender {
 
 func (p *sender) dial() {
 	p.t.Helper()
-	if p.conn != nil {
-		p.conn.Abort()
+	for _, conn := range []*wire.Conn{p.conn, p.lane} {
+		if conn != nil {
+			conn.Abort()
+		}
 	}
+	p.conn, p.lane = p.connect(), nil
+}
+
+func (p *sender) connect() *wire.Conn {
+	p.t.Helper()
 	nc, err := net.Dial("tcp", p.site.Address)
 	if err != nil {
 		p.t.Fatal(err)
 	}
-	p.conn, err = wire.Client(p.t.Context(), nc, p.id, "", wire.Hello{MinVersion: wire.MinVersion, MaxVersion: wire.MaxVersion, Software: "evil"})
+	conn, err := wire.Client(p.t.Context(), nc, p.id, "", wire.Hello{MinVersion: wire.MinVersion, MaxVersion: wire.MaxVersion, Software: "evil"})
 	if err != nil {
 		p.t.Fatal(err)
 	}
-	conn := p.conn
 	p.t.Cleanup(conn.Abort)
+	return conn
+}
+
+// join makes a lane of the transfer.
+func (p *sender) join() *wire.Conn {
+	p.t.Helper()
+	conn := p.connect()
+	_ = conn.Send(wire.TypeJoin, wire.Join{TransferID: p.xfer, Session: p.resume.Session})
+	return conn
 }
 
 // send writes a control message. The receiver may have closed the connection.
@@ -97,7 +116,7 @@ func (p *sender) send(t wire.Type, message any) { _ = p.conn.Send(t, message) }
 func (p *sender) login(user, password string) {
 	p.t.Helper()
 	p.send(wire.TypeLogin, wire.Login{TransferID: p.xfer, Username: user, Password: password})
-	h, payload, err := p.conn.Read(nil)
+	h, payload, err := p.conn.Read()
 	if err != nil || h.Type != wire.TypeTicket {
 		p.t.Fatalf("login was answered by frame %d %s (%v)", h.Type, payload, err)
 	}
@@ -126,11 +145,12 @@ func (p *sender) reopen() wire.Resume {
 	p.t.Helper()
 	p.open.Ticket = p.ticket
 	p.send(wire.TypeOpen, p.open)
-	h, payload, err := p.conn.Read(nil)
+	h, payload, err := p.conn.Read()
 	var r wire.Resume
 	if err != nil || h.Type != wire.TypeResume || wire.Decode(payload, &r) != nil {
 		p.t.Fatalf("open was answered by frame %d %s (%v)", h.Type, payload, err)
 	}
+	p.resume = r
 	return r
 }
 
@@ -142,8 +162,29 @@ func (p *sender) announce(from int64, entries []wire.Entry) {
 	}
 }
 
+// data sends a chunk on the lane, and returns when it is acknowledged or the lane
+// is closed.
 func (p *sender) data(index, offset int64, payload []byte) {
-	_ = p.conn.WriteFrames(wire.AppendFrame(nil, wire.Header{Type: wire.TypeData, Index: index, Offset: offset}, payload), nil)
+	p.t.Helper()
+	p.frame(wire.AppendFrame(nil, wire.Header{Type: wire.TypeData, Index: index, Offset: offset}, payload))
+}
+
+func (p *sender) frame(frame []byte) {
+	p.t.Helper()
+	if p.lane == nil {
+		p.lane, p.chunks = p.join(), 0
+	}
+	p.chunks++
+	p.lane.Limit(time.Now().Add(time.Minute))
+	if err := p.lane.WriteFrames(frame, nil); err != nil {
+		return
+	}
+	for {
+		h, _, err := p.lane.Read()
+		if err != nil || h.Type == wire.TypeAck && h.Index == p.chunks || h.Type == wire.TypeFailure {
+			return
+		}
+	}
 }
 
 // answer reads frames up to Outcome or Failure; status is "" if there is
@@ -151,7 +192,7 @@ func (p *sender) data(index, offset int64, payload []byte) {
 func (p *sender) answer() (status, message string) {
 	p.t.Helper()
 	for {
-		h, payload, err := p.conn.Read(nil)
+		h, payload, err := p.conn.Read()
 		if err != nil {
 			return "", err.Error()
 		}

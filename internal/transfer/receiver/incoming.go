@@ -31,9 +31,9 @@ type incoming struct {
 	meter     pace.Meter
 }
 
-// partial is a file of which the part file has the first offset bytes.
+// partial says that the part file of an entry has its first offset bytes.
 type partial struct {
-	entry  transfer.RecvFile
+	index  int64
 	offset int64 // 0 if there is none
 }
 

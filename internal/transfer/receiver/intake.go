@@ -2,6 +2,7 @@ package receiver
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"runtime"
@@ -14,9 +15,6 @@ import (
 
 const onWindows = runtime.GOOS == "windows"
 
-// maxPending is how many announced entries may be without their data.
-const maxPending = 8192
-
 // hugeFile is the size of a file from which on it is tried whether the file
 // system can hold it, before anything is written.
 const hugeFile = 1 << 42
@@ -24,18 +22,12 @@ const hugeFile = 1 << 42
 // progressEvery is how often progress is sent to the sender.
 const progressEvery = 250 * time.Millisecond
 
-// intake is the state of the data of a session: the announced entries and the
-// file that is being written.
+// intake is the state of the file list of a session.
 type intake struct {
-	settings     wire.Open
-	listed       int64 // number of announced entries, which is the index of the next one
-	files        int64 // of the announced entries
-	bytes        int64
-	pending      []transfer.RecvFile // announced and not complete, in order
-	file         *os.File            // the part file of pending[0]; nil before its first data
-	offset       int64               // in pending[0]
-	progressSent time.Time           // when progress was last sent
-	commits      *committer
+	settings wire.Open
+	listed   int64 // number of announced entries, which is the index of the next one
+	files    int64 // of the announced entries
+	bytes    int64
 }
 
 // receiveData receives entries and their data until all are recorded.
@@ -44,33 +36,37 @@ func (s *session) receiveData(ctx context.Context, o wire.Open) (err error) {
 	if err != nil {
 		return err
 	}
-	if p := &s.in.partial; p.offset > 0 && p.entry.Index != recorded {
-		*p = partial{}
-	}
+	s.in.resumeAt(s.row, recorded)
 	if err := s.openStaging(recorded); err != nil {
 		return err
 	}
 	defer s.staging.Close()
+	defer s.stagingDir.Close()
+	kept := s.in.partial
 	s.in.files.Store(s.row.FilesReceived)
-	s.in.bytes.Store(s.row.BytesReceived + s.in.partial.offset)
+	s.in.bytes.Store(s.row.BytesReceived + kept.offset)
 	s.in.counted.Store(true)
-	s.intake = intake{settings: o, listed: recorded, files: files, bytes: bytes, offset: s.in.partial.offset}
-	if err := s.conn.Send(wire.TypeResume, wire.Resume{
-		Index: recorded, Offset: s.in.partial.offset,
+	s.intake = intake{settings: o, listed: recorded, files: files, bytes: bytes}
+
+	s.commits = newCommitter(s)
+	s.window = newWindow(recorded, s.commits.add)
+	s.lanes = newLanes(o.Lanes)
+	s.r.openSession(s)
+	committed := make(chan struct{})
+	go func() { defer close(committed); s.commits.run(context.WithoutCancel(ctx)) }()
+
+	err = s.conn.Send(wire.TypeResume, wire.Resume{
+		Index: recorded, Offset: kept.offset,
 		Files: s.in.files.Load(), Bytes: s.in.bytes.Load(), AnswersSkip: s.answersSkip(),
-	}); err != nil {
-		return err
+		Session: s.lanes.secret, Lanes: s.lanes.most,
+	})
+	if err == nil {
+		err = s.receiveFrames(ctx)
 	}
-	ctx, cancel := context.WithCancelCause(ctx)
-	defer cancel(nil)
-	s.intake.commits = newCommitter(s, cancel)
-	done := make(chan struct{})
-	go func() { defer close(done); s.intake.commits.run(context.WithoutCancel(ctx)) }()
-	err = s.receiveFrames(ctx)
-	s.suspend(err)
-	close(s.intake.commits.queue)
-	<-done
-	if failed := s.intake.commits.failure(); failed != nil {
+	s.suspend()
+	s.commits.close()
+	<-committed
+	if failed := s.commits.failure(); failed != nil {
 		s.in.partial = partial{}
 		return failed
 	}
@@ -88,162 +84,197 @@ func (s *session) receiveData(ctx context.Context, o wire.Open) (err error) {
 	})
 }
 
+// resumeAt decides what is kept of the entry that comes next: what this process has
+// received of it, or a former one had synced at its last checkpoint.
+func (in *incoming) resumeAt(row *transfer.RecvTransfer, recorded int64) {
+	if in.partial.offset > 0 && in.partial.index == recorded {
+		return
+	}
+	in.partial = partial{}
+	if row.PartialIndex == recorded {
+		in.partial = partial{index: recorded, offset: row.PartialOffset}
+	}
+}
+
 func (s *session) answersSkip() bool {
 	return s.row.Conflict == "skip" || s.row.OnError == "continue"
 }
 
-// suspend closes the file that is being written. If err is not nil it remembers
-// how much of it was received, for the next connection.
-func (s *session) suspend(err error) {
-	in := &s.intake
+// suspend ends the receiving of data. It remembers how much of the first entry
+// that is not complete was received, for the next connection.
+func (s *session) suspend() {
+	s.window.close()
 	s.in.partial = partial{}
-	if in.file == nil {
-		return
+	if e, n := s.window.front(); e != nil {
+		s.in.partial = partial{index: e.Index, offset: n}
 	}
-	if closing := in.file.Close(); closing == nil && err != nil && in.offset > 0 {
-		s.in.partial = partial{entry: in.pending[0], offset: in.offset}
-	}
-	in.file = nil
 }
 
-// receiveFrames handles frames until the sender has sent everything.
+// receiveFrames handles control messages until all entries are complete and on
+// their way to be recorded.
 func (s *session) receiveFrames(ctx context.Context) error {
+	progress := time.NewTicker(progressEvery)
+	defer progress.Stop()
 	for {
-		var f frame
 		select {
-		case f = <-s.frames:
+		case f := <-s.frames:
+			err := f.err
+			if err == nil {
+				err = s.frame(ctx, f)
+			}
+			if err != nil {
+				return cause(ctx, err)
+			}
+		case <-progress.C:
+			s.publishProgress()
+			if err := s.conn.Send(wire.TypeProgress, wire.Progress{Files: s.in.files.Load(), Bytes: s.in.bytes.Load()}); err != nil {
+				return cause(ctx, err)
+			}
+		case <-s.window.drained:
+			return nil
 		case <-ctx.Done():
 			return context.Cause(ctx)
 		}
-		if f.err != nil {
-			return f.err
-		}
-		end, err := s.frame(f)
-		if err != nil || end {
-			return err
-		}
-		s.recycle(f)
-		if err := s.sendProgress(); err != nil {
-			return err
-		}
 	}
 }
 
-// sendProgress sends progress if progressEvery has passed.
-func (s *session) sendProgress() error {
-	now := time.Now()
-	if now.Sub(s.intake.progressSent) < progressEvery {
-		return nil
+// cause returns why ctx has ended, if it has, since err is then only its
+// consequence.
+func cause(ctx context.Context, err error) error {
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
 	}
-	s.intake.progressSent = now
-	return s.conn.Send(wire.TypeProgress, wire.Progress{Files: s.in.files.Load(), Bytes: s.in.bytes.Load()})
+	return err
 }
 
-func (s *session) frame(f frame) (end bool, err error) {
+func (s *session) frame(ctx context.Context, f frame) error {
 	switch f.Type {
-	case wire.TypeData:
-		return false, s.data(f)
 	case wire.TypeEntries:
 		var e wire.Entries
 		if err := wire.Decode(f.payload, &e); err != nil {
-			return false, err
+			return err
 		}
-		return false, s.entries(e)
+		return s.entries(ctx, e)
 	case wire.TypeFileGone:
 		var g wire.FileGone
 		if err := wire.Decode(f.payload, &g); err != nil {
-			return false, err
+			return err
 		}
-		return false, s.gone(g)
+		return s.gone(g)
 	case wire.TypeCancel:
 		var c wire.Cancel
 		if err := wire.Decode(f.payload, &c); err != nil {
-			return false, err
+			return err
 		}
-		return false, cancelled(c)
+		return cancelled(c)
 	case wire.TypeEnd:
-		return true, s.complete()
+		return s.end()
 	}
-	return false, &wire.ProtocolError{Reason: fmt.Sprintf("a frame of type %d is out of place", f.Type)}
+	return &wire.ProtocolError{Reason: fmt.Sprintf("a frame of type %d is out of place", f.Type)}
 }
 
-// complete checks that everything that the sender has announced has arrived.
-func (s *session) complete() error {
+// end checks that the whole list was announced.
+func (s *session) end() error {
 	in := &s.intake
-	if len(in.pending) > 0 || in.files != in.settings.TotalFiles || in.bytes != in.settings.TotalBytes {
-		return &wire.ProtocolError{Reason: fmt.Sprintf("the sender ended after %d files and %d bytes with %d entries open; %d files and %d bytes were promised",
-			in.files, in.bytes, len(in.pending), in.settings.TotalFiles, in.settings.TotalBytes)}
+	if in.files != in.settings.TotalFiles || in.bytes != in.settings.TotalBytes {
+		return &wire.ProtocolError{Reason: fmt.Sprintf("the sender ended after %d files and %d bytes; %d files and %d bytes were promised",
+			in.files, in.bytes, in.settings.TotalFiles, in.settings.TotalBytes)}
 	}
+	s.window.end()
 	return nil
 }
 
 // entries handles a page of the file list.
-func (s *session) entries(page wire.Entries) error {
+func (s *session) entries(ctx context.Context, page wire.Entries) error {
 	in := &s.intake
 	switch {
 	case page.From != in.listed:
 		return &wire.ProtocolError{Reason: fmt.Sprintf("a page of the file list begins at %d instead of %d", page.From, in.listed)}
-	case len(in.pending)+len(page.Entries) > maxPending:
+	case s.window.len()+len(page.Entries) > maxPending:
 		return &wire.ProtocolError{Reason: "the file list runs too far ahead of the data"}
 	case in.listed+int64(len(page.Entries)) > s.r.o.MaxEntries:
 		return failf(nil, "the transfer has more entries than this server takes (%d)", s.r.o.MaxEntries)
 	}
+	if err := s.commits.room(ctx); err != nil {
+		return err
+	}
 	skip := []int64{}
+	list := make([]*arrival, 0, len(page.Entries))
 	for _, e := range page.Entries {
-		f, err := s.entry(e)
+		a, err := s.entry(e)
 		if err != nil {
 			return err
 		}
-		if f.Skipped {
-			skip = append(skip, f.Index)
+		if a.Skipped {
+			skip = append(skip, a.Index)
 		}
-		in.pending = append(in.pending, f)
+		list = append(list, a)
 	}
 	if s.answersSkip() {
 		if err := s.conn.Send(wire.TypeSkip, wire.Skip{From: page.From, Indices: skip}); err != nil {
 			return err
 		}
 	}
-	return s.advance()
+	for _, a := range list {
+		switch {
+		case a.Dir || a.Skipped:
+			a.done = true
+		case a.Size == 0:
+			if err := s.openPart(a); err != nil {
+				return err
+			}
+			if err := s.complete(a); err != nil {
+				return err
+			}
+			a.done = true
+		}
+	}
+	s.window.add(list)
+	return nil
 }
 
 // entry checks one entry of the file list and decides whether its data are
 // needed.
-func (s *session) entry(e wire.Entry) (transfer.RecvFile, error) {
+func (s *session) entry(e wire.Entry) (*arrival, error) {
 	in := &s.intake
-	f := transfer.RecvFile{
+	a := &arrival{RecvFile: transfer.RecvFile{
 		Index: in.listed, Name: string(e.Name), Size: e.Size,
 		Mode: e.Mode & 0o777, ModTime: e.ModTime, Dir: e.Dir,
-	}
+	}}
+	f := &a.RecvFile
 	if f.Size < 0 || f.Dir && f.Size != 0 || f.Size > in.settings.TotalBytes-in.bytes {
-		return f, &wire.ProtocolError{Reason: "the sizes of the file list are not those of the transfer"}
+		return nil, &wire.ProtocolError{Reason: "the sizes of the file list are not those of the transfer"}
 	}
-	if p := &s.in.partial; p.offset > 0 && f.Index == p.entry.Index && f != p.entry {
-		return f, &wire.ProtocolError{Reason: "the file list is not the one that the transfer began with"}
+	begun := s.in.partial.offset > 0 && f.Index == s.in.partial.index
+	if begun {
+		if f.Dir || s.in.partial.offset > f.Size {
+			return nil, &wire.ProtocolError{Reason: "the file list is not the one that the transfer began with"}
+		}
+		a.have = a.got.add(0, s.in.partial.offset)
 	}
 	in.listed++
 	in.bytes += f.Size
 	if !f.Dir {
 		if in.files++; in.files > in.settings.TotalFiles {
-			return f, &wire.ProtocolError{Reason: "the file list has more files than the transfer"}
+			return nil, &wire.ProtocolError{Reason: "the file list has more files than the transfer"}
 		}
 	}
 	if wrong := checkName(f.Name, onWindows); wrong != "" && !(f.Dir && f.Name == "/") {
-		return f, s.refuse(&f, fmt.Sprintf("the name %s %s", api.Quote(f.Name), wrong))
+		return a, s.refuse(f, fmt.Sprintf("the name %s %s", api.Quote(f.Name), wrong))
 	}
-	if f.Dir || s.row.Conflict != "skip" && s.row.Conflict != "fail" || in.offset > 0 && f.Index == s.in.partial.entry.Index {
-		return f, nil
+	if f.Dir || s.row.Conflict != "skip" && s.row.Conflict != "fail" || begun {
+		return a, nil
 	}
 	there, err := s.place.exists(s.place.path(f.Name))
 	switch {
 	case err != nil:
-		return f, err
+		return nil, err
 	case there && s.row.Conflict == "skip":
 		f.Skipped = true
 	case there:
-		return f, s.refuse(&f, fmt.Sprintf("%s exists already at the receiver", api.Quote(s.place.path(f.Name))))
+		return a, s.refuse(f, fmt.Sprintf("%s exists already at the receiver", api.Quote(s.place.path(f.Name))))
 	}
-	return f, nil
+	return a, nil
 }
 
 // refuse skips an entry if onError is continue; else it fails the transfer.
@@ -255,91 +286,115 @@ func (s *session) refuse(f *transfer.RecvFile, message string) error {
 	return nil
 }
 
-// advance completes the first pending entries, as long as they need no further
-// data.
-func (s *session) advance() error {
-	in := &s.intake
-	for len(in.pending) > 0 {
-		f := in.pending[0]
-		if !f.Skipped && in.offset < f.Size {
-			return nil
-		}
-		if !f.Skipped && !f.Dir && in.file == nil { // an empty file
-			if err := s.begin(); err != nil {
-				return err
-			}
-		}
-		if err := in.commits.add(finished{f, in.file}); err != nil {
-			return err
-		}
-		in.pending, in.file, in.offset = in.pending[1:], nil, 0
+// gone handles the message that an entry cannot be read at the sender.
+func (s *session) gone(g wire.FileGone) error {
+	e, now, err := s.window.drop(g.Index, func(f *transfer.RecvFile) error {
+		return s.refuse(f, "at the sender: "+wire.Clean(g.Message))
+	})
+	if err != nil || !now {
+		return err
 	}
-	in.pending = nil
+	return s.discard(e)
+}
+
+// data takes a chunk of a lane.
+func (s *session) data(h wire.Header, payload []byte) error {
+	e, err := s.window.begin(s.ctx, h)
+	if e == nil {
+		return err
+	}
+	defer s.window.writing.Done()
+	added, last, err := s.window.wrote(e, h, s.write(e, h, payload))
+	if err != nil {
+		return err
+	}
+	s.r.countData(s.in, int(added))
+	switch {
+	case !last:
+		return nil
+	case e.gone:
+		return s.discard(e)
+	}
+	if err := s.complete(e); err != nil {
+		return err
+	}
+	s.window.settled(e)
 	return nil
 }
 
-// begin opens the part file of the first pending entry.
-func (s *session) begin() (err error) {
-	in := &s.intake
-	if in.offset > 0 {
-		in.file, err = reopenPart(s.staging, in.pending[0].Index, in.offset)
-	} else {
-		in.file, err = createPart(s.staging, in.pending[0].Index)
-		if size := in.pending[0].Size; err == nil && size > hugeFile {
-			if err := checkSize(in.file, size); err != nil {
-				return failf(err, "%s has %d bytes, which the receiver's file system cannot hold", api.Quote(s.place.path(in.pending[0].Name)), size)
-			}
-		}
-	}
-	return diskError(err, api.Quote(s.place.path(in.pending[0].Name)))
-}
-
-// data handles a chunk, which must be the next one of the first pending entry.
-func (s *session) data(f frame) error {
-	in := &s.intake
-	if len(in.pending) == 0 || f.Index != in.pending[0].Index || f.Offset != in.offset ||
-		f.Length == 0 || int64(f.Length) > in.pending[0].Size-in.offset {
-		return &wire.ProtocolError{Reason: fmt.Sprintf("a chunk of entry %d at offset %d with %d bytes is out of place", f.Index, f.Offset, f.Length)}
-	}
-	if in.file == nil {
-		if err := s.begin(); err != nil {
-			return err
-		}
-	}
-	s.writer.file, s.writer.offset = in.file, in.offset
-	if _, err := s.writer.Write(f.payload); err != nil {
-		return diskError(err, api.Quote(s.place.path(in.pending[0].Name)))
-	}
-	in.offset += int64(f.Length)
-	s.r.countData(s.in, f.Length)
-	s.publishProgress()
-	return s.advance()
-}
-
-// gone handles the message that the first pending entry cannot be read at the
-// sender.
-func (s *session) gone(g wire.FileGone) error {
-	in := &s.intake
-	if len(in.pending) == 0 || g.Index != in.pending[0].Index {
-		return &wire.ProtocolError{Reason: fmt.Sprintf("entry %d is not the one that is being sent", g.Index)}
-	}
-	if err := s.refuse(&in.pending[0], "at the sender: "+wire.Clean(g.Message)); err != nil {
+// write writes a chunk into the part file.
+func (s *session) write(e *arrival, h wire.Header, payload []byte) error {
+	if err := s.openPart(e); err != nil {
 		return err
 	}
-	if in.file != nil {
-		if err := in.file.Close(); err != nil {
-			return diskError(err, api.Quote(s.place.path(in.pending[0].Name)))
-		}
-		in.file = nil
-		if err := s.staging.Remove(partName(g.Index)); err != nil {
-			return diskError(err, api.Quote(s.place.path(in.pending[0].Name)))
-		}
-	}
-	s.in.bytes.Add(-in.offset)
-	return s.advance()
+	w := sparse{file: e.file, offset: h.Offset, size: e.Size}
+	_, err := w.Write(payload)
+	return s.writeError(e, err)
 }
 
-// finished is an entry with all its data. file is its opened part file, or nil.
+func (s *session) writeError(e *arrival, err error) error {
+	return diskError(err, api.Quote(s.place.path(e.Name)))
+}
+
+// openPart opens the part file of an entry, unless it is open.
+func (s *session) openPart(e *arrival) (err error) {
+	e.opening.Lock()
+	defer e.opening.Unlock()
+	if e.file != nil {
+		return nil
+	}
+	if partial := s.in.partial; partial.offset > 0 && partial.index == e.Index {
+		e.file, err = reopenPart(s.staging, e.Index, partial.offset)
+	} else {
+		e.file, err = createPart(s.staging, e.Index)
+	}
+	if err != nil {
+		return s.writeError(e, err)
+	}
+	if e.Size > wire.MaxData { // so that its chunks can come in any order
+		err = e.file.Truncate(e.Size)
+		if err != nil && e.Size > hugeFile && !isFull(err) {
+			return failf(err, "%s has %d bytes, which the receiver's file system cannot hold", api.Quote(s.place.path(e.Name)), e.Size)
+		}
+	}
+	return s.writeError(e, err)
+}
+
+// complete gives the part file of a complete entry its mode and time, as far as its
+// file system has them. It leaves a few files open to be synced one by one; of
+// more, the file system is synced.
+func (s *session) complete(e *arrival) error {
+	err := tolerateModeless(e.file.Chmod(os.FileMode(e.Mode)))
+	if err == nil {
+		err = tolerateModeless(s.staging.Chtimes(partName(e.Index), stamp(&e.RecvFile), stamp(&e.RecvFile)))
+	}
+	if err == nil && s.commits.leaveOpen() {
+		return nil
+	}
+	if err == nil && !s.syncsAll {
+		err = e.file.Sync()
+	}
+	err = errors.Join(err, e.file.Close())
+	e.file = nil
+	return s.writeError(e, err)
+}
+
+// discard removes what has arrived of an entry that the sender cannot read.
+func (s *session) discard(e *arrival) error {
+	s.in.bytes.Add(-e.have)
+	if e.file != nil {
+		err := errors.Join(e.file.Close(), s.staging.Remove(partName(e.Index)))
+		e.file = nil
+		if err != nil {
+			return s.writeError(e, err)
+		}
+	}
+	s.window.settled(e)
+	return nil
+}
+
+// finished is an entry with all its data. file is its opened part file, which
+// must be synced; nil if it has none or is closed.
 type finished struct {
 	transfer.RecvFile
 	file *os.File

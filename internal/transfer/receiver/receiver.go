@@ -75,9 +75,27 @@ type Receiver struct {
 	limiter  *connlimit.Limiter
 	started  api.Time // when New was called
 
-	mu    sync.Mutex
-	live  map[string]*incoming // by transfer.RecvSubject
-	conns map[*wire.Conn]struct{}
+	buffers buffers
+
+	mu       sync.Mutex
+	live     map[string]*incoming // by transfer.RecvSubject
+	sessions map[string]*session  // those that take lanes, by their secret
+	conns    map[*wire.Conn]struct{}
+}
+
+// openSession lets lanes join a session, until closeSession.
+func (r *Receiver) openSession(s *session) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.sessions[string(s.lanes.secret)] = s
+}
+
+func (r *Receiver) closeSession(s *session) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if s.lanes != nil {
+		delete(r.sessions, string(s.lanes.secret))
+	}
 }
 
 // The ranks of connections that have shown neither login nor ticket.
@@ -112,7 +130,7 @@ func New(o Options) (*Receiver, error) {
 	limiter.Grace = cmp.Or(o.Grace, 2*time.Second)
 	return &Receiver{
 		o: o, log: o.Log, quiet: newQuietLog(o.Log), started: api.Now(), observe: func(string, string) {}, limiter: limiter,
-		live: map[string]*incoming{}, conns: map[*wire.Conn]struct{}{},
+		live: map[string]*incoming{}, sessions: map[string]*session{}, conns: map[*wire.Conn]struct{}{},
 	}, nil
 }
 

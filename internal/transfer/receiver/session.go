@@ -16,12 +16,8 @@ import (
 	"jetstream/internal/transfer/wire"
 )
 
-// buffers is how many frames of a connection are in memory: one that is read,
-// one that is written, and two between them.
-const buffers = 4
-
-// session receives one transfer on one connection. It is for the goroutine that
-// serves the connection.
+// session receives one transfer. It is for the goroutine that serves the
+// connection which has opened the transfer; data is for those of its lanes.
 type session struct {
 	r       *Receiver
 	conn    *wire.Conn
@@ -30,13 +26,19 @@ type session struct {
 	helpers *sync.WaitGroup
 
 	frames chan frame
-	free   chan []byte
 
-	box     *account.Sandbox
-	place   *placer
-	staging *os.Root
-	intake  intake
-	writer  sparse
+	box        *account.Sandbox
+	place      *placer
+	staging    *os.Root
+	stagingDir *os.File // the directory itself, opened before anything is written
+	syncsAll   bool     // its file system is one that syncAllOf makes durable
+	intake     intake
+
+	ctx     context.Context //nolint:containedctx // ends when the session does, which its lanes must see
+	fail    context.CancelCauseFunc
+	window  *window
+	commits *committer
+	lanes   *lanes
 }
 
 // maxTotalBytes is how many bytes a transfer may have.
@@ -65,7 +67,11 @@ func (s *session) receive(ctx context.Context, o wire.Open) (transfer.RecvTransf
 	}
 	defer box.Close()
 	s.box, s.place = box, newPlacer(box, s.row)
-	s.frames, s.free = make(chan frame, buffers-2), make(chan []byte, buffers)
+	s.frames = make(chan frame, 1)
+	ctx, s.fail = context.WithCancelCause(ctx)
+	s.ctx = ctx
+	defer s.r.closeSession(s)
+	defer s.fail(nil) // ends the lanes
 	s.helpers.Go(func() { s.read(ctx) })
 	s.helpers.Go(func() { _ = s.conn.KeepAlive(ctx) })
 	if !s.row.Finishing {
@@ -170,9 +176,14 @@ func (s *session) openStaging(recorded int64) (err error) {
 	} else {
 		s.staging, err = openStaging(s.place.root, s.row.Staging)
 	}
+	if err == nil {
+		if s.stagingDir, err = s.staging.Open("."); err == nil {
+			s.syncsAll = syncsAllOf(s.stagingDir)
+			return nil
+		}
+		_ = s.staging.Close()
+	}
 	switch {
-	case err == nil:
-		return nil
 	case errors.Is(err, fs.ErrNotExist):
 		return failf(err, "the part files of the transfer in %s were removed; send it again", s.row.DestinationPath)
 	}
@@ -196,22 +207,12 @@ func diskError(err error, what string) error {
 	return failf(err, "the receiver could not write %s: %s", what, cmp.Or(api.SystemReason(err), err.Error()))
 }
 
-// read reads frames into s.frames until the connection or ctx ends. It verifies
-// the checksums of data, concurrently with the writing of the frame before.
+// read reads control messages into s.frames until the connection or ctx ends.
 func (s *session) read(ctx context.Context) {
-	for range buffers {
-		s.free <- nil
-	}
 	for {
-		var buf []byte
-		select {
-		case buf = <-s.free:
-		case <-ctx.Done():
-			return
-		}
-		h, payload, err := s.conn.Read(buf)
+		h, payload, err := s.conn.Read()
 		if err == nil && h.Type == wire.TypeData {
-			err = h.Check(payload)
+			err = &wire.ProtocolError{Reason: "data came on a connection that is no lane"}
 		}
 		select {
 		case s.frames <- frame{h, payload, err}:
@@ -222,11 +223,6 @@ func (s *session) read(ctx context.Context) {
 			return
 		}
 	}
-}
-
-// recycle returns the buffer of a frame to the reader.
-func (s *session) recycle(f frame) {
-	s.free <- f.payload[:0] // never blocks: there are no more buffers
 }
 
 // finish gives the files their final names. It continues if the connection
@@ -249,7 +245,6 @@ func (s *session) finish(ctx context.Context) (transfer.RecvTransfer, error) {
 					cancel(cancelled(c))
 					return
 				}
-				s.recycle(f)
 			}
 		}
 	})

@@ -82,7 +82,7 @@ func createPart(staging *os.Root, index int64) (*os.File, error) {
 }
 
 // reopenPart opens the part file of an entry, which must have size bytes at
-// least, and truncates it to size.
+// least, and cuts off what is behind them.
 func reopenPart(staging *os.Root, index, size int64) (*os.File, error) {
 	name := partName(index)
 	named, err := staging.Lstat(name)

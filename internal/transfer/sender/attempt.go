@@ -31,15 +31,16 @@ const entitledEvery = 2 * time.Second
 // maxTicket is how many bytes a ticket may have.
 const maxTicket = 1024
 
-// attempt is one attempt to send a transfer, on one connection. It is for one
-// goroutine.
+// attempt is one attempt to send a transfer. It is for one goroutine, but piece
+// and pace.
 type attempt struct {
 	s          *Sender
 	t          transfer.Transfer
 	meter      pace.Meter
 	limit      *pace.Limiter   // of all transfers to the destination
 	limiters   []*pace.Limiter // limit, and that of the server if there is one
-	confirmed  int64           // bytes that the receiver has confirmed
+	link       link
+	confirmed  int64 // bytes that the receiver has confirmed
 	progressed bool
 	connected  bool
 	first      bool // nothing was sent before
@@ -276,10 +277,8 @@ func (a *attempt) dial(ctx context.Context) (*wire.Conn, error) {
 		}
 		return nil, err
 	}
-	conn, err := wire.Client(ctx, nc, a.s.o.Identity, pinned, wire.Hello{
-		MinVersion: wire.MinVersion, MaxVersion: wire.MaxVersion,
-		ServerUID: a.s.o.ServerUID, Software: a.s.o.Software,
-	})
+	a.link = a.s.choose(nc)
+	conn, err := wire.Client(ctx, nc, a.s.o.Identity, pinned, a.s.hello())
 	if err == nil {
 		a.connected = true
 		if !known {
@@ -318,7 +317,7 @@ func (a *attempt) login(ctx context.Context, conn *wire.Conn) error {
 	if err := conn.Send(wire.TypeLogin, wire.Login{TransferID: a.t.TransferID, Username: a.t.Username, Password: password}); err != nil {
 		return err
 	}
-	h, payload, err := conn.Read(nil)
+	h, payload, err := conn.Read()
 	if err != nil {
 		return err
 	}

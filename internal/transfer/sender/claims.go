@@ -24,6 +24,9 @@ func (a *attempt) checkResume(ctx context.Context, r wire.Resume) error {
 	if r.AnswersSkip != (a.t.Conflict == "skip" || a.t.OnError == "continue") {
 		return a.broken("it wants to choose what is sent other than it was asked to")
 	}
+	if len(r.Session) != wire.SessionSize || r.Lanes < 1 || r.Lanes > wire.MaxLanes {
+		return a.broken("it lets %d lanes join with a secret of %d bytes", r.Lanes, len(r.Session))
+	}
 	if r.Index == 0 && r.Offset == 0 {
 		return nil
 	}

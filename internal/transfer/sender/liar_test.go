@@ -32,7 +32,7 @@ func liar(t *testing.T, id *wire.Identity, lie func(conn *wire.Conn)) (address s
 				}
 				defer conn.Close()
 				for {
-					switch h, _, err := conn.Read(nil); {
+					switch h, _, err := conn.Read(); {
 					case err != nil:
 						return
 					case h.Type == wire.TypeLogin:
@@ -50,10 +50,16 @@ func liar(t *testing.T, id *wire.Identity, lie func(conn *wire.Conn)) (address s
 	return ln.Addr().String()
 }
 
+// joinable lets lanes join.
+func joinable(r wire.Resume) wire.Resume {
+	r.Session, r.Lanes = make([]byte, wire.SessionSize), 4
+	return r
+}
+
 // untilEnd reads what is sent, up to End.
 func untilEnd(conn *wire.Conn) {
 	for {
-		if h, _, err := conn.Read(nil); err != nil || h.Type == wire.TypeEnd {
+		if h, _, err := conn.Read(); err != nil || h.Type == wire.TypeEnd {
 			return
 		}
 	}
@@ -72,11 +78,11 @@ func TestALyingReceiverIsNotBelieved(t *testing.T) {
 	}
 	const files, bytes = 3, 30
 	resume := func(r wire.Resume) func(*wire.Conn) {
-		return func(conn *wire.Conn) { _ = conn.Send(wire.TypeResume, r); untilEnd(conn) }
+		return func(conn *wire.Conn) { _ = conn.Send(wire.TypeResume, joinable(r)); untilEnd(conn) }
 	}
 	ends := func(o wire.Outcome) func(*wire.Conn) {
 		return func(conn *wire.Conn) {
-			_ = conn.Send(wire.TypeResume, wire.Resume{})
+			_ = conn.Send(wire.TypeResume, joinable(wire.Resume{}))
 			untilEnd(conn)
 			_ = conn.Send(wire.TypeOutcome, o)
 		}
@@ -104,9 +110,14 @@ func TestALyingReceiverIsNotBelieved(t *testing.T) {
 		"resume in a directory":   {resume(wire.Resume{Index: 0, Offset: 1}), "offset 1"},
 		"resume with more files":  {resume(wire.Resume{Files: files + 1}), "4 files"},
 		"resume with less than 0": {resume(wire.Resume{Bytes: -1}), "-1 bytes"},
-		"resume to skip unasked":  {resume(wire.Resume{AnswersSkip: true}), "choose what is sent"},
+		"resume without a secret": {func(conn *wire.Conn) { _ = conn.Send(wire.TypeResume, wire.Resume{Lanes: 4}); untilEnd(conn) }, "4 lanes"},
+		"resume without lanes": {func(conn *wire.Conn) {
+			_ = conn.Send(wire.TypeResume, wire.Resume{Session: make([]byte, wire.SessionSize)})
+			untilEnd(conn)
+		}, "0 lanes"},
+		"resume to skip unasked": {resume(wire.Resume{AnswersSkip: true}), "choose what is sent"},
 		"progress beyond the end": {func(conn *wire.Conn) {
-			_ = conn.Send(wire.TypeResume, wire.Resume{})
+			_ = conn.Send(wire.TypeResume, joinable(wire.Resume{}))
 			_ = conn.Send(wire.TypeProgress, wire.Progress{Files: 1, Bytes: bytes + 1})
 			untilEnd(conn)
 		}, "it confirms 1 files and 31 bytes"},
@@ -121,7 +132,7 @@ func TestALyingReceiverIsNotBelieved(t *testing.T) {
 	}
 	t.Run("skips what it was not asked about", func(t *testing.T) {
 		address := liar(t, id, func(conn *wire.Conn) {
-			_ = conn.Send(wire.TypeResume, wire.Resume{AnswersSkip: true})
+			_ = conn.Send(wire.TypeResume, joinable(wire.Resume{AnswersSkip: true}))
 			_ = conn.Send(wire.TypeSkip, wire.Skip{Indices: []int64{77}})
 			untilEnd(conn)
 		})
@@ -141,7 +152,7 @@ func TestFormerProtocolIsRefused(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	old := wire.Hello{MinVersion: 1, MaxVersion: 1, Software: "JetStream of last year"}
+	old := wire.Hello{MinVersion: 2, MaxVersion: 2, Software: "JetStream of last year"}
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -158,7 +169,7 @@ func TestFormerProtocolIsRefused(t *testing.T) {
 		}
 	})
 	got := a.wait(a.send(nil, job{to: ln.Addr().String()}))
-	const want = "(test) speaks version 2, the other (JetStream of last year) version 1; update the older one"
+	const want = "(test) speaks version 3, the other (JetStream of last year) version 2; update the older one"
 	if got.Status != transfer.StatusError || !strings.Contains(got.ErrorMessage, want) {
 		t.Errorf("it ended as %s: %q, want ...%s...", got.Status, got.ErrorMessage, want)
 	}
@@ -167,8 +178,8 @@ func TestFormerProtocolIsRefused(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := wire.Client(t.Context(), nc, id, "", old); err == nil || !strings.Contains(err.Error(), "speaks version 1, the other") ||
-		!strings.Contains(err.Error(), "version 2") {
+	if _, err := wire.Client(t.Context(), nc, id, "", old); err == nil || !strings.Contains(err.Error(), "speaks version 2, the other") ||
+		!strings.Contains(err.Error(), "version 3") {
 		t.Errorf("an old sender was answered %v", err)
 	}
 }

@@ -42,7 +42,7 @@ func (a *attempt) sendCancel(ctx context.Context, conn *wire.Conn) error {
 	}); err != nil {
 		return err
 	}
-	h, payload, err := conn.Read(nil)
+	h, payload, err := conn.Read()
 	if err != nil {
 		return err
 	}

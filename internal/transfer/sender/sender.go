@@ -52,6 +52,12 @@ type Options struct {
 	Outgoing *pace.Limiter
 	// Concurrent is how many transfers are sent at the same time; 0 is 8.
 	Concurrent int
+	// Lanes is how many connections carry the data of a transfer; 0 is 4. There
+	// are up to 16 where BBR is wanted and not to be had.
+	Lanes int
+	// Congestion is the congestion control of the connections, where the system
+	// lets it be chosen: auto (also if empty), bbr or cubic.
+	Congestion string
 	// Dial connects to a receiver; nil is TCP with keepalive and a timeout of
 	// 10 s.
 	Dial func(ctx context.Context, address string) (net.Conn, error)
@@ -74,6 +80,9 @@ type Sender struct {
 	log    *slog.Logger
 	sent   atomic.Int64
 	limits limits
+	// refused is done once the operator was told that the congestion control
+	// cannot be chosen.
+	refused sync.Once
 }
 
 // BytesSent returns the number of bytes of files that receivers have confirmed
@@ -87,6 +96,12 @@ func New(o Options) (*Sender, error) {
 	}
 	if o.Concurrent == 0 {
 		o.Concurrent = 8
+	}
+	if o.Lanes == 0 {
+		o.Lanes = defaultLanes
+	}
+	if o.Congestion == "" {
+		o.Congestion = CongestionAuto
 	}
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)

@@ -14,23 +14,46 @@ import (
 // errAnswered ends a stream because the receiver has sent its Outcome.
 var errAnswered = errors.New("the receiver has answered")
 
-// stream sends one transfer on one connection. A producer reads files into
-// batches of frames, the goroutine of the attempt writes them, and a listener
-// handles the messages of the receiver.
-type stream struct {
-	a       *attempt
-	conn    *wire.Conn
-	cancel  context.CancelCauseFunc
-	batches chan []byte
-	free    chan []byte
-	skips   chan wire.Skip
-	outcome chan wire.Outcome
-	allSent atomic.Bool // End was produced
-}
+// errSilent ends a stream of which nothing is heard.
+var errSilent = errors.New("nothing was heard for some seconds")
 
-// batchesInFlight is how many batches are in memory: one that is filled, one
-// that is written, and one between them.
-const batchesInFlight = 3
+const (
+	// pieceNear and pieceFar are the sizes of pieces, for receivers nearby and
+	// for those further away than near: where a link is slow, small ones let the
+	// lanes end at the same time.
+	pieceNear = wire.MaxData
+	pieceFar  = 256 << 10
+	near      = time.Millisecond
+	// batchExtra is how much larger than its data a piece is on the wire at most.
+	batchExtra = 64 << 10
+	// piecesAhead is how many pieces wait for each lane.
+	piecesAhead = 2
+	// silentAfter is for how long nothing is heard before the receiver is dialled
+	// anew. It sends a ping every wire.PingInterval.
+	silentAfter = 5 * wire.PingInterval
+	// lookEvery is how often the connections are looked at.
+	lookEvery = 500 * time.Millisecond
+)
+
+// stream sends one transfer. A planner announces the files and cuts them into
+// pieces, lanes read and send these, and a listener handles the messages of the
+// receiver.
+type stream struct {
+	a         *attempt
+	conn      *wire.Conn
+	cancel    context.CancelCauseFunc
+	sources   *transfer.Sources
+	queue     *queue
+	session   []byte
+	pieceSize int
+	skips     chan wire.Skip
+	outcome   chan wire.Outcome
+	allSent   atomic.Bool // every piece was sent once
+
+	mu        sync.Mutex
+	lanes     []*lane
+	goneFiles map[int64]bool // files that cannot be read
+}
 
 func (a *attempt) stream(ctx context.Context, conn *wire.Conn) (wire.Outcome, error) {
 	none := wire.Outcome{}
@@ -42,6 +65,7 @@ func (a *attempt) stream(ctx context.Context, conn *wire.Conn) (wire.Outcome, er
 	stop := context.AfterFunc(ctx, conn.Abort)
 	defer stop()
 	helpers.Go(func() { _ = conn.KeepAlive(ctx) })
+	first := a.dialFirst(ctx, &helpers, conn.PeerKey(), a.lanesWanted())
 
 	resume, ended, err := a.open(conn)
 	if err != nil {
@@ -58,29 +82,27 @@ func (a *attempt) stream(ctx context.Context, conn *wire.Conn) (wire.Outcome, er
 	}
 	a.confirmed = resume.Bytes
 	s := &stream{
-		a: a, conn: conn, cancel: cancel,
-		batches: make(chan []byte, 1), free: make(chan []byte, batchesInFlight),
-		skips: make(chan wire.Skip, 16), outcome: make(chan wire.Outcome, 1),
+		a: a, conn: conn, cancel: cancel, session: resume.Session, pieceSize: a.link.pieceSize(),
+		skips: make(chan wire.Skip, 16), outcome: make(chan wire.Outcome, 1), goneFiles: map[int64]bool{},
 	}
-	for range batchesInFlight {
-		s.free <- nil
+	if s.sources, err = a.s.o.Engine.Sources(ctx, &a.t); err != nil {
+		return none, sourceError(err)
 	}
-	listening := make(chan struct{})
-	helpers.Go(func() { defer close(listening); s.listen(ctx) })
-	helpers.Go(func() { s.produce(ctx, resume) })
-	paced := func(left int) (int, error) { return a.pace(ctx, left) }
-	for batch := range s.batches {
-		if err := conn.WriteFrames(batch, paced); err != nil {
-			// The receiver may have sent the reason before it closed.
-			select {
-			case <-listening:
-			case <-time.After(2 * time.Second):
-			}
-			cancel(err)
-			break
-		}
-		s.free <- batch[:0]
+	defer s.sources.Close()
+	var unwatch func() bool
+	s.queue, unwatch = newQueue(ctx, piecesAhead*max(len(first), 1))
+	defer unwatch()
+	var working sync.WaitGroup // what uses the sources
+	defer working.Wait()
+	defer cancel(nil)
+	for i, d := range first[:min(len(first), resume.Lanes)] {
+		l := &lane{s: s, number: i, first: d}
+		s.lanes = append(s.lanes, l)
+		working.Go(func() { l.run(ctx) })
 	}
+	helpers.Go(func() { s.listen(ctx) })
+	working.Go(func() { s.plan(ctx, resume) })
+	helpers.Go(func() { s.supervise(ctx) })
 	select {
 	case <-ctx.Done():
 	case o := <-s.outcome:
@@ -92,11 +114,96 @@ func (a *attempt) stream(ctx context.Context, conn *wire.Conn) (wire.Outcome, er
 	return none, context.Cause(ctx)
 }
 
+// dialFirst begins to dial lanes, of which those that nobody takes are closed when ctx
+// ends.
+func (a *attempt) dialFirst(ctx context.Context, helpers *sync.WaitGroup, key string, n int) []<-chan dialled {
+	list := make([]<-chan dialled, n)
+	for i := range list {
+		result := make(chan dialled, 1)
+		list[i] = result
+		helpers.Go(func() {
+			conn, err := a.dialLane(ctx, key)
+			result <- dialled{conn, err}
+			<-ctx.Done()
+			select {
+			case d := <-result:
+				if d.conn != nil {
+					d.conn.Abort()
+				}
+			default:
+			}
+		})
+	}
+	return list
+}
+
 // cause returns the reason why ctx has ended, if it has, since err is then only
 // its consequence.
 func cause(ctx context.Context, err error) error {
 	if ctx.Err() != nil {
 		return context.Cause(ctx)
+	}
+	return err
+}
+
+// supervise ends connections of which nothing is heard, and keeps as many lanes
+// at work as the rate wants.
+func (s *stream) supervise(ctx context.Context) {
+	look := time.NewTicker(lookEvery)
+	defer look.Stop()
+	for {
+		s.queue.setLanes(s.a.lanesAtRate())
+		select {
+		case <-look.C:
+		case <-ctx.Done():
+			return
+		}
+		if time.Since(s.conn.Heard()) > silentAfter {
+			s.cancel(errSilent)
+			return
+		}
+		for _, l := range s.lanes {
+			if conn := l.connection(); conn != nil && time.Since(conn.Heard()) > silentLane {
+				conn.Abort()
+			}
+		}
+	}
+}
+
+// working returns how many lanes are connected.
+func (s *stream) working() (n int) {
+	for _, l := range s.lanes {
+		if l.connection() != nil {
+			n++
+		}
+	}
+	return n
+}
+
+// isGone reports whether a file cannot be read.
+func (s *stream) isGone(index int64) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.goneFiles[index]
+}
+
+// gone reports to the receiver that a file cannot be read, once.
+func (s *stream) gone(index int64, message string) error {
+	s.mu.Lock()
+	known := s.goneFiles[index]
+	s.goneFiles[index] = true
+	s.mu.Unlock()
+	if known {
+		return nil
+	}
+	return s.control(wire.TypeFileGone, wire.FileGone{Index: index, Message: wire.Clean(message)})
+}
+
+// control sends a message. The listener knows best why it fails.
+func (s *stream) control(t wire.Type, message any) error {
+	err := s.conn.Send(t, message)
+	if err != nil {
+		s.conn.Abort()
 	}
 	return err
 }
@@ -108,12 +215,12 @@ func (a *attempt) open(conn *wire.Conn) (resume wire.Resume, ended *wire.Outcome
 	if err := conn.Send(wire.TypeOpen, wire.Open{
 		TransferID: t.TransferID, Ticket: t.Ticket, TotalFiles: t.TotalFiles, TotalBytes: t.TotalBytes, DataBytes: t.DataBytes,
 		DestinationPath: wire.Name(t.DestinationPath), Conflict: t.Conflict, OnError: t.OnError,
-		CheckpointSeconds: t.CheckpointFrequencySeconds,
+		CheckpointSeconds: t.CheckpointFrequencySeconds, Lanes: wire.MaxLanes,
 	}); err != nil {
 		return resume, nil, err
 	}
 	for {
-		h, payload, err := conn.Read(nil)
+		h, payload, err := conn.Read()
 		if err != nil {
 			return resume, nil, err
 		}
@@ -162,7 +269,7 @@ func (a *attempt) progress(payload []byte) error {
 // ends.
 func (s *stream) listen(ctx context.Context) {
 	for {
-		h, payload, err := s.conn.Read(nil)
+		h, payload, err := s.conn.Read()
 		if err != nil {
 			s.cancel(err)
 			return

@@ -20,8 +20,8 @@ import (
 
 // The versions of the protocol that this program speaks.
 const (
-	MinVersion = 2
-	MaxVersion = 2
+	MinVersion = 3
+	MaxVersion = 3
 )
 
 // The timeouts of the protocol.
@@ -31,8 +31,14 @@ const (
 	// IdleTimeout bounds the time without progress of a read or write.
 	IdleTimeout = 60 * time.Second
 	// PingInterval is after how much time without other frames a ping is sent.
-	PingInterval = 15 * time.Second
+	PingInterval = 2 * time.Second
 )
+
+// SessionSize is the size of Resume.Session in bytes.
+const SessionSize = 16
+
+// MaxLanes is how many lanes a transfer may have.
+const MaxLanes = 16
 
 var errTimeout = errors.New("no progress for a minute")
 
@@ -79,6 +85,7 @@ type Conn struct {
 type limitedConn struct {
 	net.Conn
 	until atomic.Int64 // Unix nanoseconds; 0 is none
+	heard atomic.Int64 // Unix nanoseconds of the last bytes that were read
 	// pacing holds up what is read; nil: nothing does.
 	pacing atomic.Pointer[pacing]
 }
@@ -101,12 +108,17 @@ func (c *limitedConn) Read(b []byte) (int, error) {
 		return 0, err
 	}
 	p := c.pacing.Load()
-	if p == nil {
-		return c.Conn.Read(b)
+	if p != nil {
+		b = b[:p.limiter.Piece(len(b))]
 	}
-	n, err := c.Conn.Read(b[:p.limiter.Piece(len(b))])
-	if waited := p.limiter.Wait(p.ctx, n); err == nil {
-		err = waited
+	n, err := c.Conn.Read(b)
+	if n > 0 {
+		c.heard.Store(time.Now().UnixNano())
+	}
+	if p != nil {
+		if waited := p.limiter.Wait(p.ctx, n); err == nil {
+			err = waited
+		}
 	}
 	return n, err
 }
@@ -157,7 +169,7 @@ func handshake(ctx context.Context, l *limitedConn, t *tls.Conn, hello Hello) (_
 	if err := c.Send(TypeHello, hello); err != nil {
 		return nil, err
 	}
-	h, payload, err := c.Read(nil)
+	h, payload, err := c.Read()
 	if err != nil {
 		return nil, err
 	}
@@ -200,12 +212,20 @@ func (c *Conn) Limit(t time.Time) {
 	c.limited.until.Store(t.UnixNano())
 }
 
-// Read reads the next frame that is not a ping, into buf if the payload fits.
-// It verifies the checksums of control frames, but not of data: see
-// Header.Check.
-func (c *Conn) Read(buf []byte) (Header, []byte, error) {
+// Heard returns when the last bytes came from the other end.
+func (c *Conn) Heard() time.Time { return time.Unix(0, c.limited.heard.Load()) }
+
+// Buffered reports whether a part of the next frame has been read already.
+func (c *Conn) Buffered() bool { return c.r.Buffered() > 0 }
+
+// Read reads the next frame that is not a ping. It verifies the checksums of
+// control frames, but not of data: see Header.Check.
+func (c *Conn) Read() (Header, []byte, error) { return c.ReadInto(nil) }
+
+// ReadInto is Read into the memory that buffer returns (see ReadFrame).
+func (c *Conn) ReadInto(buffer func(n int) []byte) (Header, []byte, error) {
 	for {
-		h, payload, err := ReadFrame(c.r, buf)
+		h, payload, err := ReadFrame(c.r, buffer)
 		if err != nil {
 			return h, nil, explain(err)
 		}
@@ -238,6 +258,14 @@ func (c *Conn) SendAt(h Header, message any) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.out = AppendFrame(c.out[:0], h, payload)
+	return c.write(c.out)
+}
+
+// Ack writes an Ack of the first n frames of data of a lane.
+func (c *Conn) Ack(n int64) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.out = AppendFrame(c.out[:0], Header{Type: TypeAck, Index: n}, nil)
 	return c.write(c.out)
 }
 

@@ -28,6 +28,8 @@ const (
 	TypeFailure  Type = 13
 	TypePing     Type = 14
 	TypeFileGone Type = 15
+	TypeJoin     Type = 16
+	TypeAck      Type = 17
 )
 
 // The sizes of frames in bytes.
@@ -40,7 +42,8 @@ const (
 const magic = 0x4a53 // "JS"
 
 // Header is the header of a frame. Index and Offset are the position of data;
-// control frames have 0 there.
+// the Index of an Ack is how many frames of data of the lane have been handled.
+// Control frames have 0 there.
 //
 // On the wire, big-endian: type (1 byte), 0 (1), "JS" (2), length (4), index
 // (8), offset (8), xxh3-64 of the payload (8).
@@ -58,9 +61,9 @@ func (t Type) limit() (n int, ok bool) {
 	switch {
 	case t == TypeData:
 		return MaxData, true
-	case t == TypePing:
+	case t == TypePing || t == TypeAck:
 		return 0, true
-	case t >= TypeHello && t <= TypeFileGone:
+	case t >= TypeHello && t <= TypeJoin:
 		return MaxControl, true
 	}
 	return 0, false
@@ -119,10 +122,11 @@ func (e *ErrCorrupt) Error() string {
 	return fmt.Sprintf("the checksum of a chunk (file %d, offset %d, %d bytes) is wrong", e.Header.Index, e.Header.Offset, e.Header.Length)
 }
 
-// ReadFrame reads one frame, into buf if the payload fits. It allocates no more
-// than the largest payload of the type. It does not verify the checksum: see
+// ReadFrame reads one frame. buffer returns the memory for a payload that has
+// bytes, once the frame has begun to arrive; nil allocates it. No more than the
+// largest payload of the type is asked for. It does not verify the checksum: see
 // Header.Check.
-func ReadFrame(r io.Reader, buf []byte) (Header, []byte, error) {
+func ReadFrame(r io.Reader, buffer func(n int) []byte) (Header, []byte, error) {
 	var head [HeaderSize]byte
 	if _, err := io.ReadFull(r, head[:]); err != nil {
 		return Header{}, nil, err
@@ -131,10 +135,13 @@ func ReadFrame(r io.Reader, buf []byte) (Header, []byte, error) {
 	if err != nil {
 		return Header{}, nil, err
 	}
-	if cap(buf) < h.Length {
-		buf = make([]byte, h.Length)
+	if h.Length == 0 {
+		return h, nil, nil
 	}
-	payload := buf[:h.Length]
+	if buffer == nil {
+		buffer = func(n int) []byte { return make([]byte, n) }
+	}
+	payload := buffer(h.Length)
 	if _, err := io.ReadFull(r, payload); err != nil {
 		if err == io.EOF {
 			err = io.ErrUnexpectedEOF

@@ -42,6 +42,8 @@ type Open struct {
 	// CheckpointSeconds is how often the receiver makes partly received files
 	// durable; 0 is never.
 	CheckpointSeconds int `json:"checkpointFrequencySeconds"`
+	// Lanes is how many lanes the sender would use at most.
+	Lanes int `json:"lanes"`
 }
 
 // Resume answers Open: the entry and the offset in it to continue with. If all
@@ -55,6 +57,15 @@ type Resume struct {
 	// AnswersSkip reports that the receiver answers each page of entries by a
 	// Skip.
 	AnswersSkip bool `json:"answersSkip"`
+	// Session is the secret with which lanes join, Lanes how many may at a time.
+	Session []byte `json:"session"`
+	Lanes   int    `json:"lanes"`
+}
+
+// Join makes a connection a lane of the transfer that was opened on another one.
+type Join struct {
+	TransferID string `json:"transferId"`
+	Session    []byte `json:"session"`
 }
 
 // Entry is one entry of the file list. Its index is its position. A directory

@@ -228,7 +228,7 @@ func TestFramesArriveUnchanged(t *testing.T) {
 		_ = c.Send(TypeEnd, struct{}{})
 		_ = c.Close()
 	}()
-	h, payload, err := s.Read(nil)
+	h, payload, err := s.Read()
 	if err != nil || h.Type != TypeData || h.Index != 7 || h.Offset != 9 || !bytes.Equal(payload, data) || h.Check(payload) != nil {
 		t.Fatalf("frame %+v (%v)", h, err)
 	}
@@ -236,10 +236,10 @@ func TestFramesArriveUnchanged(t *testing.T) {
 	if _, ok := errors.AsType[*ErrCorrupt](h.Check(payload)); !ok {
 		t.Error("a changed byte passed the checksum")
 	}
-	if h, _, err := s.Read(nil); err != nil || h.Type != TypeEnd {
+	if h, _, err := s.Read(); err != nil || h.Type != TypeEnd {
 		t.Fatalf("frame %+v (%v)", h, err)
 	}
-	if _, _, err := s.Read(nil); err == nil {
+	if _, _, err := s.Read(); err == nil {
 		t.Error("reading goes on after the end")
 	}
 }

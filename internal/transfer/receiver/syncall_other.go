@@ -1,0 +1,13 @@
+//go:build !linux
+
+package receiver
+
+import (
+	"errors"
+	"os"
+)
+
+// syncAllOf is not called where syncsAllOf reports false.
+func syncAllOf(*os.File) error { return errors.ErrUnsupported }
+
+func syncsAllOf(*os.File) bool { return false }

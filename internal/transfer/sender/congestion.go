@@ -1,0 +1,97 @@
+package sender
+
+import (
+	"net"
+	"time"
+
+	"jetstream/internal/transfer/wire"
+)
+
+// The congestion control of the connections to receivers, see Options.
+const (
+	CongestionAuto  = "auto"
+	CongestionBBR   = "bbr"
+	CongestionCubic = "cubic"
+)
+
+const (
+	// defaultLanes is how many lanes a transfer has, unless Options.Lanes says
+	// otherwise.
+	defaultLanes = 4
+	// oneLaneBelow is the rate in bytes a second below which one lane is used: more
+	// would only be in each other's way.
+	oneLaneBelow = 10e6 / 8
+)
+
+// link is what is known of the way to a receiver.
+type link struct {
+	roundTrip time.Duration // 0 is not known
+	control   string        // congestion control; "" is not known
+	manyLanes bool          // BBR is wanted and not to be had
+}
+
+// hello is the first message of every connection.
+func (s *Sender) hello() wire.Hello {
+	return wire.Hello{
+		MinVersion: wire.MinVersion, MaxVersion: wire.MaxVersion,
+		ServerUID: s.o.ServerUID, Software: s.o.Software,
+	}
+}
+
+// choose returns what is known of the link of a new connection, with the
+// congestion control that its transfer uses. With auto it is cubic where the
+// receiver is near, since pacing costs processor time, else BBR, which does not
+// take losses for congestion.
+func (s *Sender) choose(nc net.Conn) link {
+	l := readLink(nc)
+	switch {
+	case s.o.Congestion != CongestionAuto:
+		l.control = s.o.Congestion
+	case l.roundTrip < near:
+		l.control = CongestionCubic
+	default:
+		l.control = CongestionBBR
+	}
+	if err := setCongestion(nc, l.control); err != nil {
+		if l.control == CongestionBBR && s.o.Congestion == CongestionAuto {
+			l.manyLanes = true
+		}
+		s.refused.Do(func() {
+			s.log.Warn("the kernel does not let this server choose the congestion control: on lossy links more lanes are used where there is no BBR, which is slower; "+
+				"allow it with: modprobe tcp_bbr; sysctl -w net.ipv4.tcp_allowed_congestion_control=\"reno cubic bbr\"",
+				"congestion", l.control, "error", err)
+		})
+		l.control = readLink(nc).control
+	}
+	return l
+}
+
+// lanesWanted returns how many lanes the transfer begins with: as many as there
+// are pieces, or those of the options; all there may be where losses slow down
+// each of them.
+func (a *attempt) lanesWanted() int {
+	n := a.s.o.Lanes
+	if a.link.manyLanes {
+		n = wire.MaxLanes
+	}
+	left := a.t.TotalBytes - a.t.BytesSent
+	return int(min(int64(n), (left+int64(a.link.pieceSize())-1)/int64(a.link.pieceSize())))
+}
+
+// pieceSize returns how large pieces are.
+func (l link) pieceSize() int {
+	if l.roundTrip >= near {
+		return pieceFar
+	}
+	return pieceNear
+}
+
+// lanesAtRate returns how many lanes may work at the present limits.
+func (a *attempt) lanesAtRate() int {
+	for _, l := range a.limiters {
+		if r := l.Rate(); r > 0 && r < oneLaneBelow {
+			return 1
+		}
+	}
+	return wire.MaxLanes
+}

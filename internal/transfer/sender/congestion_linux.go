@@ -1,0 +1,45 @@
+package sender
+
+import (
+	"net"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// control calls do with the descriptor of a TCP connection.
+func control(nc net.Conn, do func(fd int) error) error {
+	sc, ok := nc.(syscall.Conn)
+	if !ok {
+		return unix.ENOTSOCK
+	}
+	raw, err := sc.SyscallConn()
+	if err != nil {
+		return err
+	}
+	var failed error
+	if err := raw.Control(func(fd uintptr) { failed = do(int(fd)) }); err != nil {
+		return err
+	}
+	return failed
+}
+
+func setCongestion(nc net.Conn, name string) error {
+	return control(nc, func(fd int) error {
+		return unix.SetsockoptString(fd, unix.IPPROTO_TCP, unix.TCP_CONGESTION, name)
+	})
+}
+
+func readLink(nc net.Conn) (l link) {
+	_ = control(nc, func(fd int) error {
+		info, err := unix.GetsockoptTCPInfo(fd, unix.IPPROTO_TCP, unix.TCP_INFO)
+		if err != nil {
+			return err
+		}
+		l.roundTrip = time.Duration(info.Rtt) * time.Microsecond
+		l.control, err = unix.GetsockoptString(fd, unix.IPPROTO_TCP, unix.TCP_CONGESTION)
+		return err
+	})
+	return l
+}

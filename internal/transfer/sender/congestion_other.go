@@ -1,0 +1,10 @@
+//go:build !linux
+
+package sender
+
+import "net"
+
+// Other systems let nobody choose.
+func setCongestion(net.Conn, string) error { return nil }
+
+func readLink(net.Conn) link { return link{} }

@@ -1,0 +1,185 @@
+package sender
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+
+	"jetstream/internal/api"
+	"jetstream/internal/transfer"
+	"jetstream/internal/transfer/wire"
+)
+
+const (
+	// listPage is how many entries are announced at a time, pagesAhead how many
+	// pages are announced before their data are sent. Together they stay below what a
+	// receiver takes.
+	listPage   = 500
+	pagesAhead = 8
+	// maxEntries is the size of the JSON of one page of entries.
+	maxEntries = 60 << 10
+)
+
+// planner announces the manifest and cuts its files into pieces. It is for one
+// goroutine.
+type planner struct {
+	*stream
+	ctx    context.Context //nolint:containedctx // of the stream
+	resume wire.Resume
+	listed int64 // index of the next entry to announce
+	ahead  []page
+	atEnd  bool
+	next   piece // small files that do not fill a piece yet
+	filled int   // bytes in next
+}
+
+// page holds announced entries of which the data must still be sent.
+type page struct {
+	files   []transfer.ManifestFile
+	answers int // number of Skip messages to expect
+}
+
+// plan announces the whole list and queues all pieces, then ends the list. An error
+// ends the stream.
+func (s *stream) plan(ctx context.Context, resume wire.Resume) {
+	p := &planner{stream: s, ctx: ctx, resume: resume, listed: resume.Index}
+	if err := p.run(); err != nil {
+		s.cancel(err)
+	}
+}
+
+func (p *planner) run() error {
+	for {
+		for len(p.ahead) < pagesAhead && !p.atEnd {
+			if err := p.announce(); err != nil {
+				return err
+			}
+		}
+		if len(p.ahead) == 0 {
+			break
+		}
+		next := p.ahead[0]
+		p.ahead = p.ahead[1:]
+		if err := p.sendPage(next); err != nil {
+			return err
+		}
+	}
+	if err := p.flush(); err != nil {
+		return err
+	}
+	if err := p.queue.wait(); err != nil {
+		return err
+	}
+	p.allSent.Store(true)
+	return p.control(wire.TypeEnd, struct{}{})
+}
+
+// announce sends the next page of the file list.
+func (p *planner) announce() error {
+	files, err := p.a.s.o.Engine.LoadManifestFiles(p.ctx, p.a.t.ManifestID, p.listed, listPage)
+	if err != nil {
+		if errors.Is(err, &api.Error{Code: api.CodeNotFound}) {
+			return failf(err, true, "the manifest of the transfer was deleted")
+		}
+		return err
+	}
+	if len(files) == 0 {
+		p.atEnd = true
+		return nil
+	}
+	next := page{files: files}
+	message, size := wire.Entries{From: p.listed}, 0
+	send := func() error {
+		if err := p.control(wire.TypeEntries, message); err != nil {
+			return err
+		}
+		if p.resume.AnswersSkip {
+			next.answers++
+		}
+		message, size = wire.Entries{From: p.listed}, 0
+		return nil
+	}
+	for _, f := range files {
+		if f.Index != p.listed {
+			return failf(nil, true, "the manifest of the transfer has a gap before entry %d; create it anew", f.Index)
+		}
+		e := wire.Entry{Name: wire.Name(f.Name), Size: f.Size, Mode: f.Mode, ModTime: f.ModTime, Dir: f.Dir}
+		b, err := json.Marshal(e)
+		if err != nil {
+			return err
+		}
+		if size += len(b) + 1; size > maxEntries && len(message.Entries) > 0 {
+			if err := send(); err != nil {
+				return err
+			}
+			size = len(b) + 1
+		}
+		message.Entries = append(message.Entries, e)
+		p.listed++
+	}
+	if err := send(); err != nil {
+		return err
+	}
+	p.ahead = append(p.ahead, next)
+	return nil
+}
+
+// sendPage queues the data of a page of files, without those that the receiver
+// skips.
+func (p *planner) sendPage(next page) error {
+	skip := map[int64]bool{}
+	for range next.answers {
+		select {
+		case s := <-p.skips:
+			for _, i := range s.Indices {
+				if i < next.files[0].Index || i > next.files[len(next.files)-1].Index {
+					return p.a.broken("it wants to skip entry %d, which it was not asked about", i)
+				}
+				skip[i] = true
+			}
+		case <-p.ctx.Done():
+			return context.Cause(p.ctx)
+		}
+	}
+	for i := range next.files {
+		f := &next.files[i]
+		if f.Dir || f.Size == 0 || skip[f.Index] {
+			continue
+		}
+		offset := int64(0)
+		if f.Index == p.resume.Index {
+			offset = p.resume.Offset
+		}
+		if err := p.cut(f, offset); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// cut queues a file from offset on: as pieces of its own, or together with
+// others if it is small.
+func (p *planner) cut(f *transfer.ManifestFile, offset int64) error {
+	for offset < f.Size && !p.isGone(f.Index) {
+		n := int(min(f.Size-offset, int64(p.pieceSize)))
+		if p.filled+n+wire.HeaderSize > p.pieceSize {
+			if err := p.flush(); err != nil {
+				return err
+			}
+		}
+		p.next.parts = append(p.next.parts, part{file: f, offset: offset, length: n})
+		p.filled += n + wire.HeaderSize
+		offset += int64(n)
+	}
+	return nil
+}
+
+// flush queues what was put together.
+func (p *planner) flush() error {
+	if len(p.next.parts) == 0 {
+		return nil
+	}
+	next := p.next
+	p.next, p.filled = piece{}, 0
+	return p.queue.put(&next)
+}

@@ -1,0 +1,136 @@
+package sender
+
+import (
+	"context"
+	"sync"
+
+	"jetstream/internal/transfer"
+)
+
+// piece is what a lane sends at a time: some small files, or a part of a larger
+// one.
+type piece struct {
+	parts []part
+	sent  bool
+}
+
+// part is a part of a file. It is for the lane that has taken its piece.
+type part struct {
+	file   *transfer.ManifestFile
+	offset int64
+	length int
+	// chunks are what it was cut into when it was first read. When it is sent
+	// again their checksums must still be right.
+	chunks []chunk
+}
+
+type chunk struct {
+	length int
+	sum    uint64
+}
+
+// queue hands the pieces of a transfer to its lanes. Safe for concurrent use.
+type queue struct {
+	ahead int // how many pieces wait at most
+
+	mu      sync.Mutex
+	changed *sync.Cond
+	again   []*piece // of lanes that broke
+	fresh   []*piece
+	lanes   int // lanes with a lower number may take pieces
+	unsent  int // pieces that no lane has sent yet
+	err     error
+}
+
+// newQueue returns a queue that ends with ctx.
+func newQueue(ctx context.Context, ahead int) (q *queue, stop func() bool) {
+	q = &queue{ahead: ahead}
+	q.changed = sync.NewCond(&q.mu)
+	return q, context.AfterFunc(ctx, func() {
+		q.mu.Lock()
+		defer q.mu.Unlock()
+		q.err = context.Cause(ctx)
+		q.changed.Broadcast()
+	})
+}
+
+// put adds a piece, once few wait.
+func (q *queue) put(p *piece) error {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	for q.err == nil && len(q.fresh) >= q.ahead {
+		q.changed.Wait()
+	}
+	q.fresh = append(q.fresh, p)
+	q.unsent++
+	q.changed.Broadcast()
+	return q.err
+}
+
+// take waits for the next piece for a lane, until ctx ends.
+func (q *queue) take(ctx context.Context, lane int) (*piece, error) {
+	stop := context.AfterFunc(ctx, func() {
+		q.mu.Lock()
+		defer q.mu.Unlock()
+		q.changed.Broadcast()
+	})
+	defer stop()
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	for q.err == nil && ctx.Err() == nil && (lane >= q.lanes || len(q.again)+len(q.fresh) == 0) {
+		q.changed.Wait()
+	}
+	if q.err != nil {
+		return nil, q.err
+	}
+	if ctx.Err() != nil {
+		return nil, context.Cause(ctx)
+	}
+	defer q.changed.Broadcast()
+	from := &q.fresh
+	if len(q.again) > 0 {
+		from = &q.again
+	}
+	p := (*from)[0]
+	*from = (*from)[1:]
+	return p, nil
+}
+
+// giveBack returns pieces to be sent again, before others.
+func (q *queue) giveBack(list []*piece) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.again = append(q.again, list...)
+	q.changed.Broadcast()
+}
+
+// sent says that a piece was written to a lane.
+func (q *queue) sent(p *piece) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if !p.sent {
+		p.sent = true
+		q.unsent--
+		q.changed.Broadcast()
+	}
+}
+
+// setLanes sets how many lanes may take pieces.
+func (q *queue) setLanes(n int) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if q.lanes != n {
+		q.lanes = n
+		q.changed.Broadcast()
+	}
+}
+
+// wait waits until every piece was sent once.
+func (q *queue) wait() error {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	for q.err == nil && q.unsent > 0 {
+		q.changed.Wait()
+	}
+	return q.err
+}
