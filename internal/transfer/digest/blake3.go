@@ -55,27 +55,19 @@ func newSubtree(block int64) *subtree {
 	return &subtree{chunk: uint64(block) * (BlockSize / guts.ChunkSize)}
 }
 
+// write copies what it hashes, whole groups too: guts reads the chunks of a group
+// side by side, which takes up to twice as long out of memory that is in no cache.
 func (s *subtree) write(data []byte) {
 	for len(data) > 0 {
-		if s.used == group {
-			s.compress(&s.buf)
+		if s.used == group { // not the last group
+			s.tree.push(guts.ChainingValue(guts.CompressBuffer(&s.buf, group, &guts.IV, s.chunk, 0)))
+			s.chunk += guts.MaxSIMD
 			s.used = 0
-		}
-		if s.used == 0 && len(data) > group {
-			s.compress((*[group]byte)(data))
-			data = data[group:]
-			continue
 		}
 		n := copy(s.buf[s.used:], data)
 		s.used += n
 		data = data[n:]
 	}
-}
-
-// compress adds a group that is not the last of the block.
-func (s *subtree) compress(data *[group]byte) {
-	s.tree.push(guts.ChainingValue(guts.CompressBuffer(data, group, &guts.IV, s.chunk, 0)))
-	s.chunk += guts.MaxSIMD
 }
 
 // sum returns the chaining value of the block, or the hash of the file if it has
