@@ -48,7 +48,8 @@ type begun struct {
 	hash   blockHash
 }
 
-// New returns the File of a file of which nothing has arrived.
+// New returns the File of a file of size bytes, 0 or more, of which nothing has
+// arrived.
 func New(a Algorithm, size int64) *File {
 	f := &File{alg: a, size: size, blocks: max(1, (size+BlockSize-1)/BlockSize), pages: map[int64]*page{}, begun: map[int64]*begun{}}
 	if size == 0 && !f.ignores() {
@@ -82,7 +83,8 @@ func (f *File) ignores() bool { return f.alg.InOrder() || f.size > MaxSize }
 
 func (f *File) length(block int64) int { return int(min(BlockSize, f.size-block*BlockSize)) }
 
-// Zeros adds a hole: length bytes from offset that read as zeros.
+// Zeros adds a hole: length bytes from offset that read as zeros. For XXH3 it
+// takes 50 ms for each TiB, for BLAKE3 as long as data do.
 func (f *File) Zeros(offset, length int64) {
 	if f.ignores() || offset < 0 || offset > f.size {
 		return
@@ -95,7 +97,7 @@ func (f *File) Zeros(offset, length int64) {
 			f.set(i, zeroBlock())
 		} else {
 			if zeros == nil {
-				zeros = make([]byte, BlockSize)
+				zeros = make([]byte, min(BlockSize, end-offset))
 			}
 			f.Add(offset, zeros[:n])
 		}

@@ -19,8 +19,9 @@ const (
 )
 
 // MarshalBinary implements encoding.BinaryMarshaler. The state has the blocks
-// that are known. Those that were added later are read by Finish, so that an old
-// state is of use, but only as long as the blocks in it are not written again.
+// that are known, which must be on disk before it is saved. One that is older than
+// the file is of use too: Finish reads what is not in it. But it must not be older
+// than the last bytes of a block that is in it.
 func (f *File) MarshalBinary() ([]byte, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
