@@ -279,13 +279,16 @@ func TestEmptyPathsAreRefused(t *testing.T) {
 	if got := jetstream(t, nil, "", "send", "a", "", "bob@site-b:/"); got.code != exitUsage || !strings.Contains(got.stderr, "SOURCE is empty") {
 		t.Errorf("jetstream send a '': got %+v", got)
 	}
+	if got := jetstream(t, nil, "", "digest", "a", ""); got.code != exitUsage || !strings.Contains(got.stderr, "FILE is empty") {
+		t.Errorf("jetstream digest a '': got %+v", got)
+	}
 	if made, err := os.ReadDir("."); err != nil || len(made) > 0 {
 		t.Errorf("left behind: %v %v", made, err)
 	}
 }
 
 func TestHelpWorksEverywhere(t *testing.T) {
-	for _, line := range []string{"", "server", "api", "api getServerInfo", "api createTransfer", "send", "user", "user add", "demo", "version"} {
+	for _, line := range []string{"", "server", "api", "api getServerInfo", "api createTransfer", "send", "user", "user add", "digest", "demo", "version"} {
 		got := jetstream(t, nil, "", append(strings.Fields(line), "--help")...)
 		if got.code != 0 || got.stderr != "" || !strings.HasPrefix(got.stdout, "Usage: jetstream") {
 			t.Errorf("jetstream %s --help: got %+v", line, got)

@@ -48,6 +48,7 @@ type cli struct {
 	Server  serverCmd  `cmd:"" group:"Run a server:" help:"Run the server: send, receive, and run scripts on what happens."`
 	API     apiCmd     `cmd:"" group:"Use a server:" name:"api" passthrough:"" help:"Carry out one command of the control API."`
 	Send    sendCmd    `cmd:"" group:"Use a server:" help:"Send files and directories to another site and watch them arrive."`
+	Digest  digestCmd  `cmd:"" group:"Use a server:" help:"Print digests of files, to compare with those of a transfer."`
 	User    userCmd    `cmd:"" group:"Run a server:" help:"Make, list, change and remove users of a server on this machine."`
 	Trigger triggerCmd `cmd:"" group:"Use a server:" help:"See what the trigger scripts did, and steer them."`
 	Login   loginCmd   `cmd:"" group:"Use a server:" help:"Log in at a server once, instead of a password for every command."`

@@ -55,6 +55,7 @@ func plan() []layer {
 		{transfer + "/receiver", []string{transfer, wire, pace, connlimit, "triggers", account, stream, api},
 			"the sender is another process"},
 		{wire, []string{api, pace, "internal/terminal"}, "frames are the same at both ends, and know neither them nor the engine"},
+		{transfer + "/digest", nil, "it hashes bytes, whatever brought them"},
 		{pace, []string{api}, "it counts bytes and time and holds them up, whoever sends them"},
 		{transfer, []string{"triggers", account, stream, localhost, api},
 			"the engine knows states and events; bytes on the wire belong to the packages below it, which import it"},
