@@ -1,0 +1,300 @@
+//go:build linux
+
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strconv"
+	"strings"
+)
+
+// fastCipher is the fastest that OpenSSH has on a processor with AES.
+const fastCipher = "aes128-gcm@openssh.com"
+
+// where says where the two ends of a measurement are.
+type where struct {
+	near, far string // network namespaces; empty: that of this program
+	address   string // of the far end
+}
+
+// here is this machine's loopback.
+func here() where { return where{address: "127.0.0.1"} }
+
+// inNamespace makes a command run in a network namespace.
+func inNamespace(ns string, argv []string) []string {
+	if ns == "" {
+		return argv
+	}
+	return append([]string{"ip", "netns", "exec", ns}, argv...)
+}
+
+// peers are the other programs' servers at the far end.
+type peers struct {
+	w       where
+	dir     string // of keys and configurations
+	to      string // the directory that targets are made in
+	ssh     *process
+	sshPort int
+	rsync   *process
+	rsyncAt int
+	grid    *process
+	// cipher is what ssh takes unless told.
+	cipher string
+	// missing says, by its name, why a peer is left out.
+	missing []string
+}
+
+// lookFor finds a program, which for servers may be where root alone looks.
+func lookFor(name string) (string, error) {
+	if path, err := exec.LookPath(name); err == nil {
+		return path, nil
+	}
+	for _, dir := range []string{"/usr/sbin", "/usr/local/sbin", "/sbin"} {
+		if path, err := exec.LookPath(filepath.Join(dir, name)); err == nil {
+			return path, nil
+		}
+	}
+	return "", fmt.Errorf("%s is not installed", name)
+}
+
+// startPeers starts the servers of those that are installed. Their
+// configurations and keys are made below dir and are of no use afterwards.
+func startPeers(ctx context.Context, w where, dir, to string, wanted *regexp.Regexp) (*peers, error) {
+	p := &peers{w: w, dir: dir, to: to}
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return nil, err
+	}
+	for _, each := range []struct {
+		names string // of the peers that need it
+		start func(context.Context) error
+	}{
+		{"scp, rsync over ssh, rclone", p.startSSH},
+		{"rsync daemon", p.startRsync},
+		{"GridFTP", p.startGrid},
+	} {
+		if !wanted.MatchString(each.names) {
+			continue
+		}
+		if err := each.start(ctx); err != nil {
+			if ctx.Err() != nil {
+				p.end()
+				return nil, ctx.Err()
+			}
+			p.missing = append(p.missing, each.names+": "+err.Error())
+		}
+	}
+	return p, nil
+}
+
+func (p *peers) end() {
+	for _, server := range []*process{p.ssh, p.rsync, p.grid} {
+		if server != nil {
+			server.end()
+		}
+	}
+}
+
+// freePort is a TCP port that nobody uses now.
+func freePort(ctx context.Context) (int, error) {
+	var config net.ListenConfig
+	l, err := config.Listen(ctx, "tcp", "127.0.0.1:0")
+	if err != nil {
+		return 0, err
+	}
+	defer l.Close()
+	at, ok := l.Addr().(*net.TCPAddr)
+	if !ok {
+		return 0, errors.New("not a TCP port")
+	}
+	return at.Port, nil
+}
+
+// serve starts a server at the far end; argv makes its command line for a port.
+func (p *peers) serve(ctx context.Context, name string, argv func(port int) ([]string, error)) (*process, int, error) {
+	port, err := freePort(ctx)
+	if err != nil {
+		return nil, 0, err
+	}
+	line, err := argv(port)
+	if err != nil {
+		return nil, 0, err
+	}
+	server, err := startProcess(name, inNamespace(p.w.far, line))
+	if err != nil {
+		return nil, 0, err
+	}
+	if err := server.await(ctx, func() bool { return server.listensOn(port) }); err != nil {
+		server.end()
+		return nil, 0, err
+	}
+	return server, port, nil
+}
+
+// startSSH starts an sshd with keys of its own and a client's key that opens it.
+func (p *peers) startSSH(ctx context.Context) (err error) {
+	sshd, err := lookFor("sshd")
+	if err != nil {
+		return err
+	}
+	for _, need := range []string{"ssh", "ssh-keygen"} {
+		if _, err := lookFor(need); err != nil {
+			return err
+		}
+	}
+	for _, key := range []string{"hostkey", "key"} {
+		_ = os.Remove(p.file(key))
+		if out, err := exec.CommandContext(ctx, "ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", p.file(key)).CombinedOutput(); err != nil {
+			return fmt.Errorf("ssh-keygen: %w: %s", err, lastLine(string(out)))
+		}
+	}
+	// As root sshd wants an empty directory that only root may write.
+	if err := os.MkdirAll("/run/sshd", 0o755); err != nil && os.Geteuid() == 0 { //nolint:gosec // as the package makes it
+		return err
+	}
+	host, err := os.ReadFile(p.file("hostkey.pub"))
+	if err != nil {
+		return err
+	}
+	p.ssh, p.sshPort, err = p.serve(ctx, "sshd", func(port int) ([]string, error) {
+		config := fmt.Sprintf("Port %d\nListenAddress %s\nHostKey %s\nPidFile none\nUsePAM no\nStrictModes no\nPermitRootLogin prohibit-password\n"+
+			"PasswordAuthentication no\nAuthorizedKeysFile %s\nSubsystem sftp internal-sftp\nMaxStartups 100\n"+
+			"SetEnv SHLVL=2\n", // a bash below a bash reads no start-up files, whose time is not rsync's
+			port, p.w.address, p.file("hostkey"), p.file("key.pub"))
+		known := fmt.Sprintf("[%s]:%d %s", p.w.address, port, host)
+		return []string{sshd, "-D", "-e", "-f", p.file("sshd.conf")}, errors.Join(
+			os.WriteFile(p.file("sshd.conf"), []byte(config), 0o600),
+			os.WriteFile(p.file("known"), []byte(known), 0o600)) //nolint:gosec // a directory of this program
+	})
+	if err != nil {
+		return err
+	}
+	line := inNamespace(p.w.near, append(p.sshCommand("ssh", "-v", "-p"), p.w.address, "true"))
+	text, err := exec.CommandContext(ctx, line[0], line[1:]...).CombinedOutput()
+	if err != nil {
+		p.ssh.end()
+		p.ssh = nil
+		return fmt.Errorf("a login by ssh fails: %s", lastLine(string(text)))
+	}
+	p.cipher = cipherIn(string(text))
+	return nil
+}
+
+// cipherIn finds the cipher that ssh -v names.
+func cipherIn(log string) string {
+	for line := range strings.Lines(log) {
+		if _, rest, ok := strings.Cut(line, "kex: client->server cipher: "); ok {
+			name, _, _ := strings.Cut(rest, " ")
+			return name
+		}
+	}
+	return "unknown"
+}
+
+func (p *peers) file(name string) string { return filepath.Join(p.dir, name) }
+
+// sshCommand is the head of a command line that uses ssh; portFlag is how the
+// program wants the port.
+func (p *peers) sshCommand(program string, more ...string) []string {
+	line := append([]string{program, "-F", "none", "-i", p.file("key"), "-o", "IdentitiesOnly=yes", "-o", "BatchMode=yes",
+		"-o", "UserKnownHostsFile=" + p.file("known")}, more...)
+	return append(line, strconv.Itoa(p.sshPort))
+}
+
+// startRsync starts an rsync daemon whose module "to" is the targets' directory.
+func (p *peers) startRsync(ctx context.Context) (err error) {
+	rsync, err := lookFor("rsync")
+	if err != nil {
+		return err
+	}
+	p.rsync, p.rsyncAt, err = p.serve(ctx, "rsync --daemon", func(port int) ([]string, error) {
+		config := fmt.Sprintf("port = %d\naddress = %s\nuse chroot = no\nlog file = /dev/null\n[to]\npath = %s\nread only = no\n", port, p.w.address, p.to)
+		if os.Geteuid() == 0 {
+			config += "uid = 0\ngid = 0\n"
+		}
+		return []string{rsync, "--daemon", "--no-detach", "--config=" + p.file("rsyncd.conf")},
+			os.WriteFile(p.file("rsyncd.conf"), []byte(config), 0o600)
+	})
+	return err
+}
+
+func (p *peers) startGrid(context.Context) error { return errors.New("not measured yet") }
+
+// candidates are the peers that are there, and cp where both ends are here.
+func (p *peers) candidates(durable bool) (all []candidate) {
+	if p.w.near == "" {
+		all = append(all, p.local(durable))
+	}
+	if p.ssh != nil {
+		all = append(all, p.overSSH(durable)...)
+	}
+	if p.rsync != nil {
+		all = append(all, p.overDaemon(durable)...)
+	}
+	return all
+}
+
+// local is cp.
+func (p *peers) local(durable bool) candidate {
+	name := "cp -r"
+	if durable {
+		name = "cp -r, then sync -f"
+	}
+	return tool(name, nil, func(from, to string) [][]string {
+		lines := [][]string{{"cp", "-r", from, to}}
+		if durable {
+			lines = append(lines, []string{"sync", "-f", to})
+		}
+		return lines
+	})
+}
+
+func (p *peers) overSSH(durable bool) []candidate {
+	login := p.w.address + ":"
+	rsync := func(flags ...string) func(from, to string) [][]string {
+		return func(from, to string) [][]string {
+			line := append([]string{"rsync", "-aW", "-e", strings.Join(p.sshCommand("ssh", "-p"), " ")}, flags...)
+			return [][]string{inNamespace(p.w.near, append(line, from, login+to+"/"))}
+		}
+	}
+	if durable {
+		return []candidate{tool("rsync --fsync over ssh", p.ssh, rsync("--fsync"))}
+	}
+	scp := func(flags ...string) func(from, to string) [][]string {
+		return func(from, to string) [][]string {
+			line := p.sshCommand("scp", append(flags, "-q", "-r", "-P")...)
+			return [][]string{inNamespace(p.w.near, append(line, from, login+to+"/"))}
+		}
+	}
+	all := []candidate{tool("scp -r", p.ssh, scp())}
+	if p.w.near == "" {
+		all = append(all, tool("scp -r, AES", p.ssh, scp("-c", fastCipher)))
+	}
+	return append(all, tool("rsync over ssh", p.ssh, rsync()))
+}
+
+func (p *peers) overDaemon(durable bool) []candidate {
+	rsync := func(flags ...string) func(from, to string) []string {
+		return func(from, to string) []string {
+			line := append(append([]string{"rsync", "-aW"}, flags...), from,
+				fmt.Sprintf("rsync://%s:%d/to/%s/", p.w.address, p.rsyncAt, filepath.Base(to)))
+			return inNamespace(p.w.near, line)
+		}
+	}
+	plain := func(from, to string) [][]string { return [][]string{rsync()(from, to)} }
+	if !durable {
+		return []candidate{tool("rsync daemon (plain)", p.rsync, plain)}
+	}
+	return []candidate{
+		tool("rsync --fsync daemon (plain)", p.rsync, func(from, to string) [][]string { return [][]string{rsync("--fsync")(from, to)} }),
+		tool("rsync daemon (plain), then sync -f", p.rsync, func(from, to string) [][]string {
+			return append(plain(from, to), []string{"sync", "-f", to})
+		}),
+	}
+}
