@@ -20,7 +20,7 @@ import (
 )
 
 const (
-	user, password = "bench", "a-password-of-the-benchmark"
+	userName, password = "bench", "a-password-of-the-benchmark"
 	// settled is when the memory of starting a transfer, such as that of the
 	// password's hash, should be free again: the third second begins.
 	settled = 2 * time.Second
@@ -38,7 +38,7 @@ type site struct {
 // startSite makes a user whose files are in sandbox and starts a server with
 // its state in a directory state.
 func startSite(ctx context.Context, w where, ns, binary, name, state, sandbox string, flags ...string) (*site, error) {
-	add := exec.CommandContext(ctx, binary, "user", "add", user, "--persistent-state-dir="+state, "--sandbox="+sandbox, "--password-stdin")
+	add := exec.CommandContext(ctx, binary, "user", "add", userName, "--persistent-state-dir="+state, "--sandbox="+sandbox, "--password-stdin")
 	add.Stdin = strings.NewReader(password + "\n")
 	if out, err := add.CombinedOutput(); err != nil {
 		return nil, fmt.Errorf("jetstream user add: %w: %s", err, lastLine(string(out)))
@@ -55,7 +55,7 @@ func startSite(ctx context.Context, w where, ns, binary, name, state, sandbox st
 	s := &site{process: p}
 	socket := filepath.Join(state, "control.sock")
 	if err = p.await(ctx, func() bool { return client.Answers(ctx, socket, time.Second) }); err == nil {
-		s.conn, err = client.New(client.Options{Socket: socket, ActAs: user})
+		s.conn, err = client.New(client.Options{Socket: socket, ActAs: userName})
 	}
 	var text []byte
 	if err == nil {
@@ -105,6 +105,13 @@ func (o *ours) end() {
 	}
 }
 
+// candidate is the pair in a contest.
+func (o *ours) candidate(name string) candidate {
+	return candidate{name: name, ours: true, send: func(ctx context.Context, from, to string) (measure, error) {
+		return o.send(ctx, filepath.Base(from), "/"+filepath.Base(to))
+	}}
+}
+
 // send sends the directory name of a's user into the directory to of b's, and
 // returns when the transfer is complete or ctx ends.
 func (o *ours) send(ctx context.Context, name, to string) (measure, error) {
@@ -140,7 +147,7 @@ func (o *ours) transmit(ctx context.Context, name, to string) (t transfer.Transf
 		return t, errors.New("the files could not be listed")
 	}
 	t, err = client.As[transfer.Transfer](o.a.conn.Call(ctx, "send.createTransfer", map[string]any{
-		"manifestId": m.ManifestID, "destinationId": o.destination, "username": user, "password": password, "destinationPath": to}))
+		"manifestId": m.ManifestID, "destinationId": o.destination, "username": userName, "password": password, "destinationPath": to}))
 	for err == nil && t.Processing {
 		var next transfer.Transfer
 		next, err = client.As[transfer.Transfer](o.a.conn.Call(ctx, "send.waitForTransfer",

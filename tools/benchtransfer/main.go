@@ -6,6 +6,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"flag"
@@ -32,9 +33,12 @@ type options struct {
 	repeats   int
 	limit     time.Duration
 	quick     bool
+
+	wanRepeats int
+	wanLimit   time.Duration
 }
 
-func parts() []string { return []string{"loopback", "durable"} }
+func parts() []string { return []string{"loopback", "durable", "wan"} }
 
 // parseFlags reads the command line.
 func parseFlags(args []string, stderr io.Writer) (o options, err error) {
@@ -48,12 +52,17 @@ func parseFlags(args []string, stderr io.Writer) (o options, err error) {
 	others := flags.String("peers", "", "regular expression: measure only peers with such a name")
 	flags.IntVar(&o.repeats, "n", 3, "repeats of each measurement; the median counts")
 	flags.DurationVar(&o.limit, "limit", 2*time.Minute, "time limit of one run")
+	flags.IntVar(&o.wanRepeats, "wan-n", 1, "repeats on a WAN")
+	flags.DurationVar(&o.wanLimit, "wan-limit", 25*time.Second, "time limit of one run on a WAN, to which 50 round trips are added; then what has arrived counts")
 	flags.BoolVar(&o.quick, "quick", false, "small files, to try this program")
 	if err := flags.Parse(args); err != nil {
 		return o, err
 	}
-	if flags.NArg() > 0 || o.repeats < 1 || o.limit <= 0 {
-		return o, errors.New("there are no arguments; -n and -limit are above 0")
+	if o.quick {
+		o.wanLimit = min(o.wanLimit, 3*time.Second)
+	}
+	if flags.NArg() > 0 || min(o.repeats, o.wanRepeats) < 1 || min(o.limit, o.wanLimit) <= 0 {
+		return o, errors.New("there are no arguments; -n, -wan-n and the limits are above 0")
 	}
 	o.only = strings.Split(*only, ",")
 	for _, part := range o.only {
@@ -109,22 +118,22 @@ func run(ctx context.Context, o options, out, progress io.Writer) (err error) {
 	b := &bench{options: o, root: root, out: out, progress: progress}
 	if b.jetstream == "" {
 		b.jetstream = filepath.Join(root, "jetstream")
-		build := exec.CommandContext(ctx, "go", "build", "-trimpath", "-o", b.jetstream, "./cmd/jetstream") //nolint:gosec // the program's own command line
-		build.Env = append(build.Environ(), "CGO_ENABLED=0")
-		if text, err := build.CombinedOutput(); err != nil {
-			return fmt.Errorf("go build: %w\n%s", err, text)
+		if err := b.build(ctx, b.jetstream, "./cmd/jetstream"); err != nil {
+			return err
 		}
 	}
 	if b.jetstream, err = filepath.Abs(b.jetstream); err != nil {
 		return err
 	}
-	loopback, durable, _ := datasets(o.quick)
+	loopback, durable, wan := datasets(o.quick)
 	for _, part := range o.only {
 		switch part {
 		case "loopback":
 			err = b.local(ctx, "Loopback, in memory", loopback, false)
 		case "durable":
 			err = b.local(ctx, "Durable: the target is on a disk, and what arrived is on it at the end", durable, true)
+		case "wan":
+			err = b.overWAN(ctx, wan)
 		}
 		if err != nil {
 			return err
@@ -183,10 +192,7 @@ func (b *bench) compare(ctx context.Context, d dataset, others *peers, from, to,
 		return err
 	}
 	defer pair.end()
-	jetstream := candidate{name: "JetStream", ours: true, send: func(ctx context.Context, from, to string) (measure, error) {
-		return pair.send(ctx, filepath.Base(from), "/"+filepath.Base(to))
-	}}
-	candidates := []candidate{jetstream}
+	candidates := []candidate{pair.candidate("JetStream")}
 	for _, c := range others.candidates(durable) {
 		if b.peers.MatchString(c.name) {
 			candidates = append(candidates, c)
@@ -198,20 +204,33 @@ func (b *bench) compare(ctx context.Context, d dataset, others *peers, from, to,
 	if err != nil {
 		return err
 	}
-	_, _ = fmt.Fprintf(b.out, "\n### %s\n\n", strings.ToUpper(d.title[:1])+d.title[1:])
+	_, _ = fmt.Fprintf(b.out, "\n### %s\n\n", title(d))
 	localTable(d, rows).write(b.out)
-	for _, text := range failures(rows) {
-		_, _ = fmt.Fprintln(b.out, "\nfailed:", text)
-	}
+	b.showFailures("", rows)
 	return nil
 }
 
 // leaveOut keeps in mind what the peers lack.
 func (b *bench) leaveOut(p *peers) {
-	b.cipher = p.cipher
+	b.cipher = cmp.Or(p.cipher, b.cipher)
 	for _, text := range p.missing {
-		if !slices.Contains(b.missing, text) {
-			b.missing = append(b.missing, text)
-		}
+		b.leave(text)
 	}
+}
+
+// leave keeps in mind what is left out and why.
+func (b *bench) leave(text string) {
+	if !slices.Contains(b.missing, text) {
+		b.missing = append(b.missing, text)
+	}
+}
+
+// build builds a program of this checkout.
+func (b *bench) build(ctx context.Context, binary, dir string) error {
+	build := exec.CommandContext(ctx, "go", "build", "-trimpath", "-o", binary, dir) //nolint:gosec // below a directory of the one who runs it
+	build.Env = append(build.Environ(), "CGO_ENABLED=0")
+	if text, err := build.CombinedOutput(); err != nil {
+		return fmt.Errorf("go build: %w\n%s", err, text)
+	}
+	return nil
 }

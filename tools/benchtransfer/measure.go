@@ -28,6 +28,8 @@ type measure struct {
 type candidate struct {
 	name string
 	ours bool
+	// control is the congestion control that it has on a WAN.
+	control string
 	// send copies the directory from into the directory to, which is there and
 	// empty, and returns when it has arrived or ctx ends.
 	send func(ctx context.Context, from, to string) (measure, error)
@@ -35,10 +37,10 @@ type candidate struct {
 
 // row is a candidate's runs.
 type row struct {
-	name string
-	ours bool
-	runs []measure
-	err  error // why it has no more of them
+	name, control string
+	ours          bool
+	runs          []measure
+	err           error // why it has no more of them
 }
 
 // contest lets candidates send one directory in turn.
@@ -58,7 +60,7 @@ type contest struct {
 func (c contest) run(ctx context.Context) ([]row, error) {
 	rows := make([]row, len(c.candidates))
 	for i, each := range c.candidates {
-		rows[i].name, rows[i].ours = each.name, each.ours
+		rows[i].name, rows[i].control, rows[i].ours = each.name, each.control, each.ours
 	}
 	for round := range c.repeats {
 		for i, each := range c.candidates {
@@ -71,11 +73,11 @@ func (c contest) run(ctx context.Context) ([]row, error) {
 			}
 			if err != nil {
 				rows[i].err = err
-				_, _ = fmt.Fprintf(c.progress, "  %d/%d %-34s failed: %v\n", round+1, c.repeats, each.name, err)
+				_, _ = fmt.Fprintf(c.progress, "  %d/%d %-34s %-5s failed: %v\n", round+1, c.repeats, each.name, each.control, err)
 				continue
 			}
 			rows[i].runs = append(rows[i].runs, m)
-			_, _ = fmt.Fprintf(c.progress, "  %d/%d %-34s %7.2f s  %d MiB\n", round+1, c.repeats, each.name, m.elapsed.Seconds(), m.bytes/mib)
+			_, _ = fmt.Fprintf(c.progress, "  %d/%d %-34s %-5s %7.2f s  %d MiB\n", round+1, c.repeats, each.name, each.control, m.elapsed.Seconds(), m.bytes/mib)
 		}
 	}
 	return rows, nil

@@ -9,6 +9,7 @@ import (
 	"net"
 	"os"
 	"os/exec"
+	"os/user"
 	"path/filepath"
 	"regexp"
 	"strconv"
@@ -42,9 +43,12 @@ type peers struct {
 	to      string // the directory that targets are made in
 	ssh     *process
 	sshPort int
+	user    string // who logs in there
+	rclone  bool   // it is installed
 	rsync   *process
 	rsyncAt int
 	grid    *process
+	gridAt  int
 	// cipher is what ssh takes unless told.
 	cipher string
 	// missing says, by its name, why a peer is left out.
@@ -116,7 +120,7 @@ func freePort(ctx context.Context) (int, error) {
 	return at.Port, nil
 }
 
-// serve starts a server at the far end; argv makes its command line for a port.
+// serve starts a server at the far end; argv makes its whole command line for a port.
 func (p *peers) serve(ctx context.Context, name string, argv func(port int) ([]string, error)) (*process, int, error) {
 	port, err := freePort(ctx)
 	if err != nil {
@@ -126,7 +130,7 @@ func (p *peers) serve(ctx context.Context, name string, argv func(port int) ([]s
 	if err != nil {
 		return nil, 0, err
 	}
-	server, err := startProcess(name, inNamespace(p.w.far, line))
+	server, err := startProcess(name, line)
 	if err != nil {
 		return nil, 0, err
 	}
@@ -158,6 +162,11 @@ func (p *peers) startSSH(ctx context.Context) (err error) {
 	if err := os.MkdirAll("/run/sshd", 0o755); err != nil && os.Geteuid() == 0 { //nolint:gosec // as the package makes it
 		return err
 	}
+	me, err := user.Current()
+	if err != nil {
+		return err
+	}
+	p.user = me.Username
 	host, err := os.ReadFile(p.file("hostkey.pub"))
 	if err != nil {
 		return err
@@ -168,7 +177,7 @@ func (p *peers) startSSH(ctx context.Context) (err error) {
 			"SetEnv SHLVL=2\n", // a bash below a bash reads no start-up files, whose time is not rsync's
 			port, p.w.address, p.file("hostkey"), p.file("key.pub"))
 		known := fmt.Sprintf("[%s]:%d %s", p.w.address, port, host)
-		return []string{sshd, "-D", "-e", "-f", p.file("sshd.conf")}, errors.Join(
+		return inNamespace(p.w.far, []string{sshd, "-D", "-e", "-f", p.file("sshd.conf")}), errors.Join(
 			os.WriteFile(p.file("sshd.conf"), []byte(config), 0o600),
 			os.WriteFile(p.file("known"), []byte(known), 0o600)) //nolint:gosec // a directory of this program
 	})
@@ -183,6 +192,11 @@ func (p *peers) startSSH(ctx context.Context) (err error) {
 		return fmt.Errorf("a login by ssh fails: %s", lastLine(string(text)))
 	}
 	p.cipher = cipherIn(string(text))
+	if _, err := lookFor("rclone"); err == nil {
+		p.rclone = true
+	} else {
+		p.missing = append(p.missing, "rclone: "+err.Error())
+	}
 	return nil
 }
 
@@ -218,13 +232,31 @@ func (p *peers) startRsync(ctx context.Context) (err error) {
 		if os.Geteuid() == 0 {
 			config += "uid = 0\ngid = 0\n"
 		}
-		return []string{rsync, "--daemon", "--no-detach", "--config=" + p.file("rsyncd.conf")},
+		return inNamespace(p.w.far, []string{rsync, "--daemon", "--no-detach", "--config=" + p.file("rsyncd.conf")}),
 			os.WriteFile(p.file("rsyncd.conf"), []byte(config), 0o600)
 	})
 	return err
 }
 
-func (p *peers) startGrid(context.Context) error { return errors.New("not measured yet") }
+// startGrid starts a GridFTP server that anybody may write to, as nobody if root
+// runs it.
+func (p *peers) startGrid(ctx context.Context) (err error) {
+	server, err := lookFor("globus-gridftp-server")
+	if err != nil {
+		return err
+	}
+	if _, err := lookFor("globus-url-copy"); err != nil {
+		return err
+	}
+	p.grid, p.gridAt, err = p.serve(ctx, "globus-gridftp-server", func(port int) ([]string, error) {
+		line := []string{server, "-p", strconv.Itoa(port), "-control-interface", p.w.address, "-data-interface", p.w.address, "-c", "none", "-aa"}
+		if os.Geteuid() == 0 {
+			line = append(line, "-anonymous-user", "nobody")
+		}
+		return p.named(p.w.far, line), p.writeHosts()
+	})
+	return err
+}
 
 // candidates are the peers that are there, and cp where both ends are here.
 func (p *peers) candidates(durable bool) (all []candidate) {
@@ -236,6 +268,9 @@ func (p *peers) candidates(durable bool) (all []candidate) {
 	}
 	if p.rsync != nil {
 		all = append(all, p.overDaemon(durable)...)
+	}
+	if p.grid != nil && !durable {
+		all = append(all, p.overGrid()...)
 	}
 	return all
 }
@@ -276,7 +311,11 @@ func (p *peers) overSSH(durable bool) []candidate {
 	if p.w.near == "" {
 		all = append(all, tool("scp -r, AES", p.ssh, scp("-c", fastCipher)))
 	}
-	return append(all, tool("rsync over ssh", p.ssh, rsync()))
+	all = append(all, tool("rsync over ssh", p.ssh, rsync()))
+	if p.rclone {
+		all = append(all, p.overClone())
+	}
+	return all
 }
 
 func (p *peers) overDaemon(durable bool) []candidate {
@@ -297,4 +336,45 @@ func (p *peers) overDaemon(durable bool) []candidate {
 			return append(plain(from, to), []string{"sync", "-f", to})
 		}),
 	}
+}
+
+func (p *peers) overGrid() (all []candidate) {
+	for _, flags := range [][]string{{"-p", "4", "-cd", "-fast"}, {"-p", "4", "-cd", "-fast", "-pp"}} {
+		name := "GridFTP " + strings.ReplaceAll(strings.Join(flags, " "), " -cd -fast", "")
+		all = append(all, tool(name, p.grid, func(from, to string) [][]string {
+			line := append(append([]string{"globus-url-copy"}, flags...), "-r", "file://"+from+"/",
+				fmt.Sprintf("ftp://%s:%d%s/%s/", p.w.address, p.gridAt, to, filepath.Base(from)))
+			return [][]string{p.named(p.w.near, line)}
+		}))
+	}
+	return all
+}
+
+// named makes a command of GridFTP run in a network namespace. It looks up the
+// names of addresses and of its host, for which nobody can be asked there: it
+// gets an /etc/hosts of its own, in the mounts that ip makes for it alone.
+func (p *peers) named(ns string, argv []string) []string {
+	if ns == "" {
+		return argv
+	}
+	return inNamespace(ns, append([]string{"sh", "-c", `mount --bind "$0" /etc/hosts && exec "$@"`, p.file("hosts")}, argv...))
+}
+
+// writeHosts writes the file for named.
+func (p *peers) writeHosts() error {
+	host, err := os.Hostname()
+	if err != nil {
+		return err
+	}
+	return os.WriteFile(p.file("hosts"), fmt.Appendf(nil, "127.0.0.1 localhost\n%s near\n%s far %s\n", nearAddress, farAddress, host), 0o644) //nolint:gosec // a server that runs as nobody reads it
+}
+
+// overClone is rclone as it is without options: four files at a time, each
+// compared by its hash afterwards.
+func (p *peers) overClone() candidate {
+	return tool("rclone sftp", p.ssh, func(from, to string) [][]string {
+		return [][]string{inNamespace(p.w.near, []string{"rclone", "copy", "--config=", from, ":sftp:" + filepath.Join(to, filepath.Base(from)),
+			"--sftp-host=" + p.w.address, "--sftp-port=" + strconv.Itoa(p.sshPort), "--sftp-user=" + p.user,
+			"--sftp-key-file=" + p.file("key"), "--sftp-known-hosts-file=" + p.file("known")})}
+	})
 }

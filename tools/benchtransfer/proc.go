@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"sync"
 	"syscall"
 	"time"
 )
@@ -47,8 +48,26 @@ func poll(ctx context.Context, limit time.Duration, done func() bool) bool {
 type process struct {
 	name  string
 	cmd   *exec.Cmd
-	log   bytes.Buffer // what it wrote; read when it has ended
+	log   output // what it wrote
 	ended chan struct{}
+}
+
+// output keeps what a process writes.
+type output struct {
+	mu   sync.Mutex
+	text bytes.Buffer
+}
+
+func (o *output) Write(b []byte) (int, error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.text.Write(b)
+}
+
+func (o *output) String() string {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.text.String()
 }
 
 // startProcess starts a server in a process group of its own, so that an

@@ -3,7 +3,6 @@
 package main
 
 import (
-	"cmp"
 	"fmt"
 	"io"
 	"slices"
@@ -147,7 +146,7 @@ func localTable(d dataset, rows []row) *table {
 			against = ratio(took, median(of(best.runs, seconds)))
 		}
 		note := ""
-		if slices.ContainsFunc(r.runs, func(m measure) bool { return m.cut }) {
+		if wasCut(r) {
 			note, amount = " (cut off)", amount*float64(median(of(r.runs, func(m measure) int64 { return m.bytes })))/float64(d.bytes())
 		}
 		t.add(r.name+note, fmt.Sprintf("%.2f (%.2f-%.2f)", took, slices.Min(times), slices.Max(times)), fmt.Sprintf("%.0f", amount/took), against,
@@ -157,12 +156,149 @@ func localTable(d dataset, rows []row) *table {
 	return t
 }
 
-// failures says of each row without all of its runs why.
-func failures(rows []row) (all []string) {
+// ofLink is the share of a link that a row used: percent of its rate, as bytes
+// of files.
+func ofLink(r row) float64 {
+	return median(of(r.runs, func(m measure) float64 {
+		return float64(m.bytes) * 8 / m.elapsed.Seconds() / (mbits * 1e6) * 100
+	}))
+}
+
+func wasCut(r row) bool { return slices.ContainsFunc(r.runs, func(m measure) bool { return m.cut }) }
+
+// find is the row of a candidate.
+func find(rows []row, name, control string) row {
 	for _, r := range rows {
-		if r.err != nil {
-			all = append(all, fmt.Sprintf("%s: %s after %d runs", r.name, cmp.Or(lastLine(r.err.Error()), "failed"), len(r.runs)))
+		if r.name == name && r.control == control {
+			return r
 		}
 	}
-	return all
+	return row{}
+}
+
+// wanTable compares the shares of the links.
+func wanTable(links []link, rows [][]row) *table {
+	t := &table{head: []string{"program, congestion control"}}
+	for _, l := range links {
+		t.head = append(t.head, l.name())
+	}
+	for _, first := range rows[0] {
+		cells := []string{first.name + ", " + first.control}
+		for _, column := range rows {
+			r, cell := find(column, first.name, first.control), none
+			if len(r.runs) > 0 {
+				cell = fmt.Sprintf("%.1f", ofLink(r))
+			}
+			if wasCut(r) {
+				cell += " c"
+			}
+			cells = append(cells, cell)
+		}
+		t.add(cells...)
+	}
+	for _, first := range rows[0] {
+		if !first.ours {
+			continue
+		}
+		cells := []string{first.name + " / best peer"}
+		if first.control == "cubic" {
+			cells[0] += " with cubic"
+		}
+		for _, column := range rows {
+			cells = append(cells, ratio(ofLink(find(column, first.name, first.control)), bestPeer(column, first.control)))
+		}
+		t.add(cells...)
+	}
+	return t
+}
+
+// bestPeer is the highest share of a peer: one with cubic if we have no more,
+// else of all.
+func bestPeer(rows []row, control string) (best float64) {
+	for _, r := range rows {
+		if !r.ours && len(r.runs) > 0 && (control != "cubic" || r.control == control) {
+			best = max(best, ofLink(r))
+		}
+	}
+	return best
+}
+
+// costTable is what our servers used on the links.
+func costTable(links []link, rows [][]row) *table {
+	t := &table{head: []string{"link, program", "seconds", "CPU s/GiB send", "receive", "peak RSS MiB, both servers", "from 3rd second"}}
+	for i, l := range links {
+		for _, r := range rows[i] {
+			if r.ours && len(r.runs) > 0 {
+				t.add(l.name()+", "+r.name, fmt.Sprintf("%.2f", median(of(r.runs, seconds))),
+					perGiB(r.runs, func(m measure) time.Duration { return m.cpuSend }), perGiB(r.runs, func(m measure) time.Duration { return m.cpuRecv }),
+					memory(r.runs, func(m measure) [2]int64 { return m.peak }), memory(r.runs, func(m measure) [2]int64 { return m.latePeak }))
+			}
+		}
+	}
+	return t
+}
+
+// showWAN prints the tables of the links: percent used, then what it cost.
+func (b *bench) showWAN(results []wanResults) {
+	_, _ = fmt.Fprintf(b.out, "\n## WAN: %d Mbit/s, percent of the link\n\nA run marked c was cut off at its time limit; what had arrived counts.\n", mbits)
+	for _, r := range results {
+		for _, grid := range []bool{false, true} {
+			part := r.only(grid)
+			if len(part.links) == 0 {
+				continue
+			}
+			lines := "100 ms, and more and more loss"
+			if grid {
+				lines = "other lines"
+			}
+			_, _ = fmt.Fprintf(b.out, "\n### %s: %s\n\n", title(r.data), lines)
+			wanTable(part.links, part.rows).write(b.out)
+			_, _ = fmt.Fprintln(b.out)
+			costTable(part.links, part.rows).write(b.out)
+			for i, rows := range part.rows {
+				b.showFailures(part.links[i].name()+", ", rows)
+			}
+		}
+	}
+	b.showSmallToBig(results)
+}
+
+// only is the part of the results on links that are of the grid, or not.
+func (r wanResults) only(grid bool) wanResults {
+	part := wanResults{data: r.data}
+	for i, l := range r.links {
+		if l.grid == grid {
+			part.links, part.rows = append(part.links, l), append(part.rows, r.rows[i])
+		}
+	}
+	return part
+}
+
+// showSmallToBig prints how much slower ours sends many files than one.
+func (b *bench) showSmallToBig(results []wanResults) {
+	t := &table{head: []string{"link", "rate of many files / of one"}}
+	for i, l := range results[0].links {
+		big, _ := oursOf(results[0].rows[i])
+		for j, other := range results[1].links {
+			if small, ok := oursOf(results[1].rows[j]); ok && other == l && len(big.runs) > 0 {
+				t.add(l.name(), ratio(ofLink(small), ofLink(big)))
+			}
+		}
+	}
+	if len(t.rows) > 0 {
+		_, _ = fmt.Fprint(b.out, "\n### JetStream: many small files beside one big file\n\n")
+		t.write(b.out)
+	}
+}
+
+// title is the dataset's title as a headline.
+func title(d dataset) string { return strings.ToUpper(d.title[:1]) + d.title[1:] }
+
+// showFailures prints which rows lack runs and why.
+func (b *bench) showFailures(head string, rows []row) {
+	for _, r := range rows {
+		if r.err != nil {
+			_, _ = fmt.Fprintf(b.out, "\nfailed: %s%s %s after %d runs: %s\n", head, r.name, r.control, len(r.runs), lastLine(r.err.Error()))
+		}
+	}
 }

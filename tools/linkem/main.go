@@ -21,6 +21,7 @@ import (
 	"sync/atomic"
 	"syscall"
 	"time"
+	"unsafe"
 
 	"golang.org/x/sys/unix"
 )
@@ -104,6 +105,16 @@ type direction struct {
 	free     [][]byte
 }
 
+// raw reads or writes without a word to Go's scheduler, which would cost a
+// quarter of the rate: neither call blocks, and the thread is the loop's own.
+func raw(call uintptr, fd int, b []byte) int {
+	n, _, e := unix.RawSyscall(call, uintptr(fd), uintptr(unsafe.Pointer(&b[0])), uintptr(len(b))) //nolint:gosec // the one way to make such a call
+	if e != 0 {
+		return -1
+	}
+	return int(n)
+}
+
 // takeIn reads what has arrived and decides its fate.
 func (d *direction) takeIn(now time.Time) {
 	for {
@@ -113,8 +124,8 @@ func (d *direction) takeIn(now time.Time) {
 		} else {
 			b = make([]byte, 4096)
 		}
-		n, err := unix.Read(d.from, b)
-		if err != nil || n == 0 {
+		n := raw(unix.SYS_READ, d.from, b)
+		if n <= 0 {
 			d.free = append(d.free, b)
 			return
 		}
@@ -167,7 +178,7 @@ func (d *direction) admit(now time.Time, n int) bool {
 func (d *direction) handOut(now time.Time) {
 	for d.head < len(d.flight) && !d.flight[d.head].due.After(now) {
 		b := d.flight[d.head].b
-		_, _ = unix.Write(d.to, b) // a packet that the kernel does not take is lost
+		raw(unix.SYS_WRITE, d.to, b) // a packet that the kernel does not take is lost
 		d.free = append(d.free, b[:cap(b)])
 		d.head++
 	}
