@@ -48,7 +48,7 @@ func startSite(ctx context.Context, w where, ns, binary, name, state, sandbox st
 	if ns == w.near {
 		argv = append(argv, "--recv-host=127.0.0.1")
 	}
-	p, err := startProcess("the JetStream server "+name, inNamespace(ns, argv))
+	p, err := startProcess("the JetStream server "+name, ns, argv)
 	if err != nil {
 		return nil, err
 	}

@@ -33,6 +33,7 @@ type options struct {
 	repeats   int
 	limit     time.Duration
 	quick     bool
+	write     string
 
 	wanRepeats int
 	wanLimit   time.Duration
@@ -54,6 +55,7 @@ func parseFlags(args []string, stderr io.Writer) (o options, err error) {
 	flags.DurationVar(&o.limit, "limit", 2*time.Minute, "time limit of one run")
 	flags.IntVar(&o.wanRepeats, "wan-n", 1, "repeats on a WAN")
 	flags.DurationVar(&o.wanLimit, "wan-limit", 25*time.Second, "time limit of one run on a WAN, to which 50 round trips are added; then what has arrived counts")
+	flags.StringVar(&o.write, "write", "", "write a page with the method and the tables to this file")
 	flags.BoolVar(&o.quick, "quick", false, "small files, to try this program")
 	if err := flags.Parse(args); err != nil {
 		return o, err
@@ -103,6 +105,7 @@ type bench struct {
 	progress io.Writer
 	missing  []string // what was left out, and why
 	cipher   string
+	load     string // of the machine, before anything ran
 }
 
 // run measures and prints. Whatever happens, it leaves nothing behind.
@@ -115,7 +118,9 @@ func run(ctx context.Context, o options, out, progress io.Writer) (err error) {
 	if err := os.Chmod(root, 0o755); err != nil { //nolint:gosec // a server that runs as nobody passes it
 		return err
 	}
-	b := &bench{options: o, root: root, out: out, progress: progress}
+	var tables strings.Builder
+	b := &bench{options: o, root: root, out: io.MultiWriter(out, &tables), progress: progress}
+	b.load, _, _ = strings.Cut(readText("/proc/loadavg"), " ")
 	if b.jetstream == "" {
 		b.jetstream = filepath.Join(root, "jetstream")
 		if err := b.build(ctx, b.jetstream, "./cmd/jetstream"); err != nil {
@@ -139,10 +144,11 @@ func run(ctx context.Context, o options, out, progress io.Writer) (err error) {
 			return err
 		}
 	}
-	for _, each := range b.missing {
-		_, _ = fmt.Fprintln(b.out, "left out:", each)
+	_, _ = fmt.Fprintf(out, "\n%s\n", strings.Join(b.machine(ctx), "\n"))
+	if o.write == "" {
+		return nil
 	}
-	return nil
+	return os.WriteFile(o.write, []byte(b.document(ctx, tables.String())), 0o644) //nolint:gosec // a page of the documentation
 }
 
 // local measures cases whose two ends are on this machine.
@@ -165,7 +171,12 @@ func (b *bench) local(ctx context.Context, title string, cases []dataset, durabl
 		}
 	}
 	_, _ = fmt.Fprintf(b.out, "\n## %s\n", title)
-	others, err := startPeers(ctx, here(), filepath.Join(b.root, "peers"), to, b.peers)
+	w, end, err := b.loopback(ctx)
+	if err != nil {
+		return err
+	}
+	defer end()
+	others, err := startPeers(ctx, w, filepath.Join(b.root, "peers"), to, b.peers)
 	if err != nil {
 		return err
 	}
@@ -175,7 +186,7 @@ func (b *bench) local(ctx context.Context, title string, cases []dataset, durabl
 		if err := d.create(from); err != nil {
 			return err
 		}
-		if err := b.compare(ctx, d, others, from, to, filepath.Join(at, "state-"+d.name), durable); err != nil {
+		if err := b.compare(ctx, w, d, others, from, to, filepath.Join(at, "state-"+d.name), durable); err != nil {
 			return err
 		}
 		if err := os.RemoveAll(filepath.Join(from, d.name)); err != nil {
@@ -185,9 +196,34 @@ func (b *bench) local(ctx context.Context, title string, cases []dataset, durabl
 	return nil
 }
 
+// loopback is a network namespace with nothing but loopback, on which TCP has
+// cubic, as on most hosts. Who is not root has that of the machine.
+func (b *bench) loopback(ctx context.Context) (w where, end func(), err error) {
+	w.address = "127.0.0.1"
+	if why := noNamespaces(); why != "" {
+		b.leave("cubic on loopback: " + why)
+		return w, func() {}, nil
+	}
+	w.near = fmt.Sprintf("loop%d", os.Getpid())
+	w.far = w.near
+	if err := ip(ctx, "netns", "add", w.near); err != nil {
+		return w, nil, err
+	}
+	end = func() { _ = ip(context.WithoutCancel(ctx), "netns", "del", w.near) }
+	err = ip(ctx, "-n", w.near, "link", "set", "lo", "up")
+	for _, to := range []string{"127.0.0.1", "127.0.0.0/8"} {
+		err = errors.Join(err, ip(ctx, "-n", w.near, "route", "change", "local", to, "dev", "lo", "table", "local", "proto", "kernel",
+			"scope", "host", "src", "127.0.0.1", "congctl", "cubic"))
+	}
+	if err != nil {
+		end()
+	}
+	return w, end, err
+}
+
 // compare measures one case with servers of its own, and prints its table.
-func (b *bench) compare(ctx context.Context, d dataset, others *peers, from, to, state string, durable bool) error {
-	pair, err := startOurs(ctx, here(), b.jetstream, state, from, to)
+func (b *bench) compare(ctx context.Context, w where, d dataset, others *peers, from, to, state string, durable bool) error {
+	pair, err := startOurs(ctx, w, b.jetstream, state, from, to)
 	if err != nil {
 		return err
 	}

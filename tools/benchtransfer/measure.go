@@ -109,12 +109,12 @@ func (c contest) one(ctx context.Context, each candidate) (m measure, err error)
 }
 
 // tool makes a candidate of commands that are run one after the other, the
-// first of which may be served by far.
-func tool(name string, far *process, commands func(from, to string) [][]string) candidate {
+// first of which may be served by far. They run in the network namespace ns.
+func tool(name, ns string, far *process, commands func(from, to string) [][]string) candidate {
 	return candidate{name: name, send: func(ctx context.Context, from, to string) (m measure, err error) {
 		before := far.cpu()
 		for _, argv := range commands(from, to) {
-			one, err := runTool(ctx, argv)
+			one, err := runTool(ctx, ns, argv)
 			m.elapsed += one.elapsed
 			m.cpuSend += one.cpuSend
 			if m.cut = one.cut; m.cut {
@@ -134,7 +134,7 @@ func tool(name string, far *process, commands func(from, to string) [][]string) 
 }
 
 // runTool runs one command, and ends it and what it has started when ctx ends.
-func runTool(ctx context.Context, argv []string) (m measure, err error) {
+func runTool(ctx context.Context, ns string, argv []string) (m measure, err error) {
 	var log bytes.Buffer
 	cmd := exec.CommandContext(ctx, argv[0], argv[1:]...)
 	cmd.Stdout, cmd.Stderr = &log, &log
@@ -142,7 +142,9 @@ func runTool(ctx context.Context, argv []string) (m measure, err error) {
 	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }
 	cmd.WaitDelay = time.Second
 	begin := time.Now()
-	err = cmd.Run()
+	if err = startIn(ns, cmd); err == nil {
+		err = cmd.Wait()
+	}
 	m.elapsed = time.Since(begin)
 	if state := cmd.ProcessState; state != nil {
 		m.cpuSend = state.UserTime() + state.SystemTime()

@@ -25,17 +25,6 @@ type where struct {
 	address   string // of the far end
 }
 
-// here is this machine's loopback.
-func here() where { return where{address: "127.0.0.1"} }
-
-// inNamespace makes a command run in a network namespace.
-func inNamespace(ns string, argv []string) []string {
-	if ns == "" {
-		return argv
-	}
-	return append([]string{"ip", "netns", "exec", ns}, argv...)
-}
-
 // peers are the other programs' servers at the far end.
 type peers struct {
 	w       where
@@ -130,7 +119,7 @@ func (p *peers) serve(ctx context.Context, name string, argv func(port int) ([]s
 	if err != nil {
 		return nil, 0, err
 	}
-	server, err := startProcess(name, line)
+	server, err := startProcess(name, p.w.far, line)
 	if err != nil {
 		return nil, 0, err
 	}
@@ -177,21 +166,20 @@ func (p *peers) startSSH(ctx context.Context) (err error) {
 			"SetEnv SHLVL=2\n", // a bash below a bash reads no start-up files, whose time is not rsync's
 			port, p.w.address, p.file("hostkey"), p.file("key.pub"))
 		known := fmt.Sprintf("[%s]:%d %s", p.w.address, port, host)
-		return inNamespace(p.w.far, []string{sshd, "-D", "-e", "-f", p.file("sshd.conf")}), errors.Join(
+		return []string{sshd, "-D", "-e", "-f", p.file("sshd.conf")}, errors.Join(
 			os.WriteFile(p.file("sshd.conf"), []byte(config), 0o600),
 			os.WriteFile(p.file("known"), []byte(known), 0o600)) //nolint:gosec // a directory of this program
 	})
 	if err != nil {
 		return err
 	}
-	line := inNamespace(p.w.near, append(p.sshCommand("ssh", "-v", "-p"), p.w.address, "true"))
-	text, err := exec.CommandContext(ctx, line[0], line[1:]...).CombinedOutput()
-	if err != nil {
+	log := p.file("ssh.log")
+	if _, err := runTool(ctx, p.w.near, append(p.sshCommand("ssh", "-v", "-E", log, "-p"), p.w.address, "true")); err != nil {
 		p.ssh.end()
 		p.ssh = nil
-		return fmt.Errorf("a login by ssh fails: %s", lastLine(string(text)))
+		return fmt.Errorf("a login fails: %w: %s", err, lastLine(readText(log)))
 	}
-	p.cipher = cipherIn(string(text))
+	p.cipher = cipherIn(readText(log))
 	if _, err := lookFor("rclone"); err == nil {
 		p.rclone = true
 	} else {
@@ -232,7 +220,7 @@ func (p *peers) startRsync(ctx context.Context) (err error) {
 		if os.Geteuid() == 0 {
 			config += "uid = 0\ngid = 0\n"
 		}
-		return inNamespace(p.w.far, []string{rsync, "--daemon", "--no-detach", "--config=" + p.file("rsyncd.conf")}),
+		return []string{rsync, "--daemon", "--no-detach", "--config=" + p.file("rsyncd.conf")},
 			os.WriteFile(p.file("rsyncd.conf"), []byte(config), 0o600)
 	})
 	return err
@@ -253,14 +241,14 @@ func (p *peers) startGrid(ctx context.Context) (err error) {
 		if os.Geteuid() == 0 {
 			line = append(line, "-anonymous-user", "nobody")
 		}
-		return p.named(p.w.far, line), p.writeHosts()
+		return p.named(line), p.writeHosts()
 	})
 	return err
 }
 
 // candidates are the peers that are there, and cp where both ends are here.
 func (p *peers) candidates(durable bool) (all []candidate) {
-	if p.w.near == "" {
+	if p.w.near == p.w.far {
 		all = append(all, p.local(durable))
 	}
 	if p.ssh != nil {
@@ -281,7 +269,7 @@ func (p *peers) local(durable bool) candidate {
 	if durable {
 		name = "cp -r, then sync -f"
 	}
-	return tool(name, nil, func(from, to string) [][]string {
+	return tool(name, p.w.near, nil, func(from, to string) [][]string {
 		lines := [][]string{{"cp", "-r", from, to}}
 		if durable {
 			lines = append(lines, []string{"sync", "-f", to})
@@ -295,23 +283,23 @@ func (p *peers) overSSH(durable bool) []candidate {
 	rsync := func(flags ...string) func(from, to string) [][]string {
 		return func(from, to string) [][]string {
 			line := append([]string{"rsync", "-aW", "-e", strings.Join(p.sshCommand("ssh", "-p"), " ")}, flags...)
-			return [][]string{inNamespace(p.w.near, append(line, from, login+to+"/"))}
+			return [][]string{append(line, from, login+to+"/")}
 		}
 	}
 	if durable {
-		return []candidate{tool("rsync --fsync over ssh", p.ssh, rsync("--fsync"))}
+		return []candidate{tool("rsync --fsync over ssh", p.w.near, p.ssh, rsync("--fsync"))}
 	}
 	scp := func(flags ...string) func(from, to string) [][]string {
 		return func(from, to string) [][]string {
 			line := p.sshCommand("scp", append(flags, "-q", "-r", "-P")...)
-			return [][]string{inNamespace(p.w.near, append(line, from, login+to+"/"))}
+			return [][]string{append(line, from, login+to+"/")}
 		}
 	}
-	all := []candidate{tool("scp -r", p.ssh, scp())}
-	if p.w.near == "" {
-		all = append(all, tool("scp -r, AES", p.ssh, scp("-c", fastCipher)))
+	all := []candidate{tool("scp -r", p.w.near, p.ssh, scp())}
+	if p.w.near == p.w.far {
+		all = append(all, tool("scp -r, AES", p.w.near, p.ssh, scp("-c", fastCipher)))
 	}
-	all = append(all, tool("rsync over ssh", p.ssh, rsync()))
+	all = append(all, tool("rsync over ssh", p.w.near, p.ssh, rsync()))
 	if p.rclone {
 		all = append(all, p.overClone())
 	}
@@ -321,18 +309,17 @@ func (p *peers) overSSH(durable bool) []candidate {
 func (p *peers) overDaemon(durable bool) []candidate {
 	rsync := func(flags ...string) func(from, to string) []string {
 		return func(from, to string) []string {
-			line := append(append([]string{"rsync", "-aW"}, flags...), from,
+			return append(append([]string{"rsync", "-aW"}, flags...), from,
 				fmt.Sprintf("rsync://%s:%d/to/%s/", p.w.address, p.rsyncAt, filepath.Base(to)))
-			return inNamespace(p.w.near, line)
 		}
 	}
 	plain := func(from, to string) [][]string { return [][]string{rsync()(from, to)} }
 	if !durable {
-		return []candidate{tool("rsync daemon (plain)", p.rsync, plain)}
+		return []candidate{tool("rsync daemon (plain)", p.w.near, p.rsync, plain)}
 	}
 	return []candidate{
-		tool("rsync --fsync daemon (plain)", p.rsync, func(from, to string) [][]string { return [][]string{rsync("--fsync")(from, to)} }),
-		tool("rsync daemon (plain), then sync -f", p.rsync, func(from, to string) [][]string {
+		tool("rsync --fsync daemon (plain)", p.w.near, p.rsync, func(from, to string) [][]string { return [][]string{rsync("--fsync")(from, to)} }),
+		tool("rsync daemon (plain), then sync -f", p.w.near, p.rsync, func(from, to string) [][]string {
 			return append(plain(from, to), []string{"sync", "-f", to})
 		}),
 	}
@@ -341,23 +328,23 @@ func (p *peers) overDaemon(durable bool) []candidate {
 func (p *peers) overGrid() (all []candidate) {
 	for _, flags := range [][]string{{"-p", "4", "-cd", "-fast"}, {"-p", "4", "-cd", "-fast", "-pp"}} {
 		name := "GridFTP " + strings.ReplaceAll(strings.Join(flags, " "), " -cd -fast", "")
-		all = append(all, tool(name, p.grid, func(from, to string) [][]string {
+		all = append(all, tool(name, p.w.near, p.grid, func(from, to string) [][]string {
 			line := append(append([]string{"globus-url-copy"}, flags...), "-r", "file://"+from+"/",
 				fmt.Sprintf("ftp://%s:%d%s/%s/", p.w.address, p.gridAt, to, filepath.Base(from)))
-			return [][]string{p.named(p.w.near, line)}
+			return [][]string{p.named(line)}
 		}))
 	}
 	return all
 }
 
-// named makes a command of GridFTP run in a network namespace. It looks up the
-// names of addresses and of its host, for which nobody can be asked there: it
-// gets an /etc/hosts of its own, in the mounts that ip makes for it alone.
-func (p *peers) named(ns string, argv []string) []string {
-	if ns == "" {
+// named makes a command of GridFTP run with an /etc/hosts of its own, in mounts
+// of its own: it looks up the names of addresses and of its host, for which
+// nobody can be asked in a network namespace.
+func (p *peers) named(argv []string) []string {
+	if p.w.near == "" {
 		return argv
 	}
-	return inNamespace(ns, append([]string{"sh", "-c", `mount --bind "$0" /etc/hosts && exec "$@"`, p.file("hosts")}, argv...))
+	return append([]string{"unshare", "-m", "sh", "-c", `mount --bind "$0" /etc/hosts && exec "$@"`, p.file("hosts")}, argv...)
 }
 
 // writeHosts writes the file for named.
@@ -366,15 +353,16 @@ func (p *peers) writeHosts() error {
 	if err != nil {
 		return err
 	}
-	return os.WriteFile(p.file("hosts"), fmt.Appendf(nil, "127.0.0.1 localhost\n%s near\n%s far %s\n", nearAddress, farAddress, host), 0o644) //nolint:gosec // a server that runs as nobody reads it
+	text := fmt.Sprintf("127.0.0.1 localhost\n%s near\n%s far %s\n", nearAddress, p.w.address, host)
+	return os.WriteFile(p.file("hosts"), []byte(text), 0o644) //nolint:gosec // a server that runs as nobody reads it
 }
 
 // overClone is rclone as it is without options: four files at a time, each
 // compared by its hash afterwards.
 func (p *peers) overClone() candidate {
-	return tool("rclone sftp", p.ssh, func(from, to string) [][]string {
-		return [][]string{inNamespace(p.w.near, []string{"rclone", "copy", "--config=", from, ":sftp:" + filepath.Join(to, filepath.Base(from)),
+	return tool("rclone sftp", p.w.near, p.ssh, func(from, to string) [][]string {
+		return [][]string{{"rclone", "copy", "--config=", from, ":sftp:" + filepath.Join(to, filepath.Base(from)),
 			"--sftp-host=" + p.w.address, "--sftp-port=" + strconv.Itoa(p.sshPort), "--sftp-user=" + p.user,
-			"--sftp-key-file=" + p.file("key"), "--sftp-known-hosts-file=" + p.file("known")})}
+			"--sftp-key-file=" + p.file("key"), "--sftp-known-hosts-file=" + p.file("known")}}
 	})
 }

@@ -10,11 +10,14 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"strconv"
 	"strings"
 	"sync"
 	"syscall"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 const (
@@ -70,14 +73,35 @@ func (o *output) String() string {
 	return o.text.String()
 }
 
+// startIn starts a command in a network namespace; empty is that of this program.
+func startIn(ns string, cmd *exec.Cmd) error {
+	if ns == "" {
+		return cmd.Start()
+	}
+	started := make(chan error)
+	go func() {
+		runtime.LockOSThread() // never unlocked: the thread, which is in ns, ends with the goroutine
+		f, err := os.Open("/run/netns/" + ns)
+		if err == nil {
+			err = unix.Setns(int(f.Fd()), unix.CLONE_NEWNET)
+			f.Close()
+		}
+		if err == nil {
+			err = cmd.Start()
+		}
+		started <- err
+	}()
+	return <-started
+}
+
 // startProcess starts a server in a process group of its own, so that an
 // interrupt at the terminal reaches this program alone, which ends the others.
-func startProcess(name string, argv []string) (*process, error) {
+func startProcess(name, ns string, argv []string) (*process, error) {
 	p := &process{name: name, cmd: exec.CommandContext(context.Background(), argv[0], argv[1:]...), ended: make(chan struct{})}
 	p.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	p.cmd.Stdout, p.cmd.Stderr = &p.log, &p.log
 	p.cmd.WaitDelay = time.Second
-	if err := p.cmd.Start(); err != nil {
+	if err := startIn(ns, p.cmd); err != nil {
 		return nil, fmt.Errorf("%s: %w", name, err)
 	}
 	go func() {

@@ -86,17 +86,19 @@ func ratio(a, b float64) string {
 	return fmt.Sprintf("%.2f", a/b)
 }
 
-// perGiB is processor time for the bytes that arrived.
-func perGiB(runs []measure, get func(measure) time.Duration) string {
-	total, size := time.Duration(0), int64(0)
+// perGiB is the processor time of sender and receiver, and of both, in seconds
+// for each GiB that arrived.
+func perGiB(runs []measure) string {
+	var send, recv time.Duration
+	size := int64(0)
 	for _, m := range runs {
-		total += get(m)
-		size += m.bytes
+		send, recv, size = send+m.cpuSend, recv+m.cpuRecv, size+m.bytes
 	}
 	if size == 0 {
 		return none
 	}
-	return fmt.Sprintf("%.2f", total.Seconds()*gib/float64(size))
+	of := func(d time.Duration) float64 { return d.Seconds() * gib / float64(size) }
+	return fmt.Sprintf("%.2f + %.2f = %.2f", of(send), of(recv), of(send+recv))
 }
 
 // memory is the highest of the peaks of sender and receiver, in MiB.
@@ -129,7 +131,7 @@ func localTable(d dataset, rows []row) *table {
 	if d.small {
 		speed = "files/s"
 	}
-	t := &table{head: []string{"program", "seconds (min-max)", speed, "time / ours", "CPU s/GiB send", "receive", "peak RSS MiB, both servers", "from 3rd second"}}
+	t := &table{head: []string{"program", "seconds (min-max)", speed, "time / ours", "CPU s/GiB send + receive", "peak RSS MiB send / receive", "from 3rd second"}}
 	best, found := oursOf(rows)
 	for _, r := range rows {
 		if len(r.runs) == 0 {
@@ -150,7 +152,7 @@ func localTable(d dataset, rows []row) *table {
 			note, amount = " (cut off)", amount*float64(median(of(r.runs, func(m measure) int64 { return m.bytes })))/float64(d.bytes())
 		}
 		t.add(r.name+note, fmt.Sprintf("%.2f (%.2f-%.2f)", took, slices.Min(times), slices.Max(times)), fmt.Sprintf("%.0f", amount/took), against,
-			perGiB(r.runs, func(m measure) time.Duration { return m.cpuSend }), perGiB(r.runs, func(m measure) time.Duration { return m.cpuRecv }),
+			perGiB(r.runs),
 			memory(r.runs, func(m measure) [2]int64 { return m.peak }), memory(r.runs, func(m measure) [2]int64 { return m.latePeak }))
 	}
 	return t
@@ -225,12 +227,12 @@ func bestPeer(rows []row, control string) (best float64) {
 
 // costTable is what our servers used on the links.
 func costTable(links []link, rows [][]row) *table {
-	t := &table{head: []string{"link, program", "seconds", "CPU s/GiB send", "receive", "peak RSS MiB, both servers", "from 3rd second"}}
+	t := &table{head: []string{"link, program", "seconds", "CPU s/GiB send + receive", "peak RSS MiB send / receive", "from 3rd second"}}
 	for i, l := range links {
 		for _, r := range rows[i] {
 			if r.ours && len(r.runs) > 0 {
 				t.add(l.name()+", "+r.name, fmt.Sprintf("%.2f", median(of(r.runs, seconds))),
-					perGiB(r.runs, func(m measure) time.Duration { return m.cpuSend }), perGiB(r.runs, func(m measure) time.Duration { return m.cpuRecv }),
+					perGiB(r.runs),
 					memory(r.runs, func(m measure) [2]int64 { return m.peak }), memory(r.runs, func(m measure) [2]int64 { return m.latePeak }))
 			}
 		}

@@ -62,7 +62,7 @@ type wan struct {
 // with it, at the latest after the time limit.
 func startLink(ctx context.Context, binary string, l link, limit time.Duration) (*wan, error) {
 	w := &wan{where: where{near: fmt.Sprintf("near%d", os.Getpid()), far: fmt.Sprintf("far%d", os.Getpid()), address: farAddress}}
-	p, err := startProcess("linkem", []string{binary, "-a", w.near, "-b", w.far, "-rate", fmt.Sprint(mbits), "-rtt", l.rtt.String(),
+	p, err := startProcess("linkem", "", []string{binary, "-a", w.near, "-b", w.far, "-rate", fmt.Sprint(mbits), "-rtt", l.rtt.String(),
 		"-loss", fmt.Sprint(l.loss), "-burst", fmt.Sprint(l.burst), "-for", limit.String()})
 	if err != nil {
 		return nil, err
@@ -147,11 +147,19 @@ func (b *bench) overWAN(ctx context.Context, cases []dataset) error {
 
 // noWAN says why there can be no link on this machine, if so.
 func noWAN() string {
-	if os.Geteuid() != 0 {
-		return "network namespaces need root"
+	if why := noNamespaces(); why != "" {
+		return why
 	}
 	if _, err := os.Stat("/dev/net/tun"); err != nil {
 		return err.Error()
+	}
+	return ""
+}
+
+// noNamespaces says why there can be no network namespaces, if so.
+func noNamespaces() string {
+	if os.Geteuid() != 0 {
+		return "network namespaces need root"
 	}
 	if _, err := lookFor("ip"); err != nil {
 		return err.Error()
