@@ -38,7 +38,8 @@ so that all numbers of a table are of one machine in the same hour; ` + "`ARGS=-
   column "from 3rd second" begins anew two seconds into the transfer, when the hashing of the password is over.
 - WAN: tools/linkem carries packets between two network namespaces, with rate, delay, a queue of one bandwidth-delay product, and random
   loss in both directions. Percent of the link is bytes of files against the rate of IP packets: headers of TCP and IP alone cost 3.5.
-  "by 4" means losses in bursts of four packets on average. A run that reaches the time limit is cut off, and what has arrived counts.
+  "by 4" means losses in bursts of four packets on average. A run that reaches the time limit is cut off, and what has arrived counts:
+  of JetStream the bytes that the receiver has confirmed, of others the bytes in the target's files.
   "cubic" and "bbr" behind a peer are the default of both hosts; ours with "bbr" chooses it itself where it has the flag --congestion.
 `
 

@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"syscall"
 	"time"
 )
@@ -30,6 +31,8 @@ type candidate struct {
 	ours bool
 	// control is the congestion control that it has on a WAN.
 	control string
+	// many says that it differs from another only with many files.
+	many bool
 	// send copies the directory from into the directory to, which is there and
 	// empty, and returns when it has arrived or ctx ends.
 	send func(ctx context.Context, from, to string) (measure, error)
@@ -56,15 +59,19 @@ type contest struct {
 }
 
 // run measures all candidates, the repeats interleaved: what slows down the
-// machine for a while slows down all. It is an error only when ctx ended.
+// machine for a while slows down all. What was cut off is not repeated. It is an
+// error only when ctx ended.
 func (c contest) run(ctx context.Context) ([]row, error) {
+	if c.data.files == 1 {
+		c.candidates = slices.DeleteFunc(slices.Clone(c.candidates), func(each candidate) bool { return each.many })
+	}
 	rows := make([]row, len(c.candidates))
 	for i, each := range c.candidates {
 		rows[i].name, rows[i].control, rows[i].ours = each.name, each.control, each.ours
 	}
 	for round := range c.repeats {
 		for i, each := range c.candidates {
-			if rows[i].err != nil {
+			if rows[i].err != nil || wasCut(rows[i]) {
 				continue
 			}
 			m, err := c.one(ctx, each)

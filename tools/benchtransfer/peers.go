@@ -12,6 +12,7 @@ import (
 	"os/user"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -328,11 +329,13 @@ func (p *peers) overDaemon(durable bool) []candidate {
 func (p *peers) overGrid() (all []candidate) {
 	for _, flags := range [][]string{{"-p", "4", "-cd", "-fast"}, {"-p", "4", "-cd", "-fast", "-pp"}} {
 		name := "GridFTP " + strings.ReplaceAll(strings.Join(flags, " "), " -cd -fast", "")
-		all = append(all, tool(name, p.w.near, p.grid, func(from, to string) [][]string {
+		c := tool(name, p.w.near, p.grid, func(from, to string) [][]string {
 			line := append(append([]string{"globus-url-copy"}, flags...), "-r", "file://"+from+"/",
 				fmt.Sprintf("ftp://%s:%d%s/%s/", p.w.address, p.gridAt, to, filepath.Base(from)))
 			return [][]string{p.named(line)}
-		}))
+		})
+		c.many = slices.Contains(flags, "-pp")
+		all = append(all, c)
 	}
 	return all
 }
