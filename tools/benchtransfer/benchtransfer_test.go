@@ -158,7 +158,7 @@ func TestTables(t *testing.T) {
 	const want = `| program          | seconds (min-max) | MiB/s | time / ours | CPU s/GiB send + receive | peak RSS MiB send / receive | from 3rd second |
 | ---------------- | ----------------: | ----: | ----------: | -----------------------: | --------------------------: | --------------: |
 | JetStream        |  2.00 (1.00-3.00) |   512 |        1.00 |       1.00 + 2.00 = 3.00 |                     70 / 55 |           9 / 8 |
-| peer (cut off)   |  4.00 (4.00-4.00) |   128 |        2.00 |       2.00 + 4.00 = 6.00 |                           - |               - |
+| peer (cut off)   |  4.00 (4.00-4.00) |   128 |        4.00 |       2.00 + 4.00 = 6.00 |                           - |               - |
 
 failed: here, none after 0 runs: EOF
 | program, congestion control                   | 100 ms, 0.1 % | 100 ms, 2 % by 4 |

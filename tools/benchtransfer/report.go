@@ -132,39 +132,34 @@ func localTable(d dataset, rows []row) *table {
 		speed = "files/s"
 	}
 	t := &table{head: []string{"program", "seconds (min-max)", speed, "time / ours", "CPU s/GiB send + receive", "peak RSS MiB send / receive", "from 3rd second"}}
-	best, found := oursOf(rows)
+	best, _ := oursOf(rows)
 	for _, r := range rows {
 		if len(r.runs) == 0 {
 			continue
 		}
-		times := of(r.runs, seconds)
-		took := median(times)
+		times, note := of(r.runs, seconds), ""
+		if wasCut(r) {
+			note = " (cut off)"
+		}
 		amount := float64(d.bytes()) / mib
 		if d.small {
 			amount = float64(d.files)
 		}
-		against := none
-		if found {
-			against = ratio(took, median(of(best.runs, seconds)))
-		}
-		note := ""
-		if wasCut(r) {
-			note, amount = " (cut off)", amount*float64(median(of(r.runs, func(m measure) int64 { return m.bytes })))/float64(d.bytes())
-		}
-		t.add(r.name+note, fmt.Sprintf("%.2f (%.2f-%.2f)", took, slices.Min(times), slices.Max(times)), fmt.Sprintf("%.0f", amount/took), against,
+		t.add(r.name+note, fmt.Sprintf("%.2f (%.2f-%.2f)", median(times), slices.Min(times), slices.Max(times)),
+			fmt.Sprintf("%.0f", amount*rate(r)/float64(d.bytes())), ratio(rate(best), rate(r)),
 			perGiB(r.runs),
 			memory(r.runs, func(m measure) [2]int64 { return m.peak }), memory(r.runs, func(m measure) [2]int64 { return m.latePeak }))
 	}
 	return t
 }
 
-// ofLink is the share of a link that a row used: percent of its rate, as bytes
-// of files.
-func ofLink(r row) float64 {
-	return median(of(r.runs, func(m measure) float64 {
-		return float64(m.bytes) * 8 / m.elapsed.Seconds() / (mbits * 1e6) * 100
-	}))
+// rate is bytes of files in a second.
+func rate(r row) float64 {
+	return median(of(r.runs, func(m measure) float64 { return float64(m.bytes) / m.elapsed.Seconds() }))
 }
+
+// ofLink is the share of a link that a row used: percent of its rate.
+func ofLink(r row) float64 { return rate(r) * 8 / (mbits * 1e6) * 100 }
 
 func wasCut(r row) bool { return slices.ContainsFunc(r.runs, func(m measure) bool { return m.cut }) }
 
