@@ -18,11 +18,11 @@ LINT_VERSION := $(shell awk '$$1 == "$(LINT_PACKAGE)" { print $$2 }' tools/lint/
 LINT         := bin/golangci-lint-$(LINT_VERSION)
 
 .DEFAULT_GOAL := help
-.PHONY: help build demo test race lint fuzz hazards crash bench clients generate check check-document \
+.PHONY: help build demo test race lint fuzz hazards crash bench bench-transfer clients generate check check-document \
 	check-modules check-format check-platforms check-generated check-short compiler
 
 help: ## Show this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 COMMIT = $(shell git describe --always --abbrev=40 --exclude "*" --dirty=+ 2>/dev/null)
 
@@ -63,6 +63,9 @@ bench: ## Run the benchmarks, some four minutes (BENCH=pattern, COUNT=1)
 	@$(GO) test -run '^$$' -bench '$(BENCH)' -benchtime 3s -count $(COUNT) -timeout 15m ./... | \
 		awk '/^Benchmark|_test\.go:|FAIL|panic/ { print; fflush() } /^Benchmark/ { n++ } /FAIL|panic/ { bad = 1 } \
 			END { if (!n) print "no benchmark has such a name"; exit bad || !n }'
+
+bench-transfer: build ## Measure transfers against scp, rsync, rclone, GridFTP (Linux, two hours with all; ARGS="-help" lists what to choose)
+	$(GO) run ./tools/benchtransfer -jetstream bin/jetstream $(ARGS)
 
 clients: ## Fetch what the tests of generated clients want (network; npm where node is)
 	cd tools/clients/go && $(GO) mod download

@@ -72,6 +72,9 @@ func plan() []layer {
 		{api, nil, "it is the vocabulary of all packages: whatever it imported, all would import"},
 		{"internal/transfertest", []string{transfer, pace, "internal/store", "triggers", account, api}, "it runs a receiving server for tests"},
 		{"docs", nil, "it holds pages and tests of these"},
+		{"tools/benchtransfer", []string{"internal/server", "internal/client", transfer},
+			"it starts servers as processes and calls them as any program may"},
+		{"tools/linkem", nil, "it carries packets, whatever is in them"},
 		{"tools/testlog", nil, "it prints what go test says, of any program"},
 		{"internal/archtest", nil, "it reads the source of the others and must not need them to compile"},
 	}
