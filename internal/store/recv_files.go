@@ -15,24 +15,43 @@ import (
 // between them holds neither a connection nor an old state of the database.
 const recvPage = 1000
 
+const (
+	saveRecvFile = `INSERT OR REPLACE INTO recv_files
+		(transfer, idx, name, size, mode, mod_time, dir, skipped, error, final, real, placed, made, fold) VALUES ROWS`
+	saveRecvFileColumns = 14
+)
+
 // SaveRecvFiles implements transfer.RecvTx.
 func (t *tx) SaveRecvFiles(sourcePublicKey, transferID string, files []transfer.RecvFile) error {
-	var seq int64
-	err := t.queryRow(`SELECT seq FROM recv_transfers WHERE transfer_id = ? AND source_public_key = ?`, transferID, sourcePublicKey).Scan(&seq)
+	seq, err := t.seqOf(sourcePublicKey, transferID)
 	if err != nil {
-		return fmt.Errorf("save entries of received transfer %s: %w", transferID, err)
+		return err
 	}
-	for i := range files {
-		f := &files[i]
-		if _, err := t.exec(`INSERT OR REPLACE INTO recv_files
-			(transfer, idx, name, size, mode, mod_time, dir, skipped, error, final, real, placed, made, fold)
-			VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
-			seq, f.Index, []byte(f.Name), f.Size, f.Mode, f.ModTime, f.Dir, f.Skipped, f.Error,
-			[]byte(f.Final), []byte(f.Real), f.Placed, f.Made, f.Fold); err != nil {
-			return err
-		}
+	_, err = insertMany(t.exec, &t.batch.w.recvFileInserts, files, func(row []any, f transfer.RecvFile) []any {
+		return append(row, seq, f.Index, []byte(f.Name), f.Size, int64(f.Mode), f.ModTime, f.Dir, f.Skipped, f.Error,
+			[]byte(f.Final), []byte(f.Real), f.Placed, f.Made, f.Fold)
+	})
+	return err
+}
+
+// PlaceRecvFiles implements transfer.RecvTx.
+func (t *tx) PlaceRecvFiles(sourcePublicKey, transferID string, first, last int64) error {
+	seq, err := t.seqOf(sourcePublicKey, transferID)
+	if err != nil {
+		return err
 	}
-	return nil
+	_, err = t.exec(`UPDATE recv_files SET placed = 1
+		WHERE transfer = ? AND idx BETWEEN ? AND ? AND placed = 0 AND skipped = 0 AND real <> x''`, seq, first, last)
+	return err
+}
+
+// seqOf finds the number under which a transfer's entries are kept.
+func (t *tx) seqOf(sourcePublicKey, transferID string) (seq int64, err error) {
+	err = t.queryRow(selectRecvSeq, transferID, sourcePublicKey).Scan(&seq)
+	if err != nil {
+		return 0, fmt.Errorf("save entries of received transfer %s: %w", transferID, err)
+	}
+	return seq, nil
 }
 
 // RecvFiles implements transfer.RecvStore.

@@ -151,6 +151,9 @@ type RecvTx interface {
 	RecvTransfer(sourcePublicKey, transferID string) (*RecvTransfer, error)
 	// SaveRecvFiles inserts or replaces entries by index.
 	SaveRecvFiles(sourcePublicKey, transferID string, files []RecvFile) error
+	// PlaceRecvFiles sets Placed of the entries from index first to last, both
+	// included, that have a final name and are not Skipped.
+	PlaceRecvFiles(sourcePublicKey, transferID string, first, last int64) error
 	// CollectRecv removes transfers that ended before a time, and those that
 	// were authorized before it and never opened, limit of each at most, and
 	// returns how many. It keeps the subjects in except, and transfers whose
