@@ -62,8 +62,8 @@ func (v *Received) RecvFiles(ctx context.Context, sourcePublicKey, transferID st
 			yield(transfer.RecvFile{}, err)
 			return
 		}
-		for {
-			page, err := v.filePage(ctx, seq, from)
+		for page := []transfer.RecvFile(nil); ; {
+			page, err = v.files(ctx, page[:0], `transfer = ? AND idx >= ? ORDER BY idx LIMIT ?`, seq, from, recvPage)
 			if err != nil {
 				yield(transfer.RecvFile{}, err)
 				return
@@ -81,22 +81,23 @@ func (v *Received) RecvFiles(ctx context.Context, sourcePublicKey, transferID st
 	}
 }
 
-func (v *Received) filePage(ctx context.Context, seq, from int64) ([]transfer.RecvFile, error) {
-	return v.files(ctx, `transfer = ? AND idx >= ? ORDER BY idx LIMIT ?`, seq, from, recvPage)
-}
+// The mode and what is true or false are read as one column: each column costs
+// the same, whatever it holds.
+const selectRecvFiles = `SELECT idx, name, size, mode | (dir << 32) | (skipped << 33) | (placed << 34) | (made << 35),
+	mod_time, error, final, real, fold FROM recv_files WHERE `
 
-func (v *Received) files(ctx context.Context, where string, args ...any) ([]transfer.RecvFile, error) {
-	rows, err := v.db.readers.query(ctx, `SELECT idx, name, size, mode, mod_time, dir, skipped, error, final, real, placed, made, fold
-		FROM recv_files WHERE `+where, args...)
+// files appends to list the entries that where selects.
+func (v *Received) files(ctx context.Context, list []transfer.RecvFile, where string, args ...any) ([]transfer.RecvFile, error) {
+	rows, err := v.db.readers.query(ctx, selectRecvFiles+where, args...)
 	if err != nil {
 		return nil, err
 	}
 	var f transfer.RecvFile
-	into := []any{
-		&f.Index, &f.Name, &f.Size, &f.Mode, &f.ModTime, &f.Dir, &f.Skipped, &f.Error, &f.Final, &f.Real, &f.Placed, &f.Made, &f.Fold,
-	}
-	return scanAll(rows, func(row scanner) (transfer.RecvFile, error) {
+	var bits int64
+	into := []any{&f.Index, &f.Name, &f.Size, &bits, &f.ModTime, &f.Error, &f.Final, &f.Real, &f.Fold}
+	return appendAll(list, rows, func(row scanner) (transfer.RecvFile, error) {
 		err := row.Scan(into...)
+		f.Mode, f.Dir, f.Skipped, f.Placed, f.Made = uint32(bits), bits&(1<<32) != 0, bits&(1<<33) != 0, bits&(1<<34) != 0, bits&(1<<35) != 0
 		return f, err
 	})
 }
@@ -107,7 +108,7 @@ func (v *Received) MadeDirs(ctx context.Context, sourcePublicKey, transferID str
 	if err != nil {
 		return nil, err
 	}
-	return v.files(ctx, `transfer = ? AND made = 1 AND idx < ? ORDER BY idx DESC LIMIT ?`, seq, before, limit)
+	return v.files(ctx, nil, `transfer = ? AND made = 1 AND idx < ? ORDER BY idx DESC LIMIT ?`, seq, before, limit)
 }
 
 // Folded implements transfer.RecvStore.
@@ -116,7 +117,7 @@ func (v *Received) Folded(ctx context.Context, sourcePublicKey, transferID strin
 	if err != nil {
 		return nil, err
 	}
-	return v.files(ctx, `transfer = ? AND fold = ? AND fold <> 0 ORDER BY idx LIMIT ?`, seq, fold, limit)
+	return v.files(ctx, nil, `transfer = ? AND fold = ? AND fold <> 0 ORDER BY idx LIMIT ?`, seq, fold, limit)
 }
 
 // RecvCount implements transfer.RecvStore.
