@@ -78,6 +78,9 @@ type Page struct {
 type Store interface {
 	// Update runs fn in one transaction that is on disk when it returns.
 	Update(ctx context.Context, fn func(Tx) error) error
+	// UpdateNoSync is Update for what survives kill -9 at once, but a power cut
+	// only once a later Update has returned.
+	UpdateNoSync(ctx context.Context, fn func(Tx) error) error
 
 	Destinations(ctx context.Context, p Page) ([]Destination, error)
 	Destination(ctx context.Context, destinationID string) (Destination, error)

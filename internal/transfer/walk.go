@@ -257,7 +257,8 @@ func tooManyEntries() error {
 	return api.Errorf(api.CodeTooLarge, "the manifest has more than %d entries: split it into several", maxEntries)
 }
 
-// flush saves the pages.
+// flush saves the pages. They need not be on disk before the end of the walk
+// is: after a power cut it starts again.
 func (w *walker) flush(ctx context.Context) error {
 	if len(w.page)+len(w.skippedPage) == 0 {
 		return ctx.Err()
@@ -266,7 +267,7 @@ func (w *walker) flush(ctx context.Context) error {
 		return err
 	}
 	var merged int64
-	err := w.e.o.Store.Update(ctx, func(tx Tx) (err error) {
+	err := w.e.o.Store.UpdateNoSync(ctx, func(tx Tx) (err error) {
 		if err := tx.AddSkippedFiles(w.manifest, w.skippedPage); err != nil {
 			return err
 		}

@@ -195,8 +195,8 @@ type gated struct {
 	gate func(ctx context.Context) error
 }
 
-func (g gated) Update(ctx context.Context, fn func(transfer.Tx) error) error {
-	return g.Store.Update(ctx, func(tx transfer.Tx) error { return fn(gatedTx{tx, func() error { return g.gate(ctx) }}) })
+func (g gated) UpdateNoSync(ctx context.Context, fn func(transfer.Tx) error) error {
+	return g.Store.UpdateNoSync(ctx, func(tx transfer.Tx) error { return fn(gatedTx{tx, func() error { return g.gate(ctx) }}) })
 }
 
 type gatedTx struct {
@@ -280,9 +280,9 @@ type betweenPages struct {
 	pause func()
 }
 
-func (s betweenPages) Update(ctx context.Context, fn func(transfer.Tx) error) error {
+func (s betweenPages) UpdateNoSync(ctx context.Context, fn func(transfer.Tx) error) error {
 	saved := false
-	err := s.Store.Update(ctx, func(tx transfer.Tx) error {
+	err := s.Store.UpdateNoSync(ctx, func(tx transfer.Tx) error {
 		return fn(gatedTx{tx, func() error { saved = true; return nil }})
 	})
 	if saved {
@@ -367,9 +367,9 @@ func (t pageTx) AddManifestFiles(manifestID string, files []transfer.ManifestFil
 	return t.Tx.AddManifestFiles(manifestID, files)
 }
 
-func (p *pageStore) Update(ctx context.Context, fn func(transfer.Tx) error) error {
+func (p *pageStore) UpdateNoSync(ctx context.Context, fn func(transfer.Tx) error) error {
 	pages := 0
-	err := p.Store.Update(ctx, func(tx transfer.Tx) error { return fn(pageTx{tx, &pages}) })
+	err := p.Store.UpdateNoSync(ctx, func(tx transfer.Tx) error { return fn(pageTx{tx, &pages}) })
 	if err == nil && pages > 0 {
 		p.saved()
 	}
