@@ -146,6 +146,27 @@ func TestTheServersStateIsNeverSent(t *testing.T) {
 	}
 }
 
+// The directory was looked at, and while others are listed a link to the
+// server's state takes its place.
+func TestADirectoryThatBecomesALinkToTheStateIsNotListed(t *testing.T) {
+	var b *bench
+	pages := 0
+	b = newBench(t, func(o *transfer.Options) {
+		o.PageSize = 1
+		o.Store = gated{o.Store, func(context.Context) error {
+			if pages++; pages == 2 { // /box/tree/a
+				dir := filepath.Join(b.box, "tree", "b")
+				return errors.Join(os.RemoveAll(dir), os.Symlink("../../state", dir))
+			}
+			return nil
+		}}
+	})
+	b.must(b.db.Accounts().DeleteUser(t.Context(), "alice"))
+	b.must(b.db.Accounts().InsertUser(t.Context(), accountOf(filepath.Dir(b.box))))
+	b.put("tree/a/x", "tree/b/x")
+	b.fails(map[string]string{"/box/tree": "/t"}, "source /box/tree/b has changed while it was listed")
+}
+
 func TestClashingNamesFailTheManifest(t *testing.T) {
 	b := newBench(t)
 	b.put("a/x", "b", "c/x/y", "d/only", "e/")
