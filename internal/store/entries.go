@@ -19,13 +19,13 @@ func (db *DB) Entries() *Entries { return &Entries{db} }
 var _ stream.Store = (*Entries)(nil)
 
 const (
-	entryRow     = "entries (type, time, user, data)"
-	entryColumns = 4
+	insertEntry        = "INSERT INTO entries (type, time, user, data) VALUES ROWS"
+	insertEntryColumns = 4
 )
 
 // insertEntries writes entries in their order and sets their IDs.
 func (w *writer) insertEntries(entries []*stream.Entry) error {
-	last, err := insertMany(w, &w.entryInserts, entries, func(row []any, e *stream.Entry) []any {
+	last, err := insertMany(w.exec, &w.entryInserts, entries, func(row []any, e *stream.Entry) []any {
 		return append(row, e.Type, int64(e.Time), e.User, string(e.Data))
 	})
 	if err != nil {

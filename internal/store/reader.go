@@ -111,7 +111,12 @@ type failedRow struct{ err error }
 func (r failedRow) Scan(...any) error { return r.err }
 
 // scanAll reads all rows and closes them.
-func scanAll[T any](rows *sql.Rows, scan func(scanner) (T, error)) (list []T, err error) {
+func scanAll[T any](rows *sql.Rows, scan func(scanner) (T, error)) ([]T, error) {
+	return appendAll(nil, rows, scan)
+}
+
+// appendAll is scanAll for a list that holds something already.
+func appendAll[T any](list []T, rows *sql.Rows, scan func(scanner) (T, error)) (_ []T, err error) {
 	defer func() { err = errors.Join(err, rows.Close()) }()
 	for rows.Next() {
 		v, err := scan(rows)

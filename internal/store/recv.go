@@ -130,10 +130,11 @@ func (v *Received) RecvTransfer(ctx context.Context, transferID, username string
 	return r, err
 }
 
+const selectRecvSeq = "SELECT seq FROM recv_transfers WHERE transfer_id = ? AND source_public_key = ?"
+
 // seqOf finds the number under which a transfer's entries are kept.
 func (v *Received) seqOf(ctx context.Context, sourcePublicKey, transferID string) (seq int64, err error) {
-	err = v.db.readers.queryRow(ctx, `SELECT seq FROM recv_transfers WHERE transfer_id = ? AND source_public_key = ?`,
-		transferID, sourcePublicKey).Scan(&seq)
+	err = v.db.readers.queryRow(ctx, selectRecvSeq, transferID, sourcePublicKey).Scan(&seq)
 	if errors.Is(err, sql.ErrNoRows) {
 		return 0, fmt.Errorf("received transfer %s of %s is not in the database", transferID, sourcePublicKey)
 	}

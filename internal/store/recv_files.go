@@ -15,24 +15,43 @@ import (
 // between them holds neither a connection nor an old state of the database.
 const recvPage = 1000
 
+const (
+	saveRecvFile = `INSERT OR REPLACE INTO recv_files
+		(transfer, idx, name, size, mode, mod_time, dir, skipped, error, final, real, placed, made, fold) VALUES ROWS`
+	saveRecvFileColumns = 14
+)
+
 // SaveRecvFiles implements transfer.RecvTx.
 func (t *tx) SaveRecvFiles(sourcePublicKey, transferID string, files []transfer.RecvFile) error {
-	var seq int64
-	err := t.queryRow(`SELECT seq FROM recv_transfers WHERE transfer_id = ? AND source_public_key = ?`, transferID, sourcePublicKey).Scan(&seq)
+	seq, err := t.seqOf(sourcePublicKey, transferID)
 	if err != nil {
-		return fmt.Errorf("save entries of received transfer %s: %w", transferID, err)
+		return err
 	}
-	for i := range files {
-		f := &files[i]
-		if _, err := t.exec(`INSERT OR REPLACE INTO recv_files
-			(transfer, idx, name, size, mode, mod_time, dir, skipped, error, final, real, placed, made, fold)
-			VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
-			seq, f.Index, []byte(f.Name), f.Size, f.Mode, f.ModTime, f.Dir, f.Skipped, f.Error,
-			[]byte(f.Final), []byte(f.Real), f.Placed, f.Made, f.Fold); err != nil {
-			return err
-		}
+	_, err = insertMany(t.exec, &t.batch.w.recvFileInserts, files, func(row []any, f transfer.RecvFile) []any {
+		return append(row, seq, f.Index, []byte(f.Name), f.Size, int64(f.Mode), f.ModTime, f.Dir, f.Skipped, f.Error,
+			[]byte(f.Final), []byte(f.Real), f.Placed, f.Made, f.Fold)
+	})
+	return err
+}
+
+// PlaceRecvFiles implements transfer.RecvTx.
+func (t *tx) PlaceRecvFiles(sourcePublicKey, transferID string, first, last int64) error {
+	seq, err := t.seqOf(sourcePublicKey, transferID)
+	if err != nil {
+		return err
 	}
-	return nil
+	_, err = t.exec(`UPDATE recv_files SET placed = 1
+		WHERE transfer = ? AND idx BETWEEN ? AND ? AND placed = 0 AND skipped = 0 AND real <> x''`, seq, first, last)
+	return err
+}
+
+// seqOf finds the number under which a transfer's entries are kept.
+func (t *tx) seqOf(sourcePublicKey, transferID string) (seq int64, err error) {
+	err = t.queryRow(selectRecvSeq, transferID, sourcePublicKey).Scan(&seq)
+	if err != nil {
+		return 0, fmt.Errorf("save entries of received transfer %s: %w", transferID, err)
+	}
+	return seq, nil
 }
 
 // RecvFiles implements transfer.RecvStore.
@@ -43,8 +62,8 @@ func (v *Received) RecvFiles(ctx context.Context, sourcePublicKey, transferID st
 			yield(transfer.RecvFile{}, err)
 			return
 		}
-		for {
-			page, err := v.filePage(ctx, seq, from)
+		for page := []transfer.RecvFile(nil); ; {
+			page, err = v.files(ctx, page[:0], `transfer = ? AND idx >= ? ORDER BY idx LIMIT ?`, seq, from, recvPage)
 			if err != nil {
 				yield(transfer.RecvFile{}, err)
 				return
@@ -62,22 +81,23 @@ func (v *Received) RecvFiles(ctx context.Context, sourcePublicKey, transferID st
 	}
 }
 
-func (v *Received) filePage(ctx context.Context, seq, from int64) ([]transfer.RecvFile, error) {
-	return v.files(ctx, `transfer = ? AND idx >= ? ORDER BY idx LIMIT ?`, seq, from, recvPage)
-}
+// The mode and what is true or false are read as one column: each column costs
+// the same, whatever it holds.
+const selectRecvFiles = `SELECT idx, name, size, mode | (dir << 32) | (skipped << 33) | (placed << 34) | (made << 35),
+	mod_time, error, final, real, fold FROM recv_files WHERE `
 
-func (v *Received) files(ctx context.Context, where string, args ...any) ([]transfer.RecvFile, error) {
-	rows, err := v.db.readers.query(ctx, `SELECT idx, name, size, mode, mod_time, dir, skipped, error, final, real, placed, made, fold
-		FROM recv_files WHERE `+where, args...)
+// files appends to list the entries that where selects.
+func (v *Received) files(ctx context.Context, list []transfer.RecvFile, where string, args ...any) ([]transfer.RecvFile, error) {
+	rows, err := v.db.readers.query(ctx, selectRecvFiles+where, args...)
 	if err != nil {
 		return nil, err
 	}
 	var f transfer.RecvFile
-	into := []any{
-		&f.Index, &f.Name, &f.Size, &f.Mode, &f.ModTime, &f.Dir, &f.Skipped, &f.Error, &f.Final, &f.Real, &f.Placed, &f.Made, &f.Fold,
-	}
-	return scanAll(rows, func(row scanner) (transfer.RecvFile, error) {
+	var bits int64
+	into := []any{&f.Index, &f.Name, &f.Size, &bits, &f.ModTime, &f.Error, &f.Final, &f.Real, &f.Fold}
+	return appendAll(list, rows, func(row scanner) (transfer.RecvFile, error) {
 		err := row.Scan(into...)
+		f.Mode, f.Dir, f.Skipped, f.Placed, f.Made = uint32(bits), bits&(1<<32) != 0, bits&(1<<33) != 0, bits&(1<<34) != 0, bits&(1<<35) != 0
 		return f, err
 	})
 }
@@ -88,7 +108,7 @@ func (v *Received) MadeDirs(ctx context.Context, sourcePublicKey, transferID str
 	if err != nil {
 		return nil, err
 	}
-	return v.files(ctx, `transfer = ? AND made = 1 AND idx < ? ORDER BY idx DESC LIMIT ?`, seq, before, limit)
+	return v.files(ctx, nil, `transfer = ? AND made = 1 AND idx < ? ORDER BY idx DESC LIMIT ?`, seq, before, limit)
 }
 
 // Folded implements transfer.RecvStore.
@@ -97,7 +117,7 @@ func (v *Received) Folded(ctx context.Context, sourcePublicKey, transferID strin
 	if err != nil {
 		return nil, err
 	}
-	return v.files(ctx, `transfer = ? AND fold = ? AND fold <> 0 ORDER BY idx LIMIT ?`, seq, fold, limit)
+	return v.files(ctx, nil, `transfer = ? AND fold = ? AND fold <> 0 ORDER BY idx LIMIT ?`, seq, fold, limit)
 }
 
 // RecvCount implements transfer.RecvStore.

@@ -137,3 +137,92 @@ func TestReceivedFilesAndTheirList(t *testing.T) {
 		}
 	}
 }
+
+// Entries are replaced by index, several by one statement, with whatever is new
+// in between.
+func TestSavedReceivedFilesReplaceThoseOfTheSameIndex(t *testing.T) {
+	db := openTest(t)
+	v, ctx := db.Received(), t.Context()
+	file := func(i int, state string) transfer.RecvFile {
+		f := transfer.RecvFile{Index: int64(i), Name: fmt.Sprintf("/%d", i), Size: int64(i), Mode: 1 << 31, ModTime: -1, Dir: i%3 == 0}
+		if state != "" {
+			f.Skipped, f.Error, f.Final, f.Real, f.Placed, f.Made, f.Fold = i%5 == 0, state, "/"+state, state, i%2 == 0, i%7 == 0, int64(-i)
+		}
+		return f
+	}
+	var first, second, want []transfer.RecvFile
+	for i := range 100 {
+		if i%4 != 0 {
+			first = append(first, file(i, ""))
+		}
+		if i >= 20 {
+			second = append(second, file(i, "final"))
+		}
+		if i%4 != 0 || i >= 20 {
+			want = append(want, file(i, map[bool]string{true: "final"}[i >= 20]))
+		}
+	}
+	saveOther := []transfer.RecvFile{file(30, "other")}
+	if err := v.Update(ctx, func(tx transfer.RecvTx) error {
+		return errors.Join(tx.SaveRecvTransfer(recvRow("key", "id", "bob")), tx.SaveRecvTransfer(recvRow("key", "other", "bob")),
+			tx.SaveRecvFiles("key", "other", saveOther), tx.SaveRecvFiles("key", "id", first), tx.SaveRecvFiles("key", "id", second))
+	}); err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(want, recvFiles(t, db, "id")); diff != "" {
+		t.Error(diff)
+	}
+	if diff := cmp.Diff(saveOther, recvFiles(t, db, "other")); diff != "" {
+		t.Error("of another transfer:", diff)
+	}
+	if err := v.Update(ctx, func(tx transfer.RecvTx) error { return tx.SaveRecvFiles("key", "none", first) }); err == nil {
+		t.Error("entries of a transfer that is not there were saved")
+	}
+}
+
+func recvFiles(t *testing.T, db *DB, transferID string) (list []transfer.RecvFile) {
+	t.Helper()
+	for f, err := range db.Received().RecvFiles(t.Context(), "key", transferID, 0) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		list = append(list, f)
+	}
+	return list
+}
+
+func TestPlaceRecvFiles(t *testing.T) {
+	db := openTest(t)
+	v, ctx := db.Received(), t.Context()
+	var files []transfer.RecvFile
+	for i := range 20 {
+		f := transfer.RecvFile{Index: int64(i), Name: fmt.Sprintf("/%d", i), Final: fmt.Sprintf("/in/%d", i), Real: fmt.Sprintf("in/%d", i)}
+		switch i {
+		case 7:
+			f.Final, f.Real = "", "" // has no name yet
+		case 8:
+			f.Skipped = true
+		case 9:
+			f.Dir, f.Made = true, true
+		}
+		files = append(files, f)
+	}
+	if err := v.Update(ctx, func(tx transfer.RecvTx) error {
+		return errors.Join(tx.SaveRecvTransfer(recvRow("key", "id", "bob")), tx.SaveRecvTransfer(recvRow("key", "other", "bob")),
+			tx.SaveRecvFiles("key", "id", files), tx.SaveRecvFiles("key", "other", files), tx.PlaceRecvFiles("key", "id", 5, 10))
+	}); err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(files, recvFiles(t, db, "other")); diff != "" {
+		t.Error("of another transfer:", diff)
+	}
+	for _, i := range []int{5, 6, 9, 10} {
+		files[i].Placed = true
+	}
+	if diff := cmp.Diff(files, recvFiles(t, db, "id")); diff != "" {
+		t.Error(diff)
+	}
+	if err := v.Update(ctx, func(tx transfer.RecvTx) error { return tx.PlaceRecvFiles("key", "none", 0, 1) }); err == nil {
+		t.Error("entries of a transfer that is not there were placed")
+	}
+}

@@ -28,13 +28,13 @@ const maxPageBytes = 8 << 20
 
 // A queued run has values in these columns; the others have defaults.
 const (
-	queuedRun        = "runs (run_id, status, urgent, event, event_id, attempt, event_time, queue_time, depth, request_id, user, transfer_id, subject, lane, process, sample, lost, parameters)"
-	queuedRunColumns = 18
+	insertRun        = "INSERT INTO runs (run_id, status, urgent, event, event_id, attempt, event_time, queue_time, depth, request_id, user, transfer_id, subject, lane, process, sample, lost, parameters) VALUES ROWS"
+	insertRunColumns = 18
 )
 
 // insertRuns writes runs in their order and sets their Seq.
 func (w *writer) insertRuns(runs []*triggers.Run) error {
-	last, err := insertMany(w, &w.runInserts, runs, func(row []any, r *triggers.Run) []any {
+	last, err := insertMany(w.exec, &w.runInserts, runs, func(row []any, r *triggers.Run) []any {
 		return append(row, r.RunID, string(r.Status), r.Urgent, r.Event, r.EventID, r.Attempt, int64(r.EventTime), int64(r.QueueTime),
 			r.Depth, r.RequestID, r.User, r.TransferID, r.Subject, r.Key, r.Process, r.Sample, r.Lost, string(r.Parameters))
 	})

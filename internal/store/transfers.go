@@ -24,6 +24,11 @@ func (s *Transfers) Update(ctx context.Context, fn func(transfer.Tx) error) erro
 	return s.db.update(ctx, func(t *tx) error { return fn(t) })
 }
 
+// UpdateNoSync implements transfer.Store.
+func (s *Transfers) UpdateNoSync(ctx context.Context, fn func(transfer.Tx) error) error {
+	return s.db.updateNoSync(ctx, func(t *tx) error { return fn(t) })
+}
+
 // The columns of shownTransfer are what callers see of a transfer, the others
 // what only the engine needs.
 const (

@@ -111,8 +111,11 @@ func (t *tx) fileSet(manifestID string) (set int64, err error) {
 	return set, noRow(err, "manifest", manifestID)
 }
 
-const insertManifestFile = `INSERT INTO manifest_files (set_id, idx, source, name, size, mode, mod_time, dir)
-	VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (set_id, name) DO NOTHING`
+const (
+	addManifestFile = `INSERT INTO manifest_files (set_id, idx, source, name, size, mode, mod_time, dir)
+		VALUES ROWS ON CONFLICT (set_id, name) DO NOTHING`
+	addManifestFileColumns = 8
+)
 
 // AddManifestFiles implements transfer.Tx.
 func (t *tx) AddManifestFiles(manifestID string, files []transfer.ManifestFile) (merged int64, err error) {
@@ -120,9 +123,35 @@ func (t *tx) AddManifestFiles(manifestID string, files []transfer.ManifestFile) 
 	if err != nil {
 		return 0, err
 	}
+	var args []any
+	for len(files) > 0 {
+		n, query := nextInsert(&t.batch.w.manifestFileInserts, files, &args, func(row []any, f transfer.ManifestFile) []any {
+			return append(row, set, f.Index-merged, f.Source, f.Name, f.Size, int64(f.Mode), f.ModTime, f.Dir)
+		})
+		inserted, err := t.execCount(query, args...)
+		if err == nil && inserted < int64(n) {
+			merged, err = t.mergeManifestFiles(set, files[:n], merged)
+		}
+		if err != nil {
+			return 0, err
+		}
+		files = files[n:]
+	}
+	return merged, nil
+}
+
+// mergeManifestFiles adds entries some of which have the name of another one,
+// those already inserted again. It returns merged and the number of them that
+// became part of another entry.
+func (t *tx) mergeManifestFiles(set int64, files []transfer.ManifestFile, merged int64) (int64, error) {
+	_, err := t.exec("DELETE FROM manifest_files WHERE set_id = ? AND idx BETWEEN ? AND ?",
+		set, files[0].Index-merged, files[len(files)-1].Index-merged)
+	if err != nil {
+		return 0, err
+	}
 	for _, f := range files {
-		n, err := t.execCount(insertManifestFile, set, f.Index-merged, f.Source, f.Name, f.Size, f.Mode, f.ModTime, f.Dir)
-		if err == nil && n == 0 {
+		inserted, err := t.execCount(t.batch.w.manifestFileInserts[0], set, f.Index-merged, f.Source, f.Name, f.Size, int64(f.Mode), f.ModTime, f.Dir)
+		if err == nil && inserted == 0 {
 			merged++
 			err = t.mergeDirs(set, f)
 		}
@@ -267,7 +296,10 @@ func (s *Transfers) PendingManifests(ctx context.Context, except []string, limit
 	return scanAll(rows, func(row scanner) (transfer.Manifest, error) { return scanManifest(row, "") })
 }
 
-const selectManifestFile = "SELECT idx, source, name, size, mode, mod_time, dir FROM manifest_files"
+// The mode and whether it is a directory are read as one column: each column
+// costs the same, whatever it holds.
+const selectManifestFiles = `SELECT idx, source, name, size, mode | (dir << 32), mod_time FROM manifest_files
+	WHERE set_id = ? AND idx >= ? ORDER BY idx LIMIT ?`
 
 // ManifestFiles implements transfer.Store.
 func (s *Transfers) ManifestFiles(ctx context.Context, manifestID string, from int64, limit int) ([]transfer.ManifestFile, error) {
@@ -275,12 +307,17 @@ func (s *Transfers) ManifestFiles(ctx context.Context, manifestID string, from i
 	if err := s.db.readers.queryRow(ctx, fileSet, manifestID).Scan(&set); err != nil {
 		return nil, noRow(err, "manifest", manifestID)
 	}
-	rows, err := s.db.readers.query(ctx, selectManifestFile+" WHERE set_id = ? AND idx >= ? ORDER BY idx LIMIT ?", set, from, limit)
+	rows, err := s.db.readers.query(ctx, selectManifestFiles, set, from, limit)
 	if err != nil {
 		return nil, err
 	}
-	return scanAll(rows, func(row scanner) (f transfer.ManifestFile, err error) {
-		return f, row.Scan(&f.Index, &f.Source, &f.Name, &f.Size, &f.Mode, &f.ModTime, &f.Dir)
+	var f transfer.ManifestFile
+	var bits int64
+	into := []any{&f.Index, &f.Source, &f.Name, &f.Size, &bits, &f.ModTime}
+	return scanAll(rows, func(row scanner) (transfer.ManifestFile, error) {
+		err := row.Scan(into...)
+		f.Mode, f.Dir = uint32(bits), bits&(1<<32) != 0
+		return f, err
 	})
 }
 

@@ -27,7 +27,7 @@ type writer struct {
 	noSync   bool // the connection's present setting
 	disk     *disk
 	// Their statements insert several rows.
-	runInserts, entryInserts inserts
+	runInserts, entryInserts, recvFileInserts, manifestFileInserts inserts
 
 	mu      sync.Mutex
 	queue   []*update
@@ -61,7 +61,9 @@ func openWriter(ctx context.Context, uri string, disk *disk) (*writer, error) {
 	}
 	return &writer{
 		pool: pool, conn: conn, prepared: map[string]*sql.Stmt{}, disk: disk,
-		runInserts: newInserts(queuedRun, queuedRunColumns), entryInserts: newInserts(entryRow, entryColumns),
+		runInserts: newInserts(insertRun, insertRunColumns), entryInserts: newInserts(insertEntry, insertEntryColumns),
+		recvFileInserts:     newInserts(saveRecvFile, saveRecvFileColumns),
+		manifestFileInserts: newInserts(addManifestFile, addManifestFileColumns),
 	}, nil
 }
 

@@ -25,7 +25,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 // with a script for each event of destinations.
 type bench struct {
 	*transfer.Engine
-	t        *testing.T
+	t        testing.TB
 	db       *store.DB
 	state    string // state directory
 	box      string // sandbox of alice
@@ -37,7 +37,7 @@ type bench struct {
 
 // newBench returns a bench with an engine that serves. change changes its
 // options.
-func newBench(t *testing.T, change ...func(*transfer.Options)) *bench {
+func newBench(t testing.TB, change ...func(*transfer.Options)) *bench {
 	t.Helper()
 	top := t.TempDir()
 	b := &bench{t: t, state: filepath.Join(top, "state"), box: filepath.Join(top, "box"), scripts: filepath.Join(top, "triggers")}

@@ -78,6 +78,9 @@ type Page struct {
 type Store interface {
 	// Update runs fn in one transaction that is on disk when it returns.
 	Update(ctx context.Context, fn func(Tx) error) error
+	// UpdateNoSync is Update for what survives kill -9 at once, but a power cut
+	// only once a later Update has returned.
+	UpdateNoSync(ctx context.Context, fn func(Tx) error) error
 
 	Destinations(ctx context.Context, p Page) ([]Destination, error)
 	Destination(ctx context.Context, destinationID string) (Destination, error)
@@ -151,6 +154,9 @@ type RecvTx interface {
 	RecvTransfer(sourcePublicKey, transferID string) (*RecvTransfer, error)
 	// SaveRecvFiles inserts or replaces entries by index.
 	SaveRecvFiles(sourcePublicKey, transferID string, files []RecvFile) error
+	// PlaceRecvFiles sets Placed of the entries from index first to last, both
+	// included, that have a final name and are not Skipped.
+	PlaceRecvFiles(sourcePublicKey, transferID string, first, last int64) error
 	// CollectRecv removes transfers that ended before a time, and those that
 	// were authorized before it and never opened, limit of each at most, and
 	// returns how many. It keeps the subjects in except, and transfers whose

@@ -112,7 +112,7 @@ func (w *walker) run(ctx context.Context, sources []source) error {
 			}
 			continue
 		}
-		fi, err := w.box.Root.Lstat(rel)
+		fi, err := inspect(w.box.Root, rel)
 		if err == nil && fi.Mode()&fs.ModeSymlink != 0 {
 			if err := w.link(ctx, source{clean, s.name}); err != nil {
 				return err
@@ -125,7 +125,7 @@ func (w *walker) run(ctx context.Context, sources []source) error {
 		if w.box.Forbidden(fi) {
 			return api.Errorf(api.CodeForbidden, "source %s may not be sent: the server keeps its own state there", s.path)
 		}
-		if err := w.entry(ctx, w.box.Root, rel, rel, source{clean, s.name}, fi); err != nil {
+		if err := w.entry(ctx, rel, source{clean, s.name}, fi); err != nil {
 			return err
 		}
 	}
@@ -184,9 +184,32 @@ func cleanSource(p string) (string, error) {
 	return path.Clean("/" + p), nil
 }
 
-// entry adds one file or directory to the manifest. A file is opened by its
-// name in at, a directory by its path rel below the sandbox, without links.
-func (w *walker) entry(ctx context.Context, at *os.Root, name, rel string, s source, fi fs.FileInfo) error {
+// inspect returns what is at a name, without following a link. A file it opens,
+// to make sure that it can be read.
+func inspect(at *os.Root, name string) (fs.FileInfo, error) {
+	fi, err := at.Lstat(name)
+	if err != nil || !fi.Mode().IsRegular() {
+		return fi, err
+	}
+	f, err := at.OpenFile(name, os.O_RDONLY|openFlags, 0)
+	if err != nil {
+		return nil, err
+	}
+	fi, err = f.Stat()
+	_ = f.Close()
+	if err == nil && !fi.Mode().IsRegular() {
+		err = errReplaced
+	}
+	return fi, err
+}
+
+// errReplaced is the error of a file that has become something else between two
+// looks at it.
+var errReplaced = errors.New("it has changed")
+
+// entry adds what inspect has found: a file, or a directory at the path rel
+// below the sandbox, without links.
+func (w *walker) entry(ctx context.Context, rel string, s source, fi fs.FileInfo) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
@@ -201,7 +224,7 @@ func (w *walker) entry(ctx context.Context, at *os.Root, name, rel string, s sou
 	case s.name == "/":
 		return api.Errorf(api.CodeInvalid, "source %s is a file and needs a name of its own, not /", s.path)
 	}
-	return w.file(ctx, at, name, s)
+	return w.file(ctx, s, fi)
 }
 
 func checkEntryName(s source) error {
@@ -211,20 +234,8 @@ func checkEntryName(s source) error {
 	return nil
 }
 
-// file adds a file. It opens it to make sure that it can be read.
-func (w *walker) file(ctx context.Context, at *os.Root, name string, s source) error {
-	f, err := at.OpenFile(name, os.O_RDONLY|openFlags, 0)
-	if err != nil {
-		return sourceError(s.path, err)
-	}
-	fi, err := f.Stat()
-	_ = f.Close()
-	if err != nil {
-		return sourceError(s.path, err)
-	}
-	if !fi.Mode().IsRegular() {
-		return api.Errorf(api.CodeConflict, "source %s has changed while it was listed: create the manifest again", s.path)
-	}
+// file adds a file.
+func (w *walker) file(ctx context.Context, s source, fi fs.FileInfo) error {
 	if fi.Size() > math.MaxInt64-w.size {
 		return api.Errorf(api.CodeTooLarge, "the files have more than %d bytes together, with %s: split them into several manifests", int64(math.MaxInt64), s.path)
 	}
@@ -257,7 +268,8 @@ func tooManyEntries() error {
 	return api.Errorf(api.CodeTooLarge, "the manifest has more than %d entries: split it into several", maxEntries)
 }
 
-// flush saves the pages.
+// flush saves the pages. They need not be on disk before the end of the walk
+// is: after a power cut it starts again.
 func (w *walker) flush(ctx context.Context) error {
 	if len(w.page)+len(w.skippedPage) == 0 {
 		return ctx.Err()
@@ -266,7 +278,7 @@ func (w *walker) flush(ctx context.Context) error {
 		return err
 	}
 	var merged int64
-	err := w.e.o.Store.Update(ctx, func(tx Tx) (err error) {
+	err := w.e.o.Store.UpdateNoSync(ctx, func(tx Tx) (err error) {
 		if err := tx.AddSkippedFiles(w.manifest, w.skippedPage); err != nil {
 			return err
 		}
@@ -299,6 +311,8 @@ func sourceError(p string, err error) error {
 		return api.Wrap(err, e.Code, "source %s: %s", p, e.Message)
 	}
 	switch {
+	case errors.Is(err, errReplaced):
+		return api.Errorf(api.CodeConflict, "source %s has changed while it was listed: create the manifest again", p)
 	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
 		return err
 	case errors.Is(err, fs.ErrNotExist):

@@ -146,6 +146,27 @@ func TestTheServersStateIsNeverSent(t *testing.T) {
 	}
 }
 
+// The directory was looked at, and while others are listed a link to the
+// server's state takes its place.
+func TestADirectoryThatBecomesALinkToTheStateIsNotListed(t *testing.T) {
+	var b *bench
+	pages := 0
+	b = newBench(t, func(o *transfer.Options) {
+		o.PageSize = 1
+		o.Store = gated{o.Store, func(context.Context) error {
+			if pages++; pages == 2 { // /box/tree/a
+				dir := filepath.Join(b.box, "tree", "b")
+				return errors.Join(os.RemoveAll(dir), os.Symlink("../../state", dir))
+			}
+			return nil
+		}}
+	})
+	b.must(b.db.Accounts().DeleteUser(t.Context(), "alice"))
+	b.must(b.db.Accounts().InsertUser(t.Context(), accountOf(filepath.Dir(b.box))))
+	b.put("tree/a/x", "tree/b/x")
+	b.fails(map[string]string{"/box/tree": "/t"}, "source /box/tree/b has changed while it was listed")
+}
+
 func TestClashingNamesFailTheManifest(t *testing.T) {
 	b := newBench(t)
 	b.put("a/x", "b", "c/x/y", "d/only", "e/")
@@ -195,8 +216,8 @@ type gated struct {
 	gate func(ctx context.Context) error
 }
 
-func (g gated) Update(ctx context.Context, fn func(transfer.Tx) error) error {
-	return g.Store.Update(ctx, func(tx transfer.Tx) error { return fn(gatedTx{tx, func() error { return g.gate(ctx) }}) })
+func (g gated) UpdateNoSync(ctx context.Context, fn func(transfer.Tx) error) error {
+	return g.Store.UpdateNoSync(ctx, func(tx transfer.Tx) error { return fn(gatedTx{tx, func() error { return g.gate(ctx) }}) })
 }
 
 type gatedTx struct {
@@ -280,9 +301,9 @@ type betweenPages struct {
 	pause func()
 }
 
-func (s betweenPages) Update(ctx context.Context, fn func(transfer.Tx) error) error {
+func (s betweenPages) UpdateNoSync(ctx context.Context, fn func(transfer.Tx) error) error {
 	saved := false
-	err := s.Store.Update(ctx, func(tx transfer.Tx) error {
+	err := s.Store.UpdateNoSync(ctx, func(tx transfer.Tx) error {
 		return fn(gatedTx{tx, func() error { saved = true; return nil }})
 	})
 	if saved {
@@ -367,9 +388,9 @@ func (t pageTx) AddManifestFiles(manifestID string, files []transfer.ManifestFil
 	return t.Tx.AddManifestFiles(manifestID, files)
 }
 
-func (p *pageStore) Update(ctx context.Context, fn func(transfer.Tx) error) error {
+func (p *pageStore) UpdateNoSync(ctx context.Context, fn func(transfer.Tx) error) error {
 	pages := 0
-	err := p.Store.Update(ctx, func(tx transfer.Tx) error { return fn(pageTx{tx, &pages}) })
+	err := p.Store.UpdateNoSync(ctx, func(tx transfer.Tx) error { return fn(pageTx{tx, &pages}) })
 	if err == nil && pages > 0 {
 		p.saved()
 	}

@@ -7,13 +7,21 @@ import (
 	"os"
 	"path"
 	"slices"
+	"sync"
 
 	"jetstream/internal/account"
 )
 
-// nameBatch is how many names of a directory are held in memory. A larger
-// directory is read several times.
-const nameBatch = 65536
+const (
+	// nameBatch is how many names of a directory are held in memory. A larger
+	// directory is read several times.
+	nameBatch = 65536
+	// lookBatch is how many entries of a directory are looked at together, by
+	// lookHands goroutines at most, each with lookFew or more of them.
+	lookBatch = 256
+	lookHands = 4
+	lookFew   = 16
+)
 
 // directory adds the directory at rel, then its contents, sorted by the bytes
 // of the names.
@@ -24,20 +32,23 @@ func (w *walker) directory(ctx context.Context, rel string, s source) error {
 	w.inside = append(w.inside, rel)
 	defer func() { w.inside = w.inside[:len(w.inside)-1] }()
 
-	fi, err := w.box.Root.Lstat(rel)
-	if err != nil {
+	d := &openDir{box: w.box, rel: rel}
+	defer d.close()
+	if _, err := d.open(); err != nil {
 		return sourceError(s.path, err)
 	}
-	if err := w.add(ctx, s, fi); err != nil {
+	if err := w.add(ctx, s, d.info); err != nil {
 		return err
 	}
 	for last := ""; ; {
-		names, more, err := w.names(ctx, rel, last)
+		names, more, err := d.names(ctx, last)
 		if err != nil {
 			return sourceError(s.path, err)
 		}
-		if err := w.children(ctx, rel, s, names); err != nil {
-			return err
+		for batch := range slices.Chunk(names, lookBatch) {
+			if err := w.children(ctx, d, s, batch); err != nil {
+				return err
+			}
 		}
 		if !more {
 			return nil
@@ -46,9 +57,50 @@ func (w *walker) directory(ctx context.Context, rel string, s source) error {
 	}
 }
 
-// names reads the next batch of names of a directory.
-func (w *walker) names(ctx context.Context, rel, after string) (names []string, more bool, err error) {
-	f, err := w.box.Root.Open(rel)
+// openDir is a directory that is open while its entries are looked at. It is
+// closed before the walk enters another, so that the number of open files does
+// not depend on the depth.
+type openDir struct {
+	box *account.Sandbox
+	rel string
+
+	dir  *os.Root // nil while it is closed
+	info fs.FileInfo
+}
+
+// open opens the directory, unless it is open.
+func (d *openDir) open() (*os.Root, error) {
+	if d.dir != nil {
+		return d.dir, nil
+	}
+	dir, err := d.box.Root.OpenRoot(d.rel)
+	if err != nil {
+		return nil, err
+	}
+	d.dir = dir
+	if d.info, err = dir.Stat("."); err != nil {
+		return nil, err
+	}
+	if d.box.Forbidden(d.info) { // a link to it has taken the place of the directory
+		return nil, errReplaced
+	}
+	return dir, nil
+}
+
+func (d *openDir) close() {
+	if d.dir != nil {
+		_ = d.dir.Close()
+		d.dir = nil
+	}
+}
+
+// names reads the next batch of names.
+func (d *openDir) names(ctx context.Context, after string) (names []string, more bool, err error) {
+	dir, err := d.open()
+	if err != nil {
+		return nil, false, err
+	}
+	f, err := dir.Open(".")
 	if err != nil {
 		return nil, false, err
 	}
@@ -56,48 +108,66 @@ func (w *walker) names(ctx context.Context, rel, after string) (names []string, 
 	return names, more, errors.Join(err, f.Close())
 }
 
-// children adds the named entries of the directory at rel. It keeps the
-// directory open while it adds files and closes it before it enters another, so
-// that the number of open files does not depend on the depth.
-func (w *walker) children(ctx context.Context, rel string, s source, names []string) error {
-	var dir *os.Root
-	shut := func() {
-		if dir != nil {
-			_ = dir.Close()
-			dir = nil
+// seen is what was found at a name.
+type seen struct {
+	info fs.FileInfo
+	err  error
+}
+
+// look looks at the named entries, except those with part files, which may go
+// away at any time.
+func (d *openDir) look(names []string) ([]seen, error) {
+	dir, err := d.open()
+	if err != nil {
+		return nil, err
+	}
+	handle, err := dir.Open(".")
+	if err != nil {
+		return nil, err
+	}
+	found := make([]seen, len(names))
+	some := func(from, to int) {
+		for i, name := range names[from:to] {
+			if IsStaging(name) {
+				continue
+			}
+			f := &found[from+i]
+			if f.info, f.err = dir.Lstat(name); f.err == nil && f.info.Mode().IsRegular() {
+				f.err = readable(dir, handle, name)
+			}
 		}
 	}
-	defer shut()
-	for _, name := range names {
-		if IsStaging(name) { // not even looked at: it may go away at any time
-			if err := w.skip(ctx, path.Join(s.path, name), skipPartFiles); err != nil {
-				return err
-			}
-			continue
-		}
-		if dir == nil {
-			var err error
-			if dir, err = w.box.Root.OpenRoot(rel); err != nil {
-				return sourceError(s.path, err)
-			}
-		}
+	hands := min(lookHands, max(1, len(names)/lookFew))
+	var others sync.WaitGroup
+	for hand := range hands - 1 {
+		others.Go(func() { some(len(names)*hand/hands, len(names)*(hand+1)/hands) })
+	}
+	some(len(names)*(hands-1)/hands, len(names))
+	others.Wait()
+	return found, handle.Close()
+}
+
+// children adds the named entries of a directory.
+func (w *walker) children(ctx context.Context, d *openDir, s source, names []string) error {
+	found, err := d.look(names)
+	if err != nil {
+		return sourceError(s.path, err)
+	}
+	d.close()
+	for i, name := range names {
 		child := source{path.Join(s.path, name), path.Join(s.name, name)}
-		fi, err := dir.Lstat(name)
-		if err != nil {
-			return sourceError(child.path, err)
-		}
+		fi, err := found[i].info, found[i].err
 		switch {
-		case fi.IsDir():
-			shut()
-			if w.box.Forbidden(fi) {
-				continue // a secret directory, which cannot be sent
-			}
-			err = w.entry(ctx, w.box.Root, "", path.Join(rel, name), child, fi)
+		case IsStaging(name):
+			err = w.skip(ctx, child.path, skipPartFiles)
+		case err != nil:
+			err = sourceError(child.path, err)
+		case w.box.Forbidden(fi):
+			continue // a secret directory, which cannot be sent
 		case fi.Mode()&fs.ModeSymlink != 0:
-			shut()
 			err = w.link(ctx, child)
 		default:
-			err = w.entry(ctx, dir, name, "", child, fi)
+			err = w.entry(ctx, path.Join(d.rel, name), child, fi)
 		}
 		if err != nil {
 			return err
@@ -115,7 +185,7 @@ func (w *walker) link(ctx context.Context, s source) error {
 	}
 	var fi fs.FileInfo
 	if err == nil {
-		fi, err = w.box.Root.Lstat(rel)
+		fi, err = inspect(w.box.Root, rel)
 	}
 	if err != nil {
 		if fault := linkFault(err); fault != "" {
@@ -126,5 +196,5 @@ func (w *walker) link(ctx context.Context, s source) error {
 	if w.box.Forbidden(fi) {
 		return w.skip(ctx, s.path, skipOutside)
 	}
-	return w.entry(ctx, w.box.Root, rel, rel, s, fi)
+	return w.entry(ctx, rel, s, fi)
 }
