@@ -133,7 +133,11 @@ func tool(name, ns string, far *process, commands func(from, to string) [][]stri
 			}
 		}
 		if far != nil {
-			far.settle(context.WithoutCancel(ctx))
+			patience := endTime
+			if m.cut {
+				patience = pollTime // what is still on its way does not count
+			}
+			far.settle(context.WithoutCancel(ctx), patience)
 			m.cpuRecv = far.cpu() - before
 		}
 		return m, nil

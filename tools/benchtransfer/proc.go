@@ -175,9 +175,9 @@ func children(pid int) (all []int) {
 }
 
 // settle waits until p has no children, so that their processor time counts
-// as that of p, and kills those that stay.
-func (p *process) settle(ctx context.Context) {
-	if poll(ctx, endTime, func() bool { return len(children(p.pid())) == 0 }) {
+// as that of p, and kills those that stay longer than patience.
+func (p *process) settle(ctx context.Context, patience time.Duration) {
+	if poll(ctx, patience, func() bool { return len(children(p.pid())) == 0 }) {
 		return
 	}
 	for _, child := range children(p.pid()) {
