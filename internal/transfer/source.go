@@ -4,6 +4,7 @@ import (
 	"context"
 	"math"
 	"os"
+	"path"
 	"time"
 
 	"jetstream/internal/account"
@@ -38,25 +39,89 @@ func (e *Engine) Sources(ctx context.Context, t *Transfer) (*Sources, error) {
 // Close closes the sandbox. Opened files stay open.
 func (s *Sources) Close() error { return s.box.Close() }
 
+// Opener opens files of a manifest one after the other. It keeps the directory
+// of the last one open, since the next is mostly in it too. It is for one
+// goroutine and must be closed.
+type Opener struct {
+	s    *Sources
+	path string   // of dir in the owner's API
+	dir  *os.Root // nil: none is open
+}
+
+// Opener returns an Opener, which must be closed before s.
+func (s *Sources) Opener() *Opener { return &Opener{s: s} }
+
+// Close closes the directory. Opened files stay open.
+func (o *Opener) Close() {
+	if o.dir != nil {
+		_ = o.dir.Close()
+		o.dir = nil
+	}
+}
+
 // Open opens a file of a manifest for reading. Messages of errors name its path
 // in the owner's API. Codes: notFound, forbidden, conflict when its size or
 // modification time are not those in the manifest.
-func (s *Sources) Open(f ManifestFile) (*os.File, os.FileInfo, error) {
+func (o *Opener) Open(f ManifestFile) (*os.File, error) {
+	file, fi := o.beside(f)
+	if file == nil {
+		var err error
+		if file, fi, err = o.s.open(f); err != nil {
+			return nil, sourceError(f.Source, err)
+		}
+	}
+	if err := checkUnchanged(f, fi); err != nil {
+		_ = file.Close()
+		return nil, sourceError(f.Source, err)
+	}
+	return file, nil
+}
+
+// beside opens a file that is no link in the directory that is open, or opens
+// the directory. It returns nil if it cannot.
+func (o *Opener) beside(f ManifestFile) (*os.File, os.FileInfo) {
+	dir, name := path.Split(f.Source)
+	if o.dir == nil || o.path != dir {
+		o.Close()
+		rel, err := o.s.box.Resolve(dir, true)
+		if err != nil {
+			return nil, nil
+		}
+		if o.dir, err = o.s.box.Root.OpenRoot(rel); err != nil {
+			return nil, nil
+		}
+		o.path = dir
+	}
+	named, err := o.dir.Lstat(name)
+	if err != nil || !named.Mode().IsRegular() {
+		return nil, nil
+	}
+	file, err := o.dir.OpenFile(name, os.O_RDONLY|openFlags, 0)
+	if err != nil {
+		return nil, nil
+	}
+	fi, err := file.Stat()
+	if err != nil || !os.SameFile(named, fi) {
+		_ = file.Close()
+		return nil, nil
+	}
+	return file, fi
+}
+
+// open opens a file by its whole path.
+func (s *Sources) open(f ManifestFile) (*os.File, os.FileInfo, error) {
 	rel, err := s.box.Resolve(f.Source, true)
 	if err != nil {
-		return nil, nil, sourceError(f.Source, err)
+		return nil, nil, err
 	}
 	file, err := s.box.Root.OpenFile(rel, os.O_RDONLY|openFlags, 0)
 	if err != nil {
-		return nil, nil, sourceError(f.Source, err)
+		return nil, nil, err
 	}
 	fi, err := file.Stat()
-	if err == nil {
-		err = checkUnchanged(f, fi)
-	}
 	if err != nil {
 		_ = file.Close()
-		return nil, nil, sourceError(f.Source, err)
+		return nil, nil, err
 	}
 	return file, fi, nil
 }

@@ -70,8 +70,8 @@ func TestTransferCanBeCancelledBeforeItIsOpened(t *testing.T) {
 	}
 }
 
-// pausing is a store that waits after the final names are saved, before files
-// are renamed.
+// pausing is a store that waits once all entries are recorded, before files are
+// renamed.
 type pausing struct {
 	transfer.RecvStore
 	once        sync.Once
@@ -92,9 +92,9 @@ type naming struct {
 	names *bool
 }
 
-func (n naming) SaveRecvFiles(key, id string, files []transfer.RecvFile) error {
-	*n.names = slices.ContainsFunc(files, func(f transfer.RecvFile) bool { return f.Final != "" })
-	return n.RecvTx.SaveRecvFiles(key, id, files)
+func (n naming) SaveRecvTransfer(t *transfer.RecvTransfer) error {
+	*n.names = t.Finishing
+	return n.RecvTx.SaveRecvTransfer(t)
 }
 
 func TestFinishingTransferCannotBeCancelled(t *testing.T) {

@@ -32,7 +32,8 @@ const (
 // were queued while the batch before was committed. Now and then it makes durable what has
 // arrived of the next entry.
 type committer struct {
-	s *session
+	s     *session
+	place *placer // for names, which are chosen when an entry is recorded where that needs no look
 
 	mu     sync.Mutex
 	queue  []finished
@@ -44,7 +45,7 @@ type committer struct {
 }
 
 func newCommitter(s *session) *committer {
-	return &committer{s: s, ready: make(chan struct{}, 1)}
+	return &committer{s: s, place: newPlacer(s.box, s.row), ready: make(chan struct{}, 1)}
 }
 
 // add queues an entry.
@@ -181,10 +182,11 @@ func (c *committer) commit(ctx context.Context, batch []finished) error {
 	files, bytes := int64(0), int64(0)
 	records := make([]transfer.RecvFile, len(batch))
 	for i, f := range batch {
-		records[i] = f.RecvFile
 		if f.received() {
 			files, bytes = files+1, bytes+f.Size
+			c.name(&f.RecvFile)
 		}
+		records[i] = f.RecvFile
 	}
 	err := s.r.o.Store.Update(ctx, func(tx transfer.RecvTx) error {
 		row, err := s.in.stillOpen(tx)
@@ -201,6 +203,17 @@ func (c *committer) commit(ctx context.Context, batch []finished) error {
 	}
 	s.in.files.Add(files)
 	return nil
+}
+
+// name chooses the final name of a file that replaces what has it, which saves
+// saving it again. If it cannot, finish does, or says why not.
+func (c *committer) name(f *transfer.RecvFile) {
+	if c.s.row.Conflict != "overwrite" {
+		return
+	}
+	if err := c.place.choose(f, c.s.row.Conflict, map[string]struct{}{}); err != nil {
+		f.Final, f.Real, f.Fold = "", "", 0
+	}
 }
 
 // sync makes the part files of a batch and their names durable.

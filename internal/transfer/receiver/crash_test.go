@@ -37,11 +37,11 @@ const (
 )
 
 // crashFiles is the number of files: two batches and a part of a third.
-const crashFiles = 600
+const crashFiles = 1200
 
 // crashAt are the files at whose steps a process is killed: the first and the
 // last one, and those at the boundary of a batch.
-var crashAt = []string{"000", "255", "256", "599"}
+var crashAt = []string{"0000", "0511", "0512", "1199"}
 
 // reaper kills its own process at each step once.
 type reaper struct {
@@ -137,11 +137,19 @@ func (t *dyingTx) SaveRecvTransfer(r *transfer.RecvTransfer) error {
 }
 
 func (t *dyingTx) SaveRecvFiles(key, id string, files []transfer.RecvFile) error {
+	if len(files) == 0 {
+		return nil
+	}
 	t.saves = "names from " + files[0].Name
 	if files[0].Placed {
 		t.saves = "placed from " + files[0].Name
 	}
 	return t.RecvTx.SaveRecvFiles(key, id, files)
+}
+
+func (t *dyingTx) PlaceRecvFiles(key, id string, first, last int64) error {
+	t.saves = fmt.Sprintf("placed from %d", first)
+	return t.RecvTx.PlaceRecvFiles(key, id, first, last)
 }
 
 // child finishes the transfers of a state directory, or is killed while it
@@ -242,13 +250,13 @@ func killWhileFinishing(t *testing.T, sandbox, conflict string, steps []string) 
 	p.open.Conflict = conflict
 	var entries []wire.Entry
 	for i := range crashFiles {
-		entries = append(entries, wire.Entry{Name: wire.Name(fmt.Sprintf("/d/%03d", i)), Size: 3, Mode: 0o640, ModTime: 1e18})
+		entries = append(entries, wire.Entry{Name: wire.Name(fmt.Sprintf("/d/%04d", i)), Size: 4, Mode: 0o640, ModTime: 1e18})
 	}
 	// Directories that get their modes when all is placed, also after a crash.
 	entries = append(entries, wire.Entry{Name: "/e", Dir: true, Mode: 0o510, ModTime: 1e18}, wire.Entry{Name: "/e/f", Dir: true, Mode: 0o300, ModTime: 2e18})
 	p.begin(entries...)
 	for i := range int64(crashFiles) {
-		p.data(i, 0, fmt.Appendf(nil, "%03d", i))
+		p.data(i, 0, fmt.Appendf(nil, "%04d", i))
 	}
 	p.send(wire.TypeEnd, struct{}{})
 	p.wantAnswer("unavailable", "could not go on")
@@ -258,7 +266,7 @@ func killWhileFinishing(t *testing.T, sandbox, conflict string, steps []string) 
 		if err := os.MkdirAll(target, 0o755); err != nil {
 			t.Fatal(err)
 		}
-		if err := os.WriteFile(filepath.Join(target, "007"), []byte("old"), 0o600); err != nil {
+		if err := os.WriteFile(filepath.Join(target, "0007"), []byte("old"), 0o600); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -268,10 +276,14 @@ func killWhileFinishing(t *testing.T, sandbox, conflict string, steps []string) 
 			want = append(want, fmt.Sprintf(step, "d/"+n))
 		}
 	}
-	for _, n := range []string{"000", "256", "512"} { // the batches
-		for _, saves := range []string{"names", "placed"} {
-			want = append(want, "within "+saves+" from /d/"+n, "after "+saves+" from /d/"+n)
-		}
+	saves := []string{"placed from 0", "placed from 512", "placed from 1024"} // the batches
+	if conflict == "overwrite" {                                            // the names of files are chosen before
+		saves = append(saves, "names from /e")
+	} else {
+		saves = append(saves, "names from /d/0000", "names from /d/0512", "names from /d/1024")
+	}
+	for _, s := range saves {
+		want = append(want, "within "+s, "after "+s)
 	}
 	want = append(want, "settle e/f", "settle e", "within placed from /e/f", "after placed from /e/f", "sync e")
 	want = append(want, "sync .", "sync d", "within complete", "after complete", "sweep staging", "within swept", "after swept")
@@ -322,7 +334,7 @@ func killWhileFinishing(t *testing.T, sandbox, conflict string, steps []string) 
 	there := crashFiles
 	if conflict == "rename" {
 		there++
-		if got, _ := os.ReadFile(filepath.Join(target, "007")); string(got) != "old" {
+		if got, _ := os.ReadFile(filepath.Join(target, "0007")); string(got) != "old" {
 			t.Errorf("the file that was there holds %q", got)
 		}
 	}

@@ -5,13 +5,14 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"slices"
 
 	"jetstream/internal/api"
 	"jetstream/internal/transfer"
 )
 
 // placeBatch is how many entries get their final names between two saves.
-const placeBatch = 256
+const placeBatch = 512
 
 // finish gives all recorded entries their final names and completes the
 // transfer. It can be interrupted at any time, also by kill -9, and continued
@@ -81,6 +82,7 @@ func (f *finisher) place(ctx context.Context) error {
 	}
 	defer staging.Close()
 	f.placer = newPlacer(box, f.row)
+	defer f.placer.close()
 	f.placer.observe = f.r.observe
 	f.placer.candidates = func(fold int64) ([]transfer.RecvFile, error) {
 		return f.r.o.Store.Folded(ctx, f.in.key, f.in.id, fold, maxCandidates)
@@ -171,6 +173,7 @@ func (f *finisher) batch(ctx context.Context, batch []transfer.RecvFile) error {
 	}
 	f.placing, f.placer.again = batch, map[int64]bool{}
 	taken := map[string]struct{}{}
+	var chosen []transfer.RecvFile
 	for i := range batch {
 		e := &batch[i]
 		if e.Final != "" {
@@ -181,9 +184,12 @@ func (f *finisher) batch(ctx context.Context, batch []transfer.RecvFile) error {
 		if err := f.tolerate(e, f.placer.choose(e, f.row.Conflict, taken)); err != nil {
 			return err
 		}
+		chosen = append(chosen, *e)
 	}
-	if err := f.save(ctx, batch); err != nil {
-		return err
+	if len(chosen) > 0 {
+		if err := f.save(ctx, chosen); err != nil {
+			return err
+		}
 	}
 	for i := range batch {
 		if err := ctx.Err(); err != nil {
@@ -201,7 +207,15 @@ func (f *finisher) batch(ctx context.Context, batch []transfer.RecvFile) error {
 	if err := f.placer.sync(); err != nil {
 		return err
 	}
-	return f.save(ctx, batch)
+	return f.savePlaced(ctx, batch)
+}
+
+// savePlaced saves a batch of which everything that was not skipped is placed.
+func (f *finisher) savePlaced(ctx context.Context, batch []transfer.RecvFile) error {
+	changed := slices.DeleteFunc(slices.Clone(batch), func(e transfer.RecvFile) bool { return !e.Dir && !e.Skipped })
+	return f.saveAnd(ctx, changed, func(tx transfer.RecvTx) error {
+		return tx.PlaceRecvFiles(f.in.key, f.in.id, batch[0].Index, batch[len(batch)-1].Index)
+	})
 }
 
 // put places one entry. If its name has come into existence meanwhile, it
@@ -245,6 +259,10 @@ func (f *finisher) tolerate(e *transfer.RecvFile, err error) error {
 
 // save saves entries, and in the transfer what the file system has not kept.
 func (f *finisher) save(ctx context.Context, batch []transfer.RecvFile) error {
+	return f.saveAnd(ctx, batch, func(transfer.RecvTx) error { return nil })
+}
+
+func (f *finisher) saveAnd(ctx context.Context, batch []transfer.RecvFile, and func(transfer.RecvTx) error) error {
 	return f.r.o.Store.Update(ctx, func(tx transfer.RecvTx) error {
 		if f.row.ErrorMessage == "" && f.placer.unkept != "" {
 			row, err := f.in.stillOpen(tx)
@@ -257,6 +275,6 @@ func (f *finisher) save(ctx context.Context, batch []transfer.RecvFile) error {
 				return err
 			}
 		}
-		return tx.SaveRecvFiles(f.in.key, f.in.id, batch)
+		return errors.Join(tx.SaveRecvFiles(f.in.key, f.in.id, batch), and(tx))
 	})
 }

@@ -42,6 +42,11 @@ type placer struct {
 	again map[int64]bool
 	// began is when the transfer began.
 	began time.Time
+	// parts and target directories are used by handles, so that a name costs one
+	// system call; nil where they cannot be opened.
+	parts  *handle // of staging
+	last   *handle // of lastAt
+	lastAt string
 	// unkept says which mode or time the file system has not taken, "" if none.
 	unkept string
 	// observe is Receiver.observe.
@@ -155,11 +160,11 @@ func (p *placer) put(f *transfer.RecvFile, conflict string) error {
 		return p.putDir(f)
 	}
 	root, part := p.root, path.Join(p.staging, partName(f.Index))
-	own, err := root.Lstat(part)
+	own, err := p.lstat(part)
 	if errors.Is(err, fs.ErrNotExist) {
 		return p.checkPlaced(f)
 	}
-	there, thereErr := root.Lstat(f.Real)
+	there, thereErr := p.lstat(f.Real)
 	if err == nil {
 		p.compare(f, own)
 	}
@@ -175,7 +180,7 @@ func (p *placer) put(f *transfer.RecvFile, conflict string) error {
 		return failf(nil, "a directory is in the way at %s", api.Quote(f.Final))
 	case thereErr == nil && p.isTwin(f, there, &err):
 	case conflict == "overwrite":
-		err = root.Rename(part, f.Real)
+		err = p.rename(part, f.Real)
 	default:
 		if err = p.link(part, f.Real); err == nil {
 			err = p.remove(part)

@@ -11,3 +11,5 @@ import (
 func syncAllOf(*os.File) error { return errors.ErrUnsupported }
 
 func syncsAllOf(*os.File) bool { return false }
+
+func renameAt(*os.File, string, *os.File, string) error { return errors.ErrUnsupported }

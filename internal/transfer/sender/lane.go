@@ -36,6 +36,7 @@ type lane struct {
 
 	// Of the goroutine that sends.
 	batch  []byte
+	opener *transfer.Opener
 	file   *os.File // the file that was read last
 	index  int64    // of file
 	counts int64    // chunks in batch
@@ -60,7 +61,12 @@ type dialled struct {
 
 // run keeps the lane connected until ctx ends, and sends.
 func (l *lane) run(ctx context.Context) {
-	defer l.closeFile()
+	defer func() {
+		l.closeFile()
+		if l.opener != nil {
+			l.opener.Close()
+		}
+	}()
 	failures := 0
 	for {
 		worked, err := l.serve(ctx)
@@ -298,7 +304,10 @@ func (l *lane) openFile(f *transfer.ManifestFile) (err error) {
 		return nil
 	}
 	l.closeFile()
-	if l.file, _, err = l.s.sources.Open(*f); err != nil {
+	if l.opener == nil {
+		l.opener = l.s.sources.Opener()
+	}
+	if l.file, err = l.opener.Open(*f); err != nil {
 		l.file = nil
 		return sourceError(err)
 	}
