@@ -15,6 +15,7 @@ import (
 	"jetstream/internal/stream"
 	"jetstream/internal/transfer"
 	"jetstream/internal/transfer/receiver"
+	"jetstream/internal/transfer/sender"
 	"jetstream/triggers"
 )
 
@@ -27,6 +28,7 @@ type Deps struct {
 	Triggers *triggers.Engine
 	Engine   *transfer.Engine
 	Receiver *receiver.Receiver
+	Sender   *sender.Sender
 	Files    *files.Service
 	// EventLog holds the stored events.
 	EventLog *stream.Log
@@ -46,6 +48,7 @@ func Commands(d Deps) *api.Registry {
 		triggerCommands(d),
 		triggerQueueCommands(d),
 		destinationCommands(d),
+		connectionCommands(d),
 		manifestCommands(d),
 		transferCommands(d),
 		receivedCommands(d),

@@ -197,6 +197,13 @@ var fixtures = map[string]fixture{
 		return map[string]any{"transferId": p.waiting(), "priority": 10}
 	}},
 	"send.deleteTransfer": {params: func(p *pair, _ int) map[string]any { return map[string]any{"transferId": p.transfer()} }},
+	"send.getConnections": {varies: connectionVaries(), params: func(p *pair, _ int) map[string]any {
+		p.connection()
+		return map[string]any{"limit": 1}
+	}},
+	"send.getConnection": {varies: connectionVaries(), params: func(p *pair, _ int) map[string]any {
+		return map[string]any{"connectionId": p.connection()}
+	}},
 	"recv.getTransfers": {recv: true, user: "bob", varies: []string{"rate", "sourcePort"}, params: func(p *pair, _ int) map[string]any {
 		p.transfer()
 		return map[string]any{"limit": 1, "status": "complete"}

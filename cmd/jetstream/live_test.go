@@ -374,7 +374,10 @@ func (l *live) cli(user string, args ...string) (code int, stdout, stderr string
 }
 
 // pair is a sender and a receiver with a destination between them.
-type pair struct{ from, to *live }
+type pair struct {
+	from, to *live
+	slow     any // id of the transfer of connection
+}
 
 // newPair starts two servers and puts a small tree into the sender's files.
 func newPair(t testing.TB, senderFlags ...string) *pair {

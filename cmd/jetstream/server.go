@@ -56,6 +56,9 @@ type serverCmd struct {
 	BorrowIncomingRate bool  `name:"borrow-incoming-rate" help:"Let sending use what receiving leaves of its limit."`
 	BorrowOutgoingRate bool  `name:"borrow-outgoing-rate" help:"Let receiving use what sending leaves of its limit."`
 
+	Lanes      int    `name:"lanes" default:"4" help:"How many connections carry the data of a transfer that is sent, 1 to 16."`
+	Congestion string `name:"congestion" default:"auto" enum:"auto,bbr,cubic" help:"Congestion control of what is sent, on Linux (${enum}): auto is cubic to receivers nearby and BBR to others, or 16 lanes of the system's own where there is no BBR."`
+
 	RecvAbandonedAfter time.Duration `name:"recv-abandoned-after" default:"168h" help:"End an arriving transfer, and remove its parts, when its sender has stayed away for so long; 0 is never."`
 
 	Log       string `name:"log" type:"path" help:"Write the log to this file as well as to the console."`
@@ -126,6 +129,9 @@ func (c *serverCmd) options(p *program) (o server.Options, err error) {
 			return o, usagef("%s must be at least 1", flag)
 		}
 	}
+	if c.Lanes < 1 {
+		return o, usagef("--lanes must be at least 1")
+	}
 	limits := bandwidth.Limits{Incoming: c.IncomingRateLimit, Outgoing: c.OutgoingRateLimit,
 		BorrowIncoming: c.BorrowIncomingRate, BorrowOutgoing: c.BorrowOutgoingRate}
 	for flag, n := range map[string]int64{"--incoming-rate-limit": limits.Incoming, "--outgoing-rate-limit": limits.Outgoing} {
@@ -146,6 +152,7 @@ func (c *serverCmd) options(p *program) (o server.Options, err error) {
 		TriggerKeep: c.TriggerKeep, TriggerOrder: triggers.Order(c.TriggerOrder), TriggerConcurrency: c.TriggerConcurrency,
 		TriggerQueueMax: c.TriggerQueueMax, TriggerQueueBytes: c.TriggerQueueBytes, TriggerEnv: c.TriggerEnv,
 		RecvAbandonedAfter: orNone(c.RecvAbandonedAfter), Bandwidth: limits,
+		Lanes: c.Lanes, Congestion: c.Congestion,
 		Environ: p.Environ, Path: p.Getenv("PATH"), Version: version, Revision: revision(),
 	}
 	if terminal.IsTerminal(p.Stderr) {

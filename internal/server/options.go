@@ -14,6 +14,7 @@ import (
 	"jetstream/internal/api"
 	"jetstream/internal/bandwidth"
 	"jetstream/internal/transfer"
+	"jetstream/internal/transfer/wire"
 	"jetstream/triggers"
 )
 
@@ -38,6 +39,12 @@ type Options struct {
 	RecvHost string
 	// RecvPort is the port that transfers are received on; 0 picks a free one.
 	RecvPort uint16
+	// Lanes is how many connections carry the data of a transfer that is sent, up
+	// to 16; 0 is 4.
+	Lanes int
+	// Congestion is the congestion control of what is sent: auto, bbr or cubic.
+	// Empty: auto. Systems other than Linux let nobody choose.
+	Congestion string
 	// ExternalAddress is the host name or address under which other machines
 	// reach this server. Empty: unknown.
 	ExternalAddress string
@@ -156,7 +163,7 @@ func (o *Options) Check() error {
 	if !filepath.IsAbs(filled.StateDir) {
 		return optionErrorf("%s %q is no absolute path", option("StateDir"), filled.StateDir)
 	}
-	for _, check := range []func() error{filled.checkSocket, filled.checkAddresses, filled.checkTriggers} {
+	for _, check := range []func() error{filled.checkSocket, filled.checkAddresses, filled.checkTriggers, filled.checkLanes} {
 		if err := check(); err != nil {
 			return err
 		}
@@ -178,6 +185,13 @@ func (o *Options) setDefaults() {
 // DefaultSandboxDir returns the default of Options.SandboxDir.
 func DefaultSandboxDir(stateDir string) string {
 	return filepath.Join(filepath.Dir(stateDir), "files", "%u")
+}
+
+func (o *Options) checkLanes() error {
+	if o.Lanes < 0 || o.Lanes > wire.MaxLanes {
+		return optionErrorf("%s must be 1 to %d", option("Lanes"), wire.MaxLanes)
+	}
+	return nil
 }
 
 func (o *Options) checkAddresses() error {

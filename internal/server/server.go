@@ -223,13 +223,16 @@ func (s *Server) openTransfers(ctx context.Context) (err error) {
 	}); err != nil {
 		return err
 	}
-	s.sender, err = sender.New(sender.Options{Outgoing: &s.link.Out, Engine: s.engine, Identity: s.identity, ServerUID: s.serverUID, Log: s.log})
+	s.sender, err = sender.New(sender.Options{
+		Engine: s.engine, Identity: s.identity, ServerUID: s.serverUID, Log: s.log,
+		Outgoing: &s.link.Out, Lanes: s.o.Lanes, Congestion: s.o.Congestion,
+	})
 	return err
 }
 
 func (s *Server) openGateway(context.Context) error {
 	registry := handlers.Commands(handlers.Deps{
-		Server: s, Accounts: s.accounts, Triggers: s.triggers, Engine: s.engine, Receiver: s.receiver,
+		Server: s, Accounts: s.accounts, Triggers: s.triggers, Engine: s.engine, Receiver: s.receiver, Sender: s.sender,
 		Files: s.files, Collector: s.collector, Bandwidth: s.link, EventLog: s.stream,
 	})
 	document, err := document(registry, s.o.Version)

@@ -277,7 +277,7 @@ func killWhileFinishing(t *testing.T, sandbox, conflict string, steps []string) 
 		}
 	}
 	saves := []string{"placed from 0", "placed from 512", "placed from 1024"} // the batches
-	if conflict == "overwrite" {                                            // the names of files are chosen before
+	if conflict == "overwrite" {                                              // the names of files are chosen before
 		saves = append(saves, "names from /e")
 	} else {
 		saves = append(saves, "names from /d/0000", "names from /d/0512", "names from /d/1024")

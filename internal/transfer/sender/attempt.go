@@ -10,6 +10,7 @@ import (
 	"runtime/debug"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"jetstream/internal/api"
@@ -37,9 +38,11 @@ type attempt struct {
 	s          *Sender
 	t          transfer.Transfer
 	meter      pace.Meter
-	limit      *pace.Limiter   // of all transfers to the destination
+	limit      *pace.Limiter // of all transfers to the destination
+	turn       *turn
 	limiters   []*pace.Limiter // limit, and that of the server if there is one
 	link       link
+	connection *connection
 	confirmed  int64 // bytes that the receiver has confirmed
 	progressed bool
 	connected  bool
@@ -48,12 +51,15 @@ type attempt struct {
 
 func (s *Sender) attempt(ctx context.Context, t transfer.Transfer) (r result) {
 	a := &attempt{s: s, t: t}
-	a.limit = s.limits.take(t.DestinationID)
+	shared := s.limits.take(t.DestinationID)
+	a.limit, a.turn = &shared.Limiter, &turn{of: &shared.turns, priority: t.Priority}
 	a.limiters = []*pace.Limiter{a.limit}
 	if s.o.Outgoing != nil {
 		a.limiters = append(a.limiters, s.o.Outgoing)
 	}
 	defer s.limits.release(t.DestinationID)
+	a.connection = s.connections.add(a)
+	defer s.connections.remove(a.connection)
 	defer func() {
 		if p := recover(); p != nil {
 			s.log.Error("panic while sending", "transferId", t.TransferID, "panic", p, "stack", string(debug.Stack()))
@@ -167,7 +173,7 @@ func (a *attempt) run(parent context.Context) error {
 	watching := make(chan struct{})
 	go func() {
 		defer close(watching)
-		a.s.watch(ctx, id, changes, cancel)
+		a.watch(ctx, id, changes, cancel)
 	}()
 	following := make(chan struct{})
 	go func() {
@@ -190,8 +196,9 @@ func (a *attempt) run(parent context.Context) error {
 }
 
 // watch ends ctx when the transfer is stopped or its owner is removed or
-// disabled.
-func (s *Sender) watch(ctx context.Context, id string, changes <-chan struct{}, cancel context.CancelCauseFunc) {
+// disabled, and follows its priority.
+func (a *attempt) watch(ctx context.Context, id string, changes <-chan struct{}, cancel context.CancelCauseFunc) {
+	s := a.s
 	check := time.NewTicker(entitledEvery)
 	defer check.Stop()
 	for {
@@ -202,6 +209,7 @@ func (s *Sender) watch(ctx context.Context, id string, changes <-chan struct{}, 
 			return
 		}
 		if err == nil {
+			a.turn.setPriority(t.Priority)
 			err = s.o.Engine.Entitled(ctx, t.Owner)
 		}
 		if e := api.ErrorOf(err); e != nil && (e.Code == api.CodeNotFound || e.Code == api.CodeForbidden) {
@@ -226,6 +234,12 @@ func (a *attempt) send(parent, ctx context.Context) error {
 		return err
 	}
 	defer conn.Close()
+	// The lanes are dialled while the receiver checks the password.
+	dialling, stop := context.WithCancel(ctx)
+	var helpers sync.WaitGroup
+	defer helpers.Wait()
+	defer stop()
+	first := a.dialFirst(dialling, &helpers, conn.PeerKey(), a.lanesWanted())
 	if len(a.t.Ticket) == 0 {
 		if err := a.login(parent, conn); err != nil {
 			return err
@@ -247,7 +261,7 @@ func (a *attempt) send(parent, ctx context.Context) error {
 	}
 	a.t = t
 	a.s.o.Engine.Reached(t.DestinationID)
-	outcome, err := a.stream(ctx, conn)
+	outcome, err := a.stream(ctx, conn, first)
 	if err != nil {
 		return err
 	}

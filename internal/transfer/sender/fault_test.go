@@ -236,3 +236,69 @@ func TestCancelReachesAReceiverThatWasAway(t *testing.T) {
 	}
 	b.noLeftovers()
 }
+
+// A lane that falls silent is dialled anew, and what it had taken goes over
+// others.
+func TestSilentLanesAreReplaced(t *testing.T) {
+	t.Parallel()
+	a, b := newSite(t), newSite(t)
+	a.write("src/big.bin", 12<<20)
+	proxy := newMuter(t, b.Address, 1<<20)
+	tr := a.send(b, job{to: proxy.Addr().String()})
+	complete(t, a, b, tr)
+	same(t, filepath.Join(a.Sandbox, "src"), filepath.Join(b.Sandbox, "src"))
+	if log := a.log.String(); !strings.Contains(log, "a lane broke") || strings.Contains(log, "a transfer waits") {
+		t.Errorf("no lane was replaced, or the transfer was interrupted:\n%s", log)
+	}
+}
+
+// newMuter is a TCP proxy that passes nothing on any more, without closing it, of
+// the first connection that has carried n bytes from its client.
+func newMuter(t *testing.T, target string, n int64) net.Listener {
+	t.Helper()
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var wg sync.WaitGroup
+	var muted atomic.Bool
+	over := make(chan struct{})
+	wg.Go(func() {
+		for {
+			in, err := ln.Accept()
+			if err != nil {
+				return
+			}
+			out, err := net.Dial("tcp", target)
+			if err != nil {
+				_ = in.Close()
+				continue
+			}
+			var silent atomic.Bool
+			carry := func(to, from net.Conn, count bool) {
+				defer to.Close()
+				buf := make([]byte, 16<<10)
+				for total := int64(0); ; {
+					got, err := from.Read(buf)
+					if err != nil {
+						return
+					}
+					if total += int64(got); count && total > n && muted.CompareAndSwap(false, true) {
+						silent.Store(true)
+					}
+					if silent.Load() {
+						<-over
+						return
+					}
+					if _, err := to.Write(buf[:got]); err != nil {
+						return
+					}
+				}
+			}
+			wg.Go(func() { carry(out, in, true) })
+			wg.Go(func() { carry(in, out, false) })
+		}
+	})
+	t.Cleanup(func() { _ = ln.Close(); close(over); wg.Wait() })
+	return ln
+}

@@ -2,6 +2,7 @@ package sender_test
 
 import (
 	"bytes"
+	"cmp"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -134,6 +135,7 @@ type job struct {
 	password          string
 	conflict, onError string
 	user              string
+	priority          int // 0: 100
 }
 
 // send makes destination, manifest and transfer.
@@ -163,7 +165,7 @@ func (s *site) send(to *site, j job) transfer.Transfer {
 	}
 	return transfertest.Must[transfer.Transfer](s.T)(s.engine.CreateTransfer(ctx, by("bob"), transfer.Params{
 		ManifestID: m.ManifestID, DestinationID: d.DestinationID, Username: j.user,
-		DestinationPath: j.path, Conflict: j.conflict, OnError: j.onError, Priority: 100,
+		DestinationPath: j.path, Conflict: j.conflict, OnError: j.onError, Priority: cmp.Or(j.priority, 100),
 	}, j.password))
 }
 

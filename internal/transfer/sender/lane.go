@@ -77,6 +77,7 @@ func (l *lane) run(ctx context.Context) {
 			l.s.cancel(err)
 			return
 		}
+		l.s.a.connection.lost(err)
 		l.s.a.s.log.Debug("a lane broke and is dialled anew", "transferId", l.s.a.t.TransferID, "lane", l.number, "error", err)
 		if worked {
 			failures = 0

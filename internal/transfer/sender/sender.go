@@ -76,10 +76,11 @@ const notifyFor = 48 * time.Hour
 
 // Sender sends transfers. Serve may run once.
 type Sender struct {
-	o      Options
-	log    *slog.Logger
-	sent   atomic.Int64
-	limits limits
+	o           Options
+	log         *slog.Logger
+	sent        atomic.Int64
+	limits      limits
+	connections connections
 	// refused is done once the operator was told that the congestion control
 	// cannot be chosen.
 	refused sync.Once

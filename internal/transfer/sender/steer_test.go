@@ -195,3 +195,35 @@ func TestUpdatedTransferKeepsWhatWasNotGiven(t *testing.T) {
 		t.Errorf("another priority after the end: %v", err)
 	}
 }
+
+// Of the transfers to a destination those with the lowest number are sent, also
+// when a lower one comes later, or the number changes.
+func TestLowerPriorityNumberGoesFirst(t *testing.T) {
+	t.Parallel()
+	a, b := newSite(t), newSite(t)
+	a.write("src/big.bin", 12<<20)
+	a.limit(b, 800)
+	late := a.send(b, job{path: "/late", priority: 200})
+	a.underWay(late)
+	first := a.send(b, job{path: "/first", priority: 50})
+	a.underWay(first)
+	before := a.underWay(late).BytesSent
+	for a.underWay(first).BytesSent < 200<<10 {
+	}
+	// What was under way when the other came arrives still.
+	if after := a.underWay(late).BytesSent; after > before+100<<10 {
+		t.Errorf("%d bytes of the later one were sent while 200 KiB of the first were", after-before)
+	}
+	sooner := 10
+	a.steer(func() (transfer.Transfer, error) {
+		return a.engine.UpdateTransfer(t.Context(), by("bob"), late.TransferID, transfer.TransferChange{Priority: &sooner})
+	})
+	for before = a.underWay(late).BytesSent; a.underWay(late).BytesSent < before+100<<10; {
+	}
+	a.limit(b, 0)
+	a.wait(first)
+	complete(t, a, b, late)
+	complete(t, a, b, first)
+	same(t, filepath.Join(a.Sandbox, "src"), filepath.Join(b.Sandbox, "late/src"))
+	same(t, filepath.Join(a.Sandbox, "src"), filepath.Join(b.Sandbox, "first/src"))
+}

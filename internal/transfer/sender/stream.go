@@ -55,7 +55,9 @@ type stream struct {
 	goneFiles map[int64]bool // files that cannot be read
 }
 
-func (a *attempt) stream(ctx context.Context, conn *wire.Conn) (wire.Outcome, error) {
+// stream sends the transfer over conn and lanes, whose first connections are being
+// dialled.
+func (a *attempt) stream(ctx context.Context, conn *wire.Conn, first []<-chan dialled) (wire.Outcome, error) {
 	none := wire.Outcome{}
 	ctx, cancel := context.WithCancelCause(ctx)
 	var helpers sync.WaitGroup
@@ -65,7 +67,6 @@ func (a *attempt) stream(ctx context.Context, conn *wire.Conn) (wire.Outcome, er
 	stop := context.AfterFunc(ctx, conn.Abort)
 	defer stop()
 	helpers.Go(func() { _ = conn.KeepAlive(ctx) })
-	first := a.dialFirst(ctx, &helpers, conn.PeerKey(), a.lanesWanted())
 
 	resume, ended, err := a.open(conn)
 	if err != nil {
@@ -89,6 +90,9 @@ func (a *attempt) stream(ctx context.Context, conn *wire.Conn) (wire.Outcome, er
 		return none, sourceError(err)
 	}
 	defer s.sources.Close()
+	a.connection.connected(s)
+	a.turn.begin()
+	defer a.turn.end()
 	var unwatch func() bool
 	s.queue, unwatch = newQueue(ctx, piecesAhead*max(len(first), 1))
 	defer unwatch()
@@ -97,7 +101,9 @@ func (a *attempt) stream(ctx context.Context, conn *wire.Conn) (wire.Outcome, er
 	defer cancel(nil)
 	for i, d := range first[:min(len(first), resume.Lanes)] {
 		l := &lane{s: s, number: i, first: d}
+		s.mu.Lock()
 		s.lanes = append(s.lanes, l)
+		s.mu.Unlock()
 		working.Go(func() { l.run(ctx) })
 	}
 	helpers.Go(func() { s.listen(ctx) })
@@ -162,22 +168,35 @@ func (s *stream) supervise(ctx context.Context) {
 			s.cancel(errSilent)
 			return
 		}
-		for _, l := range s.lanes {
-			if conn := l.connection(); conn != nil && time.Since(conn.Heard()) > silentLane {
+		for _, conn := range s.open() {
+			if time.Since(conn.Heard()) > silentLane {
 				conn.Abort()
 			}
 		}
 	}
 }
 
-// working returns how many lanes are connected.
-func (s *stream) working() (n int) {
+// open returns the connections of the lanes that have one.
+func (s *stream) open() (list []*wire.Conn) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	for _, l := range s.lanes {
-		if l.connection() != nil {
-			n++
+		if conn := l.connection(); conn != nil {
+			list = append(list, conn)
 		}
 	}
-	return n
+	return list
+}
+
+// working returns how many lanes are connected.
+func (s *stream) working() int { return len(s.open()) }
+
+// link returns what is known of the link at present.
+func (s *stream) link() link {
+	for _, conn := range s.open() {
+		return readLink(conn.NetConn())
+	}
+	return s.a.link
 }
 
 // isGone reports whether a file cannot be read.

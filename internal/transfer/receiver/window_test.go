@@ -1,0 +1,49 @@
+package receiver
+
+import (
+	"math/rand/v2"
+	"slices"
+	"testing"
+)
+
+// Spans agree with a map of bytes, whatever is added.
+func TestSpansAgreeWithBytes(t *testing.T) {
+	const size = 64
+	for seed := range uint64(300) {
+		rnd := rand.New(rand.NewPCG(seed, 1))
+		var s spans
+		var have [size]bool
+		for range 30 {
+			from := rnd.Int64N(size)
+			to := from + 1 + rnd.Int64N(min(size-from, 12))
+			covered, added := true, int64(0)
+			for i := from; i < to; i++ {
+				if !have[i] {
+					covered, added = false, added+1
+				}
+			}
+			if got := s.covers(from, to); got != covered {
+				t.Fatalf("seed %d: %v covers %d..%d: %v, want %v", seed, s, from, to, got, covered)
+			}
+			before := slices.Clone(s)
+			if got := s.add(from, to); got != added {
+				t.Fatalf("seed %d: %v and %d..%d: %d are new, want %d", seed, before, from, to, got, added)
+			}
+			for i := from; i < to; i++ {
+				have[i] = true
+			}
+			prefix := int64(0)
+			for prefix < size && have[prefix] {
+				prefix++
+			}
+			if got := s.prefix(); got != prefix {
+				t.Fatalf("seed %d: %v begins with %d bytes, want %d", seed, s, got, prefix)
+			}
+			for i := 1; i < len(s); i++ {
+				if s[i].from <= s[i-1].to {
+					t.Fatalf("seed %d: %v is out of order", seed, s)
+				}
+			}
+		}
+	}
+}
