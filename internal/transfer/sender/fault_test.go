@@ -131,7 +131,7 @@ func stalled(t *testing.T, target string, n int64) (address string, reached <-ch
 	if err != nil {
 		t.Fatal(err)
 	}
-	hit := make(chan struct{})
+	hit, over := make(chan struct{}), make(chan struct{})
 	var left atomic.Int64
 	left.Store(n)
 	var wg sync.WaitGroup
@@ -163,7 +163,10 @@ func stalled(t *testing.T, target string, n int64) (address string, reached <-ch
 							close(hit)
 						}
 						if rest <= 0 {
-							<-back // until the receiver hangs up
+							select {
+							case <-back: // the receiver has hung up
+							case <-over:
+							}
 							break
 						}
 					}
@@ -176,7 +179,7 @@ func stalled(t *testing.T, target string, n int64) (address string, reached <-ch
 			})
 		}
 	})
-	t.Cleanup(func() { _ = ln.Close(); wg.Wait() })
+	t.Cleanup(func() { _ = ln.Close(); close(over); wg.Wait() })
 	return ln.Addr().String(), hit
 }
 

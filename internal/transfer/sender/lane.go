@@ -141,8 +141,12 @@ func (l *lane) serve(ctx context.Context) (worked bool, err error) {
 func (l *lane) connect(ctx context.Context) (*wire.Conn, error) {
 	var d dialled
 	if l.first != nil {
-		d = <-l.first
-		l.first = nil
+		select {
+		case d = <-l.first:
+			l.first = nil
+		case <-ctx.Done():
+			return nil, context.Cause(ctx)
+		}
 	} else {
 		d.conn, d.err = l.s.a.dialLane(ctx, l.s.conn.PeerKey())
 	}
