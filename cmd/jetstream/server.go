@@ -77,7 +77,7 @@ func (c *serverCmd) Run(ctx context.Context, p *program) error {
 	if p.Getenv("GOGC") == "" {
 		// The live heap is a few MiB, so the default GC target would collect
 		// often enough to cost a fifth of the requests' time.
-		debug.SetGCPercent(200)
+		debug.SetGCPercent(150)
 	}
 	if err := closeInheritedOnExec(); err != nil {
 		return fmt.Errorf("the descriptors that were open before cannot be kept from scripts: %w", err)

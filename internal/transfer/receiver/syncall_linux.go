@@ -17,7 +17,7 @@ func syncsAllOf(dir *os.File) bool {
 	if err := unix.Fstatfs(int(dir.Fd()), &st); err != nil {
 		return false
 	}
-	switch int64(st.Type) {
+	switch int64(st.Type) { //nolint:unconvert // it is an int32 on some processors
 	case unix.EXT4_SUPER_MAGIC, unix.XFS_SUPER_MAGIC, unix.BTRFS_SUPER_MAGIC, unix.F2FS_SUPER_MAGIC, unix.TMPFS_MAGIC:
 		return true
 	}

@@ -49,15 +49,16 @@ func (s *spans) add(from, to int64) (added int64) {
 }
 
 // covers reports whether a part has arrived.
-func (s spans) covers(from, to int64) bool {
-	i := sort.Search(len(s), func(i int) bool { return s[i].to >= to })
-	return i < len(s) && s[i].from <= from
+func (s *spans) covers(from, to int64) bool {
+	list := *s
+	i := sort.Search(len(list), func(i int) bool { return list[i].to >= to })
+	return i < len(list) && list[i].from <= from
 }
 
 // prefix returns how many bytes from the beginning on have arrived.
-func (s spans) prefix() int64 {
-	if len(s) > 0 && s[0].from == 0 {
-		return s[0].to
+func (s *spans) prefix() int64 {
+	if list := *s; len(list) > 0 && list[0].from == 0 {
+		return list[0].to
 	}
 	return 0
 }

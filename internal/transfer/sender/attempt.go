@@ -32,10 +32,11 @@ const entitledEvery = 2 * time.Second
 // maxTicket is how many bytes a ticket may have.
 const maxTicket = 1024
 
-// attempt is one attempt to send a transfer. It is for one goroutine, but piece
-// and pace.
+// attempt is one attempt to send a transfer. It is for one goroutine, but for
+// dialLane, and once the transfer is being streamed for its lanes.
 type attempt struct {
 	s          *Sender
+	to         string // address and port of the receiver
 	t          transfer.Transfer
 	meter      pace.Meter
 	limit      *pace.Limiter // of all transfers to the destination
@@ -50,7 +51,7 @@ type attempt struct {
 }
 
 func (s *Sender) attempt(ctx context.Context, t transfer.Transfer) (r result) {
-	a := &attempt{s: s, t: t}
+	a := &attempt{s: s, t: t, to: net.JoinHostPort(t.DestinationAddress, strconv.Itoa(t.DestinationPort))}
 	shared := s.limits.take(t.DestinationID)
 	a.limit, a.turn = &shared.Limiter, &turn{of: &shared.turns, priority: t.Priority}
 	a.limiters = []*pace.Limiter{a.limit}
@@ -88,7 +89,7 @@ func (a *attempt) saveResult(ctx context.Context, err error) (retry bool) {
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), saveTimeout)
 	defer cancel()
-	log := a.s.log.With("transferId", a.t.TransferID, "receiver", a.address())
+	log := a.s.log.With("transferId", a.t.TransferID, "receiver", a.to)
 	end, ended := errors.AsType[*finalError](err)
 	if !a.t.Processing {
 		log.Debug("a receiver could not be notified of the end of a transfer", "error", err)
@@ -128,10 +129,6 @@ func (a *attempt) saveResult(ctx context.Context, err error) (retry bool) {
 	return true
 }
 
-func (a *attempt) address() string {
-	return net.JoinHostPort(a.t.DestinationAddress, strconv.Itoa(a.t.DestinationPort))
-}
-
 // waitMessage returns the message of a transfer that waits after err.
 func (a *attempt) waitMessage(err error) string {
 	if l, ok := errors.AsType[*retryLater](err); ok {
@@ -141,9 +138,9 @@ func (a *attempt) waitMessage(err error) string {
 		return e.Message + "; trying again"
 	}
 	if !a.connected {
-		return fmt.Sprintf("%s cannot be reached: %s; trying again", a.address(), reason(err))
+		return fmt.Sprintf("%s cannot be reached: %s; trying again", a.to, reason(err))
 	}
-	return fmt.Sprintf("the connection to %s was lost: %s; trying again", a.address(), reason(err))
+	return fmt.Sprintf("the connection to %s was lost: %s; trying again", a.to, reason(err))
 }
 
 func reason(err error) string {
@@ -284,10 +281,10 @@ func (a *attempt) dial(ctx context.Context) (*wire.Conn, error) {
 	if known {
 		a.limit.SetRate(d.SendRateMax)
 	}
-	nc, err := a.s.o.Dial(ctx, a.address())
+	nc, err := a.s.o.Dial(ctx, a.to)
 	if err != nil {
 		if ctx.Err() == nil && known {
-			engine.Unreached(a.t.DestinationID, api.Wrap(err, api.CodeUnavailable, "%s cannot be reached: %s", a.address(), reason(err)))
+			engine.Unreached(a.t.DestinationID, api.Wrap(err, api.CodeUnavailable, "%s cannot be reached: %s", a.to, reason(err)))
 		}
 		return nil, err
 	}
@@ -306,9 +303,9 @@ func (a *attempt) dial(ctx context.Context) (*wire.Conn, error) {
 	}
 	if k, ok := errors.AsType[*wire.KeyChangedError](err); ok {
 		err = failf(err, true, "the public key of %s has changed: %s was pinned and %s answered; if the server was really replaced, give the destination its new key with send.updateDestination",
-			a.address(), k.Pinned, k.Presented)
+			a.to, k.Pinned, k.Presented)
 	} else if v, ok := errors.AsType[*wire.VersionError](err); ok {
-		err = failf(err, true, "%s cannot be used: %s", a.address(), v.Error())
+		err = failf(err, true, "%s cannot be used: %s", a.to, v.Error())
 	}
 	if ctx.Err() == nil && known {
 		message := a.waitMessage(err)
@@ -343,7 +340,7 @@ func (a *attempt) login(ctx context.Context, conn *wire.Conn) error {
 			return err
 		}
 		if f.Code == api.CodeUnauthorized {
-			return failf(nil, false, "user %s or its password was refused by %s; make that user there, or give its present password", a.t.Username, a.address())
+			return failf(nil, false, "user %s or its password was refused by %s; make that user there, or give its present password", a.t.Username, a.to)
 		}
 		return a.failure(f)
 	default:
@@ -375,7 +372,7 @@ func (a *attempt) unexpectedFrame(h wire.Header) error {
 
 // failure turns a Failure of the receiver into an error.
 func (a *attempt) failure(f wire.Failure) error {
-	message := fmt.Sprintf("%s: %s", a.address(), wire.Clean(f.Message))
+	message := fmt.Sprintf("%s: %s", a.to, wire.Clean(f.Message))
 	switch f.Code {
 	case api.CodeTooManyRequests:
 		after := time.Duration(min(max(f.RetryAfterSeconds, 1), 3600)) * time.Second

@@ -54,7 +54,7 @@ func (a *attempt) checkResume(ctx context.Context, r wire.Resume) error {
 
 // broken says that the receiver has violated the protocol, and how.
 func (a *attempt) broken(format string, args ...any) error {
-	return failf(nil, true, "%s broke the transfer protocol: %s", a.address(), fmt.Sprintf(format, args...))
+	return failf(nil, true, "%s broke the transfer protocol: %s", a.to, fmt.Sprintf(format, args...))
 }
 
 // checkComplete checks that the totals of a transfer that the receiver calls
@@ -66,7 +66,7 @@ func (a *attempt) checkComplete(o wire.Outcome) error {
 		return nil
 	}
 	return failf(nil, false, "%s calls the transfer complete with %d files and %d bytes received and %d files and %d bytes skipped, but %d files and %d bytes were to be sent: it is not believed",
-		a.address(), o.Files, o.Bytes, o.SkippedFiles, o.SkippedBytes, a.t.TotalFiles, a.t.TotalBytes)
+		a.to, o.Files, o.Bytes, o.SkippedFiles, o.SkippedBytes, a.t.TotalFiles, a.t.TotalBytes)
 }
 
 // conclude saves the end of the transfer at the receiver.
@@ -77,11 +77,11 @@ func (a *attempt) conclude(ctx context.Context, o wire.Outcome) error {
 			return err
 		}
 	case transfer.StatusCancelled:
-		return &finalError{status: transfer.StatusCancelled, message: fmt.Sprintf("%s: %s", a.address(), wire.Clean(o.Message))}
+		return &finalError{status: transfer.StatusCancelled, message: fmt.Sprintf("%s: %s", a.to, wire.Clean(o.Message))}
 	case transfer.StatusError:
-		return failf(nil, false, "%s: %s", a.address(), wire.Clean(o.Message))
+		return failf(nil, false, "%s: %s", a.to, wire.Clean(o.Message))
 	default:
-		return failf(nil, false, "%s broke the transfer protocol: it answered the status %s", a.address(), api.Quote(wire.Clean(o.Status)))
+		return failf(nil, false, "%s broke the transfer protocol: it answered the status %s", a.to, api.Quote(wire.Clean(o.Status)))
 	}
 	_, err := a.s.o.Engine.Change(ctx, a.t.TransferID, func(t *transfer.Transfer) error {
 		if !t.Processing {

@@ -115,7 +115,7 @@ func (l *lane) serve(ctx context.Context) (worked bool, err error) {
 		cancel(err)
 	})
 	err = l.send(ctx, conn)
-	if err != nil && ctx.Err() == nil {
+	if ctx.Err() == nil {
 		// The receiver may have sent the reason before it closed.
 		select {
 		case <-ctx.Done():
@@ -200,7 +200,7 @@ func (l *lane) acknowledge(n int64) error {
 	return nil
 }
 
-// send sends pieces until ctx ends or the lane breaks.
+// send sends pieces until ctx ends or the lane breaks, and returns why.
 func (l *lane) send(ctx context.Context, conn *wire.Conn) error {
 	pace := func(left int) (int, error) { return l.s.a.pace(ctx, left) }
 	for {
@@ -349,7 +349,7 @@ func (l *lane) connection() *wire.Conn {
 func (a *attempt) dialLane(ctx context.Context, key string) (*wire.Conn, error) {
 	ctx, cancel := context.WithTimeout(ctx, redialEvery)
 	defer cancel()
-	nc, err := a.s.o.Dial(ctx, a.address())
+	nc, err := a.s.o.Dial(ctx, a.to)
 	if err != nil {
 		return nil, err
 	}
