@@ -111,7 +111,7 @@ func (s *session) serveLane(conn *wire.Conn) error {
 		}
 		if err == nil {
 			if err = h.Check(payload); err == nil {
-				if err = s.data(h, payload); err != nil {
+				if err = s.data(h, payload); err != nil && !errors.Is(err, errOver) {
 					s.fail(err)
 				}
 			}

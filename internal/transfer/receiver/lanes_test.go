@@ -178,3 +178,22 @@ func TestRestartGoesOnFromTheCheckpoint(t *testing.T) {
 		t.Errorf("%d events, want 1", n)
 	}
 }
+
+// What a lane repeats when everything has arrived harms nothing.
+func TestRepeatedChunkWhileFinishing(t *testing.T) {
+	s := newSite(t, t.TempDir())
+	s.Stop()
+	store := &pausing{named: make(chan struct{}), goOn: make(chan struct{})}
+	s.restart(func(st transfer.RecvStore) transfer.RecvStore { store.RecvStore = st; return store })
+	p := newSender(t, s)
+	p.begin(wire.Entry{Name: "/f", Size: 3, Mode: 0o600})
+	p.data(0, 0, []byte("abc"))
+	p.send(wire.TypeEnd, struct{}{})
+	<-store.named
+	p.data(0, 0, []byte("abc"))
+	close(store.goOn)
+	p.wantAnswer("complete", "")
+	if got, err := os.ReadFile(filepath.Join(s.Sandbox, "f")); string(got) != "abc" {
+		t.Errorf("the file holds %q (%v)", got, err)
+	}
+}

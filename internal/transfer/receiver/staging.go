@@ -92,6 +92,10 @@ func reopenPart(staging *os.Root, index, size int64) (*os.File, error) {
 	if !named.Mode().IsRegular() || named.Size() < size {
 		return nil, fmt.Errorf("part file %s is not what was written", name)
 	}
+	// It has its final mode if it was complete and could not be recorded.
+	if err := tolerateModeless(staging.Chmod(name, 0o600)); err != nil {
+		return nil, err
+	}
 	f, err := staging.OpenFile(name, os.O_WRONLY, 0)
 	if err != nil {
 		return nil, err

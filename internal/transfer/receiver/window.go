@@ -163,15 +163,15 @@ func (w *window) begin(ctx context.Context, h wire.Header) (*arrival, error) {
 			return nil, context.Cause(ctx)
 		}
 	}
+	if h.Index < w.first {
+		return nil, w.repeat(h)
+	}
 	if w.over {
 		return nil, errOver
 	}
 	outOfPlace := &wire.ProtocolError{Reason: fmt.Sprintf("a chunk of entry %d at offset %d with %d bytes is out of place", h.Index, h.Offset, h.Length)}
 	if h.Index >= w.first+int64(len(w.pending)) || h.Length == 0 {
 		return nil, outOfPlace
-	}
-	if h.Index < w.first {
-		return nil, w.repeat(h)
 	}
 	e := w.pending[h.Index-w.first]
 	if e.Dir || h.Offset > e.Size || int64(h.Length) > e.Size-h.Offset {
