@@ -99,7 +99,7 @@ type Params struct {
 	DestinationPath            string            `json:"destinationPath" doc:"Directory in the receiving user's sandbox that the files are placed below" default:"/" validate:"max=4096" bytes:"true" column:"4"`
 	Priority                   int               `json:"priority" doc:"Lower goes first" default:"100" validate:"min=0,max=1000000"`
 	CheckpointFrequencySeconds int               `json:"checkpointFrequencySeconds" doc:"Seconds between durable checkpoints; 0 is none" default:"5" validate:"min=0,max=86400"`
-	Conflict                   string            `json:"conflict" doc:"What happens when a file exists" default:"overwrite" validate:"oneof=overwrite skip rename fail"`
+	Conflict                   string            `json:"conflict" doc:"What happens when a file exists: changed overwrites it where size or time differ, update where the source is newer" default:"overwrite" validate:"oneof=overwrite changed update skip rename fail"`
 	OnError                    string            `json:"onError" doc:"What happens when one file fails" default:"stop" validate:"oneof=stop continue"`
 	UserData                   map[string]string `json:"userData" doc:"Data of the user's own, kept with the transfer" validate:"max=64"`
 }

@@ -208,10 +208,10 @@ func (c *committer) commit(ctx context.Context, batch []finished) error {
 // name chooses the final name of a file that replaces what has it, which saves
 // saving it again. If it cannot, finish does, or says why not.
 func (c *committer) name(f *transfer.RecvFile) {
-	if c.s.row.Conflict != "overwrite" {
+	if placing(c.s.row) != transfer.ConflictOverwrite {
 		return
 	}
-	if err := c.place.choose(f, c.s.row.Conflict, map[string]struct{}{}); err != nil {
+	if err := c.place.choose(f, transfer.ConflictOverwrite, map[string]struct{}{}); err != nil {
 		f.Final, f.Real, f.Fold = "", "", 0
 	}
 }

@@ -106,7 +106,7 @@ func (f *finisher) place(ctx context.Context) error {
 }
 
 func (f *finisher) placeAll(ctx context.Context) error {
-	if f.row.Conflict == "fail" && f.row.OnError == "stop" {
+	if f.row.Conflict == transfer.ConflictFail && f.row.OnError == "stop" {
 		if err := f.checkFree(ctx); err != nil {
 			return err
 		}
@@ -148,11 +148,11 @@ func (f *finisher) checkFree(ctx context.Context) error {
 		if e.Skipped || e.Dir {
 			continue
 		}
-		there, err := f.placer.exists(f.placer.path(e.Name))
+		there, err := f.placer.look(f.placer.path(e.Name))
 		if err != nil {
 			return err
 		}
-		if there {
+		if there != nil {
 			return failf(nil, "%s exists already at the receiver", api.Quote(f.placer.path(e.Name)))
 		}
 	}
@@ -181,7 +181,7 @@ func (f *finisher) batch(ctx context.Context, batch []transfer.RecvFile) error {
 			f.placer.again[e.Index] = true
 			continue
 		}
-		if err := f.tolerate(e, f.placer.choose(e, f.row.Conflict, taken)); err != nil {
+		if err := f.tolerate(e, f.placer.choose(e, placing(f.row), taken)); err != nil {
 			return err
 		}
 		chosen = append(chosen, *e)
@@ -222,7 +222,7 @@ func (f *finisher) savePlaced(ctx context.Context, batch []transfer.RecvFile) er
 // chooses another one.
 func (f *finisher) put(ctx context.Context, e *transfer.RecvFile, taken map[string]struct{}) error {
 	for range 100 {
-		err := f.placer.put(e, f.row.Conflict)
+		err := f.placer.put(e, placing(f.row))
 		if err == nil {
 			f.placer.observe("placed", e.Real)
 			e.Placed = true
@@ -231,7 +231,7 @@ func (f *finisher) put(ctx context.Context, e *transfer.RecvFile, taken map[stri
 		if !errors.Is(err, errTaken) {
 			return err
 		}
-		if err := f.placer.choose(e, f.row.Conflict, taken); err != nil {
+		if err := f.placer.choose(e, placing(f.row), taken); err != nil {
 			return err
 		}
 		if e.Skipped {
@@ -243,6 +243,15 @@ func (f *finisher) put(ctx context.Context, e *transfer.RecvFile, taken map[stri
 		}
 	}
 	return failf(nil, "no free name for %s was found at the receiver", api.Quote(e.Final))
+}
+
+// placing returns what happens when a file is placed whose name exists: which of
+// them are kept was decided when they were announced.
+func placing(row *transfer.RecvTransfer) string {
+	if transfer.Replaces(row.Conflict) {
+		return transfer.ConflictOverwrite
+	}
+	return row.Conflict
 }
 
 // tolerate records the failure of an entry and returns nil if onError is

@@ -91,7 +91,7 @@ func (in *incoming) resumeAt(row *transfer.RecvTransfer, recorded int64) {
 }
 
 func (s *session) answersSkip() bool {
-	return s.row.Conflict == "skip" || s.row.OnError == "continue"
+	return transfer.MaySkip(s.row.Conflict) || s.row.OnError == "continue"
 }
 
 // suspend ends the receiving of data. It remembers how much of the first entry
@@ -256,16 +256,19 @@ func (s *session) entry(e wire.Entry) (*arrival, error) {
 	if wrong := checkName(f.Name, onWindows); wrong != "" && !(f.Dir && f.Name == "/") {
 		return a, s.refuse(f, fmt.Sprintf("the name %s %s", api.Quote(f.Name), wrong))
 	}
-	if f.Dir || s.row.Conflict != "skip" && s.row.Conflict != "fail" || begun {
+	if f.Dir || !transfer.MaySkip(s.row.Conflict) && s.row.Conflict != transfer.ConflictFail || begun {
 		return a, nil
 	}
-	there, err := s.place.exists(s.place.path(f.Name))
+	there, err := s.place.look(s.place.path(f.Name))
 	switch {
 	case err != nil:
 		return nil, err
-	case there && s.row.Conflict == "skip":
+	case there == nil:
+	case s.row.Conflict == transfer.ConflictSkip:
 		f.Skipped = true
-	case there:
+	case transfer.MaySkip(s.row.Conflict):
+		f.Skipped = there.Mode().IsRegular() && transfer.Keeps(s.row.Conflict, there.Size(), there.ModTime(), f.Size, stamp(f))
+	default:
 		return a, s.refuse(f, fmt.Sprintf("%s exists already at the receiver", api.Quote(s.place.path(f.Name))))
 	}
 	return a, nil

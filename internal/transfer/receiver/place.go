@@ -64,21 +64,24 @@ func newPlacer(box *account.Sandbox, row *transfer.RecvTransfer) *placer {
 // path returns the API path of an entry.
 func (p *placer) path(name string) string { return path.Join("/", p.target, name) }
 
-// exists reports whether an API path exists. Errors that are not temporary are
-// left to be found when the file is placed.
-func (p *placer) exists(userPath string) (bool, error) {
+// look returns what is at an API path, nil if nothing is. Errors that are not
+// temporary are left to be found when the file is placed.
+func (p *placer) look(userPath string) (fs.FileInfo, error) {
 	rel, err := p.box.Resolve(userPath, false)
 	if err != nil {
 		if isExhausted(err) {
-			return false, err
+			return nil, err
 		}
-		return false, nil
+		return nil, nil
 	}
-	_, err = p.root.Lstat(rel)
+	info, err := p.root.Lstat(rel)
 	if isExhausted(err) {
-		return false, err
+		return nil, err
 	}
-	return err == nil, nil
+	if err != nil {
+		return nil, nil
+	}
+	return info, nil
 }
 
 // addDirty adds a directory in which another process may have made names before

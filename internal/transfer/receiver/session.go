@@ -109,7 +109,7 @@ func (s *session) prepare(ctx context.Context, o wire.Open) error {
 	target := path.Clean("/" + string(o.DestinationPath))
 	switch {
 	case o.TotalFiles < 0 || o.DataBytes < 0 || o.DataBytes > o.TotalBytes,
-		o.Conflict != "overwrite" && o.Conflict != "skip" && o.Conflict != "rename" && o.Conflict != "fail",
+		!transfer.Replaces(o.Conflict) && !transfer.MaySkip(o.Conflict) && o.Conflict != transfer.ConflictRename && o.Conflict != transfer.ConflictFail,
 		o.OnError != "stop" && o.OnError != "continue":
 		return &wire.ProtocolError{Reason: "the transfer's settings are malformed"}
 	}

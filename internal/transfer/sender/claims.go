@@ -21,7 +21,7 @@ func (a *attempt) checkResume(ctx context.Context, r wire.Resume) error {
 	if !a.within(r.Files, r.Bytes) {
 		return a.broken("it claims to have %d files and %d bytes of %d and %d", r.Files, r.Bytes, a.t.TotalFiles, a.t.TotalBytes)
 	}
-	if r.AnswersSkip != (a.t.Conflict == "skip" || a.t.OnError == "continue") {
+	if r.AnswersSkip != (transfer.MaySkip(a.t.Conflict) || a.t.OnError == "continue") {
 		return a.broken("it wants to choose what is sent other than it was asked to")
 	}
 	if len(r.Session) != wire.SessionSize || r.Lanes < 1 || r.Lanes > wire.MaxLanes {
@@ -62,7 +62,7 @@ func (a *attempt) broken(format string, args ...any) error {
 func (a *attempt) checkComplete(o wire.Outcome) error {
 	if a.within(o.Files, o.Bytes) && a.within(o.SkippedFiles, o.SkippedBytes) &&
 		o.Files == a.t.TotalFiles-o.SkippedFiles && o.Bytes == a.t.TotalBytes-o.SkippedBytes &&
-		(o.SkippedFiles == 0 || a.t.Conflict == "skip") {
+		(o.SkippedFiles == 0 || transfer.MaySkip(a.t.Conflict)) {
 		return nil
 	}
 	return failf(nil, false, "%s calls the transfer complete with %d files and %d bytes received and %d files and %d bytes skipped, but %d files and %d bytes were to be sent: it is not believed",

@@ -5,6 +5,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"jetstream/internal/account"
 	"jetstream/internal/transfer"
@@ -303,5 +304,51 @@ func TestConcurrentTransfersGetDifferentNames(t *testing.T) {
 	}
 	if len(seen) != 16 {
 		t.Errorf("%d files were placed, want 16 with 16 names", len(seen))
+	}
+}
+
+// With changed and update a second transfer sends what it must and keeps the rest.
+func TestOnlyWhatChangedIsSent(t *testing.T) {
+	a, b := newSite(t), newSite(t)
+	older, newer := time.Unix(1e9, 0), time.Unix(1.5e9, 5e8)
+	stamp := func(s *site, name string, when time.Time) {
+		t.Helper()
+		if err := os.Chtimes(filepath.Join(s.Sandbox, name), when, when); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, name := range []string{"same", "longer", "touched", "stale", "absent"} {
+		a.put("src/"+name, []byte("new-"+name))
+		stamp(a, "src/"+name, newer)
+	}
+	for conflict, want := range map[string]map[string]string{
+		"changed": {"same": "old-same", "longer": "new-longer", "touched": "new-touched", "stale": "new-stale", "absent": "new-absent"},
+		"update":  {"same": "old-same", "longer": "old-longer..", "touched": "old-touched", "stale": "new-stale", "absent": "new-absent"},
+	} {
+		for name, at := range map[string]time.Time{"same": newer, "longer": newer, "touched": newer.Add(time.Hour), "stale": older} {
+			text := "old-" + name
+			if name == "longer" {
+				text += ".."
+			}
+			b.put(conflict+"/src/"+name, []byte(text))
+			stamp(b, conflict+"/src/"+name, at)
+		}
+		tr := a.send(b, job{conflict: conflict, path: "/" + conflict})
+		if got := a.wait(tr); got.Status != transfer.StatusComplete {
+			t.Fatalf("with %s it ended as %s: %s", conflict, got.Status, got.ErrorMessage)
+		}
+		sent := int64(0)
+		for name, text := range want {
+			got, err := os.ReadFile(filepath.Join(b.Sandbox, conflict, "src", name))
+			if err != nil || string(got) != text {
+				t.Errorf("with %s, %s holds %q (%v), want %q", conflict, name, got, err, text)
+			}
+			if strings.HasPrefix(text, "new") {
+				sent++
+			}
+		}
+		if r := b.received(tr); r.FilesReceived != sent {
+			t.Errorf("with %s %d files were received, want %d", conflict, r.FilesReceived, sent)
+		}
 	}
 }
