@@ -197,3 +197,51 @@ func TestRepeatedChunkWhileFinishing(t *testing.T) {
 		t.Errorf("the file holds %q (%v)", got, err)
 	}
 }
+
+// What must be remembered of chunks that lie apart is bounded.
+func TestScatteredChunksAreRefused(t *testing.T) {
+	s := newSite(t, t.TempDir())
+	p := newSender(t, s)
+	p.begin(wire.Entry{Name: "/f", Size: wire.MaxData, Mode: 0o600})
+	lane := p.join()
+	var frames []byte
+	for at := int64(0); at < 10_000; at += 2 {
+		frames = wire.AppendFrame(frames, wire.Header{Type: wire.TypeData, Offset: at}, []byte("x"))
+	}
+	_ = lane.WriteFrames(frames, nil) // it may be closed before the end
+	p.wantAnswer("invalid", "too far apart")
+}
+
+// Chunks of a byte make a file as others do.
+func TestTinyChunks(t *testing.T) {
+	s := newSite(t, t.TempDir())
+	p := newSender(t, s)
+	const size = 100_000
+	want := bytes.Repeat([]byte("0123456789"), size/10)
+	p.begin(wire.Entry{Name: "/f", Size: size, Mode: 0o600})
+	var frames []byte
+	for at := range int64(size) {
+		frames = wire.AppendFrame(frames, wire.Header{Type: wire.TypeData, Offset: at}, want[at:at+1])
+	}
+	lane := p.join()
+	heard := make(chan error, 1)
+	go func() { // what it says must be read
+		for {
+			if h, _, err := lane.Read(); err != nil || h.Index == size {
+				heard <- err
+				return
+			}
+		}
+	}()
+	if err := lane.WriteFrames(frames, nil); err != nil {
+		t.Fatal(err)
+	}
+	if err := <-heard; err != nil {
+		t.Fatal(err)
+	}
+	p.send(wire.TypeEnd, struct{}{})
+	p.wantAnswer("complete", "")
+	if got, err := os.ReadFile(filepath.Join(s.Sandbox, "f")); !bytes.Equal(got, want) {
+		t.Errorf("the file holds %d bytes and is not what was sent (%v)", len(got), err)
+	}
+}

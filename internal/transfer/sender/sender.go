@@ -63,11 +63,14 @@ type Options struct {
 	Dial func(ctx context.Context, address string) (net.Conn, error)
 }
 
-// The first and the longest wait between attempts; each is twice the one
-// before.
+// The first and the longest wait between attempts; each is twice the one before.
+// A transfer that has moved within the last two minutes is tried more often, so
+// that a link that pauses for a minute costs little more.
 const (
-	firstWait = time.Second
-	mostWait  = 10 * time.Second
+	firstWait  = time.Second
+	mostWait   = 10 * time.Second
+	shortWait  = 3 * time.Second
+	shortSince = 2 * time.Minute
 )
 
 // notifyFor is how long after the end of a transfer the sender tries to notify
@@ -122,6 +125,7 @@ func New(o Options) (*Sender, error) {
 type waiting struct {
 	due   time.Time
 	delay time.Duration // the last backoff
+	moved time.Time     // when data were last confirmed
 	firm  bool          // the receiver asked for the delay: a wake does not shorten it
 	// unreachable reports that the receiver could not be reached at the last
 	// attempt, which ended at tried.
@@ -226,7 +230,14 @@ func (s *Sender) Serve(ctx context.Context) error {
 				w = &waiting{delay: firstWait / 2}
 				waits[r.id] = w
 			}
-			w.delay = min(2*w.delay, mostWait)
+			longest := mostWait
+			if r.progressed {
+				w.moved = time.Now()
+			}
+			if time.Since(w.moved) < shortSince {
+				longest = shortWait
+			}
+			w.delay = min(2*w.delay, longest)
 			w.due = time.Now().Add(max(w.delay, r.after))
 			w.firm = r.after > 0
 			w.unreachable, w.tried = r.unreachable, time.Now()

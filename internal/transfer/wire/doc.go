@@ -1,27 +1,82 @@
-// Package wire implements the protocol between two servers: their keys
-// (Identity), TLS 1.3 connections pinned to public keys, the versioned
-// handshake (Hello), and the frames with control messages and file data.
+// Package wire implements the protocol between two servers, version 3: their
+// keys (Identity), TLS 1.3 connections pinned to public keys, the versioned
+// handshake (Hello), and the frames with messages and file data. This text and
+// the comments of the messages are meant to suffice for another implementation.
 //
-// After TLS both ends send a Hello and use the highest version that both speak.
-// The first connection of a transfer carries its control messages. The dialling
-// end sends files:
+// # Connections
+//
+// Every connection is TLS 1.3 over TCP to the receive port of the other server.
+// Both ends show a self-signed certificate with an Ed25519 key, which is the
+// server's identity; names and dates in it do not count. The dialling end
+// compares the other key with the one that it has pinned. The accepting end
+// learns who sends by the key, and may take only keys that it knows. Session
+// resumption is not used. TLS and Hello together must not take longer than
+// HandshakeTimeout.
+//
+// # Frames
+//
+// After TLS both ends write frames: a header of 32 bytes, big-endian, and a
+// payload.
+//
+//	byte  0      type
+//	byte  1      0
+//	bytes 2-3    0x4a53 ("JS")
+//	bytes 4-7    length of the payload
+//	bytes 8-15   index: of an entry for data, of chunks for Ack, else 0
+//	bytes 16-23  offset in the file for data, else 0
+//	bytes 24-31  xxh3-64 of the payload
+//
+// The payload of data is at most MaxData bytes of one file and not empty; Ping
+// and Ack have none; that of all others is a JSON object of at most MaxControl
+// bytes (see the message types). Unknown JSON fields are ignored. An unknown
+// type, a longer payload, a negative number or a wrong checksum of a message
+// closes the connection.
+//
+// The first frame of both ends is Hello. The version used is the highest that
+// both speak; without one each end closes. After PingInterval without other
+// frames an end sends Ping, which is passed over. A connection of which nothing
+// is read or written for IdleTimeout is closed. Either end may send Failure,
+// with the reason, and close.
+//
+// # Messages
+//
+// The first connection of a transfer carries its messages. The dialling end
+// sends files:
 //
 //	Login   -> Ticket            once: user and password are traded for a ticket
 //	Open    -> Resume            which transfer, with the ticket; where to continue
 //	Entries -> [Skip]            a page of the file list; Skip if Resume announced it
+//	FileGone                     a file of the list cannot be read (onError continue)
 //	End     -> Outcome           the list is complete; how the transfer has ended
 //	Cancel  -> Outcome           instead of Open or later: the sender has given up
 //	        -> Progress          now and then: what has been received
 //
-// The chunks of the files go over further connections, the lanes, in any order:
+// The list has all entries of the transfer in a fixed order; the position of an
+// entry is its index. Resume names the first entry that is wanted, and the offset
+// within it; the list continues there, with that entry. The sender announces at
+// most 8,192 entries whose data have not been sent. End may come before the
+// data. The receiver ends the transfer when the list is complete and all data of
+// it have arrived; then it gives the files their names, which may take a while,
+// and sends Outcome. A newer Open of a transfer replaces the session of an older
+// one. After Outcome the connection is closed. If it breaks before, the sender
+// opens the transfer again, with the same ticket.
+//
+// # Lanes
+//
+// The chunks of the files go over further connections, the lanes. Their first
+// message is
 //
 //	Join                         which transfer, with the secret in Resume
-//	data    -> Ack               chunks, each with its xxh3; how many were handled
 //
-// A lane may send a chunk before its entry is announced; it is read when the
-// entry is. Chunks that a broken lane has sent and that were not acknowledged go
-// over another lane. Either end may send Failure at any time and close. What the
-// sender closes or leaves silent, it dials anew. Frames of data contain the index
-// of the file and the offset. Unknown JSON fields are ignored; unknown types of
-// frames are an error.
+// and then the sender writes data, the receiver Acks. Resume says how many lanes
+// there may be at a time, MaxLanes at most; one more is refused unless another has
+// been silent. A lane ends with the session.
+//
+// Chunks may come in any order, be cut in any way, and go over any lane. One
+// whose entry is not announced yet is read when it is. An entry is complete when
+// all its bytes have arrived; directories and empty files have none. The Index of
+// an Ack is how many frames of data of this lane have been written to files. When a lane
+// breaks, the sender sends over others what was not acknowledged, so that
+// chunks may come twice: they are passed over, up to a limit. A chunk with a
+// wrong checksum closes its lane and nothing else.
 package wire
