@@ -20,8 +20,9 @@ func connectionCommands(d Deps) []*api.Command {
 		}, h.list),
 		api.Define(api.Spec{
 			Name: "send.getConnection", Method: "GET", Path: "/send/connections/{connectionId}",
-			Summary: "Show one connection",
-			Message: "Connection.", Errors: []api.Code{api.CodeNotFound},
+			Summary:     "Show one connection",
+			Description: "It is there while its transfer is being sent, or its receiver dialled; the next attempt of the transfer has another id.",
+			Message:     "Connection.", Errors: []api.Code{api.CodeNotFound},
 		}, h.get),
 	}
 }
