@@ -95,6 +95,7 @@ type receivedFile struct {
 	Path         string `json:"path" doc:"Final path in the receiving user's sandbox; empty before it has one"`
 	PathBase64   string `json:"pathBase64,omitempty" doc:"The exact path in base64, where it is not UTF-8"`
 	FileSize     int64  `json:"fileSize" doc:"Bytes; 0 for a directory" unit:"bytes"`
+	Digest       string `json:"digest" doc:"Digest of the data that arrived, with its algorithm before it (xxh3-128:HEX); empty where there is none"`
 	IsEmptyDir   bool   `json:"isEmptyDir" doc:"Whether it is an empty directory"`
 	Skipped      bool   `json:"skipped" doc:"Whether it was not placed: it existed and conflict was skip, or it failed"`
 	ErrorMessage string `json:"errorMessage" doc:"Why it failed, or empty"`
@@ -116,7 +117,7 @@ func (h receivedHandlers) files(ctx context.Context, p getReceivedFilesParams) (
 	list := receivedFileList{p.TransferID, make([]receivedFile, 0, len(found)), pageAt(next)}
 	for _, f := range found {
 		file := receivedFile{
-			Name: f.Name, NameBase64: api.Base64Unless(f.Name), FileSize: f.Size, IsEmptyDir: f.Dir,
+			Name: f.Name, NameBase64: api.Base64Unless(f.Name), FileSize: f.Size, Digest: f.Digest, IsEmptyDir: f.Dir,
 			Skipped: f.Skipped, ErrorMessage: f.Error,
 		}
 		if f.Placed {

@@ -176,9 +176,9 @@ cat "$JETSTREAM_FILE_LIST" > list.jsonl
 		lines = append(lines, m)
 	}
 	wantLines := []map[string]any{
-		{"manifestFile": "reel/a b.mov", "filePath": "/srv/in/reel/a b.mov", "path": "/reel/a b.mov", "size": 7.0},
-		{"manifestFile": "t\ta\rb\nc", "filePath": "/srv/in/t\ta\rb\nc", "path": "/x", "size": 0.0},
-		{"manifestFile": "-rf \uFFFD", "filePath": "/srv/in/-rf \uFFFD", "path": "/y", "size": 1.0,
+		{"manifestFile": "reel/a b.mov", "filePath": "/srv/in/reel/a b.mov", "path": "/reel/a b.mov", "size": 7.0, "digest": ""},
+		{"manifestFile": "t\ta\rb\nc", "filePath": "/srv/in/t\ta\rb\nc", "path": "/x", "size": 0.0, "digest": ""},
+		{"manifestFile": "-rf \uFFFD", "filePath": "/srv/in/-rf \uFFFD", "path": "/y", "size": 1.0, "digest": "",
 			"manifestFileBase64": "LXJmIP8=", "filePathBase64": "L3Nydi9pbi8tcmYg/w=="},
 	}
 	if d := cmp.Diff(wantLines, lines); d != "" {

@@ -213,6 +213,7 @@ type ListedFile struct {
 	FilePath     string // absolute final path on this server
 	Path         string // path in the API
 	Size         int64  // bytes
+	Digest       string // ALGORITHM:HEX, empty where there is none
 }
 
 // Lister reads the file list of a transfer, in the order of the manifest.

@@ -132,7 +132,7 @@ func (e *Engine) spoolList(ctx context.Context, subject, tsv, jsonl string) (err
 			return err
 		}
 		line, err := api.Marshal(listLine{
-			ManifestFile: f.ManifestFile, FilePath: f.FilePath, Path: f.Path, Size: f.Size,
+			ManifestFile: f.ManifestFile, FilePath: f.FilePath, Path: f.Path, Size: f.Size, Digest: f.Digest,
 			ManifestFileBase64: base64Unless(f.ManifestFile), FilePathBase64: base64Unless(f.FilePath),
 		})
 		if err != nil {
@@ -158,6 +158,7 @@ type listLine struct {
 	FilePath           string `json:"filePath"`
 	Path               string `json:"path"`
 	Size               int64  `json:"size"`
+	Digest             string `json:"digest"`
 	ManifestFileBase64 string `json:"manifestFileBase64,omitempty"`
 	FilePathBase64     string `json:"filePathBase64,omitempty"`
 }

@@ -18,6 +18,7 @@ import (
 	"jetstream/internal/console"
 	"jetstream/internal/server"
 	"jetstream/internal/terminal"
+	"jetstream/internal/transfer/digest"
 	"jetstream/triggers"
 )
 
@@ -58,6 +59,8 @@ type serverCmd struct {
 
 	Lanes      int    `name:"lanes" default:"4" help:"How many connections carry the data of a transfer that is sent, 1 to 16."`
 	Congestion string `name:"congestion" default:"auto" enum:"auto,bbr,cubic" help:"Congestion control of what is sent, on Linux (${enum}): auto is cubic to receivers nearby and BBR to others, or 16 lanes of the system's own where there is no BBR."`
+
+	Digest string `name:"digest" default:"xxh3-128" enum:"xxh3-128,blake3,sha256" help:"Algorithm of the digests of received files (${enum}); blake3 and sha256 cost more processor time."`
 
 	RecvAbandonedAfter time.Duration `name:"recv-abandoned-after" default:"168h" help:"End an arriving transfer, and remove its parts, when its sender has stayed away for so long; 0 is never."`
 
@@ -152,7 +155,7 @@ func (c *serverCmd) options(p *program) (o server.Options, err error) {
 		TriggerKeep: c.TriggerKeep, TriggerOrder: triggers.Order(c.TriggerOrder), TriggerConcurrency: c.TriggerConcurrency,
 		TriggerQueueMax: c.TriggerQueueMax, TriggerQueueBytes: c.TriggerQueueBytes, TriggerEnv: c.TriggerEnv,
 		RecvAbandonedAfter: orNone(c.RecvAbandonedAfter), Bandwidth: limits,
-		Lanes: c.Lanes, Congestion: c.Congestion,
+		Lanes: c.Lanes, Congestion: c.Congestion, Digest: digest.Algorithm(c.Digest),
 		Environ: p.Environ, Path: p.Getenv("PATH"), Version: version, Revision: revision(),
 	}
 	if terminal.IsTerminal(p.Stderr) {

@@ -52,7 +52,7 @@ func plan() []layer {
 			"it implements the domain's store interfaces and calls nobody"},
 		{transfer + "/sender", []string{transfer, wire, pace, localhost, "triggers", account, api},
 			"the receiver is another process"},
-		{transfer + "/receiver", []string{transfer, wire, pace, connlimit, "triggers", account, stream, api},
+		{transfer + "/receiver", []string{transfer, wire, pace, transfer + "/digest", connlimit, "triggers", account, stream, api},
 			"the sender is another process"},
 		{wire, []string{api, pace, "internal/terminal"}, "frames are the same at both ends, and know neither them nor the engine"},
 		{transfer + "/digest", nil, "it hashes bytes, whatever brought them"},

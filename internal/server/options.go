@@ -14,6 +14,7 @@ import (
 	"jetstream/internal/api"
 	"jetstream/internal/bandwidth"
 	"jetstream/internal/transfer"
+	"jetstream/internal/transfer/digest"
 	"jetstream/internal/transfer/wire"
 	"jetstream/triggers"
 )
@@ -42,6 +43,9 @@ type Options struct {
 	// Lanes is how many connections carry the data of a transfer that is sent, up
 	// to 16; 0 is 4.
 	Lanes int
+	// Digest is the algorithm of the digests of received files; empty is
+	// digest.Default.
+	Digest digest.Algorithm
 	// Congestion is the congestion control of what is sent: auto, bbr or cubic.
 	// Empty: auto. Systems other than Linux let nobody choose.
 	Congestion string

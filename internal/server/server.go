@@ -218,8 +218,8 @@ func (s *Server) openTransfers(ctx context.Context) (err error) {
 		return err
 	}
 	if s.receiver, err = receiver.New(receiver.Options{
-		Incoming: &s.link.In,
-		Store:    s.db.Received(), Clients: s.db.Received(), Emitter: s.triggers, Stream: s.stream, Accounts: s.accounts, Identity: s.identity, ServerUID: s.serverUID, Log: s.log,
+		Incoming: &s.link.In, Digest: s.o.Digest,
+		Store: s.db.Received(), Clients: s.db.Received(), Emitter: s.triggers, Stream: s.stream, Accounts: s.accounts, Identity: s.identity, ServerUID: s.serverUID, Log: s.log,
 	}); err != nil {
 		return err
 	}

@@ -126,6 +126,9 @@ type RecvFile struct {
 	// failed with onError continue; Error then says why.
 	Skipped bool
 	Error   string
+	// Digest is that of the received data, as ALGORITHM:HEX; empty if there are
+	// none or they are too many.
+	Digest string
 	// Final is the final path of the file in the user's API, empty until it is
 	// chosen. Real is the same path below Root without links, slash-separated,
 	// without a leading slash.

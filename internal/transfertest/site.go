@@ -14,6 +14,7 @@ import (
 	"jetstream/internal/api"
 	"jetstream/internal/store"
 	"jetstream/internal/transfer"
+	"jetstream/internal/transfer/digest"
 	"jetstream/internal/transfer/pace"
 	"jetstream/internal/transfer/receiver"
 	"jetstream/internal/transfer/wire"
@@ -54,6 +55,8 @@ type Site struct {
 	// MaxConnections is the receiver's limit at the next Start; 0 is its default.
 	MaxConnections int
 	Grace          time.Duration
+	// Digest is the algorithm of the receiver; empty is its default.
+	Digest digest.Algorithm
 	// Incoming limits what it receives; nil: nothing does.
 	Incoming *pace.Limiter
 
@@ -84,7 +87,7 @@ func (s *Site) Start() {
 	}
 	s.Receiver = Must[*receiver.Receiver](s.T)(receiver.New(receiver.Options{
 		Store: received, Clients: s.DB.Received(), Emitter: Emitter{}, Accounts: s.Accounts, Identity: s.Identity,
-		Software: "test", Log: s.Log, MaxConnections: s.MaxConnections, Grace: s.Grace, Incoming: s.Incoming,
+		Software: "test", Log: s.Log, MaxConnections: s.MaxConnections, Grace: s.Grace, Incoming: s.Incoming, Digest: s.Digest,
 	}))
 	ln := Must[net.Listener](s.T)(s.listen())
 	s.Address = ln.Addr().String()

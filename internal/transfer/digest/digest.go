@@ -123,6 +123,14 @@ func (a Algorithm) width() int {
 
 func (a Algorithm) text(h hash) string { return hex.EncodeToString(h[:a.width()]) }
 
+// Bytes returns the digest of a whole file of BlockSize bytes at most.
+func Bytes(a Algorithm, file []byte) string {
+	if a == SHA256 {
+		return a.text(sha256.Sum256(file))
+	}
+	return a.text(a.block(0, file, true))
+}
+
 // block returns the hash of block i; only says that it is the whole file.
 func (a Algorithm) block(i int64, data []byte, only bool) (h hash) {
 	if a == XXH3 {

@@ -8,6 +8,7 @@ import (
 
 	"jetstream/internal/api"
 	"jetstream/internal/transfer"
+	"jetstream/internal/transfer/digest"
 	"jetstream/internal/transfer/wire"
 )
 
@@ -217,6 +218,7 @@ func (s *session) entries(ctx context.Context, page wire.Entries) error {
 			if err := s.openPart(a); err != nil {
 				return err
 			}
+			a.Digest = s.named(digest.Bytes(s.r.o.Digest, nil))
 			if err := s.complete(a); err != nil {
 				return err
 			}
@@ -245,6 +247,7 @@ func (s *session) entry(e wire.Entry) (*arrival, error) {
 			return nil, &wire.ProtocolError{Reason: "the file list is not the one that the transfer began with"}
 		}
 		a.have = a.got.add(0, s.in.partial.offset)
+		a.claimed.add(0, s.in.partial.offset)
 	}
 	in.listed++
 	in.bytes += f.Size

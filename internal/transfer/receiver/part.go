@@ -7,6 +7,7 @@ import (
 
 	"jetstream/internal/api"
 	"jetstream/internal/transfer"
+	"jetstream/internal/transfer/digest"
 	"jetstream/internal/transfer/wire"
 )
 
@@ -20,9 +21,33 @@ func (s *session) write(e *arrival, h wire.Header, payload []byte) error {
 		return err
 	}
 	w := sparse{file: e.file, offset: h.Offset, size: e.Size}
-	_, err := w.Write(payload)
-	return s.writeError(e, err)
+	if _, err := w.Write(payload); err != nil {
+		return s.writeError(e, err)
+	}
+	if e.whole(h) && e.Size <= digest.BlockSize {
+		e.Digest = s.named(digest.Bytes(s.r.o.Digest, payload))
+		return nil
+	}
+	e.opening.Lock()
+	if e.sum == nil {
+		e.sum = digest.New(s.r.o.Digest, e.Size)
+	}
+	sum := e.sum
+	e.opening.Unlock()
+	sum.Add(h.Offset, payload)
+	return nil
 }
+
+// named puts the algorithm before a digest.
+func (s *session) named(sum string) string {
+	if sum == "" {
+		return ""
+	}
+	return string(s.r.o.Digest) + ":" + sum
+}
+
+// whole reports whether a chunk is the whole file.
+func (e *arrival) whole(h wire.Header) bool { return h.Offset == 0 && int64(h.Length) == e.Size }
 
 func (s *session) writeError(e *arrival, err error) error {
 	return diskError(err, api.Quote(s.place.path(e.Name)))
@@ -52,10 +77,21 @@ func (s *session) openPart(e *arrival) (err error) {
 	return s.writeError(e, err)
 }
 
-// complete gives the part file of a complete entry its mode and time, as far as its
-// file system has them. It leaves a few files open to be synced one by one; of
+// complete computes the digest of a complete entry, of which only what came in
+// disorder is read for it, and gives its part file its mode and time, as far as
+// its file system has them. It leaves a few files open to be synced one by one; of
 // more, the file system is synced.
 func (s *session) complete(e *arrival) error {
+	if e.Digest == "" {
+		if e.mixed || e.sum == nil {
+			e.sum = digest.New(s.r.o.Digest, e.Size)
+		}
+		sum, err := e.sum.Finish(e.file)
+		if err != nil {
+			return s.writeError(e, err)
+		}
+		e.Digest, e.sum = s.named(sum), nil
+	}
 	err := tolerateModeless(e.file.Chmod(os.FileMode(e.Mode)))
 	if err == nil {
 		err = tolerateModeless(s.staging.Chtimes(partName(e.Index), stamp(&e.RecvFile), stamp(&e.RecvFile)))

@@ -18,6 +18,7 @@ import (
 	"jetstream/internal/connlimit"
 	"jetstream/internal/stream"
 	"jetstream/internal/transfer"
+	"jetstream/internal/transfer/digest"
 	"jetstream/internal/transfer/pace"
 	"jetstream/internal/transfer/wire"
 )
@@ -59,6 +60,9 @@ type Options struct {
 	Grace time.Duration
 	// Incoming limits what all transfers together receive; nil: nothing does.
 	Incoming *pace.Limiter
+	// Digest is the algorithm of the digests of received files; empty is
+	// digest.Default.
+	Digest digest.Algorithm
 	// MaxEntries is how many entries one transfer may have; 0 is 50 million.
 	MaxEntries int64
 }
@@ -119,6 +123,9 @@ func New(o Options) (*Receiver, error) {
 	}
 	if o.MaxConnections == 0 {
 		o.MaxConnections = 256
+	}
+	if o.Digest == "" {
+		o.Digest = digest.Default
 	}
 	if o.MaxEntries == 0 {
 		o.MaxEntries = 50_000_000

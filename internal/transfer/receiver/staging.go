@@ -70,7 +70,7 @@ func removeStaging(dir, rel string) error {
 
 // createPart makes the part file of an entry. It removes an existing one.
 func createPart(staging *os.Root, index int64) (*os.File, error) {
-	const flags = os.O_WRONLY | os.O_CREATE | os.O_EXCL
+	const flags = os.O_RDWR | os.O_CREATE | os.O_EXCL
 	f, err := staging.OpenFile(partName(index), flags, 0o600)
 	if errors.Is(err, fs.ErrExist) {
 		if err := staging.Remove(partName(index)); err != nil {
@@ -96,7 +96,7 @@ func reopenPart(staging *os.Root, index, size int64) (*os.File, error) {
 	if err := tolerateModeless(staging.Chmod(name, 0o600)); err != nil {
 		return nil, err
 	}
-	f, err := staging.OpenFile(name, os.O_WRONLY, 0)
+	f, err := staging.OpenFile(name, os.O_RDWR, 0)
 	if err != nil {
 		return nil, err
 	}

@@ -10,6 +10,7 @@ import (
 	"sync"
 
 	"jetstream/internal/transfer"
+	"jetstream/internal/transfer/digest"
 	"jetstream/internal/transfer/wire"
 )
 
@@ -48,13 +49,6 @@ func (s *spans) add(from, to int64) (added int64) {
 	return added
 }
 
-// covers reports whether a part has arrived.
-func (s *spans) covers(from, to int64) bool {
-	list := *s
-	i := sort.Search(len(list), func(i int) bool { return list[i].to >= to })
-	return i < len(list) && list[i].from <= from
-}
-
 // prefix returns how many bytes from the beginning on have arrived.
 func (s *spans) prefix() int64 {
 	if list := *s; len(list) > 0 && list[0].from == 0 {
@@ -67,14 +61,17 @@ func (s *spans) prefix() int64 {
 // file is for the holder of window.mu.
 type arrival struct {
 	transfer.RecvFile
-	got     spans
+	claimed spans // taken by begin
+	got     spans // written
 	have    int64 // bytes that got has
+	mixed   bool  // chunks have overlapped
 	writers int   // chunks that are being written
 	gone    bool  // the sender cannot read it
 	done    bool
 
-	opening sync.Mutex // held while file is opened
-	file    *os.File   // the part file, nil before its first data
+	opening sync.Mutex   // held while file is opened
+	file    *os.File     // the part file, nil before its first data
+	sum     *digest.File // of its data, nil while there are none or if they came in one chunk; see opening
 }
 
 // window holds the entries that are announced and not recorded, and takes their
@@ -177,8 +174,14 @@ func (w *window) begin(ctx context.Context, h wire.Header) (*arrival, error) {
 	if e.Dir || h.Offset > e.Size || int64(h.Length) > e.Size-h.Offset {
 		return nil, outOfPlace
 	}
-	if e.done || e.gone || e.Skipped || e.got.covers(h.Offset, h.Offset+int64(h.Length)) {
+	if e.done || e.gone || e.Skipped {
 		return nil, w.repeat(h)
+	}
+	switch added := e.claimed.add(h.Offset, h.Offset+int64(h.Length)); {
+	case added == 0:
+		return nil, w.repeat(h)
+	case added < int64(h.Length):
+		e.mixed = true
 	}
 	e.writers++
 	w.writing.Add(1)
@@ -208,7 +211,7 @@ func (w *window) wrote(e *arrival, h wire.Header, failed error) (added int64, la
 		added = e.got.add(h.Offset, h.Offset+int64(h.Length))
 		e.have += added
 	}
-	if len(e.got) > maxSpans {
+	if max(len(e.got), len(e.claimed)) > maxSpans {
 		return 0, false, &wire.ProtocolError{Reason: fmt.Sprintf("the chunks of entry %d lie too far apart", h.Index)}
 	}
 	return added, e.writers == 0 && (e.gone || e.have == e.Size), nil

@@ -1,12 +1,14 @@
 package sender_test
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
 	"testing"
 	"time"
 
+	"jetstream/internal/transfer/digest"
 	"jetstream/triggers"
 )
 
@@ -51,7 +53,7 @@ func TestTreeArrivesByteForByte(t *testing.T) {
 		t.Errorf("the list has %d files, want 5: %v", len(listed), listed)
 	}
 	name := "/src/not utf-8 \xff\xfe"
-	want := triggers.ListedFile{ManifestFile: name, FilePath: filepath.Join(b.Sandbox, "in/coming", name), Path: "/in/coming" + name, Size: 1}
+	want := triggers.ListedFile{ManifestFile: name, FilePath: filepath.Join(b.Sandbox, "in/coming", name), Path: "/in/coming" + name, Size: 1, Digest: listed[name].Digest}
 	if listed[name] != want {
 		t.Errorf("listed %+v, want %+v", listed[name], want)
 	}
@@ -73,5 +75,47 @@ func TestUserHasTheAccountsNameAtBothEnds(t *testing.T) {
 	complete(t, from, to, tr)
 	if got := to.received(tr).Username; tr.Username != "bob" || got != "bob" {
 		t.Errorf("the user is %q at the sender and %q at the receiver, want bob", tr.Username, got)
+	}
+}
+
+// Every received file has a digest, which is that of what is on disk, also where
+// it came in pieces over several lanes and after a break.
+func TestReceivedFilesHaveDigests(t *testing.T) {
+	for _, alg := range digest.Algorithms() {
+		t.Run(string(alg), func(t *testing.T) {
+			a, b := newSite(t), newSite(t)
+			b.Stop()
+			b.Digest = alg
+			b.start()
+			sizes := map[string]int{"empty": 0, "small": 1000, "block": 1 << 20, "more": 1<<20 + 1, "large": 9<<20 + 12345}
+			for name, size := range sizes {
+				a.write("src/"+name, size)
+			}
+			a.put("src/zeros", make([]byte, 3<<20))
+			proxy := newCutter(t, b.Address, 2<<20, 4)
+			tr := a.send(b, job{to: proxy.ln.Addr().String()})
+			complete(t, a, b, tr)
+			files := 0
+			for f, err := range b.DB.Received().List(t.Context(), b.events(tr)[0].Subject) {
+				if err != nil {
+					t.Fatal(err)
+				}
+				file, err := os.Open(f.FilePath)
+				if err != nil {
+					t.Fatal(err)
+				}
+				want, _, err := digest.Of(alg, file)
+				if err = errors.Join(err, file.Close()); err != nil {
+					t.Fatal(err)
+				}
+				if f.Digest != string(alg)+":"+want {
+					t.Errorf("%s has digest %s, want %s", f.Path, f.Digest, want)
+				}
+				files++
+			}
+			if files != len(sizes)+1 {
+				t.Errorf("%d files are listed, want %d", files, len(sizes)+1)
+			}
+		})
 	}
 }
