@@ -194,6 +194,7 @@ func (l *lane) acknowledge(n int64) error {
 	}
 	i := 0
 	for i < len(l.inFlight) && l.inFlight[i].upTo <= n {
+		l.s.queue.acknowledge(l.inFlight[i].piece)
 		i++
 	}
 	l.inFlight = l.inFlight[i:]

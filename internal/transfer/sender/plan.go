@@ -16,6 +16,10 @@ const (
 	// receiver takes.
 	listPage   = 500
 	pagesAhead = 8
+	// entriesAhead is how many entries are announced of which the receiver may not
+	// have the data; it takes 8192. partsOfPiece bounds those of one piece.
+	entriesAhead = 8000
+	partsOfPiece = 1000
 	// maxEntries is the size of the JSON of one page of entries.
 	maxEntries = 60 << 10
 )
@@ -51,6 +55,13 @@ func (s *stream) plan(ctx context.Context, resume wire.Resume) {
 func (p *planner) run() error {
 	for {
 		for len(p.ahead) < pagesAhead && !p.atEnd {
+			room, err := p.queue.room(p.listed+listPage, len(p.ahead) == 0)
+			if err != nil {
+				return err
+			}
+			if !room {
+				break
+			}
 			if err := p.announce(); err != nil {
 				return err
 			}
@@ -162,7 +173,7 @@ func (p *planner) sendPage(next page) error {
 func (p *planner) cut(f *transfer.ManifestFile, offset int64) error {
 	for offset < f.Size && !p.isGone(f.Index) {
 		n := int(min(f.Size-offset, int64(p.pieceSize)))
-		if p.filled+n+wire.HeaderSize > p.pieceSize {
+		if p.filled+n+wire.HeaderSize > p.pieceSize || len(p.next.parts) == partsOfPiece {
 			if err := p.flush(); err != nil {
 				return err
 			}

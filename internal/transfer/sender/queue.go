@@ -12,6 +12,7 @@ import (
 type piece struct {
 	parts []part
 	sent  bool
+	acked bool // the receiver has it
 }
 
 // part is a part of a file. It is for the lane that has taken its piece.
@@ -39,7 +40,9 @@ type queue struct {
 	fresh   []*piece
 	lanes   int // lanes with a lower number may take pieces
 	unsent  int // pieces that no lane has sent yet
-	err     error
+	// open are the pieces from the first one on that the receiver does not have.
+	open []*piece
+	err  error
 }
 
 // newQueue returns a queue that ends with ctx.
@@ -61,7 +64,7 @@ func (q *queue) put(p *piece) error {
 	for q.err == nil && len(q.fresh) >= q.ahead {
 		q.changed.Wait()
 	}
-	q.fresh = append(q.fresh, p)
+	q.fresh, q.open = append(q.fresh, p), append(q.open, p)
 	q.unsent++
 	q.changed.Broadcast()
 	return q.err
@@ -113,6 +116,34 @@ func (q *queue) sent(p *piece) {
 		q.unsent--
 		q.changed.Broadcast()
 	}
+}
+
+// acknowledge says that the receiver has a piece.
+func (q *queue) acknowledge(p *piece) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	p.acked = true
+	for len(q.open) > 0 && q.open[0].acked {
+		q.open = q.open[1:]
+		q.changed.Broadcast()
+	}
+}
+
+// tooFar reports whether entries up to index lie further ahead of what the
+// receiver has than it remembers. mu is held.
+func (q *queue) tooFar(index int64) bool {
+	return len(q.open) > 0 && index-q.open[0].parts[0].file.Index > entriesAhead
+}
+
+// room reports whether entries up to index may be announced. If wait is set it
+// waits until they may.
+func (q *queue) room(index int64, wait bool) (bool, error) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	for wait && q.err == nil && q.tooFar(index) {
+		q.changed.Wait()
+	}
+	return !q.tooFar(index), q.err
 }
 
 // setLanes sets how many lanes may take pieces.

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -117,5 +118,18 @@ func TestReceivedFilesHaveDigests(t *testing.T) {
 				t.Errorf("%d files are listed, want %d", files, len(sizes)+1)
 			}
 		})
+	}
+}
+
+// Files that are so small that many are under way at a time run no further
+// ahead than the receiver remembers.
+func TestTwentyThousandTinyFilesArrive(t *testing.T) {
+	a, b := newSite(t), newSite(t)
+	for i := range 20_000 {
+		a.put(fmt.Sprintf("src/%02d/%d", i%20, i), []byte("tiny"))
+	}
+	complete(t, a, b, a.send(b, job{}))
+	if got := b.log.String(); strings.Contains(got, "too far ahead") {
+		t.Error("the list ran too far ahead")
 	}
 }
