@@ -216,7 +216,7 @@ func TestScatteredChunksAreRefused(t *testing.T) {
 func TestTinyChunks(t *testing.T) {
 	s := newSite(t, t.TempDir())
 	p := newSender(t, s)
-	const size = 100_000
+	const size = 20_000
 	want := bytes.Repeat([]byte("0123456789"), size/10)
 	p.begin(wire.Entry{Name: "/f", Size: size, Mode: 0o600})
 	var frames []byte

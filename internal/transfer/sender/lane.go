@@ -213,6 +213,11 @@ func (l *lane) send(ctx context.Context, conn *wire.Conn) error {
 			l.s.queue.giveBack([]*piece{p})
 			return err
 		}
+		if l.counts == 0 { // none of its files could be read
+			l.s.queue.sent(p)
+			l.s.queue.acknowledge(p)
+			continue
+		}
 		l.mu.Lock()
 		l.written += l.counts
 		l.inFlight = append(l.inFlight, inFlight{p, l.written})
