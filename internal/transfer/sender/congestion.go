@@ -74,8 +74,9 @@ func (a *attempt) lanesWanted() int {
 	if a.link.manyLanes {
 		n = wire.MaxLanes
 	}
-	left := a.t.TotalBytes - a.t.BytesSent
-	return int(min(int64(n), (left+int64(a.link.pieceSize())-1)/int64(a.link.pieceSize())))
+	// Of the whole transfer, since the receiver may have lost what it confirmed.
+	size := int64(a.link.pieceSize())
+	return int(min(int64(n), (a.t.TotalBytes+size-1)/size))
 }
 
 // pieceSize returns how large pieces are.

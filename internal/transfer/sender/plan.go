@@ -17,9 +17,8 @@ const (
 	listPage   = 500
 	pagesAhead = 8
 	// entriesAhead is how many entries are announced of which the receiver may not
-	// have the data; it takes 8192. partsOfPiece bounds those of one piece.
+	// have the data; it takes 8192.
 	entriesAhead = 8000
-	partsOfPiece = 1000
 	// maxEntries is the size of the JSON of one page of entries.
 	maxEntries = 60 << 10
 )
@@ -74,9 +73,6 @@ func (p *planner) run() error {
 		if err := p.sendPage(next); err != nil {
 			return err
 		}
-	}
-	if err := p.flush(); err != nil {
-		return err
 	}
 	if err := p.queue.wait(); err != nil {
 		return err
@@ -165,7 +161,7 @@ func (p *planner) sendPage(next page) error {
 			return err
 		}
 	}
-	return nil
+	return p.flush() // what is not queued does not hold up the list
 }
 
 // cut queues a file from offset on: as pieces of its own, or together with
@@ -173,7 +169,7 @@ func (p *planner) sendPage(next page) error {
 func (p *planner) cut(f *transfer.ManifestFile, offset int64) error {
 	for offset < f.Size && !p.isGone(f.Index) {
 		n := int(min(f.Size-offset, int64(p.pieceSize)))
-		if p.filled+n+wire.HeaderSize > p.pieceSize || len(p.next.parts) == partsOfPiece {
+		if p.filled+n+wire.HeaderSize > p.pieceSize {
 			if err := p.flush(); err != nil {
 				return err
 			}

@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"jetstream/internal/transfer"
 	"jetstream/internal/transfer/digest"
 	"jetstream/triggers"
 )
@@ -132,4 +133,32 @@ func TestTwentyThousandTinyFilesArrive(t *testing.T) {
 	if got := b.log.String(); strings.Contains(got, "too far ahead") {
 		t.Error("the list ran too far ahead")
 	}
+}
+
+// Neither do many files without data behind one with data.
+func TestManyEmptyFilesBehindAnotherArrive(t *testing.T) {
+	a, b := newSite(t), newSite(t)
+	a.put("src/a", []byte("data"))
+	for i := range 10_000 {
+		a.put(fmt.Sprintf("src/b/%d", i), nil)
+	}
+	complete(t, a, b, a.send(b, job{}))
+}
+
+// A receiver that has lost what it had confirmed gets everything again.
+func TestConfirmedButLostDataAreSentAgain(t *testing.T) {
+	a, b := newSite(t), newSite(t)
+	a.write("src/1", 100_000)
+	b.Stop()
+	tr := a.send(b, job{})
+	a.until(tr, "waiting", func(t transfer.Transfer) bool { return t.ErrorMessage != "" })
+	if _, err := a.engine.Change(t.Context(), tr.TransferID, func(t *transfer.Transfer) error {
+		t.FilesSent, t.BytesSent = t.TotalFiles, t.TotalBytes
+		return nil
+	}); err != nil {
+		t.Fatal(err)
+	}
+	b.start()
+	complete(t, a, b, tr)
+	same(t, filepath.Join(a.Sandbox, "src"), filepath.Join(b.Sandbox, "src"))
 }
