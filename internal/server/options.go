@@ -195,6 +195,11 @@ func (o *Options) checkLanes() error {
 	if o.Lanes < 0 || o.Lanes > wire.MaxLanes {
 		return optionErrorf("%s must be 1 to %d", option("Lanes"), wire.MaxLanes)
 	}
+	if o.Digest != "" {
+		if _, err := digest.Parse(string(o.Digest)); err != nil {
+			return optionErrorf("%s %q is not known", option("Digest"), o.Digest)
+		}
+	}
 	return nil
 }
 

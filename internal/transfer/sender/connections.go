@@ -53,7 +53,7 @@ type connections struct {
 	open map[int64]*connection
 }
 
-// open adds the connection of an attempt, until close.
+// add adds the connection of an attempt, until remove.
 func (c *connections) add(a *attempt) *connection {
 	c.mu.Lock()
 	defer c.mu.Unlock()

@@ -115,7 +115,7 @@ func (l *lane) serve(ctx context.Context) (worked bool, err error) {
 		cancel(err)
 	})
 	err = l.send(ctx, conn)
-	if ctx.Err() == nil {
+	if _, ended := errors.AsType[*finalError](err); !ended && ctx.Err() == nil {
 		// The receiver may have sent the reason before it closed.
 		select {
 		case <-ctx.Done():

@@ -78,6 +78,7 @@ func (p *planner) run() error {
 		return err
 	}
 	p.allSent.Store(true)
+	p.a.turn.end() // while the receiver places the files, others may be sent
 	return p.control(wire.TypeEnd, struct{}{})
 }
 

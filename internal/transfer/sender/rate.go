@@ -93,7 +93,7 @@ type turns struct {
 // turn is a transfer's place among those to its destination.
 type turn struct {
 	of       *turns
-	priority int // at the beginning
+	priority int
 }
 
 // begin says that the transfer is being sent, until end.
@@ -102,6 +102,9 @@ func (t *turn) begin() { t.set(func() { t.of.sending[t] = t.priority }) }
 func (t *turn) end() { t.set(func() { delete(t.of.sending, t) }) }
 
 func (t *turn) setPriority(n int) {
+	if n == t.priority { // which nobody else changes
+		return
+	}
 	t.set(func() {
 		t.priority = n
 		if _, sending := t.of.sending[t]; sending {
