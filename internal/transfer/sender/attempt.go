@@ -9,7 +9,6 @@ import (
 	"net"
 	"runtime/debug"
 	"strconv"
-	"strings"
 	"sync"
 	"time"
 
@@ -28,9 +27,6 @@ const saveTimeout = 5 * time.Second
 
 // entitledEvery is how often the owner of a running transfer is checked.
 const entitledEvery = 2 * time.Second
-
-// maxTicket is how many bytes a ticket may have.
-const maxTicket = 1024
 
 // attempt is one attempt to send a transfer. It is for one goroutine, but for
 // dialLane, and once the transfer is being streamed for its lanes.
@@ -226,17 +222,22 @@ func (a *attempt) watch(ctx context.Context, id string, changes <-chan struct{},
 // stopped: a login is completed in any case, since the ticket is needed to
 // notify the receiver.
 func (a *attempt) send(parent, ctx context.Context) error {
-	conn, err := a.dial(ctx)
+	nc, pinned, err := a.dial(ctx)
 	if err != nil {
 		return err
 	}
-	defer conn.Close()
-	// The lanes are dialled while the receiver checks the password.
+	// The lanes are dialled while this connection is secured and the receiver checks
+	// the password.
 	dialling, stop := context.WithCancel(ctx)
 	var helpers sync.WaitGroup
 	defer helpers.Wait()
 	defer stop()
-	first := a.dialFirst(dialling, &helpers, conn.PeerKey(), a.lanesWanted())
+	first := a.dialFirst(dialling, &helpers, pinned, a.lanesWanted())
+	conn, err := a.secure(ctx, nc, pinned)
+	if err != nil {
+		return err
+	}
+	defer conn.Close()
 	if len(a.t.Ticket) == 0 {
 		if err := a.login(parent, conn); err != nil {
 			return err
@@ -263,107 +264,6 @@ func (a *attempt) send(parent, ctx context.Context) error {
 		return err
 	}
 	return a.conclude(parent, outcome)
-}
-
-// dial connects to the receiver and checks its public key, or pins it if none
-// is pinned yet.
-func (a *attempt) dial(ctx context.Context) (*wire.Conn, error) {
-	engine := a.s.o.Engine
-	pinned := a.t.PublicKey
-	d, err := engine.LoadDestination(ctx, a.t.DestinationID)
-	switch {
-	case err == nil && d.DestinationPublicKey != "":
-		pinned = d.DestinationPublicKey
-	case err != nil && !errors.Is(err, &api.Error{Code: api.CodeNotFound}):
-		return nil, err
-	}
-	known := err == nil
-	if known {
-		a.limit.SetRate(d.SendRateMax)
-	}
-	nc, err := a.s.o.Dial(ctx, a.to)
-	if err != nil {
-		if ctx.Err() == nil && known {
-			engine.Unreached(a.t.DestinationID, api.Wrap(err, api.CodeUnavailable, "%s cannot be reached: %s", a.to, reason(err)))
-		}
-		return nil, err
-	}
-	a.link = a.s.choose(nc)
-	conn, err := wire.Client(ctx, nc, a.s.o.Identity, pinned, a.s.hello())
-	if err == nil {
-		a.connected = true
-		if !known {
-			return conn, nil
-		}
-		if err := engine.PinKey(ctx, a.t.DestinationID, conn.PeerKey()); err != nil {
-			conn.Abort()
-			return nil, err
-		}
-		return conn, nil
-	}
-	if k, ok := errors.AsType[*wire.KeyChangedError](err); ok {
-		err = failf(err, true, "the public key of %s has changed: %s was pinned and %s answered; if the server was really replaced, give the destination its new key with send.updateDestination",
-			a.to, k.Pinned, k.Presented)
-	} else if v, ok := errors.AsType[*wire.VersionError](err); ok {
-		err = failf(err, true, "%s cannot be used: %s", a.to, v.Error())
-	}
-	if ctx.Err() == nil && known {
-		message := a.waitMessage(err)
-		if e, ok := errors.AsType[*finalError](err); ok {
-			message = e.message
-		}
-		engine.Unreached(a.t.DestinationID, api.Wrap(err, api.CodeUnavailable, "%s", message))
-	}
-	return nil, err
-}
-
-// login trades the password for a ticket and saves both changes at once.
-func (a *attempt) login(ctx context.Context, conn *wire.Conn) error {
-	password, err := a.s.o.Engine.Password(&a.t)
-	if err != nil {
-		return failf(err, false, "%s", api.ErrorOf(err).Message)
-	}
-	stop := context.AfterFunc(ctx, conn.Abort)
-	defer stop()
-	if err := conn.Send(wire.TypeLogin, wire.Login{TransferID: a.t.TransferID, Username: a.t.Username, Password: password}); err != nil {
-		return err
-	}
-	h, payload, err := conn.Read()
-	if err != nil {
-		return err
-	}
-	switch h.Type {
-	case wire.TypeTicket:
-	case wire.TypeFailure:
-		var f wire.Failure
-		if err := wire.Decode(payload, &f); err != nil {
-			return err
-		}
-		if f.Code == api.CodeUnauthorized {
-			return failf(nil, false, "user %s or its password was refused by %s; make that user there, or give its present password", a.t.Username, a.to)
-		}
-		return a.failure(f)
-	default:
-		return a.unexpectedFrame(h)
-	}
-	var ticket wire.Ticket
-	if err := wire.Decode(payload, &ticket); err != nil {
-		return err
-	}
-	if len(ticket.Ticket) == 0 || len(ticket.Ticket) > maxTicket {
-		return a.broken("its ticket has %d bytes", len(ticket.Ticket))
-	}
-	// Also if the transfer was cancelled meanwhile: its receiver is notified
-	// with the ticket.
-	_, err = a.s.o.Engine.Change(ctx, a.t.TransferID, func(t *transfer.Transfer) error {
-		t.Ticket, t.SealedPassword, t.PublicKey = ticket.Ticket, nil, conn.PeerKey()
-		if strings.EqualFold(t.Username, ticket.Username) {
-			t.Username = ticket.Username
-		}
-		return nil
-	})
-	a.t.Ticket = ticket.Ticket
-	return err
 }
 
 func (a *attempt) unexpectedFrame(h wire.Header) error {

@@ -153,6 +153,10 @@ func (l *lane) connect(ctx context.Context) (*wire.Conn, error) {
 	if d.err != nil {
 		return nil, d.err
 	}
+	if key := l.s.conn.PeerKey(); d.conn.PeerKey() != key { // the first ones are dialled before it is known
+		d.conn.Abort()
+		return nil, &wire.KeyChangedError{Pinned: key, Presented: d.conn.PeerKey()}
+	}
 	if err := d.conn.Send(wire.TypeJoin, wire.Join{TransferID: l.s.a.t.TransferID, Session: l.s.session}); err != nil {
 		d.conn.Abort()
 		return nil, err
@@ -351,7 +355,7 @@ func (l *lane) connection() *wire.Conn {
 	return l.conn
 }
 
-// dialLane connects a lane to the server of that public key.
+// dialLane connects a lane to the server of that public key; to any if it is empty.
 func (a *attempt) dialLane(ctx context.Context, key string) (*wire.Conn, error) {
 	ctx, cancel := context.WithTimeout(ctx, redialEvery)
 	defer cancel()

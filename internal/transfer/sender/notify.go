@@ -14,7 +14,7 @@ import (
 func (a *attempt) notifyReceiver(ctx context.Context) error {
 	t := &a.t
 	if len(t.Ticket) > 0 && time.Since(t.EndTime.Std()) < notifyFor {
-		conn, err := a.dial(ctx)
+		conn, err := a.connect(ctx)
 		if _, ok := errors.AsType[*finalError](err); err != nil && !ok {
 			return err
 		}

@@ -1,0 +1,127 @@
+package sender
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"strings"
+
+	"jetstream/internal/api"
+	"jetstream/internal/transfer"
+	"jetstream/internal/transfer/wire"
+)
+
+// maxTicket is how many bytes a ticket may have.
+const maxTicket = 1024
+
+// connect is dial and secure.
+func (a *attempt) connect(ctx context.Context) (*wire.Conn, error) {
+	nc, pinned, err := a.dial(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return a.secure(ctx, nc, pinned)
+}
+
+// dial connects to the receiver. pinned is the public key that it must have, empty if
+// none is known.
+func (a *attempt) dial(ctx context.Context) (nc net.Conn, pinned string, err error) {
+	d, err := a.s.o.Engine.LoadDestination(ctx, a.t.DestinationID)
+	if err != nil && !errors.Is(err, &api.Error{Code: api.CodeNotFound}) {
+		return nil, "", err
+	}
+	if err == nil {
+		a.limit.SetRate(d.SendRateMax)
+	}
+	if nc, err = a.s.o.Dial(ctx, a.to); err != nil {
+		a.unreached(ctx, fmt.Sprintf("%s cannot be reached: %s", a.to, reason(err)), err)
+		return nil, "", err
+	}
+	a.link = a.s.choose(nc)
+	return nc, cmp.Or(d.DestinationPublicKey, a.t.PublicKey), nil
+}
+
+// secure makes the connection of nc. It checks the receiver's public key, or pins it if
+// none is pinned yet.
+func (a *attempt) secure(ctx context.Context, nc net.Conn, pinned string) (*wire.Conn, error) {
+	conn, err := wire.Client(ctx, nc, a.s.o.Identity, pinned, a.s.hello())
+	if err == nil {
+		a.connected = true
+		err = a.s.o.Engine.PinKey(ctx, a.t.DestinationID, conn.PeerKey())
+		if err != nil && !errors.Is(err, &api.Error{Code: api.CodeNotFound}) {
+			conn.Abort()
+			return nil, err
+		}
+		return conn, nil
+	}
+	if k, ok := errors.AsType[*wire.KeyChangedError](err); ok {
+		err = failf(err, true, "the public key of %s has changed: %s was pinned and %s answered; if the server was really replaced, give the destination its new key with send.updateDestination",
+			a.to, k.Pinned, k.Presented)
+	} else if v, ok := errors.AsType[*wire.VersionError](err); ok {
+		err = failf(err, true, "%s cannot be used: %s", a.to, v.Error())
+	}
+	message := a.waitMessage(err)
+	if e, ok := errors.AsType[*finalError](err); ok {
+		message = e.message
+	}
+	a.unreached(ctx, message, err)
+	return nil, err
+}
+
+// unreached shows in the destination why it cannot be used at present.
+func (a *attempt) unreached(ctx context.Context, message string, err error) {
+	if ctx.Err() == nil {
+		a.s.o.Engine.Unreached(a.t.DestinationID, api.Wrap(err, api.CodeUnavailable, "%s", message))
+	}
+}
+
+// login trades the password for a ticket and saves both changes at once.
+func (a *attempt) login(ctx context.Context, conn *wire.Conn) error {
+	password, err := a.s.o.Engine.Password(&a.t)
+	if err != nil {
+		return failf(err, false, "%s", api.ErrorOf(err).Message)
+	}
+	stop := context.AfterFunc(ctx, conn.Abort)
+	defer stop()
+	if err := conn.Send(wire.TypeLogin, wire.Login{TransferID: a.t.TransferID, Username: a.t.Username, Password: password}); err != nil {
+		return err
+	}
+	h, payload, err := conn.Read()
+	if err != nil {
+		return err
+	}
+	switch h.Type {
+	case wire.TypeTicket:
+	case wire.TypeFailure:
+		var f wire.Failure
+		if err := wire.Decode(payload, &f); err != nil {
+			return err
+		}
+		if f.Code == api.CodeUnauthorized {
+			return failf(nil, false, "user %s or its password was refused by %s; make that user there, or give its present password", a.t.Username, a.to)
+		}
+		return a.failure(f)
+	default:
+		return a.unexpectedFrame(h)
+	}
+	var ticket wire.Ticket
+	if err := wire.Decode(payload, &ticket); err != nil {
+		return err
+	}
+	if len(ticket.Ticket) == 0 || len(ticket.Ticket) > maxTicket {
+		return a.broken("its ticket has %d bytes", len(ticket.Ticket))
+	}
+	// Also if the transfer was cancelled meanwhile: its receiver is notified
+	// with the ticket.
+	_, err = a.s.o.Engine.Change(ctx, a.t.TransferID, func(t *transfer.Transfer) error {
+		t.Ticket, t.SealedPassword, t.PublicKey = ticket.Ticket, nil, conn.PeerKey()
+		if strings.EqualFold(t.Username, ticket.Username) {
+			t.Username = ticket.Username
+		}
+		return nil
+	})
+	a.t.Ticket = ticket.Ticket
+	return err
+}
