@@ -24,7 +24,8 @@ const (
 	allDirs = math.MaxInt64
 )
 
-// resolve returns the path of a directory without links, as far as it exists.
+// resolve returns the path of a directory without links, as far as it exists when it is
+// first asked for.
 // Links inside the sandbox are followed; one that leaves it ends the transfer.
 func (p *placer) resolve(userDir string) (rel string, err error) {
 	if userDir == "/" {
@@ -39,9 +40,7 @@ func (p *placer) resolve(userDir string) (rel string, err error) {
 	}
 	rel = path.Join(parent, path.Base(userDir))
 	info, err := p.root.Lstat(rel)
-	if errors.Is(err, fs.ErrNotExist) {
-		return rel, nil
-	}
+	missing := errors.Is(err, fs.ErrNotExist)
 	if err == nil && info.Mode()&fs.ModeSymlink != 0 {
 		rel, err = p.box.Resolve(userDir, true)
 		if e, ok := errors.AsType[*api.Error](err); ok {
@@ -51,10 +50,10 @@ func (p *placer) resolve(userDir string) (rel string, err error) {
 			info, err = p.root.Stat(rel)
 		}
 	}
-	if err != nil {
+	if err != nil && !missing {
 		return "", diskError(err, "the directory "+api.Quote(userDir))
 	}
-	if !info.IsDir() {
+	if !missing && !info.IsDir() {
 		return "", failf(nil, "%s is in the way of a directory of that name", api.Quote(userDir))
 	}
 	if len(p.dirs) >= maxDirs {
