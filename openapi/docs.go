@@ -11,6 +11,7 @@ import (
 	"io/fs"
 	"net/http"
 	"strings"
+	"sync"
 	"time"
 
 	swagger "github.com/swaggest/swgui/v5/static"
@@ -32,16 +33,24 @@ type asset struct {
 	gzipped           []byte // empty: it is only sent as it is
 }
 
-// Handler serves a document that Document has made.
-func Handler(document []byte) http.Handler {
-	var gzipped bytes.Buffer
-	w := gzip.NewWriter(&gzipped)
-	if _, err := w.Write(document); err != nil || w.Close() != nil { // a buffer takes all
-		panic("openapi: the document cannot be compressed")
-	}
-	a := newAsset("application/json", document, gzipped.Bytes())
+// Handler serves a document, such as one of Document, which is made when it is first
+// asked for. It panics if that fails.
+func Handler(document func() ([]byte, error)) http.Handler {
+	made := sync.OnceValue(func() asset {
+		content, err := document()
+		if err != nil {
+			panic(fmt.Sprintf("openapi: %v", err))
+		}
+		var gzipped bytes.Buffer
+		w := gzip.NewWriter(&gzipped)
+		if _, err := w.Write(content); err != nil || w.Close() != nil { // a buffer takes all
+			panic("openapi: the document cannot be compressed")
+		}
+		return newAsset("application/json", content, gzipped.Bytes())
+	})
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("X-Content-Type-Options", "nosniff")
+		a := made()
 		a.serve(w, r)
 	})
 }
@@ -53,7 +62,8 @@ func newAsset(contentType string, content, gzipped []byte) asset {
 
 // Docs serves the page at /docs and its files below /docs/: Swagger UI's own
 // assets under a page of ours, which reads /openapi.json and needs no network.
-// It answers 404 to any other path and is safe for concurrent use.
+// It answers 404 to any other path and is safe for concurrent use. The files are unpacked
+// when one is first asked for.
 func Docs() http.Handler {
 	const (
 		html  = "text/html; charset=utf-8"
@@ -61,16 +71,18 @@ func Docs() http.Handler {
 		js    = "text/javascript; charset=utf-8"
 		image = "image/svg+xml"
 	)
-	index := load(page, "static/index.html", html)
-	assets := map[string]asset{
-		"/docs":                      index,
-		"/docs/docs.js":              load(page, "static/docs.js", js),
-		"/docs/docs.css":             load(page, "static/docs.css", css),
-		"/docs/icon.svg":             load(page, "static/icon.svg", image),
-		"/docs/swagger-ui.css":       load(swagger.FS, "swagger-ui.css.gz", css),
-		"/docs/swagger-ui-bundle.js": load(swagger.FS, "swagger-ui-bundle.js.gz", js),
-	}
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { serve(w, r, assets) })
+	assets := sync.OnceValue(func() map[string]asset {
+		index := load(page, "static/index.html", html)
+		return map[string]asset{
+			"/docs":                      index,
+			"/docs/docs.js":              load(page, "static/docs.js", js),
+			"/docs/docs.css":             load(page, "static/docs.css", css),
+			"/docs/icon.svg":             load(page, "static/icon.svg", image),
+			"/docs/swagger-ui.css":       load(swagger.FS, "swagger-ui.css.gz", css),
+			"/docs/swagger-ui-bundle.js": load(swagger.FS, "swagger-ui-bundle.js.gz", js),
+		}
+	})
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { serve(w, r, assets()) })
 }
 
 // load panics on a file that is not embedded, which any use of Docs meets.

@@ -17,7 +17,7 @@ func TestDocumentIsServedOnce(t *testing.T) {
 		for i := 0; i+1 < len(header); i += 2 {
 			r.Header.Set(header[i], header[i+1])
 		}
-		Handler([]byte(document)).ServeHTTP(w, r)
+		Handler(func() ([]byte, error) { return []byte(document), nil }).ServeHTTP(w, r)
 		return w.Result()
 	}
 	plain, packed := get(), get("Accept-Encoding", "br, gzip")
