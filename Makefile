@@ -68,7 +68,7 @@ bench: ## Run the benchmarks, some four minutes (BENCH=pattern, COUNT=1)
 		awk '/^Benchmark|_test\.go:|FAIL|panic/ { print; fflush() } /^Benchmark/ { n++ } /FAIL|panic/ { bad = 1 } \
 			END { if (!n) print "no benchmark has such a name"; exit bad || !n }'
 
-bench-transfer: build ## Measure transfers against scp, rsync, rclone, GridFTP (Linux, two hours with all; ARGS="-help" lists what to choose)
+bench-transfer: build ## Measure transfers against scp, rsync, rclone, GridFTP (Linux, an hour with all; ARGS="-help" lists what to choose)
 	$(GO) run ./tools/benchtransfer -jetstream bin/jetstream $(ARGS)
 
 clients: ## Fetch what the tests of generated clients want (network; npm where node is)

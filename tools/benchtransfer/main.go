@@ -19,6 +19,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"sync"
 	"syscall"
 	"time"
 )
@@ -36,6 +37,7 @@ type options struct {
 	write     string
 
 	wanRepeats int
+	wanLinks   int
 	wanLimit   time.Duration
 }
 
@@ -54,6 +56,7 @@ func parseFlags(args []string, stderr io.Writer) (o options, err error) {
 	flags.IntVar(&o.repeats, "n", 3, "repeats of each measurement; the median counts")
 	flags.DurationVar(&o.limit, "limit", 2*time.Minute, "time limit of one run")
 	flags.IntVar(&o.wanRepeats, "wan-n", 1, "repeats on a WAN")
+	flags.IntVar(&o.wanLinks, "wan-links", 3, "how many links are up at a time, each with a transfer")
 	flags.DurationVar(&o.wanLimit, "wan-limit", 25*time.Second, "time limit of one run on a WAN, to which 50 round trips are added; then what has arrived counts")
 	flags.StringVar(&o.write, "write", "", "write a page with the method and the tables to this file")
 	flags.BoolVar(&o.quick, "quick", false, "small files, to try this program")
@@ -63,8 +66,8 @@ func parseFlags(args []string, stderr io.Writer) (o options, err error) {
 	if o.quick {
 		o.wanLimit = min(o.wanLimit, 3*time.Second)
 	}
-	if flags.NArg() > 0 || min(o.repeats, o.wanRepeats) < 1 || min(o.limit, o.wanLimit) <= 0 {
-		return o, errors.New("there are no arguments; -n, -wan-n and the limits are above 0")
+	if flags.NArg() > 0 || min(o.repeats, o.wanRepeats, o.wanLinks) < 1 || min(o.limit, o.wanLimit) <= 0 {
+		return o, errors.New("there are no arguments; -n, -wan-n, -wan-links and the limits are above 0")
 	}
 	o.only = strings.Split(*only, ",")
 	for _, part := range o.only {
@@ -103,9 +106,11 @@ type bench struct {
 	root     string // below dir: everything that is made in memory
 	out      io.Writer
 	progress io.Writer
-	missing  []string // what was left out, and why
-	cipher   string
-	load     string // of the machine, before anything ran
+
+	mu      sync.Mutex
+	missing []string // what was left out, and why
+	cipher  string
+	load    string // of the machine, before anything ran
 }
 
 // run measures and prints. Whatever happens, it leaves nothing behind.
@@ -248,7 +253,9 @@ func (b *bench) compare(ctx context.Context, w where, d dataset, others *peers, 
 
 // leaveOut keeps in mind what the peers lack.
 func (b *bench) leaveOut(p *peers) {
+	b.mu.Lock()
 	b.cipher = cmp.Or(p.cipher, b.cipher)
+	b.mu.Unlock()
 	for _, text := range p.missing {
 		b.leave(text)
 	}
@@ -256,6 +263,8 @@ func (b *bench) leaveOut(p *peers) {
 
 // leave keeps in mind what is left out and why.
 func (b *bench) leave(text string) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
 	if !slices.Contains(b.missing, text) {
 		b.missing = append(b.missing, text)
 	}

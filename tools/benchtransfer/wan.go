@@ -12,6 +12,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"golang.org/x/sync/errgroup"
 )
 
 const (
@@ -60,8 +62,8 @@ type wan struct {
 
 // startLink makes two network namespaces with a link between them. They end
 // with it, at the latest after the time limit.
-func startLink(ctx context.Context, binary string, l link, limit time.Duration) (*wan, error) {
-	w := &wan{where: where{near: fmt.Sprintf("near%d", os.Getpid()), far: fmt.Sprintf("far%d", os.Getpid()), address: farAddress}}
+func startLink(ctx context.Context, binary, id string, l link, limit time.Duration) (*wan, error) {
+	w := &wan{where: where{near: "near" + id, far: "far" + id, address: farAddress}}
 	p, err := startProcess("linkem", "", []string{binary, "-a", w.near, "-b", w.far, "-rate", fmt.Sprint(mbits), "-rtt", l.rtt.String(),
 		"-loss", fmt.Sprint(l.loss), "-burst", fmt.Sprint(l.burst), "-for", limit.String()})
 	if err != nil {
@@ -118,7 +120,7 @@ func (w *wan) under(algorithm string, c candidate) candidate {
 // overWAN measures the cases on all links.
 func (b *bench) overWAN(ctx context.Context, cases []dataset) error {
 	if why := noWAN(); why != "" {
-		b.missing = append(b.missing, "WAN: "+why)
+		b.leave("WAN: " + why)
 		return nil
 	}
 	binary := filepath.Join(b.root, "linkem")
@@ -136,9 +138,24 @@ func (b *bench) overWAN(ctx context.Context, cases []dataset) error {
 			return err
 		}
 	}
-	for _, l := range links(b.quick) {
-		if err := b.overLink(ctx, binary, l, from, results); err != nil {
+	all := links(b.quick)
+	rows := make([][][]row, len(all)) // by link and case
+	g, ctx := errgroup.WithContext(ctx)
+	g.SetLimit(b.wanLinks)
+	for i, l := range all {
+		g.Go(func() (err error) {
+			rows[i], err = b.overLink(ctx, binary, fmt.Sprintf("%d-%d", os.Getpid(), i), l, from, cases)
 			return err
+		})
+	}
+	if err := g.Wait(); err != nil {
+		return err
+	}
+	for i, l := range all {
+		for k, each := range rows[i] {
+			if each != nil {
+				results[k].links, results[k].rows = append(results[k].links, l), append(results[k].rows, each)
+			}
 		}
 	}
 	b.showWAN(results)
@@ -174,49 +191,49 @@ type wanResults struct {
 	rows  [][]row
 }
 
-// overLink measures the cases on one link.
-func (b *bench) overLink(ctx context.Context, binary string, l link, from string, results []wanResults) error {
-	var wanted []*wanResults
-	for i := range results {
-		if b.cases.MatchString(results[i].data.name + " " + l.name()) {
-			wanted = append(wanted, &results[i])
-		}
-	}
-	if len(wanted) == 0 {
-		return nil
+// overLink measures the cases on one link, whose namespaces and directories are named
+// after id, and returns the rows of each: nil of one that is not wanted.
+func (b *bench) overLink(ctx context.Context, binary, id string, l link, from string, cases []dataset) ([][]row, error) {
+	rows := make([][]row, len(cases))
+	wanted := func(d dataset) bool { return b.cases.MatchString(d.name + " " + l.name()) }
+	if !slices.ContainsFunc(cases, wanted) {
+		return rows, nil
 	}
 	limit := b.wanLimit + extraTrips*l.rtt
 	const most = 20 // candidates
-	w, err := startLink(ctx, binary, l, (limit+endTime)*time.Duration(most*b.wanRepeats*len(wanted)))
+	w, err := startLink(ctx, binary, id, l, (limit+endTime)*time.Duration(most*b.wanRepeats*len(cases)))
 	if err != nil {
-		return err
+		return nil, err
 	}
 	defer w.end()
-	to := filepath.Join(b.root, "to-wan")
+	dir := filepath.Join(b.root, id)
+	to := filepath.Join(dir, "to")
 	if err := os.MkdirAll(to, 0o755); err != nil { //nolint:gosec // likewise
-		return err
+		return nil, err
 	}
-	candidates, end, err := b.wanCandidates(ctx, w, from, to)
+	candidates, end, err := b.wanCandidates(ctx, w, from, dir, to)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	defer end()
-	for _, r := range wanted {
-		_, _ = fmt.Fprintf(b.progress, "%s, %s\n", l.name(), r.data.title)
-		rows, err := contest{candidates: candidates, data: r.data, from: filepath.Join(from, r.data.name), to: to,
+	for i, d := range cases {
+		if !wanted(d) {
+			continue
+		}
+		_, _ = fmt.Fprintf(b.progress, "%s, %s\n", l.name(), d.title)
+		rows[i], err = contest{candidates: candidates, data: d, from: filepath.Join(from, d.name), to: to,
 			repeats: b.wanRepeats, limit: limit, progress: b.progress}.run(ctx)
 		if err != nil {
-			return err
+			return nil, err
 		}
-		r.links, r.rows = append(r.links, l), append(r.rows, rows)
 	}
-	return nil
+	return rows, nil
 }
 
-// wanCandidates starts our servers and the peers' at the ends of a link. BBR
-// is taken away from ours by a flag; hosts of the peers have one or the other
-// algorithm as their default.
-func (b *bench) wanCandidates(ctx context.Context, w *wan, from, to string) (all []candidate, end func(), err error) {
+// wanCandidates starts our servers and the peers' at the ends of a link. Ours are also
+// started with what they choose where there is no BBR; hosts of the peers have one or the
+// other algorithm as their default.
+func (b *bench) wanCandidates(ctx context.Context, w *wan, from, dir, to string) (all []candidate, end func(), err error) {
 	var ends []func()
 	end = func() {
 		for _, each := range slices.Backward(ends) {
@@ -228,7 +245,7 @@ func (b *bench) wanCandidates(ctx context.Context, w *wan, from, to string) (all
 			end()
 		}
 	}()
-	state := filepath.Join(b.root, "state-wan")
+	state := filepath.Join(dir, "state")
 	ends = append(ends, func() { _ = os.RemoveAll(state) })
 	add := func(name, algorithm string, flags ...string) error {
 		pair, err := startOurs(ctx, w.where, b.jetstream, filepath.Join(state, strings.ReplaceAll(name, " ", "-")), from, to, flags...)
@@ -243,7 +260,7 @@ func (b *bench) wanCandidates(ctx context.Context, w *wan, from, to string) (all
 	if b.canChoose(ctx) {
 		if err = add("JetStream", "cubic", "--congestion=auto"); err == nil {
 			all[0].control = "bbr" // it takes BBR whatever the default is
-			err = add("JetStream without BBR", "cubic", "--congestion=cubic")
+			err = add("JetStream without BBR", "cubic", "--congestion=cubic", "--lanes=16")
 		}
 	} else {
 		b.leave("JetStream without BBR: this server has no flag --congestion")
@@ -252,7 +269,7 @@ func (b *bench) wanCandidates(ctx context.Context, w *wan, from, to string) (all
 	if err != nil {
 		return nil, nil, err
 	}
-	others, err := startPeers(ctx, w.where, filepath.Join(b.root, "peers-wan"), to, b.peers)
+	others, err := startPeers(ctx, w.where, filepath.Join(dir, "peers"), to, b.peers)
 	if err != nil {
 		return nil, nil, err
 	}
