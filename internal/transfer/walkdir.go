@@ -17,9 +17,9 @@ const (
 	// directory is read several times.
 	nameBatch = 65536
 	// lookBatch is how many entries of a directory are looked at together, by
-	// lookHands goroutines at most, each with lookFew or more of them.
+	// lookers goroutines at most, each with lookFew or more of them.
 	lookBatch = 256
-	lookHands = 4
+	lookers   = 4
 	lookFew   = 16
 )
 
@@ -137,12 +137,12 @@ func (d *openDir) look(names []string) ([]seen, error) {
 			}
 		}
 	}
-	hands := min(lookHands, max(1, len(names)/lookFew))
+	n := min(lookers, max(1, len(names)/lookFew))
 	var others sync.WaitGroup
-	for hand := range hands - 1 {
-		others.Go(func() { some(len(names)*hand/hands, len(names)*(hand+1)/hands) })
+	for i := range n - 1 {
+		others.Go(func() { some(len(names)*i/n, len(names)*(i+1)/n) })
 	}
-	some(len(names)*(hands-1)/hands, len(names))
+	some(len(names)*(n-1)/n, len(names))
 	others.Wait()
 	return found, handle.Close()
 }

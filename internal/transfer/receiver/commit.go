@@ -228,8 +228,8 @@ func (c *committer) sync(batch []finished) error {
 	switch {
 	case !written:
 		return nil
-	case closed && c.s.syncsAll:
-		return diskError(syncAllOf(c.s.stagingDir), "the part files")
+	case closed && c.s.syncsFS:
+		return diskError(syncFS(c.s.stagingDir), "the part files")
 	}
 	for _, f := range batch {
 		if f.file != nil {

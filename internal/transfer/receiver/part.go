@@ -99,7 +99,7 @@ func (s *session) complete(e *arrival) error {
 	if err == nil && s.commits.leaveOpen() {
 		return nil
 	}
-	if err == nil && !s.syncsAll {
+	if err == nil && !s.syncsFS {
 		err = e.file.Sync()
 	}
 	err = errors.Join(err, e.file.Close())

@@ -42,11 +42,10 @@ type placer struct {
 	again map[int64]bool
 	// began is when the transfer began.
 	began time.Time
-	// parts and target directories are used by handles, so that a name costs one
-	// system call; nil where they cannot be opened.
-	parts  *handle // of staging
-	last   *handle // of lastAt
-	lastAt string
+	// parts is the staging directory, last the directory lastAt. They are opened, so
+	// that a name costs one system call; nil where they cannot be.
+	parts, last *openDir
+	lastAt      string
 	// unkept says which mode or time the file system has not taken, "" if none.
 	unkept string
 	// observe is Receiver.observe.

@@ -31,7 +31,7 @@ type session struct {
 	place      *placer
 	staging    *os.Root
 	stagingDir *os.File // the directory itself, opened before anything is written
-	syncsAll   bool     // its file system is one that syncAllOf makes durable
+	syncsFS    bool     // its file system is one that syncFS makes durable
 	intake     intake
 
 	ctx     context.Context //nolint:containedctx // ends when the session does, which its lanes must see
@@ -178,7 +178,7 @@ func (s *session) openStaging(recorded int64) (err error) {
 	}
 	if err == nil {
 		if s.stagingDir, err = s.staging.Open("."); err == nil {
-			s.syncsAll = syncsAllOf(s.stagingDir)
+			s.syncsFS = canSyncFS(s.stagingDir)
 			return nil
 		}
 		_ = s.staging.Close()

@@ -6,13 +6,13 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// syncAllOf makes everything durable that was written to the file system of an
+// syncFS makes everything durable that was written to the file system of an
 // opened directory, and reports the failures since it was opened.
-func syncAllOf(dir *os.File) error { return unix.Syncfs(int(dir.Fd())) }
+func syncFS(dir *os.File) error { return unix.Syncfs(int(dir.Fd())) }
 
-// syncsAllOf reports whether the file system is one of those of which that is known:
+// canSyncFS reports whether the file system is one of those of which that is known:
 // others, such as FUSE, may pass on only the data.
-func syncsAllOf(dir *os.File) bool {
+func canSyncFS(dir *os.File) bool {
 	var st unix.Statfs_t
 	if err := unix.Fstatfs(int(dir.Fd()), &st); err != nil {
 		return false

@@ -7,19 +7,19 @@ import (
 	"path"
 )
 
-// handle is an opened directory.
-type handle struct {
+// openDir is an opened directory.
+type openDir struct {
 	root *os.Root
 	dir  *os.File
 }
 
-func (h *handle) close() {
-	if h != nil {
-		_ = errors.Join(h.root.Close(), h.dir.Close())
+func (d *openDir) close() {
+	if d != nil {
+		_ = errors.Join(d.root.Close(), d.dir.Close())
 	}
 }
 
-func openHandle(root tree, rel string) *handle {
+func newOpenDir(root tree, rel string) *openDir {
 	dir, err := root.OpenRoot(rel)
 	if err != nil {
 		return nil
@@ -29,26 +29,26 @@ func openHandle(root tree, rel string) *handle {
 		_ = dir.Close()
 		return nil
 	}
-	return &handle{dir, file}
+	return &openDir{dir, file}
 }
 
-// handle returns that of the staging directory or of one for files, of which the last
-// one stays open; nil if it cannot be opened.
-func (p *placer) handle(rel string) *handle {
+// openDir opens the staging directory or one for files, unless it is the one that was
+// opened last; nil if it cannot be opened.
+func (p *placer) openDir(rel string) *openDir {
 	if rel == p.staging {
 		if p.parts == nil {
-			p.parts = openHandle(p.root, rel)
+			p.parts = newOpenDir(p.root, rel)
 		}
 		return p.parts
 	}
 	if p.last == nil || p.lastAt != rel {
 		p.last.close()
-		p.last, p.lastAt = openHandle(p.root, rel), rel
+		p.last, p.lastAt = newOpenDir(p.root, rel), rel
 	}
 	return p.last
 }
 
-// close closes the handles.
+// close closes the directories.
 func (p *placer) close() {
 	p.parts.close()
 	p.last.close()
@@ -57,15 +57,15 @@ func (p *placer) close() {
 
 // lstat is tree.Lstat.
 func (p *placer) lstat(rel string) (fs.FileInfo, error) {
-	if h := p.handle(path.Dir(rel)); h != nil {
-		return h.root.Lstat(path.Base(rel))
+	if d := p.openDir(path.Dir(rel)); d != nil {
+		return d.root.Lstat(path.Base(rel))
 	}
 	return p.root.Lstat(rel)
 }
 
 // rename is tree.Rename.
 func (p *placer) rename(from, to string) error {
-	if a, b := p.handle(path.Dir(from)), p.handle(path.Dir(to)); a != nil && b != nil {
+	if a, b := p.openDir(path.Dir(from)), p.openDir(path.Dir(to)); a != nil && b != nil {
 		if err := renameAt(a.dir, path.Base(from), b.dir, path.Base(to)); !errors.Is(err, errors.ErrUnsupported) {
 			return err
 		}
