@@ -11,5 +11,3 @@ import (
 func syncFS(*os.File) error { return errors.ErrUnsupported }
 
 func canSyncFS(*os.File) bool { return false }
-
-func renameAt(*os.File, string, *os.File, string) error { return errors.ErrUnsupported }

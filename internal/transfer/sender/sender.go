@@ -142,6 +142,26 @@ type result struct {
 	unreachable bool          // the receiver could not be reached
 }
 
+// after returns how long the transfer waits after an attempt that ended at now; w is nil
+// after the first one.
+func (w *waiting) after(r result, now time.Time) *waiting {
+	if w == nil || r.progressed {
+		w = &waiting{delay: firstWait / 2}
+	}
+	if r.progressed {
+		w.moved = now
+	}
+	longest := mostWait
+	if now.Sub(w.moved) < shortSince {
+		longest = shortWait
+	}
+	w.delay = min(2*w.delay, longest)
+	w.due = now.Add(max(w.delay, r.after))
+	w.firm = r.after > 0
+	w.unreachable, w.tried = r.unreachable, now
+	return w
+}
+
 // heldBack returns those of the due transfers that must wait for others.
 // Transfers whose receivers could not be reached may occupy only half of the
 // slots, since each dial takes until its timeout. Those that were tried longest
@@ -225,22 +245,7 @@ func (s *Sender) Serve(ctx context.Context) error {
 				delete(waits, r.id)
 				continue
 			}
-			w := waits[r.id]
-			if w == nil || r.progressed {
-				w = &waiting{delay: firstWait / 2}
-				waits[r.id] = w
-			}
-			longest := mostWait
-			if r.progressed {
-				w.moved = time.Now()
-			}
-			if time.Since(w.moved) < shortSince {
-				longest = shortWait
-			}
-			w.delay = min(2*w.delay, longest)
-			w.due = time.Now().Add(max(w.delay, r.after))
-			w.firm = r.after > 0
-			w.unreachable, w.tried = r.unreachable, time.Now()
+			waits[r.id] = waits[r.id].after(r, time.Now())
 		}
 	}
 }
