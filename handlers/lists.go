@@ -15,6 +15,11 @@ type ownerParam struct {
 	Owner string `json:"owner" doc:"Only the objects of this user; others than one's own are for superusers" validate:"max=64"`
 }
 
+// idParam filters a list by a part of the id. It is meant to be embedded.
+type idParam struct {
+	TransferID string `json:"transferId" doc:"Only the transfer of this id, or those whose ids begin or end with it" validate:"omitempty,min=4,max=64"`
+}
+
 // pageOf returns the page of a list that the caller may see: a superuser may
 // list the objects of any user, everybody else only their own.
 func pageOf(ctx context.Context, l api.ListParams, owner string, status transfer.Status) (transfer.Page, error) {

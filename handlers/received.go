@@ -48,6 +48,7 @@ func receivedCommands(d Deps) []*api.Command {
 
 type getReceivedListParams struct {
 	api.ListParams
+	idParam
 	Username string          `json:"username" doc:"Only the transfers that this user authorized; others than oneself are for superusers" validate:"max=64"`
 	Status   transfer.Status `json:"status" doc:"Only those in this state" validate:"omitempty,oneof=receiving complete error cancelled"`
 }
@@ -66,6 +67,7 @@ func (h receivedHandlers) list(ctx context.Context, p getReceivedListParams) (re
 	if err != nil {
 		return receivedList{}, err
 	}
+	page.IDPart = p.TransferID
 	found, next, err := h.receiver.Transfers(ctx, page)
 	return receivedList{listed(found), pageAt(next)}, err
 }

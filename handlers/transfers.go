@@ -69,7 +69,7 @@ func transferCommands(d Deps) []*api.Command {
 		api.Define(api.Spec{
 			Name: "send.updateTransfer", Method: "PATCH", Path: "/send/transfers/{transferId}",
 			Summary:     "Change a sent transfer",
-			Description: "Another priority counts when the next transfer is chosen; what is being sent goes on.",
+			Description: "Another priority counts at once: to one destination, transfers of a higher number wait for those of a lower one.",
 			Message:     "Transfer updated.", Errors: []api.Code{api.CodeNotFound, api.CodeConflict},
 			Example: map[string]any{"priority": 10},
 		}, h.update),
@@ -97,6 +97,7 @@ func (h transferHandlers) create(ctx context.Context, p createTransferParams) (t
 type getTransfersParams struct {
 	api.ListParams
 	ownerParam
+	idParam
 	Status transfer.Status `json:"status" doc:"Only those in this state" validate:"omitempty,oneof=pending active suspended cancelled complete error"`
 }
 
@@ -110,6 +111,7 @@ func (h transferHandlers) list(ctx context.Context, p getTransfersParams) (trans
 	if err != nil {
 		return transferList{}, err
 	}
+	page.IDPart = p.TransferID
 	found, next, err := h.engine.Transfers(ctx, page)
 	return transferList{listed(found), pageAt(next)}, err
 }

@@ -133,9 +133,9 @@ func proposed(tag *kong.Tag) []string {
 	case "events":
 		return server.EventNames()
 	default:
-		name, parameter, _ := strings.Cut(known, ".")
-		command, _ := handlers.Commands(handlers.Deps{}).Find(name)
-		return enumsOf(command)[parameter]
+		dot := strings.LastIndex(known, ".")
+		command, _ := handlers.Commands(handlers.Deps{}).Find(known[:dot])
+		return enumsOf(command)[known[dot+1:]]
 	}
 }
 

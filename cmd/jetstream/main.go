@@ -45,17 +45,18 @@ type program struct {
 
 // cli is the grammar of the command line.
 type cli struct {
-	Server  serverCmd  `cmd:"" group:"Run a server:" help:"Run the server: send, receive, and run scripts on what happens."`
-	API     apiCmd     `cmd:"" group:"Use a server:" name:"api" passthrough:"" help:"Carry out one command of the control API."`
-	Send    sendCmd    `cmd:"" group:"Use a server:" help:"Send files and directories to another site and watch them arrive."`
-	Digest  digestCmd  `cmd:"" group:"Use a server:" help:"Print digests of files, to compare with those of a transfer."`
-	User    userCmd    `cmd:"" group:"Run a server:" help:"Make, list, change and remove users of a server on this machine."`
-	Trigger triggerCmd `cmd:"" group:"Use a server:" help:"See what the trigger scripts did, and steer them."`
-	Login   loginCmd   `cmd:"" group:"Use a server:" help:"Log in at a server once, instead of a password for every command."`
-	Logout  logoutCmd  `cmd:"" group:"Use a server:" help:"End that login, here and at the server."`
-	Demo    demoCmd    `cmd:"" group:"Run a server:" help:"Show the whole on this machine: two servers, scripts, a transfer."`
-	Version versionCmd `cmd:"" group:"This program:" help:"Show the version of this program (also --version)."`
-	Help    helpCmd    `cmd:"" group:"This program:" help:"Show the help of a command."`
+	Server    serverCmd    `cmd:"" group:"Run a server:" help:"Run the server: send, receive, and run scripts on what happens."`
+	API       apiCmd       `cmd:"" group:"Use a server:" name:"api" passthrough:"" help:"Carry out one command of the control API."`
+	Send      sendCmd      `cmd:"" group:"Use a server:" help:"Send files and directories to another site and watch them arrive."`
+	Transfers transfersCmd `cmd:"" group:"Use a server:" help:"Follow and steer what is sent and received."`
+	Digest    digestCmd    `cmd:"" group:"Use a server:" help:"Print digests of files, to compare with those of a transfer."`
+	User      userCmd      `cmd:"" group:"Run a server:" help:"Make, list, change and remove users of a server on this machine."`
+	Trigger   triggerCmd   `cmd:"" group:"Use a server:" help:"See what the trigger scripts did, and steer them."`
+	Login     loginCmd     `cmd:"" group:"Use a server:" help:"Log in at a server once, instead of a password for every command."`
+	Logout    logoutCmd    `cmd:"" group:"Use a server:" help:"End that login, here and at the server."`
+	Demo      demoCmd      `cmd:"" group:"Run a server:" help:"Show the whole on this machine: two servers, scripts, a transfer."`
+	Version   versionCmd   `cmd:"" group:"This program:" help:"Show the version of this program (also --version)."`
+	Help      helpCmd      `cmd:"" group:"This program:" help:"Show the help of a command."`
 
 	Completion completionCmd `cmd:"" group:"This program:" help:"Print the script that completes commands and flags in bash, zsh or fish."`
 	Complete   completeCmd   `cmd:"" hidden:"" passthrough:"" help:"Say what may come next, for the completion scripts."`

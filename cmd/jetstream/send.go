@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"time"
 
 	"jetstream/handlers"
 	"jetstream/internal/account"
@@ -21,8 +22,14 @@ import (
 // local server, watched to the end.
 type sendCmd struct {
 	callFlags          `group:"Login to the local server:"`
-	RemotePasswordFile string   `name:"remote-password-file" placeholder:"FILE" help:"File with the password of USER at the receiver; else it comes from JETSTREAM_REMOTE_PASSWORD or is asked for."`
-	Paths              []string `arg:"" name:"source" help:"Files and directories of this machine, inside your sandbox; last of all [USER@]HOST[:PORT]:/PATH. PORT is the receive port (8887)."`
+	Conflict           string        `default:"changed" complete:"send.createTransfer.conflict" help:"What happens when a file exists there: changed replaces it where size or time differ, update where it is older; or overwrite, skip, rename or fail (changed)."`
+	Rate               string        `placeholder:"RATE" help:"Highest rate to that server, kept for later transfers: 100M or 1.5G (bit/s), or a number of kbit/s; 0 is no limit."`
+	Priority           int           `default:"100" help:"Of the transfers to that server those with a lower number go first (100)."`
+	OnError            string        `default:"stop" complete:"send.createTransfer.onError" help:"What happens when a file cannot be read or placed: stop, or continue with the others (stop)."`
+	Detach             bool          `help:"Do not watch: print the id of the transfer and leave it to the server."`
+	Timeout            time.Duration `placeholder:"DURATION" help:"Cancel the transfer if it has not ended within this time, such as 2h."`
+	RemotePasswordFile string        `name:"remote-password-file" placeholder:"FILE" help:"File with the password of USER at the receiver; else it comes from JETSTREAM_REMOTE_PASSWORD or is asked for."`
+	Paths              []string      `arg:"" name:"source" help:"Files and directories of this machine, inside your sandbox; last of all [USER@]HOST[:PORT]:/PATH. PORT is the receive port (8887)."`
 }
 
 // Help describes the arguments beyond their one line each.
@@ -43,6 +50,9 @@ func (c *sendCmd) Run(ctx context.Context, p *program) error {
 	to, err := transfer.ParseTarget(c.Paths[last])
 	if err != nil {
 		return usagef("%v", err)
+	}
+	if c.Timeout < 0 {
+		return usagef("--timeout: %s is negative", c.Timeout)
 	}
 	conn, user, err := c.connect(ctx, p)
 	if err != nil {
@@ -90,8 +100,13 @@ func (c *sendCmd) send(ctx context.Context, p *program, conn *client.Client, use
 	if err != nil {
 		return err
 	}
+	if c.Timeout > 0 {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeoutCause(ctx, c.Timeout, fmt.Errorf("not complete after %s", c.Timeout))
+		defer cancel()
+	}
 	w := &watch.Watcher{Conn: conn, Stdout: p.Stdout, Stderr: p.Stderr, Label: label(c.Paths[:last])}
-	return transmit(ctx, conn, w, mappings, to, password)
+	return c.transmit(ctx, p, conn, w, mappings, to, password)
 }
 
 // onlyUser returns the server's only user; an error if there are several.
@@ -144,12 +159,19 @@ func (c *sendCmd) remotePassword(ctx context.Context, p *program, to transfer.Ta
 	return p.ask(ctx, "Password of "+to.User+" at "+api.HostText(to.Host))
 }
 
-// transmit creates destination, manifest and transfer and watches the transfer to
-// its end. On an interrupt it deletes what it has created.
-func transmit(ctx context.Context, conn *client.Client, w *watch.Watcher, mappings map[string]string, to transfer.Target, password string) error {
+// transmit creates destination, manifest and transfer and, unless Detach is set, watches
+// the transfer to its end. On an interrupt it deletes what it has created.
+func (c *sendCmd) transmit(ctx context.Context, p *program, conn *client.Client, w *watch.Watcher, mappings map[string]string, to transfer.Target, password string) error {
 	destination := map[string]any{"destinationAddress": to.Host}
 	if to.Port != 0 {
 		destination["destinationPort"] = to.Port
+	}
+	if c.Rate != "" {
+		rate, err := parseRate(c.Rate)
+		if err != nil {
+			return usagef("--rate: %v", err)
+		}
+		destination["sendRateMax"] = rate
 	}
 	d, err := client.As[transfer.Destination](conn.Call(ctx, "send.createDestination", destination))
 	if err != nil {
@@ -171,10 +193,15 @@ func transmit(ctx context.Context, conn *client.Client, w *watch.Watcher, mappin
 	}
 	request := map[string]any{
 		"manifestId": m.ManifestID, "destinationId": d.DestinationID, "username": to.User, "password": password,
+		"conflict": c.Conflict, "priority": c.Priority, "onError": c.OnError,
 	}
 	setBytes(request, "destinationPath", to.Path)
 	t, err := client.As[transfer.Transfer](conn.Call(context.WithoutCancel(ctx), "send.createTransfer", request))
 	if err != nil {
+		return err
+	}
+	if c.Detach {
+		_, err := fmt.Fprintln(p.Stdout, t.TransferID)
 		return err
 	}
 	return w.Transfer(ctx, t, api.HostText(to.Host)+":"+to.Path)

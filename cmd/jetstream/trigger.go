@@ -31,15 +31,15 @@ type triggerCmd struct {
 	Tail   triggerTailCmd   `cmd:"" help:"Watch scripts run: what starts, what it writes, how it ends."`
 }
 
-// triggerServer holds the flags of every trigger command that calls the server.
-type triggerServer struct {
+// serverFlags are the flags of commands that call a server and print what it answers.
+type serverFlags struct {
 	callFlags `group:"Login:"`
 	outputFlags
 }
 
 // ask calls a command of the API; if JSON is wanted it prints the answer, and
 // done is true.
-func ask[T any](ctx context.Context, p *program, s *triggerServer, command string, params map[string]any) (result T, done bool, err error) {
+func ask[T any](ctx context.Context, p *program, s *serverFlags, command string, params map[string]any) (result T, done bool, err error) {
 	conn, _, err := s.connect(ctx, p)
 	if err != nil {
 		return result, true, err
@@ -57,7 +57,7 @@ func ask[T any](ctx context.Context, p *program, s *triggerServer, command strin
 }
 
 type triggerEmitCmd struct {
-	triggerServer
+	serverFlags
 	Event      string   `arg:"" complete:"events" help:"Name of the event."`
 	Parameters string   `arg:"" optional:"" help:"Parameters as one JSON object, or @FILE, or @- for standard input."`
 	Param      []string `name:"param" sep:"none" placeholder:"NAME=VALUE" help:"One parameter; repeatable. What is not given has a sample value."`
@@ -77,7 +77,7 @@ func (c *triggerEmitCmd) Run(ctx context.Context, p *program) error {
 	if len(parameters) > 0 {
 		params["parameters"] = parameters
 	}
-	run, done, err := ask[triggers.Run](ctx, p, &c.triggerServer, "emitTrigger", params)
+	run, done, err := ask[triggers.Run](ctx, p, &c.serverFlags, "emitTrigger", params)
 	if done {
 		return err
 	}
@@ -144,13 +144,13 @@ func isObjectParameter(event, name string) bool {
 }
 
 type triggerRetryCmd struct {
-	triggerServer
+	serverFlags
 	ID string `arg:"" name:"run" help:"Id of the run."`
 }
 
 // Run queues another attempt.
 func (c *triggerRetryCmd) Run(ctx context.Context, p *program) error {
-	run, done, err := ask[triggers.Run](ctx, p, &c.triggerServer, "retryTriggerRun", map[string]any{"runId": c.ID})
+	run, done, err := ask[triggers.Run](ctx, p, &c.serverFlags, "retryTriggerRun", map[string]any{"runId": c.ID})
 	if done {
 		return err
 	}
@@ -159,13 +159,13 @@ func (c *triggerRetryCmd) Run(ctx context.Context, p *program) error {
 }
 
 type triggerCancelCmd struct {
-	triggerServer
+	serverFlags
 	ID string `arg:"" name:"run" help:"Id of the run."`
 }
 
 // Run cancels.
 func (c *triggerCancelCmd) Run(ctx context.Context, p *program) error {
-	run, done, err := ask[triggers.Run](ctx, p, &c.triggerServer, "cancelTriggerRun", map[string]any{"runId": c.ID})
+	run, done, err := ask[triggers.Run](ctx, p, &c.serverFlags, "cancelTriggerRun", map[string]any{"runId": c.ID})
 	if done {
 		return err
 	}
@@ -177,21 +177,21 @@ func (c *triggerCancelCmd) Run(ctx context.Context, p *program) error {
 	return err
 }
 
-type triggerPauseCmd struct{ triggerServer }
+type triggerPauseCmd struct{ serverFlags }
 
 // Run pauses the queue.
 func (c *triggerPauseCmd) Run(ctx context.Context, p *program) error {
 	return c.setPaused(ctx, p, "pauseTriggers")
 }
 
-type triggerResumeCmd struct{ triggerServer }
+type triggerResumeCmd struct{ serverFlags }
 
 // Run ends the pause.
 func (c *triggerResumeCmd) Run(ctx context.Context, p *program) error {
 	return c.setPaused(ctx, p, "resumeTriggers")
 }
 
-func (s *triggerServer) setPaused(ctx context.Context, p *program, command string) error {
+func (s *serverFlags) setPaused(ctx context.Context, p *program, command string) error {
 	state, done, err := ask[triggers.QueueState](ctx, p, s, command, nil)
 	if done {
 		return err

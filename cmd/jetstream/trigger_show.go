@@ -15,7 +15,7 @@ import (
 )
 
 type triggerListCmd struct {
-	triggerServer
+	serverFlags
 	All bool `help:"Show the events without a script too."`
 }
 
@@ -39,7 +39,7 @@ type triggersShown struct {
 
 // Run prints the table.
 func (c *triggerListCmd) Run(ctx context.Context, p *program) error {
-	list, done, err := ask[triggersShown](ctx, p, &c.triggerServer, "getTriggers", map[string]any{"limit": 1000})
+	list, done, err := ask[triggersShown](ctx, p, &c.serverFlags, "getTriggers", map[string]any{"limit": 1000})
 	if done {
 		return err
 	}
@@ -85,7 +85,7 @@ func (c *triggerListCmd) Run(ctx context.Context, p *program) error {
 }
 
 type triggerRunsCmd struct {
-	triggerServer
+	serverFlags
 	Event    string        `complete:"events" help:"Only runs for this event."`
 	Status   string        `complete:"getTriggerRuns.status" help:"Only runs in this state: queued, running, success, failed, timeout, cancelled or interrupted."`
 	Transfer string        `placeholder:"ID" help:"Only runs about this transfer."`
@@ -114,7 +114,7 @@ func (c *triggerRunsCmd) Run(ctx context.Context, p *program) error {
 	list, done, err := ask[struct {
 		Runs       []triggers.Run `json:"runs"`
 		NextCursor *string        `json:"nextCursor"`
-	}](ctx, p, &c.triggerServer, "getTriggerRuns", params)
+	}](ctx, p, &c.serverFlags, "getTriggerRuns", params)
 	if done {
 		return err
 	}
@@ -166,13 +166,13 @@ func took(r triggers.Run) string {
 }
 
 type triggerShowCmd struct {
-	triggerServer
+	serverFlags
 	ID string `arg:"" name:"run" help:"Id of the run."`
 }
 
 // Run prints one run for people.
 func (c *triggerShowCmd) Run(ctx context.Context, p *program) error {
-	r, done, err := ask[triggers.Run](ctx, p, &c.triggerServer, "getTriggerRun", map[string]any{"runId": c.ID})
+	r, done, err := ask[triggers.Run](ctx, p, &c.serverFlags, "getTriggerRun", map[string]any{"runId": c.ID})
 	if done {
 		return err
 	}

@@ -20,7 +20,7 @@ import (
 
 // triggerTailCmd follows the event stream of a running server.
 type triggerTailCmd struct {
-	triggerServer
+	serverFlags
 	Events []string `arg:"" optional:"" name:"event" complete:"events" help:"Events to watch, such as recv.transferComplete; all without."`
 }
 

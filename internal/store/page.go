@@ -18,6 +18,10 @@ func onePage(query, owner string, p transfer.Page, where ...string) (string, []a
 	if p.Status != "" {
 		where, args = append(where, "status = ?"), append(args, string(p.Status))
 	}
+	if p.IDPart != "" {
+		where = append(where, "(substr(transfer_id, 1, length(?)) = ? OR substr(transfer_id, -length(?)) = ?)")
+		args = append(args, p.IDPart, p.IDPart, p.IDPart, p.IDPart)
+	}
 	if p.Before != 0 {
 		where, args = append(where, "seq < ?"), append(args, p.Before)
 	}

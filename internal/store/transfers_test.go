@@ -122,8 +122,11 @@ func TestListsAreNewestFirstInPages(t *testing.T) {
 			{transfer.Page{Owner: "nobody"}, func(int) bool { return false }},
 			{transfer.Page{Status: transfer.StatusComplete}, func(i int) bool { return i%2 == 1 }},
 			{transfer.Page{Owner: "alice", Status: transfer.StatusPending}, func(i int) bool { return i%5 != 4 && i%2 == 0 }},
+			{transfer.Page{IDPart: "9"}, func(i int) bool { return (99-i)/10 == 9 || (99-i)%10 == 9 }},
+			{transfer.Page{IDPart: "98"}, func(i int) bool { return i == 1 }},
+			{transfer.Page{IDPart: "%"}, func(int) bool { return false }},
 		} {
-			if name == "destinations" && c.page.Status != "" {
+			if name == "destinations" && c.page.Status != "" || name != "transfers" && c.page.IDPart != "" {
 				continue
 			}
 			var want, got []string
@@ -145,7 +148,7 @@ func TestListsAreNewestFirstInPages(t *testing.T) {
 				c.page.Before = last
 			}
 			if !slices.Equal(got, want) {
-				t.Errorf("%s of owner %q and status %q: %q, want %q", name, c.page.Owner, c.page.Status, got, want)
+				t.Errorf("%s of owner %q, status %q and id %q: %q, want %q", name, c.page.Owner, c.page.Status, c.page.IDPart, got, want)
 			}
 		}
 	}

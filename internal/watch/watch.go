@@ -36,6 +36,11 @@ type Watcher struct {
 	Stdout, Stderr io.Writer
 	// Label names what is sent.
 	Label string
+	// Leave lets the transfer go on when ctx ends.
+	Leave bool
+	// Get returns the present state of a transfer that this server does not send;
+	// nil: it does.
+	Get func(ctx context.Context) (transfer.Transfer, error)
 }
 
 // Manifest waits until the server has listed the files of m. An error says why
@@ -60,7 +65,7 @@ func (w *Watcher) Manifest(ctx context.Context, m transfer.Manifest) (transfer.M
 }
 
 // Transfer shows the progress of t until it has ended or ctx
-// does, which cancels it. to says where to, for people.
+// does, which cancels it unless Leave is set. to says where to, for people.
 func (w *Watcher) Transfer(ctx context.Context, t transfer.Transfer, to string) error {
 	begin := time.Now()
 	bar := newProgress(w.Stderr, w.Label)
@@ -71,6 +76,9 @@ func (w *Watcher) Transfer(ctx context.Context, t transfer.Transfer, to string) 
 		bar.show(t)
 		next, err := w.next(ctx, t, bar.tty)
 		switch {
+		case ctx.Err() != nil && w.Leave:
+			bar.end()
+			return fmt.Errorf("interrupted: transfer %s goes on", t.TransferID)
 		case ctx.Err() != nil:
 			bar.end()
 			return w.Interrupted(ctx, "send.cancelTransfer", id, "the transfer was cancelled")
@@ -99,6 +107,14 @@ func (w *Watcher) Transfer(ctx context.Context, t transfer.Transfer, to string) 
 // next returns the transfer when it has ended, or after one step: a short one
 // while a bar moves.
 func (w *Watcher) next(ctx context.Context, t transfer.Transfer, lively bool) (transfer.Transfer, error) {
+	if w.Get != nil {
+		step := stepSeconds * time.Second
+		if lively {
+			step = frame
+		}
+		wait(ctx, step)
+		return w.Get(ctx)
+	}
 	if lively {
 		wait(ctx, frame)
 		return client.As[transfer.Transfer](w.Conn.Call(ctx, "send.getTransfer", map[string]any{"transferId": t.TransferID}))
@@ -118,12 +134,16 @@ func amount(t transfer.Transfer) string {
 // Interrupted carries out the command that takes back what was begun and says
 // how that went.
 func (w *Watcher) Interrupted(ctx context.Context, command string, params map[string]any, done string) error {
+	why := "interrupted"
+	if errors.Is(ctx.Err(), context.DeadlineExceeded) {
+		why = context.Cause(ctx).Error()
+	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), farewell)
 	defer cancel()
 	if _, err := w.Conn.Call(ctx, command, params); err != nil {
-		return fmt.Errorf("interrupted, but %s failed: %s", strings.TrimPrefix(command, "send."), api.ErrorOf(err).Message)
+		return fmt.Errorf("%s, but %s failed: %s", why, strings.TrimPrefix(command, "send."), api.ErrorOf(err).Message)
 	}
-	return errors.New("interrupted: " + done)
+	return fmt.Errorf("%s: %s", why, done)
 }
 
 // away reports whether err may pass when the server has come back.
