@@ -109,6 +109,21 @@ func TestCreateAnswersAsTheContractSays(t *testing.T) {
 	}
 }
 
+func TestChecksumIsForChangedOnly(t *testing.T) {
+	s := newSending(t)
+	destination, manifest, _ := s.made()
+	for _, conflict := range []string{"overwrite", "update", "skip", "rename", "fail"} {
+		s.refused(api.CodeInvalid, "alice", "send.createTransfer", createTransferParams{
+			transfer.Params{ManifestID: manifest, DestinationID: destination, Username: "bob", Conflict: conflict, Checksum: true}, "p",
+		})
+	}
+	if _, x := s.ok("alice", "send.createTransfer", createTransferParams{
+		transfer.Params{ManifestID: manifest, DestinationID: destination, Username: "bob", Conflict: "changed", Checksum: true}, "p",
+	}); x["checksum"] != true {
+		t.Errorf("the transfer is %v", x)
+	}
+}
+
 func TestObjectsOfOthersAreNotFound(t *testing.T) {
 	s := newSending(t)
 	destination, manifest, id := s.made()

@@ -26,6 +26,9 @@ func (e *Engine) CreateTransfer(ctx context.Context, caller api.Caller, p Params
 		return Transfer{}, err
 	}
 	p.Conflict, p.OnError, p.UserData = cmp.Or(p.Conflict, "overwrite"), cmp.Or(p.OnError, "stop"), orEmpty(p.UserData)
+	if p.Checksum && p.Conflict != ConflictChanged {
+		return Transfer{}, invalidField("checksum", "conflict", "checksum is only for the conflict changed: give that too")
+	}
 	t := Transfer{TransferID: api.NewID(), Params: p, DestinationPathBase64: api.Base64Unless(p.DestinationPath), RequestID: caller.RequestID, Depth: caller.Depth}
 	if t.SealedPassword, err = seal(e.o.SealKey, t.TransferID, password); err != nil {
 		return Transfer{}, err

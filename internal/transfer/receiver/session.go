@@ -110,6 +110,7 @@ func (s *session) prepare(ctx context.Context, o wire.Open) error {
 	switch {
 	case o.TotalFiles < 0 || o.DataBytes < 0 || o.DataBytes > o.TotalBytes,
 		!transfer.Replaces(o.Conflict) && !transfer.MaySkip(o.Conflict) && o.Conflict != transfer.ConflictRename && o.Conflict != transfer.ConflictFail,
+		o.Checksum && o.Conflict != transfer.ConflictChanged,
 		o.OnError != "stop" && o.OnError != "continue":
 		return &wire.ProtocolError{Reason: "the transfer's settings are malformed"}
 	}

@@ -30,6 +30,8 @@ const (
 	TypeFileGone Type = 15
 	TypeJoin     Type = 16
 	TypeAck      Type = 17
+	TypeCompare  Type = 18
+	TypeDigests  Type = 19
 )
 
 // The sizes of frames in bytes.
@@ -63,7 +65,7 @@ func (t Type) limit() (n int, ok bool) {
 		return MaxData, true
 	case t == TypePing || t == TypeAck:
 		return 0, true
-	case t >= TypeHello && t <= TypeJoin:
+	case t >= TypeHello && t <= TypeDigests:
 		return MaxControl, true
 	}
 	return 0, false

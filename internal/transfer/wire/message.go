@@ -39,6 +39,9 @@ type Open struct {
 	DestinationPath Name   `json:"destinationPath"`
 	Conflict        string `json:"conflict"`
 	OnError         string `json:"onError"`
+	// Checksum, only with the conflict changed, is whether files of the same size
+	// are compared by digests.
+	Checksum bool `json:"checksum"`
 	// CheckpointSeconds is how often the receiver makes partly received files
 	// durable; 0 is never.
 	CheckpointSeconds int `json:"checkpointFrequencySeconds"`
@@ -90,6 +93,27 @@ type Entries struct {
 type Skip struct {
 	From    int64   `json:"from"`
 	Indices []int64 `json:"indices"`
+}
+
+// MaxCompare is how many entries one Compare names at most, and how far apart their
+// indices are.
+const MaxCompare = 500
+
+// Compare asks for the digests of files that the receiver has in the same size, with
+// Open.Checksum. It comes after the Entries that name them and before the Skip.
+type Compare struct {
+	// Algorithm is the name of a digest: see package digest.
+	Algorithm string `json:"algorithm"`
+	// Indices are those of files of one page, ascending, also from one Compare to
+	// the next.
+	Indices []int64 `json:"indices"`
+}
+
+// Digests answers Compare: digests in lower-case hexadecimal, in the order in which
+// they were asked for. There may be several for one Compare. One is empty where the
+// sender cannot read the file as it was announced; the receiver then wants it.
+type Digests struct {
+	Digests []string `json:"digests"`
 }
 
 // Progress is what is confirmed: verified and on disk.
