@@ -72,7 +72,7 @@ func (s *sending) made() (destination, manifest, transferID string) {
 	destination, manifest = d["destinationId"].(string), m["manifestId"].(string)
 	s.ok("alice", "send.waitForManifest", waitForManifestParams{getManifestParams{manifest}, api.WaitParams{TimeoutSeconds: 60}})
 	_, x := s.ok("alice", "send.createTransfer", createTransferParams{
-		transfer.Params{ManifestID: manifest, DestinationID: destination, Username: "bob", Priority: 100, Conflict: "overwrite", OnError: "stop"}, "hush-hush",
+		Params: transfer.Params{ManifestID: manifest, DestinationID: destination, Username: "bob", Priority: 100, Conflict: "overwrite", OnError: "stop"}, Password: "hush-hush",
 	})
 	return destination, manifest, x["transferId"].(string)
 }
@@ -114,11 +114,11 @@ func TestChecksumIsForChangedOnly(t *testing.T) {
 	destination, manifest, _ := s.made()
 	for _, conflict := range []string{"overwrite", "update", "skip", "rename", "fail"} {
 		s.refused(api.CodeInvalid, "alice", "send.createTransfer", createTransferParams{
-			transfer.Params{ManifestID: manifest, DestinationID: destination, Username: "bob", Conflict: conflict, Checksum: true}, "p",
+			Params: transfer.Params{ManifestID: manifest, DestinationID: destination, Username: "bob", Conflict: conflict, Checksum: true}, Password: "p",
 		})
 	}
 	if _, x := s.ok("alice", "send.createTransfer", createTransferParams{
-		transfer.Params{ManifestID: manifest, DestinationID: destination, Username: "bob", Conflict: "changed", Checksum: true}, "p",
+		Params: transfer.Params{ManifestID: manifest, DestinationID: destination, Username: "bob", Conflict: "changed", Checksum: true}, Password: "p",
 	}); x["checksum"] != true {
 		t.Errorf("the transfer is %v", x)
 	}
@@ -138,7 +138,7 @@ func TestObjectsOfOthersAreNotFound(t *testing.T) {
 		{"send.getManifestFiles", getManifestFilesParams{m, api.ListParams{Limit: 1}, false}},
 		{"send.getTransfer", x},
 		{"send.waitForTransfer", waitForTransferParams{x, api.WaitParams{}}},
-		{"send.createTransfer", createTransferParams{transfer.Params{ManifestID: manifest, DestinationID: destination, Username: "u"}, "p"}},
+		{"send.createTransfer", createTransferParams{Params: transfer.Params{ManifestID: manifest, DestinationID: destination, Username: "u"}, Password: "p"}},
 		{"send.cancelTransfer", x},
 		{"send.updateDestination", updateDestinationParams{getDestinationParams: d}},
 		{"send.deleteManifest", deleteManifestParams{m, true}},
@@ -168,7 +168,7 @@ func TestObjectsOfOthersAreNotFound(t *testing.T) {
 func TestWhatASuperuserSendsBelongsToTheManifestsOwner(t *testing.T) {
 	s := newSending(t)
 	destination, manifest, _ := s.made()
-	p := createTransferParams{transfer.Params{ManifestID: manifest, DestinationID: destination, Username: "u"}, "p"}
+	p := createTransferParams{Params: transfer.Params{ManifestID: manifest, DestinationID: destination, Username: "u"}, Password: "p"}
 	if _, x := s.ok("root", "send.createTransfer", p); x["owner"] != "alice" {
 		t.Errorf("the transfer belongs to %v", x["owner"])
 	}
@@ -189,7 +189,7 @@ func TestListsGoOnByCursor(t *testing.T) {
 		manifest := getManifestParams{m["manifestId"].(string)}
 		s.ok(user, "send.waitForManifest", waitForManifestParams{manifest, api.WaitParams{TimeoutSeconds: 60}})
 		_, x := s.ok(user, "send.createTransfer", createTransferParams{
-			transfer.Params{ManifestID: manifest.ManifestID, DestinationID: d["destinationId"].(string), Username: "u"}, "p",
+			Params: transfer.Params{ManifestID: manifest.ManifestID, DestinationID: d["destinationId"].(string), Username: "u"}, Password: "p",
 		})
 		for key, id := range map[string]any{"destinations": d["destinationId"], "manifests": m["manifestId"], "transfers": x["transferId"]} {
 			want[key] = append([]string{user + " " + id.(string)}, want[key]...)

@@ -94,7 +94,7 @@ type ManifestFile struct {
 // Params are the parameters of send.createTransfer, except the password.
 type Params struct {
 	ManifestID                 string            `json:"manifestId" doc:"What is sent: a manifest that is complete" validate:"required,max=64"`
-	DestinationID              string            `json:"destinationId" doc:"Where it is sent" validate:"required,max=64"`
+	DestinationID              string            `json:"destinationId" doc:"Where it is sent. Required, but for a dryRun with destinationAddress" validate:"max=64"`
 	Username                   string            `json:"username" doc:"The receiver's user that authorizes the transfer" validate:"required,max=64"`
 	DestinationPath            string            `json:"destinationPath" doc:"Directory in the receiving user's sandbox that the files are placed below" default:"/" validate:"max=4096" bytes:"true" column:"4"`
 	Priority                   int               `json:"priority" doc:"Lower goes first" default:"100" validate:"min=0,max=1000000"`

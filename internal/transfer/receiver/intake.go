@@ -187,20 +187,17 @@ func (s *session) end() error {
 		return &wire.ProtocolError{Reason: fmt.Sprintf("the sender ended after %d files and %d bytes; %d files and %d bytes were promised",
 			in.files, in.bytes, in.settings.TotalFiles, in.settings.TotalBytes)}
 	}
-	s.window.end()
+	if s.window != nil { // it is no dry run
+		s.window.end()
+	}
 	return nil
 }
 
 // entries handles a page of the file list.
 func (s *session) entries(ctx context.Context, page wire.Entries) error {
 	in := &s.intake
-	switch {
-	case page.From != in.listed:
-		return &wire.ProtocolError{Reason: fmt.Sprintf("a page of the file list begins at %d instead of %d", page.From, in.listed)}
-	case s.window.len()+in.compares.len()+len(page.Entries) > maxPending:
-		return &wire.ProtocolError{Reason: "the file list runs too far ahead of the data"}
-	case in.listed+int64(len(page.Entries)) > s.r.o.MaxEntries:
-		return failf(nil, "the transfer has more entries than this server takes (%d)", s.r.o.MaxEntries)
+	if err := s.checkPage(page, s.window.len()+in.compares.len()); err != nil {
+		return err
 	}
 	if err := s.commits.room(ctx); err != nil {
 		return err
@@ -224,6 +221,20 @@ func (s *session) entries(ctx context.Context, page wire.Entries) error {
 	return s.take(list)
 }
 
+// checkPage checks the place of a page in the list, of which a number of entries are
+// pending.
+func (s *session) checkPage(page wire.Entries, pending int) error {
+	switch in := &s.intake; {
+	case page.From != in.listed:
+		return &wire.ProtocolError{Reason: fmt.Sprintf("a page of the file list begins at %d instead of %d", page.From, in.listed)}
+	case pending+len(page.Entries) > maxPending:
+		return &wire.ProtocolError{Reason: "the file list runs too far ahead of the data"}
+	case in.listed+int64(len(page.Entries)) > s.r.o.MaxEntries:
+		return failf(nil, "the transfer has more entries than this server takes (%d)", s.r.o.MaxEntries)
+	}
+	return nil
+}
+
 // skipOf returns the answer to a page.
 func skipOf(from int64, list []*arrival) wire.Skip {
 	skip := []int64{}
@@ -235,8 +246,11 @@ func skipOf(from int64, list []*arrival) wire.Skip {
 	return wire.Skip{From: from, Indices: skip}
 }
 
-// take lets the data of a page come.
+// take lets the data of a page come, but not in a dry run.
 func (s *session) take(list []*arrival) error {
+	if s.window == nil {
+		return nil
+	}
 	for _, a := range list {
 		switch {
 		case a.Dir || a.Skipped:

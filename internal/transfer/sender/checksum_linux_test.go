@@ -1,6 +1,7 @@
 package sender_test
 
 import (
+	"context"
 	"os"
 	"path/filepath"
 	"testing"
@@ -8,6 +9,7 @@ import (
 
 	"jetstream/internal/api"
 	"jetstream/internal/transfer"
+	"jetstream/internal/transfertest"
 )
 
 // A transfer is cancelled at once, by either end, while digests of files are being
@@ -39,6 +41,36 @@ func TestComparingEndsWithTheTransfer(t *testing.T) {
 			untilOpen(t, false, a, b)
 		})
 	}
+}
+
+// A dry run ends when its caller goes away, at both ends.
+func TestComparingEndsWithTheDryRun(t *testing.T) {
+	a, b := newSite(t), newSite(t)
+	for _, s := range []*site{a, b} {
+		s.put("src/huge", nil)
+		if err := os.Truncate(filepath.Join(s.Sandbox, "src/huge"), 1<<43); err != nil {
+			t.Skip(err)
+		}
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	p := transfer.DryRunParams{DryRun: true, Address: &b.Address}
+	tr, err := a.engine.DryRun(ctx, by("bob"), transfer.Params{
+		ManifestID: a.manifest(map[string]string{"/src": "/src"}), Username: "bob", Conflict: "changed", Checksum: true,
+	}, p, transfertest.BobsPassword)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ended := make(chan error)
+	go func() {
+		_, err := a.sender.DryRun(ctx, tr, transfertest.BobsPassword, patience)
+		ended <- err
+	}()
+	untilOpen(t, true, a, b)
+	cancel()
+	if err := <-ended; err == nil {
+		t.Error("it has a plan")
+	}
+	untilOpen(t, false, a, b)
 }
 
 // untilOpen waits until this process reads the file huge of all sites, or of none.

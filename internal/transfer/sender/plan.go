@@ -136,18 +136,9 @@ func (p *planner) announce() error {
 // sendPage queues the data of a page of files, without those that the receiver
 // skips.
 func (p *planner) sendPage(next page) error {
-	skip := map[int64]bool{}
-	for range next.answers {
-		s, err := p.skips.take(p.ctx)
-		if err != nil {
-			return err
-		}
-		for _, i := range s.Indices {
-			if i < next.files[0].Index || i > next.files[len(next.files)-1].Index {
-				return p.a.broken("it wants to skip entry %d, which it was not asked about", i)
-			}
-			skip[i] = true
-		}
+	skip, err := p.skipped(next)
+	if err != nil {
+		return err
 	}
 	for i := range next.files {
 		f := &next.files[i]
@@ -163,6 +154,25 @@ func (p *planner) sendPage(next page) error {
 		}
 	}
 	return p.flush() // what is not queued does not hold up the list
+}
+
+// skipped waits for the answers to a page of files, and returns which entries the
+// receiver skips.
+func (p *planner) skipped(next page) (map[int64]bool, error) {
+	skip := map[int64]bool{}
+	for range next.answers {
+		s, err := p.skips.take(p.ctx)
+		if err != nil {
+			return nil, err
+		}
+		for _, i := range s.Indices {
+			if i < next.files[0].Index || i > next.files[len(next.files)-1].Index {
+				return nil, p.a.broken("it wants to skip entry %d, which it was not asked about", i)
+			}
+			skip[i] = true
+		}
+	}
+	return skip, nil
 }
 
 // cut queues a file from offset on: as pieces of its own, or together with

@@ -235,12 +235,7 @@ func (s *stream) control(t wire.Type, message any) error {
 // open opens the transfer at the receiver. It returns where to continue, or how
 // the transfer has ended.
 func (a *attempt) open(conn *wire.Conn) (resume wire.Resume, ended *wire.Outcome, err error) {
-	t := &a.t
-	if err := conn.Send(wire.TypeOpen, wire.Open{
-		TransferID: t.TransferID, Ticket: t.Ticket, TotalFiles: t.TotalFiles, TotalBytes: t.TotalBytes, DataBytes: t.DataBytes,
-		DestinationPath: wire.Name(t.DestinationPath), Conflict: t.Conflict, OnError: t.OnError, Checksum: t.Checksum,
-		CheckpointSeconds: t.CheckpointFrequencySeconds, Lanes: wire.MaxLanes,
-	}); err != nil {
+	if err := conn.Send(wire.TypeOpen, a.settings()); err != nil {
 		return resume, nil, err
 	}
 	for {
@@ -267,6 +262,16 @@ func (a *attempt) open(conn *wire.Conn) (resume wire.Resume, ended *wire.Outcome
 		default:
 			return resume, nil, a.unexpectedFrame(h)
 		}
+	}
+}
+
+// settings returns what the receiver must know of the transfer.
+func (a *attempt) settings() wire.Open {
+	t := &a.t
+	return wire.Open{
+		TransferID: t.TransferID, Ticket: t.Ticket, TotalFiles: t.TotalFiles, TotalBytes: t.TotalBytes, DataBytes: t.DataBytes,
+		DestinationPath: wire.Name(t.DestinationPath), Conflict: t.Conflict, OnError: t.OnError, Checksum: t.Checksum,
+		CheckpointSeconds: t.CheckpointFrequencySeconds, Lanes: wire.MaxLanes,
 	}
 }
 

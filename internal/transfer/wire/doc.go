@@ -50,6 +50,8 @@
 //	FileGone                     a file of the list cannot be read (onError continue)
 //	End     -> Outcome           the list is complete; how the transfer has ended
 //	Cancel  -> Outcome           instead of Open or later: the sender has given up
+//	DryRun  -> Resume            instead of Login and Open: what would be sent?
+//	        -> Refused           in a dry run: an entry that would be refused
 //	        -> Progress          now and then: what has been received
 //
 // With Open.Checksum the receiver decides by digests about the files that it has in
@@ -67,6 +69,10 @@
 // and sends Outcome. A newer Open of a transfer replaces the session of an older
 // one. After Outcome the connection is closed. If it breaks before, the sender
 // opens the transfer again, with the same ticket.
+//
+// A dry run has no ticket, no lanes and no data. The receiver answers each page as in
+// a transfer with onError continue, always with Skip, and End with Outcome. It writes
+// nothing. Where no entry at all could be received it sends Failure.
 //
 // # Lanes
 //

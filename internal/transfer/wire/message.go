@@ -49,6 +49,23 @@ type Open struct {
 	Lanes int `json:"lanes"`
 }
 
+// DryRun asks, in place of Login and Open, what the receiver would do with a list:
+// nothing is kept of it. The ids, the ticket and the lanes in Open do not count. It is
+// answered by a Resume from the beginning, without Session and Lanes.
+type DryRun struct {
+	Username string `json:"username"`
+	Password string `json:"password"`
+	Open     Open   `json:"open"`
+}
+
+// Refused is the answer to an entry of a dry run that the receiver would refuse, in
+// ascending order, before the Skip of its page, which has the entry too. Of many the
+// later ones come without a message.
+type Refused struct {
+	Index   int64  `json:"index"`
+	Message string `json:"message"`
+}
+
 // Resume answers Open: the entry and the offset in it to continue with. If all
 // entries have arrived or the transfer has ended, the answer is an Outcome.
 type Resume struct {
