@@ -1,8 +1,18 @@
 package main
 
 import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
 	"maps"
+	"net"
+	"net/http"
+	"os"
 	"testing"
+	"time"
+
+	"jetstream/internal/transfer/wire"
 )
 
 // TestDryRun asks through the API what would be sent, by destination and by address.
@@ -67,5 +77,64 @@ func TestDryRun(t *testing.T) {
 	}
 	if runs := p.to.runsOf("recv.transferStarted"); len(runs) != 1 {
 		t.Errorf("recv.transferStarted was fired %d times, want 1", len(runs))
+	}
+}
+
+// TestDryRunEndsWhenTheCallerHangsUp hangs up while the receiver, which has the key of
+// a server and never answers, is being asked.
+func TestDryRunEndsWhenTheCallerHangsUp(t *testing.T) {
+	p := newPair(t)
+	id, err := wire.LoadIdentity(t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer ln.Close()
+	ctx, hangUp := context.WithCancel(t.Context())
+	defer hangUp()
+	ended := make(chan error, 1)
+	go func() {
+		nc, err := ln.Accept()
+		if err != nil {
+			ended <- err
+			return
+		}
+		conn, err := wire.Server(t.Context(), nc, id, wire.Hello{MinVersion: wire.MinVersion, MaxVersion: wire.MaxVersion})
+		if err != nil {
+			ended <- err
+			return
+		}
+		defer conn.Abort()
+		if h, _, err := conn.Read(); err != nil || h.Type != wire.TypeDryRun {
+			ended <- errors.Join(errors.New("no dry run came"), err)
+			return
+		}
+		hangUp()
+		// Well before any timeout of the protocol or of the call.
+		conn.Limit(time.Now().Add(30 * time.Second))
+		_, _, err = conn.Read()
+		ended <- err
+	}()
+	body, err := json.Marshal(map[string]any{
+		"manifestId": p.manifest(), "username": "bob", "password": testPassword, "destinationAddress": ln.Addr().String(), "dryRun": true,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, p.from.baseURL+"/api/v1/send/transfers", bytes.NewReader(body))
+	if err != nil {
+		t.Fatal(err)
+	}
+	req.Header.Set("Content-Type", "application/json")
+	req.SetBasicAuth("alice", p.from.password)
+	if res, err := http.DefaultClient.Do(req); err == nil {
+		_ = res.Body.Close()
+		t.Errorf("it was answered %s", res.Status)
+	}
+	if err := <-ended; err == nil || errors.Is(err, os.ErrDeadlineExceeded) {
+		t.Errorf("the receiver's connection ended with %v", err)
 	}
 }

@@ -3,7 +3,6 @@ package sender
 import (
 	"context"
 	"errors"
-	"fmt"
 	"net"
 	"strconv"
 	"sync"
@@ -169,6 +168,7 @@ func (d *dryRun) ask(ctx context.Context) error {
 			}
 		}
 		if len(p.ahead) == 0 {
+			d.allSent.Store(true)
 			return d.control(wire.TypeEnd, struct{}{})
 		}
 		next := p.ahead[0]
@@ -261,6 +261,9 @@ func (d *dryRun) message(h wire.Header, payload []byte) error {
 		if err := wire.Decode(payload, &o); err != nil {
 			return err
 		}
+		if !d.allSent.Load() {
+			return d.a.broken("it ends the dry run before it knows everything")
+		}
 		d.outcome <- o
 		return nil
 	case wire.TypeFailure:
@@ -278,7 +281,7 @@ func (d *dryRun) refuse(r wire.Refused) error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if r.Index < d.next || r.Index >= d.listed.Load() {
-		return d.a.broken("%s", fmt.Sprintf("it refuses entry %d, which it was not asked about", r.Index))
+		return d.a.broken("it refuses entry %d, which it was not asked about", r.Index)
 	}
 	d.next = r.Index + 1
 	d.refused[r.Index] = wire.Clean(r.Message)

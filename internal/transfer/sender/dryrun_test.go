@@ -232,7 +232,9 @@ func TestDryRunThatCannotBe(t *testing.T) {
 			api.CodeConflict, "skip entry 1"},
 		"refuse unasked": {dry{to: liar(t, id, answers(wire.TypeResume, wire.Resume{AnswersSkip: true}, wire.TypeRefused, wire.Refused{Index: 7}))},
 			api.CodeConflict, "refuses entry 7"},
-		"data": {dry{to: liar(t, id, answers(wire.TypeResume, wire.Resume{AnswersSkip: true}, wire.TypeProgress, wire.Progress{}))},
+		"an early end": {dry{to: liar(t, id, answers(wire.TypeResume, wire.Resume{AnswersSkip: true}, wire.TypeOutcome, wire.Outcome{Status: "complete"}))},
+			api.CodeConflict, "before it knows"},
+		"progress": {dry{to: liar(t, id, answers(wire.TypeResume, wire.Resume{AnswersSkip: true}, wire.TypeProgress, wire.Progress{}))},
 			api.CodeConflict, "out of place"},
 	}
 	if os.Geteuid() != 0 {
