@@ -96,7 +96,7 @@ func TestEveryCommandReadsItsObjectsOnce(t *testing.T) {
 		{"send.waitForManifest", waitForManifestParams{m, api.WaitParams{}}, "map[manifest:1]"},
 		{"send.getManifestFiles", getManifestFilesParams{m, api.ListParams{Limit: 10}, false}, "map[manifest:1]"},
 		{"send.getTransfer", x, "map[transfer:1]"},
-		{"send.createTransfer", createTransferParams{transfer.Params{ManifestID: manifest, DestinationID: destination, Username: "u"}, "p"}, "map[destination:1 manifest:1]"},
+		{"send.createTransfer", createTransferParams{Params: transfer.Params{ManifestID: manifest, DestinationID: destination, Username: "u"}, Password: "p"}, "map[destination:1 manifest:1]"},
 		{"send.cancelTransfer", x, "map[transfer:1]"},
 		{"send.waitForTransfer", waitForTransferParams{x, api.WaitParams{}}, "map[transfer:1]"},
 		{"send.deleteTransfer", deleteTransferParams{x, false}, "map[transfer:1]"},

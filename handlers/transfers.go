@@ -6,12 +6,16 @@ import (
 
 	"jetstream/internal/api"
 	"jetstream/internal/transfer"
+	"jetstream/internal/transfer/sender"
 )
 
-type transferHandlers struct{ engine *transfer.Engine }
+type transferHandlers struct {
+	engine *transfer.Engine
+	sender *sender.Sender
+}
 
 func transferCommands(d Deps) []*api.Command {
-	h := transferHandlers{d.Engine}
+	h := transferHandlers{d.Engine, d.Sender}
 	notFound := []api.Code{api.CodeNotFound}
 	return []*api.Command{
 		api.Define(api.Spec{
@@ -19,9 +23,12 @@ func transferCommands(d Deps) []*api.Command {
 			Location: "/send/transfers/{transferId}",
 			Summary:  "Send a manifest to a destination",
 			Description: "Answers at once; the login at the receiver and the sending happen in the background. A manifest " +
-				"that is not complete is a `conflict`. The transfer belongs to the owner of the manifest.",
-			Message: "Transfer requested.", Errors: []api.Code{api.CodeNotFound, api.CodeConflict},
-			Example: map[string]any{"username": "bob", "destinationPath": "/incoming", "conflict": "rename"},
+				"that is not complete is a `conflict`. The transfer belongs to the owner of the manifest.\n\n" +
+				"With `dryRun` it answers with status 200 when the receiver has said, in `plan`, what would be sent, and makes nothing. " +
+				"A receiver that would not take the transfer at all is a `conflict`, one that does not answer is `unavailable`.",
+			Message: "Transfer requested.",
+			Errors:  []api.Code{api.CodeNotFound, api.CodeConflict, api.CodeTooManyRequests, api.CodeUnavailable, api.CodeTimeout},
+			Example: map[string]any{"destinationId": api.ExampleID, "username": "bob", "destinationPath": "/incoming", "conflict": "rename"},
 		}, h.create),
 		api.Define(api.Spec{
 			Name: "send.getTransfers", Method: "GET", Path: "/send/transfers",
@@ -86,12 +93,31 @@ func transferCommands(d Deps) []*api.Command {
 
 type createTransferParams struct {
 	transfer.Params
+	transfer.DryRunParams
 	Password string `json:"password" doc:"Password of username at the receiver, 1 to 1024 bytes" validate:"required,max=1024" secret:"true"`
 }
 
-func (h transferHandlers) create(ctx context.Context, p createTransferParams) (transfer.Transfer, error) {
+func (h transferHandlers) create(ctx context.Context, p createTransferParams) (api.Result[transfer.CreatedTransfer], error) {
 	caller, _ := api.CallerOf(ctx)
-	return h.engine.CreateTransfer(ctx, caller, p.Params, p.Password)
+	if p.DryRun {
+		return h.dryRun(ctx, caller, p)
+	}
+	if err := p.Check(p.DestinationID); err != nil {
+		return api.Result[transfer.CreatedTransfer]{}, err
+	}
+	t, err := h.engine.CreateTransfer(ctx, caller, p.Params, p.Password)
+	return api.Result[transfer.CreatedTransfer]{Value: transfer.CreatedTransfer{Transfer: t}}, err
+}
+
+func (h transferHandlers) dryRun(ctx context.Context, caller api.Caller, p createTransferParams) (r api.Result[transfer.CreatedTransfer], err error) {
+	t, err := h.engine.DryRun(ctx, caller, p.Params, p.DryRunParams, p.Password)
+	if err != nil {
+		return r, err
+	}
+	plan, err := h.sender.DryRun(ctx, t, p.Password, time.Duration(p.TimeoutSeconds)*time.Second)
+	return api.Result[transfer.CreatedTransfer]{
+		Value: transfer.CreatedTransfer{Transfer: t, Plan: &plan}, Existing: true, Message: "Dry run: nothing was made or sent.",
+	}, err
 }
 
 type getTransfersParams struct {

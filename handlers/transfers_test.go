@@ -72,7 +72,7 @@ func (s *sending) made() (destination, manifest, transferID string) {
 	destination, manifest = d["destinationId"].(string), m["manifestId"].(string)
 	s.ok("alice", "send.waitForManifest", waitForManifestParams{getManifestParams{manifest}, api.WaitParams{TimeoutSeconds: 60}})
 	_, x := s.ok("alice", "send.createTransfer", createTransferParams{
-		transfer.Params{ManifestID: manifest, DestinationID: destination, Username: "bob", Priority: 100, Conflict: "overwrite", OnError: "stop"}, "hush-hush",
+		Params: transfer.Params{ManifestID: manifest, DestinationID: destination, Username: "bob", Priority: 100, Conflict: "overwrite", OnError: "stop"}, Password: "hush-hush",
 	})
 	return destination, manifest, x["transferId"].(string)
 }
@@ -109,6 +109,21 @@ func TestCreateAnswersAsTheContractSays(t *testing.T) {
 	}
 }
 
+func TestChecksumIsForChangedOnly(t *testing.T) {
+	s := newSending(t)
+	destination, manifest, _ := s.made()
+	for _, conflict := range []string{"overwrite", "update", "skip", "rename", "fail"} {
+		s.refused(api.CodeInvalid, "alice", "send.createTransfer", createTransferParams{
+			Params: transfer.Params{ManifestID: manifest, DestinationID: destination, Username: "bob", Conflict: conflict, Checksum: true}, Password: "p",
+		})
+	}
+	if _, x := s.ok("alice", "send.createTransfer", createTransferParams{
+		Params: transfer.Params{ManifestID: manifest, DestinationID: destination, Username: "bob", Conflict: "changed", Checksum: true}, Password: "p",
+	}); x["checksum"] != true {
+		t.Errorf("the transfer is %v", x)
+	}
+}
+
 func TestObjectsOfOthersAreNotFound(t *testing.T) {
 	s := newSending(t)
 	destination, manifest, id := s.made()
@@ -123,7 +138,7 @@ func TestObjectsOfOthersAreNotFound(t *testing.T) {
 		{"send.getManifestFiles", getManifestFilesParams{m, api.ListParams{Limit: 1}, false}},
 		{"send.getTransfer", x},
 		{"send.waitForTransfer", waitForTransferParams{x, api.WaitParams{}}},
-		{"send.createTransfer", createTransferParams{transfer.Params{ManifestID: manifest, DestinationID: destination, Username: "u"}, "p"}},
+		{"send.createTransfer", createTransferParams{Params: transfer.Params{ManifestID: manifest, DestinationID: destination, Username: "u"}, Password: "p"}},
 		{"send.cancelTransfer", x},
 		{"send.updateDestination", updateDestinationParams{getDestinationParams: d}},
 		{"send.deleteManifest", deleteManifestParams{m, true}},
@@ -153,7 +168,7 @@ func TestObjectsOfOthersAreNotFound(t *testing.T) {
 func TestWhatASuperuserSendsBelongsToTheManifestsOwner(t *testing.T) {
 	s := newSending(t)
 	destination, manifest, _ := s.made()
-	p := createTransferParams{transfer.Params{ManifestID: manifest, DestinationID: destination, Username: "u"}, "p"}
+	p := createTransferParams{Params: transfer.Params{ManifestID: manifest, DestinationID: destination, Username: "u"}, Password: "p"}
 	if _, x := s.ok("root", "send.createTransfer", p); x["owner"] != "alice" {
 		t.Errorf("the transfer belongs to %v", x["owner"])
 	}
@@ -174,7 +189,7 @@ func TestListsGoOnByCursor(t *testing.T) {
 		manifest := getManifestParams{m["manifestId"].(string)}
 		s.ok(user, "send.waitForManifest", waitForManifestParams{manifest, api.WaitParams{TimeoutSeconds: 60}})
 		_, x := s.ok(user, "send.createTransfer", createTransferParams{
-			transfer.Params{ManifestID: manifest.ManifestID, DestinationID: d["destinationId"].(string), Username: "u"}, "p",
+			Params: transfer.Params{ManifestID: manifest.ManifestID, DestinationID: d["destinationId"].(string), Username: "u"}, Password: "p",
 		})
 		for key, id := range map[string]any{"destinations": d["destinationId"], "manifests": m["manifestId"], "transfers": x["transferId"]} {
 			want[key] = append([]string{user + " " + id.(string)}, want[key]...)
@@ -189,7 +204,7 @@ func TestListsGoOnByCursor(t *testing.T) {
 			return "send.getManifests", getManifestsParams{l, ownerParam{owner}, ""}
 		},
 		"transfers": func(l api.ListParams, owner string) (string, any) {
-			return "send.getTransfers", getTransfersParams{l, ownerParam{owner}, ""}
+			return "send.getTransfers", getTransfersParams{ListParams: l, ownerParam: ownerParam{owner}}
 		},
 	}
 	for key, build := range params {
@@ -230,7 +245,7 @@ func TestListsGoOnByCursor(t *testing.T) {
 			t.Errorf("an empty list is written %v", page[key])
 		}
 	}
-	if _, page := s.ok("root", "send.getTransfers", getTransfersParams{api.ListParams{Limit: 9}, ownerParam{}, "complete"}); len(page["transfers"].([]any)) != 0 {
+	if _, page := s.ok("root", "send.getTransfers", getTransfersParams{ListParams: api.ListParams{Limit: 9}, Status: "complete"}); len(page["transfers"].([]any)) != 0 {
 		t.Errorf("the status filter lets through %v", page["transfers"])
 	}
 }

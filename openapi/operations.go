@@ -43,7 +43,7 @@ func (b *builder) addCommand(c *api.Command) error {
 	r.set(c.Status, done)
 	if c.Status == 201 && c.Varies {
 		r.set(200, b.recorded.illustrate(
-			success("Nothing was made: there is one already, and this is it.", "", result), c.Name, 200))
+			success("Nothing was made: the message says why.", "", result), c.Name, 200))
 	}
 	op.WithResponses(*r.Responses)
 

@@ -50,7 +50,7 @@ func plan() []layer {
 			"it knows a server by its API alone, so that what it can do every client can"},
 		{"internal/store", []string{transfer, "triggers", account, stream, api},
 			"it implements the domain's store interfaces and calls nobody"},
-		{transfer + "/sender", []string{transfer, wire, pace, localhost, "triggers", account, api},
+		{transfer + "/sender", []string{transfer, wire, pace, transfer + "/digest", localhost, "triggers", account, api},
 			"the receiver is another process"},
 		{transfer + "/receiver", []string{transfer, wire, pace, transfer + "/digest", connlimit, "triggers", account, stream, api},
 			"the sender is another process"},

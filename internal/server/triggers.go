@@ -51,13 +51,17 @@ func (s *Server) emitLaunch(ctx context.Context, e Endpoint) error {
 // emitCommand returns the observer that emits on.<command>; it is mounted only
 // with Options.TriggerOnAPI. It runs before the reply is written, so the event is
 // saved by then. If saving fails (full disk), the event is dropped, counted and
-// logged, and the reply is unchanged: the command was carried out.
+// logged, and the reply is unchanged: the command was carried out. A call with the
+// parameter dryRun fires none, since it has changed nothing.
 func (s *Server) emitCommand(registry *api.Registry) middleware.Observer {
 	kinds := map[string]triggers.Kind[triggers.CommandParams]{}
 	for _, name := range registry.Names() {
 		kinds[name] = triggers.Command(name)
 	}
 	return func(ctx context.Context, r *middleware.Record) {
+		if dry, _ := strconv.ParseBool(string(r.Params["dryRun"])); dry {
+			return
+		}
 		kind := kinds[r.Command.Name]
 		_ = s.triggers.EmitWanted(ctx, kind.Definition, func() triggers.Event {
 			return triggers.CommandEvent(kind, triggers.CommandParams{

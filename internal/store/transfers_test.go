@@ -31,7 +31,7 @@ func TestTransferIsKeptWhole(t *testing.T) {
 	x := transfer.Transfer{
 		Params: transfer.Params{
 			ManifestID: "m", DestinationID: "d", DestinationPath: "/p", Username: "bob", Priority: 3,
-			CheckpointFrequencySeconds: 4, Conflict: "skip", OnError: "continue", UserData: map[string]string{"k": "v"},
+			CheckpointFrequencySeconds: 4, Checksum: true, Conflict: "skip", OnError: "continue", UserData: map[string]string{"k": "v"},
 		},
 		TransferID: "t", DestinationAddress: "host", DestinationPort: 1, Status: transfer.StatusActive, Processing: true,
 		ErrorMessage: "why", TotalFiles: 5, TotalBytes: 6, FilesSent: 7, BytesSent: 8, RequestTime: 9, StartTime: 10,

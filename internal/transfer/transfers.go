@@ -15,17 +15,10 @@ import (
 // another directory than the manifest, conflict when the manifest is not
 // complete.
 func (e *Engine) CreateTransfer(ctx context.Context, caller api.Caller, p Params, password string) (Transfer, error) {
-	if err := errors.Join(checkUserData(p.UserData), checkUsername(p.Username)); err != nil {
+	if err := p.check(password); err != nil {
 		return Transfer{}, err
-	}
-	if password == "" || len(password) > maxPassword {
-		return Transfer{}, invalidField("password", "length", "a password has 1 to %d bytes", maxPassword)
 	}
 	var err error
-	if p.DestinationPath, err = cleanTarget(p.DestinationPath); err != nil {
-		return Transfer{}, err
-	}
-	p.Conflict, p.OnError, p.UserData = cmp.Or(p.Conflict, "overwrite"), cmp.Or(p.OnError, "stop"), orEmpty(p.UserData)
 	t := Transfer{TransferID: api.NewID(), Params: p, DestinationPathBase64: api.Base64Unless(p.DestinationPath), RequestID: caller.RequestID, Depth: caller.Depth}
 	if t.SealedPassword, err = seal(e.o.SealKey, t.TransferID, password); err != nil {
 		return Transfer{}, err
@@ -42,11 +35,11 @@ func (e *Engine) CreateTransfer(ctx context.Context, caller api.Caller, p Params
 		if err := sendable(caller, m); err != nil {
 			return err
 		}
-		t.Owner, t.TotalFiles, t.TotalBytes, t.DataBytes = m.Owner, *m.TotalFiles, *m.TotalSize, m.DataSize
+		describe(&t, m)
 		t.DestinationAddress, t.DestinationPort = d.DestinationAddress, d.DestinationPort
 		tx.AfterCommit(func() { signal(e.wake) })
 		err = e.move(tx, &transferObject{Transfer: &t}, StatusPending, causeOf(caller))
-		api.Announce(ctx, t)
+		api.Announce(ctx, CreatedTransfer{Transfer: t})
 		return err
 	})
 	if err != nil {
@@ -54,6 +47,29 @@ func (e *Engine) CreateTransfer(ctx context.Context, caller api.Caller, p Params
 	}
 	e.overlay(&t)
 	return t, nil
+}
+
+// check checks the parameters and fills in defaults.
+func (p *Params) check(password string) (err error) {
+	if err := errors.Join(checkUserData(p.UserData), checkUsername(p.Username)); err != nil {
+		return err
+	}
+	if password == "" || len(password) > maxPassword {
+		return invalidField("password", "length", "a password has 1 to %d bytes", maxPassword)
+	}
+	if p.DestinationPath, err = cleanTarget(p.DestinationPath); err != nil {
+		return err
+	}
+	p.Conflict, p.OnError, p.UserData = cmp.Or(p.Conflict, "overwrite"), cmp.Or(p.OnError, "stop"), orEmpty(p.UserData)
+	if p.Checksum && p.Conflict != ConflictChanged {
+		return invalidField("checksum", "conflict", "checksum is only for the conflict changed: give that too")
+	}
+	return nil
+}
+
+// describe says in t that the manifest m, which is complete, is what is sent.
+func describe(t *Transfer, m *Manifest) {
+	t.Owner, t.TotalFiles, t.TotalBytes, t.DataBytes = m.Owner, *m.TotalFiles, *m.TotalSize, m.DataSize
 }
 
 // sendable returns an error if the caller cannot send the manifest.

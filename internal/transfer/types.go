@@ -94,12 +94,13 @@ type ManifestFile struct {
 // Params are the parameters of send.createTransfer, except the password.
 type Params struct {
 	ManifestID                 string            `json:"manifestId" doc:"What is sent: a manifest that is complete" validate:"required,max=64"`
-	DestinationID              string            `json:"destinationId" doc:"Where it is sent" validate:"required,max=64"`
+	DestinationID              string            `json:"destinationId" doc:"Where it is sent. Required, but for a dryRun with destinationAddress" validate:"max=64"`
 	Username                   string            `json:"username" doc:"The receiver's user that authorizes the transfer" validate:"required,max=64"`
 	DestinationPath            string            `json:"destinationPath" doc:"Directory in the receiving user's sandbox that the files are placed below" default:"/" validate:"max=4096" bytes:"true" column:"4"`
 	Priority                   int               `json:"priority" doc:"Lower goes first" default:"100" validate:"min=0,max=1000000"`
 	CheckpointFrequencySeconds int               `json:"checkpointFrequencySeconds" doc:"Seconds between durable checkpoints; 0 is none" default:"5" validate:"min=0,max=86400"`
 	Conflict                   string            `json:"conflict" doc:"What happens when a file exists: changed overwrites it where size or time differ, update where the source is newer" default:"overwrite" validate:"oneof=overwrite changed update skip rename fail"`
+	Checksum                   bool              `json:"checksum" doc:"With conflict changed: whether files of the same size are compared by their digests, whatever their times; both ends read these files" default:"false"`
 	OnError                    string            `json:"onError" doc:"What happens when one file fails" default:"stop" validate:"oneof=stop continue"`
 	UserData                   map[string]string `json:"userData" doc:"Data of the user's own, kept with the transfer" validate:"max=64"`
 }

@@ -115,6 +115,12 @@ func (r *Receiver) converse(ctx context.Context, conn *wire.Conn, helpers *sync.
 			if err := r.login(ctx, conn, payload); err != nil {
 				return err
 			}
+		case wire.TypeDryRun:
+			if loggedIn {
+				return &wire.ProtocolError{Reason: "a connection may log in once"}
+			}
+			r.limiter.Raise(conn.NetConn(), rankLogin)
+			return r.dryRun(ctx, conn, helpers, payload)
 		case wire.TypeJoin:
 			return r.join(ctx, conn, helpers, payload)
 		case wire.TypeOpen:

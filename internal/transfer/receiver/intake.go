@@ -20,8 +20,9 @@ const progressEvery = 250 * time.Millisecond
 // intake is the state of the file list of a session.
 type intake struct {
 	settings wire.Open
-	listed   int64 // number of announced entries, which is the index of the next one
-	files    int64 // of the announced entries
+	listed   int64     // number of announced entries, which is the index of the next one
+	compares *comparer // nil: files are not compared by digests
+	files    int64     // of the announced entries
 	bytes    int64
 }
 
@@ -56,7 +57,9 @@ func (s *session) receiveData(ctx context.Context, o wire.Open) (err error) {
 		Session: s.lanes.secret, Lanes: s.lanes.most,
 	})
 	if err == nil {
+		stop := s.startComparing(ctx)
 		err = s.receiveFrames(ctx)
+		stop()
 	}
 	s.suspend()
 	s.commits.close()
@@ -162,6 +165,12 @@ func (s *session) frame(ctx context.Context, f frame) error {
 			return err
 		}
 		return cancelled(c)
+	case wire.TypeDigests:
+		var d wire.Digests
+		if err := wire.Decode(f.payload, &d); err != nil {
+			return err
+		}
+		return s.intake.compares.answered(d.Digests)
 	case wire.TypeEnd:
 		return s.end()
 	}
@@ -171,44 +180,76 @@ func (s *session) frame(ctx context.Context, f frame) error {
 // end checks that the whole list was announced.
 func (s *session) end() error {
 	in := &s.intake
+	if in.compares.len() > 0 {
+		return &wire.ProtocolError{Reason: "the sender ended before the digests of all files were compared"}
+	}
 	if in.files != in.settings.TotalFiles || in.bytes != in.settings.TotalBytes {
 		return &wire.ProtocolError{Reason: fmt.Sprintf("the sender ended after %d files and %d bytes; %d files and %d bytes were promised",
 			in.files, in.bytes, in.settings.TotalFiles, in.settings.TotalBytes)}
 	}
-	s.window.end()
+	if s.window != nil { // it is no dry run
+		s.window.end()
+	}
 	return nil
 }
 
 // entries handles a page of the file list.
 func (s *session) entries(ctx context.Context, page wire.Entries) error {
 	in := &s.intake
-	switch {
-	case page.From != in.listed:
-		return &wire.ProtocolError{Reason: fmt.Sprintf("a page of the file list begins at %d instead of %d", page.From, in.listed)}
-	case s.window.len()+len(page.Entries) > maxPending:
-		return &wire.ProtocolError{Reason: "the file list runs too far ahead of the data"}
-	case in.listed+int64(len(page.Entries)) > s.r.o.MaxEntries:
-		return failf(nil, "the transfer has more entries than this server takes (%d)", s.r.o.MaxEntries)
+	if err := s.checkPage(page, s.window.len()+in.compares.len()); err != nil {
+		return err
 	}
 	if err := s.commits.room(ctx); err != nil {
 		return err
 	}
-	skip := []int64{}
 	list := make([]*arrival, 0, len(page.Entries))
 	for _, e := range page.Entries {
 		a, err := s.entry(e)
 		if err != nil {
 			return err
 		}
+		list = append(list, a)
+	}
+	if in.compares != nil {
+		return in.compares.add(list)
+	}
+	if s.answersSkip() {
+		if err := s.conn.Send(wire.TypeSkip, skipOf(page.From, list)); err != nil {
+			return err
+		}
+	}
+	return s.take(list)
+}
+
+// checkPage checks the place of a page in the list, of which a number of entries are
+// pending.
+func (s *session) checkPage(page wire.Entries, pending int) error {
+	switch in := &s.intake; {
+	case page.From != in.listed:
+		return &wire.ProtocolError{Reason: fmt.Sprintf("a page of the file list begins at %d instead of %d", page.From, in.listed)}
+	case pending+len(page.Entries) > maxPending:
+		return &wire.ProtocolError{Reason: "the file list runs too far ahead of the data"}
+	case in.listed+int64(len(page.Entries)) > s.r.o.MaxEntries:
+		return failf(nil, "the transfer has more entries than this server takes (%d)", s.r.o.MaxEntries)
+	}
+	return nil
+}
+
+// skipOf returns the answer to a page.
+func skipOf(from int64, list []*arrival) wire.Skip {
+	skip := []int64{}
+	for _, a := range list {
 		if a.Skipped {
 			skip = append(skip, a.Index)
 		}
-		list = append(list, a)
 	}
-	if s.answersSkip() {
-		if err := s.conn.Send(wire.TypeSkip, wire.Skip{From: page.From, Indices: skip}); err != nil {
-			return err
-		}
+	return wire.Skip{From: from, Indices: skip}
+}
+
+// take lets the data of a page come, but not in a dry run.
+func (s *session) take(list []*arrival) error {
+	if s.window == nil {
+		return nil
 	}
 	for _, a := range list {
 		switch {
@@ -269,6 +310,10 @@ func (s *session) entry(e wire.Entry) (*arrival, error) {
 	case there == nil:
 	case s.row.Conflict == transfer.ConflictSkip:
 		f.Skipped = true
+	case in.settings.Checksum:
+		if f.Skipped = there.Mode().IsRegular() && there.Size() == f.Size; f.Skipped && f.Size > 0 {
+			f.Skipped, a.there = false, there
+		}
 	case transfer.MaySkip(s.row.Conflict):
 		f.Skipped = there.Mode().IsRegular() && transfer.Keeps(s.row.Conflict, there.Size(), there.ModTime(), f.Size, stamp(f))
 	default:

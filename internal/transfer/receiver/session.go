@@ -106,23 +106,9 @@ func (r *Receiver) openBox(ctx context.Context, row *transfer.RecvTransfer) (*ac
 // prepare checks the parameters of the sender. At the first connection it saves
 // them; later they must be the same.
 func (s *session) prepare(ctx context.Context, o wire.Open) error {
-	target := path.Clean("/" + string(o.DestinationPath))
-	switch {
-	case o.TotalFiles < 0 || o.DataBytes < 0 || o.DataBytes > o.TotalBytes,
-		!transfer.Replaces(o.Conflict) && !transfer.MaySkip(o.Conflict) && o.Conflict != transfer.ConflictRename && o.Conflict != transfer.ConflictFail,
-		o.OnError != "stop" && o.OnError != "continue":
-		return &wire.ProtocolError{Reason: "the transfer's settings are malformed"}
-	}
-	if target != "/" {
-		if wrong := checkName(target, onWindows); wrong != "" || string(o.DestinationPath) != target {
-			return failf(nil, "destinationPath %s %s", api.Quote(string(o.DestinationPath)), cmp.Or(wrong, "is not in its plain form"))
-		}
-	}
-	if o.TotalBytes > maxTotalBytes {
-		return &wire.ProtocolError{Reason: fmt.Sprintf("the transfer has %d bytes, more than this server takes (%d)", o.TotalBytes, int64(maxTotalBytes))}
-	}
-	if o.TotalFiles > s.r.o.MaxEntries {
-		return failf(nil, "the transfer has %d files, more than this server takes (%d)", o.TotalFiles, s.r.o.MaxEntries)
+	target, err := s.checkSettings(o)
+	if err != nil {
+		return err
 	}
 	if s.row.Conflict != "" {
 		if s.row.Conflict != o.Conflict || s.row.OnError != o.OnError || s.row.DestinationPath != target ||
@@ -131,6 +117,36 @@ func (s *session) prepare(ctx context.Context, o wire.Open) error {
 		}
 		return s.r.o.Store.SaveRecvProgress(ctx, s.row)
 	}
+	return s.saveSettings(ctx, o, target)
+}
+
+// checkSettings checks the parameters of the sender by themselves. It returns the
+// directory that the transfer is placed in.
+func (s *session) checkSettings(o wire.Open) (target string, err error) {
+	target = path.Clean("/" + string(o.DestinationPath))
+	switch {
+	case o.TotalFiles < 0 || o.DataBytes < 0 || o.DataBytes > o.TotalBytes,
+		!transfer.Replaces(o.Conflict) && !transfer.MaySkip(o.Conflict) && o.Conflict != transfer.ConflictRename && o.Conflict != transfer.ConflictFail,
+		o.Checksum && o.Conflict != transfer.ConflictChanged,
+		o.OnError != "stop" && o.OnError != "continue":
+		return "", &wire.ProtocolError{Reason: "the transfer's settings are malformed"}
+	}
+	if target != "/" {
+		if wrong := checkName(target, onWindows); wrong != "" || string(o.DestinationPath) != target {
+			return "", failf(nil, "destinationPath %s %s", api.Quote(string(o.DestinationPath)), cmp.Or(wrong, "is not in its plain form"))
+		}
+	}
+	if o.TotalBytes > maxTotalBytes {
+		return "", &wire.ProtocolError{Reason: fmt.Sprintf("the transfer has %d bytes, more than this server takes (%d)", o.TotalBytes, int64(maxTotalBytes))}
+	}
+	if o.TotalFiles > s.r.o.MaxEntries {
+		return "", failf(nil, "the transfer has %d files, more than this server takes (%d)", o.TotalFiles, s.r.o.MaxEntries)
+	}
+	return target, nil
+}
+
+// saveSettings saves the parameters of the first connection.
+func (s *session) saveSettings(ctx context.Context, o wire.Open, target string) error {
 	box, err := s.r.openBox(ctx, s.row)
 	if err != nil {
 		return err

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"slices"
 	"sort"
@@ -68,6 +69,9 @@ type arrival struct {
 	writers int   // chunks that are being written
 	gone    bool  // the sender cannot read it
 	done    bool
+
+	there  fs.FileInfo // the file of the same size that it is to be compared with; nil: none
+	theirs string      // the sender's digest for that
 
 	opening sync.Mutex   // held while file is opened
 	file    *os.File     // the part file, nil before its first data

@@ -56,12 +56,7 @@ func (a *attempt) secure(ctx context.Context, nc net.Conn, pinned string) (*wire
 		}
 		return conn, nil
 	}
-	if k, ok := errors.AsType[*wire.KeyChangedError](err); ok {
-		err = failf(err, true, "the public key of %s has changed: %s was pinned and %s answered; if the server was really replaced, give the destination its new key with send.updateDestination",
-			a.to, k.Pinned, k.Presented)
-	} else if v, ok := errors.AsType[*wire.VersionError](err); ok {
-		err = failf(err, true, "%s cannot be used: %s", a.to, v.Error())
-	}
+	err = a.unusable(err)
 	message := a.waitMessage(err)
 	if e, ok := errors.AsType[*finalError](err); ok {
 		message = e.message
@@ -100,7 +95,7 @@ func (a *attempt) login(ctx context.Context, conn *wire.Conn) error {
 			return err
 		}
 		if f.Code == api.CodeUnauthorized {
-			return failf(nil, false, "user %s or its password was refused by %s; make that user there, or give its present password", a.t.Username, a.to)
+			return a.wrongPassword()
 		}
 		return a.failure(f)
 	default:

@@ -1,10 +1,12 @@
 package sender
 
 import (
+	"errors"
 	"fmt"
 	"time"
 
 	"jetstream/internal/transfer"
+	"jetstream/internal/transfer/wire"
 )
 
 // finalError is an error that ends the transfer.
@@ -37,3 +39,19 @@ type retryLater struct {
 }
 
 func (e *retryLater) Error() string { return e.message }
+
+// unusable explains why a server that has answered is not the receiver.
+func (a *attempt) unusable(err error) error {
+	if k, ok := errors.AsType[*wire.KeyChangedError](err); ok {
+		return failf(err, true, "the public key of %s has changed: %s was pinned and %s answered; if the server was really replaced, give the destination its new key with send.updateDestination",
+			a.to, k.Pinned, k.Presented)
+	}
+	if v, ok := errors.AsType[*wire.VersionError](err); ok {
+		return failf(err, true, "%s cannot be used: %s", a.to, v.Error())
+	}
+	return err
+}
+
+func (a *attempt) wrongPassword() error {
+	return failf(nil, false, "user %s or its password was refused by %s; make that user there, or give its present password", a.t.Username, a.to)
+}

@@ -39,6 +39,7 @@ const wrongPassword = "a-wrong-secret"
 type site struct {
 	*transfertest.Site
 	engine *transfer.Engine
+	sender *sender.Sender
 	log    *syncBuffer
 	// outgoing limits what it sends; nil: nothing does.
 	outgoing *pace.Limiter
@@ -105,6 +106,7 @@ func (s *site) start() {
 	}))
 	send := transfertest.Must[*sender.Sender](s.T)(sender.New(sender.Options{Engine: s.engine, Identity: s.Identity, Software: "test", Log: s.Log, Outgoing: s.outgoing}))
 	s.Serve(s.engine.Serve)
+	s.sender = send
 	s.Serve(send.Serve)
 }
 
@@ -134,6 +136,7 @@ type job struct {
 	path              string
 	password          string
 	conflict, onError string
+	checksum          bool
 	user              string
 	priority          int // 0: 100
 }
@@ -158,15 +161,22 @@ func (s *site) send(to *site, j job) transfer.Transfer {
 	if err != nil {
 		s.T.Fatal(err)
 	}
-	m := transfertest.Must[transfer.Manifest](s.T)(s.engine.CreateManifest(ctx, by("bob"), transfer.ManifestParams{FileMappings: j.mappings}))
+	return transfertest.Must[transfer.Transfer](s.T)(s.engine.CreateTransfer(ctx, by("bob"), transfer.Params{
+		ManifestID: s.manifest(j.mappings), DestinationID: d.DestinationID, Username: j.user,
+		DestinationPath: j.path, Conflict: j.conflict, Checksum: j.checksum, OnError: j.onError, Priority: cmp.Or(j.priority, 100),
+	}, j.password))
+}
+
+// manifest makes a manifest, which it waits for, and returns its id.
+func (s *site) manifest(mappings map[string]string) string {
+	s.T.Helper()
+	ctx := s.T.Context()
+	m := transfertest.Must[transfer.Manifest](s.T)(s.engine.CreateManifest(ctx, by("bob"), transfer.ManifestParams{FileMappings: mappings}))
 	m = transfertest.Must[transfer.Manifest](s.T)(s.engine.WaitForManifest(ctx, by("bob"), m.ManifestID, patience))
 	if m.Status != transfer.StatusComplete {
 		s.T.Fatalf("manifest is %s: %v", m.Status, *m.ErrorMessage)
 	}
-	return transfertest.Must[transfer.Transfer](s.T)(s.engine.CreateTransfer(ctx, by("bob"), transfer.Params{
-		ManifestID: m.ManifestID, DestinationID: d.DestinationID, Username: j.user,
-		DestinationPath: j.path, Conflict: j.conflict, OnError: j.onError, Priority: cmp.Or(j.priority, 100),
-	}, j.password))
+	return m.ManifestID
 }
 
 // wait returns the transfer once it has ended.

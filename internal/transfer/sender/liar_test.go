@@ -10,7 +10,7 @@ import (
 	"jetstream/internal/transfer/wire"
 )
 
-// liar is a receiver that issues a ticket, then answers Open by lie.
+// liar is a receiver that issues a ticket, then answers Open, or DryRun, by lie.
 func liar(t *testing.T, id *wire.Identity, lie func(conn *wire.Conn)) (address string) {
 	t.Helper()
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
@@ -37,7 +37,7 @@ func liar(t *testing.T, id *wire.Identity, lie func(conn *wire.Conn)) (address s
 						return
 					case h.Type == wire.TypeLogin:
 						_ = conn.Send(wire.TypeTicket, wire.Ticket{Ticket: make([]byte, 32)})
-					case h.Type == wire.TypeOpen:
+					case h.Type == wire.TypeOpen || h.Type == wire.TypeDryRun:
 						lie(conn)
 					case h.Type == wire.TypeCancel:
 						_ = conn.Send(wire.TypeOutcome, wire.Outcome{Status: "error"})

@@ -3,9 +3,7 @@ package sender
 import (
 	"context"
 	"encoding/json"
-	"errors"
 
-	"jetstream/internal/api"
 	"jetstream/internal/transfer"
 	"jetstream/internal/transfer/wire"
 )
@@ -21,6 +19,9 @@ const (
 	entriesAhead = 8000
 	// maxEntries is the size of the JSON of one page of entries.
 	maxEntries = 60 << 10
+	// comparedAtOnce is how many bytes the files of a message have that are compared
+	// by digests. What was compared is recorded by the message.
+	comparedAtOnce = 1 << 30
 )
 
 // planner announces the manifest and cuts its files into pieces. It is for one
@@ -84,11 +85,8 @@ func (p *planner) run() error {
 
 // announce sends the next page of the file list.
 func (p *planner) announce() error {
-	files, err := p.a.s.o.Engine.LoadManifestFiles(p.ctx, p.a.t.ManifestID, p.listed, listPage)
+	files, err := p.a.loadFiles(p.ctx, p.listed, listPage)
 	if err != nil {
-		if errors.Is(err, &api.Error{Code: api.CodeNotFound}) {
-			return failf(err, true, "the manifest of the transfer was deleted")
-		}
 		return err
 	}
 	if len(files) == 0 {
@@ -96,15 +94,16 @@ func (p *planner) announce() error {
 		return nil
 	}
 	next := page{files: files}
-	message, size := wire.Entries{From: p.listed}, 0
+	message, size, content := wire.Entries{From: p.listed}, 0, int64(0)
 	send := func() error {
+		p.stream.listed.Store(p.listed)
 		if err := p.control(wire.TypeEntries, message); err != nil {
 			return err
 		}
 		if p.resume.AnswersSkip {
 			next.answers++
 		}
-		message, size = wire.Entries{From: p.listed}, 0
+		message, size, content = wire.Entries{From: p.listed}, 0, 0
 		return nil
 	}
 	for _, f := range files {
@@ -116,11 +115,13 @@ func (p *planner) announce() error {
 		if err != nil {
 			return err
 		}
-		if size += len(b) + 1; size > maxEntries && len(message.Entries) > 0 {
+		size += len(b) + 1
+		content += f.Size
+		if (size > maxEntries || p.a.t.Checksum && content > comparedAtOnce) && len(message.Entries) > 0 {
 			if err := send(); err != nil {
 				return err
 			}
-			size = len(b) + 1
+			size, content = len(b)+1, f.Size
 		}
 		message.Entries = append(message.Entries, e)
 		p.listed++
@@ -135,19 +136,9 @@ func (p *planner) announce() error {
 // sendPage queues the data of a page of files, without those that the receiver
 // skips.
 func (p *planner) sendPage(next page) error {
-	skip := map[int64]bool{}
-	for range next.answers {
-		select {
-		case s := <-p.skips:
-			for _, i := range s.Indices {
-				if i < next.files[0].Index || i > next.files[len(next.files)-1].Index {
-					return p.a.broken("it wants to skip entry %d, which it was not asked about", i)
-				}
-				skip[i] = true
-			}
-		case <-p.ctx.Done():
-			return context.Cause(p.ctx)
-		}
+	skip, err := p.skipped(next)
+	if err != nil {
+		return err
 	}
 	for i := range next.files {
 		f := &next.files[i]
@@ -163,6 +154,25 @@ func (p *planner) sendPage(next page) error {
 		}
 	}
 	return p.flush() // what is not queued does not hold up the list
+}
+
+// skipped waits for the answers to a page of files, and returns which entries the
+// receiver skips.
+func (p *planner) skipped(next page) (map[int64]bool, error) {
+	skip := map[int64]bool{}
+	for range next.answers {
+		s, err := p.skips.take(p.ctx)
+		if err != nil {
+			return nil, err
+		}
+		for _, i := range s.Indices {
+			if i < next.files[0].Index || i > next.files[len(next.files)-1].Index {
+				return nil, p.a.broken("it wants to skip entry %d, which it was not asked about", i)
+			}
+			skip[i] = true
+		}
+	}
+	return skip, nil
 }
 
 // cut queues a file from offset on: as pieces of its own, or together with

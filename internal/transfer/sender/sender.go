@@ -84,6 +84,7 @@ type Sender struct {
 	sent        atomic.Int64
 	limits      limits
 	connections connections
+	dryRuns     chan struct{} // holds a token for each dry run that is going on
 	// refused is done once the operator was told that the congestion control
 	// cannot be chosen.
 	refused sync.Once
@@ -118,7 +119,7 @@ func New(o Options) (*Sender, error) {
 		dial := localhost.Dial(d.DialContext)
 		o.Dial = func(ctx context.Context, address string) (net.Conn, error) { return dial(ctx, "tcp", address) }
 	}
-	return &Sender{o: o, log: o.Log}, nil
+	return &Sender{o: o, log: o.Log, dryRuns: make(chan struct{}, maxDryRuns)}, nil
 }
 
 // waiting is a transfer between two attempts.

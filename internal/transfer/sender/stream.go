@@ -46,7 +46,9 @@ type stream struct {
 	queue     *queue
 	session   []byte
 	pieceSize int
-	skips     chan wire.Skip
+	skips     *inbox[wire.Skip]
+	compares  *inbox[wire.Compare]
+	listed    atomic.Int64 // entries that were announced
 	outcome   chan wire.Outcome
 	allSent   atomic.Bool // every piece was sent once
 
@@ -84,7 +86,7 @@ func (a *attempt) stream(ctx context.Context, conn *wire.Conn, first []<-chan di
 	a.confirmed = resume.Bytes
 	s := &stream{
 		a: a, conn: conn, cancel: cancel, session: resume.Session, pieceSize: a.link.pieceSize(),
-		skips: make(chan wire.Skip, 16), outcome: make(chan wire.Outcome, 1), goneFiles: map[int64]bool{},
+		skips: newInbox[wire.Skip](), compares: newInbox[wire.Compare](), outcome: make(chan wire.Outcome, 1), goneFiles: map[int64]bool{},
 	}
 	if s.sources, err = a.s.o.Engine.Sources(ctx, &a.t); err != nil {
 		return none, sourceError(err)
@@ -106,7 +108,10 @@ func (a *attempt) stream(ctx context.Context, conn *wire.Conn, first []<-chan di
 		s.mu.Unlock()
 		working.Go(func() { l.run(ctx) })
 	}
-	helpers.Go(func() { s.listen(ctx) })
+	if a.t.Checksum {
+		working.Go(func() { s.compare(ctx) })
+	}
+	helpers.Go(s.listen)
 	working.Go(func() { s.plan(ctx, resume) })
 	helpers.Go(func() { s.supervise(ctx) })
 	select {
@@ -230,12 +235,7 @@ func (s *stream) control(t wire.Type, message any) error {
 // open opens the transfer at the receiver. It returns where to continue, or how
 // the transfer has ended.
 func (a *attempt) open(conn *wire.Conn) (resume wire.Resume, ended *wire.Outcome, err error) {
-	t := &a.t
-	if err := conn.Send(wire.TypeOpen, wire.Open{
-		TransferID: t.TransferID, Ticket: t.Ticket, TotalFiles: t.TotalFiles, TotalBytes: t.TotalBytes, DataBytes: t.DataBytes,
-		DestinationPath: wire.Name(t.DestinationPath), Conflict: t.Conflict, OnError: t.OnError,
-		CheckpointSeconds: t.CheckpointFrequencySeconds, Lanes: wire.MaxLanes,
-	}); err != nil {
+	if err := conn.Send(wire.TypeOpen, a.settings()); err != nil {
 		return resume, nil, err
 	}
 	for {
@@ -265,6 +265,16 @@ func (a *attempt) open(conn *wire.Conn) (resume wire.Resume, ended *wire.Outcome
 	}
 }
 
+// settings returns what the receiver must know of the transfer.
+func (a *attempt) settings() wire.Open {
+	t := &a.t
+	return wire.Open{
+		TransferID: t.TransferID, Ticket: t.Ticket, TotalFiles: t.TotalFiles, TotalBytes: t.TotalBytes, DataBytes: t.DataBytes,
+		DestinationPath: wire.Name(t.DestinationPath), Conflict: t.Conflict, OnError: t.OnError, Checksum: t.Checksum,
+		CheckpointSeconds: t.CheckpointFrequencySeconds, Lanes: wire.MaxLanes,
+	}
+}
+
 // progress handles a Progress of the receiver.
 func (a *attempt) progress(payload []byte) error {
 	var p wire.Progress
@@ -286,7 +296,7 @@ func (a *attempt) progress(payload []byte) error {
 
 // listen handles messages of the receiver until the connection or the transfer
 // ends.
-func (s *stream) listen(ctx context.Context) {
+func (s *stream) listen() {
 	for {
 		h, payload, err := s.conn.Read()
 		if err != nil {
@@ -299,11 +309,14 @@ func (s *stream) listen(ctx context.Context) {
 		case wire.TypeSkip:
 			var skip wire.Skip
 			if err = wire.Decode(payload, &skip); err == nil {
-				select {
-				case s.skips <- skip:
-				case <-ctx.Done():
-					return
-				}
+				err = s.put(s.skips.put(skip, len(skip.Indices)))
+			}
+		case wire.TypeCompare:
+			var c wire.Compare
+			if !s.a.t.Checksum {
+				err = s.a.unexpectedFrame(h)
+			} else if err = wire.Decode(payload, &c); err == nil {
+				err = s.put(s.compares.put(c, len(c.Indices)))
 			}
 		case wire.TypeOutcome:
 			var o wire.Outcome

@@ -46,10 +46,19 @@
 //	Login   -> Ticket            once: user and password are traded for a ticket
 //	Open    -> Resume            which transfer, with the ticket; where to continue
 //	Entries -> [Skip]            a page of the file list; Skip if Resume announced it
+//	Digests <- [Compare]         with Open.Checksum, before the Skip of a page
 //	FileGone                     a file of the list cannot be read (onError continue)
 //	End     -> Outcome           the list is complete; how the transfer has ended
 //	Cancel  -> Outcome           instead of Open or later: the sender has given up
+//	DryRun  -> Resume            instead of Login and Open: what would be sent?
+//	        -> Refused           in a dry run: an entry that would be refused
 //	        -> Progress          now and then: what has been received
+//
+// With Open.Checksum the receiver decides by digests about the files that it has in
+// the same size. It answers a page with Compare for these, and with Skip when it has
+// its own digests and the sender's. Meanwhile both ends take and send other
+// messages, so that further pages are on their way. Skips come in the order of the
+// pages. Neither end reads other files for it.
 //
 // The list has all entries of the transfer in a fixed order; the position of an
 // entry is its index. Resume names the first entry that is wanted, and the offset
@@ -60,6 +69,10 @@
 // and sends Outcome. A newer Open of a transfer replaces the session of an older
 // one. After Outcome the connection is closed. If it breaks before, the sender
 // opens the transfer again, with the same ticket.
+//
+// A dry run has no ticket, no lanes and no data. The receiver answers each page as in
+// a transfer with onError continue, always with Skip, and End with Outcome. It writes
+// nothing. Where no entry at all could be received it sends Failure.
 //
 // # Lanes
 //

@@ -30,6 +30,10 @@ const (
 	TypeFileGone Type = 15
 	TypeJoin     Type = 16
 	TypeAck      Type = 17
+	TypeCompare  Type = 18
+	TypeDigests  Type = 19
+	TypeDryRun   Type = 20
+	TypeRefused  Type = 21
 )
 
 // The sizes of frames in bytes.
@@ -63,7 +67,7 @@ func (t Type) limit() (n int, ok bool) {
 		return MaxData, true
 	case t == TypePing || t == TypeAck:
 		return 0, true
-	case t >= TypeHello && t <= TypeJoin:
+	case t >= TypeHello && t <= TypeRefused:
 		return MaxControl, true
 	}
 	return 0, false

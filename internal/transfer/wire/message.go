@@ -39,11 +39,31 @@ type Open struct {
 	DestinationPath Name   `json:"destinationPath"`
 	Conflict        string `json:"conflict"`
 	OnError         string `json:"onError"`
+	// Checksum, only with the conflict changed, is whether files of the same size
+	// are compared by digests.
+	Checksum bool `json:"checksum"`
 	// CheckpointSeconds is how often the receiver makes partly received files
 	// durable; 0 is never.
 	CheckpointSeconds int `json:"checkpointFrequencySeconds"`
 	// Lanes is how many lanes the sender would use at most.
 	Lanes int `json:"lanes"`
+}
+
+// DryRun asks, in place of Login and Open, what the receiver would do with a list:
+// nothing is kept of it. The ids, the ticket and the lanes in Open do not count. It is
+// answered by a Resume from the beginning, without Session and Lanes.
+type DryRun struct {
+	Username string `json:"username"`
+	Password string `json:"password"`
+	Open     Open   `json:"open"`
+}
+
+// Refused is the answer to an entry of a dry run that the receiver would refuse, in
+// ascending order, before the Skip of its page, which has the entry too. Of many the
+// later ones come without a message.
+type Refused struct {
+	Index   int64  `json:"index"`
+	Message string `json:"message"`
 }
 
 // Resume answers Open: the entry and the offset in it to continue with. If all
@@ -90,6 +110,27 @@ type Entries struct {
 type Skip struct {
 	From    int64   `json:"from"`
 	Indices []int64 `json:"indices"`
+}
+
+// MaxCompare is how many entries one Compare names at most, and how far apart their
+// indices are.
+const MaxCompare = 500
+
+// Compare asks for the digests of files that the receiver has in the same size, with
+// Open.Checksum. It comes after the Entries that name them and before the Skip.
+type Compare struct {
+	// Algorithm is the name of a digest: see package digest.
+	Algorithm string `json:"algorithm"`
+	// Indices are those of files of one page, ascending, also from one Compare to
+	// the next.
+	Indices []int64 `json:"indices"`
+}
+
+// Digests answers Compare: digests in lower-case hexadecimal, in the order in which
+// they were asked for. There may be several for one Compare. One is empty where the
+// sender cannot read the file as it was announced; the receiver then wants it.
+type Digests struct {
+	Digests []string `json:"digests"`
 }
 
 // Progress is what is confirmed: verified and on disk.

@@ -75,7 +75,7 @@ func transfer(ctx context.Context) error {
 		return errors.New("the manifest is not built yet")
 	}
 	begun, err := as[*api.SendCreateTransferCreatedHeaders](c.SendCreateTransfer(ctx, &api.SendCreateTransferReq{
-		ManifestId: id, DestinationId: destination.Response.Result.DestinationId, Username: "bob",
+		ManifestId: id, DestinationId: api.NewOptString(destination.Response.Result.DestinationId), Username: "bob",
 		Password: os.Getenv("JETSTREAM_PASSWORD"), DestinationPath: api.NewOptString("/from-ogen"),
 	}, api.SendCreateTransferParams{}))
 	if err != nil {

@@ -1,0 +1,3 @@
+package receiver
+
+const openFlags = 0
