@@ -23,6 +23,8 @@ import (
 type sendCmd struct {
 	callFlags          `group:"Login to the local server:"`
 	Conflict           string        `default:"changed" complete:"send.createTransfer.conflict" help:"What happens when a file exists there: changed replaces it where size or time differ, update where it is older; or overwrite, skip, rename or fail (changed)."`
+	Checksum           bool          `help:"With --conflict changed: compare files of the same size by their digests instead of their times. Both ends read them."`
+	DryRun             bool          `name:"dry-run" help:"Ask the receiver what would be sent, print that, and send nothing."`
 	Rate               string        `placeholder:"RATE" help:"Highest rate to that server, kept for later transfers: 100M or 1.5G (bit/s), or a number of kbit/s; 0 is no limit."`
 	Priority           int           `default:"100" help:"Of the transfers to that server those with a lower number go first (100)."`
 	OnError            string        `default:"stop" complete:"send.createTransfer.onError" help:"What happens when a file cannot be read or placed: stop, or continue with the others (stop)."`
@@ -173,9 +175,12 @@ func (c *sendCmd) transmit(ctx context.Context, p *program, conn *client.Client,
 		}
 		destination["sendRateMax"] = rate
 	}
-	d, err := client.As[transfer.Destination](conn.Call(ctx, "send.createDestination", destination))
-	if err != nil {
-		return err
+	d := transfer.Destination{}
+	if !c.DryRun {
+		var err error
+		if d, err = client.As[transfer.Destination](conn.Call(ctx, "send.createDestination", destination)); err != nil {
+			return err
+		}
 	}
 	// Creations are not cancelled with ctx: without the answer the id of what
 	// was created, and so the way to delete it, would be lost.
@@ -192,10 +197,14 @@ func (c *sendCmd) transmit(ctx context.Context, p *program, conn *client.Client,
 		return err
 	}
 	request := map[string]any{
-		"manifestId": m.ManifestID, "destinationId": d.DestinationID, "username": to.User, "password": password,
-		"conflict": c.Conflict, "priority": c.Priority, "onError": c.OnError,
+		"manifestId": m.ManifestID, "username": to.User, "password": password,
+		"conflict": c.Conflict, "checksum": c.Checksum, "priority": c.Priority, "onError": c.OnError,
 	}
 	setBytes(request, "destinationPath", to.Path)
+	if c.DryRun {
+		return c.dryRun(ctx, p, conn, to, request)
+	}
+	request["destinationId"] = d.DestinationID
 	t, err := client.As[transfer.Transfer](conn.Call(context.WithoutCancel(ctx), "send.createTransfer", request))
 	if err != nil {
 		return err
