@@ -46,6 +46,7 @@ type stream struct {
 	queue     *queue
 	session   []byte
 	pieceSize int
+	answers   bool // the receiver answers each page of the list
 	skips     chan wire.Skip
 	outcome   chan wire.Outcome
 	allSent   atomic.Bool // every piece was sent once
@@ -84,7 +85,7 @@ func (a *attempt) stream(ctx context.Context, conn *wire.Conn, first []<-chan di
 	a.confirmed = resume.Bytes
 	s := &stream{
 		a: a, conn: conn, cancel: cancel, session: resume.Session, pieceSize: a.link.pieceSize(),
-		skips: make(chan wire.Skip, 16), outcome: make(chan wire.Outcome, 1), goneFiles: map[int64]bool{},
+		answers: resume.AnswersSkip, skips: make(chan wire.Skip, 16), outcome: make(chan wire.Outcome, 1), goneFiles: map[int64]bool{},
 	}
 	if s.sources, err = a.s.o.Engine.Sources(ctx, &a.t); err != nil {
 		return none, sourceError(err)
@@ -298,7 +299,9 @@ func (s *stream) listen(ctx context.Context) {
 			err = s.a.progress(payload)
 		case wire.TypeSkip:
 			var skip wire.Skip
-			if err = wire.Decode(payload, &skip); err == nil {
+			if !s.answers {
+				err = s.a.unexpectedFrame(h)
+			} else if err = wire.Decode(payload, &skip); err == nil {
 				select {
 				case s.skips <- skip:
 				case <-ctx.Done():
