@@ -11,6 +11,10 @@ COUNT    ?= 1
 # How often make crash ends a server.
 KILLS    ?= 300
 
+# How many transfers make soak makes, and what it draws from (0: the clock).
+TRANSFERS ?= 200
+SEED      ?= 0
+
 # The linter's version stands in tools/lint/go.mod, apart from the program's
 # own dependencies. Its file name holds that version, so a new one is built anew.
 LINT_PACKAGE := github.com/golangci/golangci-lint/v2
@@ -18,7 +22,7 @@ LINT_VERSION := $(shell awk '$$1 == "$(LINT_PACKAGE)" { print $$2 }' tools/lint/
 LINT         := bin/golangci-lint-$(LINT_VERSION)
 
 .DEFAULT_GOAL := help
-.PHONY: help build demo test race lint fuzz hazards crash bench bench-transfer clients generate check check-document \
+.PHONY: help build demo test race lint fuzz hazards crash soak bench bench-transfer clients generate check check-document \
 	check-modules check-format check-platforms check-generated check-short compiler
 
 help: ## Show this list
@@ -62,6 +66,9 @@ hazards: ## Take out each protection of docs/hazards.md and see its test fail (t
 
 crash: ## End two servers KILLS (300) times at random moments and see that nothing is lost (some five minutes)
 	$(GO) test ./cmd/jetstream -run TestRandomKillsLoseNothing -v -count 1 -timeout 60m -kills $(KILLS)
+
+soak: ## Send TRANSFERS (200) trees over a bad link while servers are killed and transfers steered (some five minutes; SEED=n)
+	$(GO) test ./cmd/jetstream -run 'TestSoak$$' -v -count 1 -timeout 60m -soak $(TRANSFERS) -soak.seed $(SEED)
 
 bench: ## Run the benchmarks, some four minutes (BENCH=pattern, COUNT=1)
 	@$(GO) test -run '^$$' -bench '$(BENCH)' -benchtime 3s -count $(COUNT) -timeout 15m ./... | \

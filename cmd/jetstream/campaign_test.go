@@ -87,18 +87,18 @@ func TestRandomKillsLoseNothing(t *testing.T) {
 	t.Logf("%d kills: %d destinations answered of %d asked for, %d transfers", *kills, len(c.destinations), len(c.asked), len(c.transfers))
 }
 
-func newCampaign(t *testing.T) *campaign {
-	seed := *killSeed
+// seedOf is what a test draws from, which it prints; 0 is the clock.
+func seedOf(t *testing.T, name string, seed uint64) uint64 {
+	t.Helper()
 	if seed == 0 {
 		seed = uint64(time.Now().UnixNano())
 	}
-	t.Logf("-kills.seed=%d", seed)
-	c := &campaign{
-		pair: &pair{from: newLive(t), to: newLive(t)}, processes: map[*live]*exec.Cmd{}, flags: map[*live][]string{},
-		random: rand.New(rand.NewPCG(seed, 0)), stop: make(chan struct{}),
-		destinations: map[string]bool{}, asked: map[string]bool{}, transfers: map[string]string{},
-	}
-	c.to.addUser("bob", false)
+	t.Logf("-%s=%d", name, seed)
+	return seed
+}
+
+func newCampaign(t *testing.T) *campaign {
+	c := serverlessCampaign(t, seedOf(t, "kills.seed", *killSeed))
 	sizes := map[string]int{"a": 10, "empty": 0, "deep/er/b": 70_000, "large": 3 << 20}
 	for i := range 100 { // so that most kills hit a transfer between two files
 		sizes[fmt.Sprintf("many/%d", i)] = i
@@ -113,19 +113,36 @@ func newCampaign(t *testing.T) *campaign {
 			t.Fatal(err)
 		}
 	}
+	c.startServers()
+	return c
+}
+
+// serverlessCampaign makes a campaign with users and scripts, whose servers are not
+// started yet.
+func serverlessCampaign(t *testing.T, seed uint64) *campaign {
+	c := &campaign{
+		pair: &pair{from: newLive(t), to: newLive(t)}, processes: map[*live]*exec.Cmd{}, flags: map[*live][]string{},
+		random: rand.New(rand.NewPCG(seed, 0)), stop: make(chan struct{}),
+		destinations: map[string]bool{}, asked: map[string]bool{}, transfers: map[string]string{},
+	}
+	c.to.addUser("bob", false)
 	const record = "#!/bin/sh\necho \"$JETSTREAM_EVENT_ID\" >> log.txt\n"
 	for _, event := range []string{"send.destinationCreated", "on.send.createDestination", "send.transferComplete"} {
 		c.from.script(event, record)
 	}
 	c.to.script("recv.transferComplete", record)
+	return c
+}
+
+// startServers starts both servers, on ports that they keep.
+func (c *campaign) startServers(more ...string) {
 	for _, l := range []*live{c.from, c.to} {
-		c.flags[l] = []string{
-			fmt.Sprintf("--api-port=%d", freePort(t)), fmt.Sprintf("--recv-port=%d", freePort(t)), "--trigger-dir=" + l.triggers,
+		c.flags[l] = append([]string{
+			fmt.Sprintf("--api-port=%d", freePort(l.t)), fmt.Sprintf("--recv-port=%d", freePort(l.t)), "--trigger-dir=" + l.triggers,
 			"--trigger-on-api", "--trigger-keep=1000000", "--shutdown-grace=2s",
-		}
+		}, more...)
 		c.processes[l] = l.startProcess(c.flags[l]...)
 	}
-	return c
 }
 
 // kill ends one or both servers at some moment and starts them again.

@@ -174,7 +174,8 @@ type RecvTransfer struct {
 	LastErrorTime         api.Time `json:"lastErrorTime" doc:"When it was last interrupted, or null; not by itself a failure"`
 	EndTime               api.Time `json:"endTime" doc:"When it ended, or null"`
 
-	// TicketHash is the SHA-256 of the ticket given to the sender.
+	// TicketHash has the SHA-256 of each of the last tickets given to the sender,
+	// the newest last.
 	TicketHash []byte `json:"-"`
 	// Conflict and OnError are parameters of the sender; empty until it has
 	// opened the transfer.

@@ -131,14 +131,31 @@ func TestTicketIsBoundToServerAndTransfer(t *testing.T) {
 	stranger.send(wire.TypeOpen, stranger.open)
 	stranger.wantAnswer("unauthorized", "ticket")
 
-	old := p.ticket
-	p.dial()
-	p.login("bob", transfertest.BobsPassword) // a crash between answer and saving
-	p.open.Ticket = old
-	p.send(wire.TypeOpen, p.open)
-	p.wantAnswer("unauthorized", "ticket")
 	p.dial()
 	p.reopen()
+}
+
+// A login that is handled after the one that the sender made anew, since it was
+// delayed on its way, does not take away the ticket that the sender has.
+func TestDelayedLoginLeavesTheTicketValid(t *testing.T) {
+	s := newSite(t, t.TempDir())
+	p := newSender(t, s)
+	first := p.ticket
+	for i := range 8 {
+		if i > 0 {
+			p.ticket = first
+			p.dial()
+			p.reopen()
+		}
+		p.dial()
+		p.login("bob", transfertest.BobsPassword)
+	}
+	p.dial()
+	p.reopen()
+	p.open.Ticket = first // they are not kept without end
+	p.dial()
+	p.send(wire.TypeOpen, p.open)
+	p.wantAnswer("unauthorized", "ticket")
 }
 
 func TestTransferOfAnotherUserIsRefused(t *testing.T) {

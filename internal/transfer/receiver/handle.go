@@ -8,6 +8,7 @@ import (
 	"errors"
 	"net"
 	"runtime/debug"
+	"slices"
 	"sync"
 	"time"
 
@@ -25,6 +26,10 @@ const (
 	maxUsername = 64
 	maxPassword = 1024
 )
+
+// maxTickets is how many tickets of a transfer are valid at a time: a login that
+// was delayed on its way may be handled after the one that the sender made anew.
+const maxTickets = 8
 
 // handle serves one connection until it ends.
 func (r *Receiver) handle(ctx context.Context, nc net.Conn) {
@@ -134,8 +139,8 @@ func (r *Receiver) converse(ctx context.Context, conn *wire.Conn, helpers *sync.
 }
 
 // login verifies user and password and issues a ticket for one transfer.
-// Another login for the same transfer and user replaces the ticket, since the
-// sender may not have got the first one.
+// After another login for the same transfer and user both tickets are valid, since
+// the sender may not have got the first one, or may have got it alone.
 func (r *Receiver) login(ctx context.Context, conn *wire.Conn, payload []byte) error {
 	var l wire.Login
 	if err := wire.Decode(payload, &l); err != nil {
@@ -168,7 +173,8 @@ func (r *Receiver) login(ctx context.Context, conn *wire.Conn, payload []byte) e
 		if row.Username != user.Name {
 			return api.Errorf(api.CodeForbidden, "transfer %s belongs to another user of this server", l.TransferID)
 		}
-		row.TicketHash = hash[:]
+		row.TicketHash = append(row.TicketHash, hash[:]...)
+		row.TicketHash = row.TicketHash[max(0, len(row.TicketHash)-maxTickets*len(hash)):]
 		return tx.SaveRecvTransfer(row)
 	})
 	if err != nil {
@@ -195,12 +201,20 @@ func (r *Receiver) authorize(ctx context.Context, conn *wire.Conn, transferID st
 	if err != nil {
 		return nil, err
 	}
-	hash := sha256.Sum256(ticket)
-	if row == nil || subtle.ConstantTimeCompare(hash[:], row.TicketHash) != 1 {
+	if row == nil || !isTicket(row, ticket) {
 		return nil, refused
 	}
 	r.limiter.Pin(conn.NetConn())
 	return row, nil
+}
+
+// isTicket reports whether a ticket is one of the transfer's.
+func isTicket(row *transfer.RecvTransfer, ticket []byte) bool {
+	hash, equal := sha256.Sum256(ticket), 0
+	for one := range slices.Chunk(row.TicketHash, len(hash)) {
+		equal |= subtle.ConstantTimeCompare(hash[:], one)
+	}
+	return equal == 1
 }
 
 // row reads the present row of a transfer, nil if there is none.

@@ -205,7 +205,7 @@ func TestScatteredChunksAreRefused(t *testing.T) {
 	p.begin(wire.Entry{Name: "/f", Size: wire.MaxData, Mode: 0o600})
 	lane := p.join()
 	var frames []byte
-	for at := int64(0); at < 10_000; at += 2 {
+	for at := int64(0); at < 40_000; at += 2 {
 		frames = wire.AppendFrame(frames, wire.Header{Type: wire.TypeData, Offset: at}, []byte("x"))
 	}
 	_ = lane.WriteFrames(frames, nil) // it may be closed before the end

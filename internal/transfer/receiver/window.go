@@ -18,10 +18,11 @@ import (
 const (
 	// maxPending is how many announced entries may be without their data.
 	maxPending = 8192
-	// maxSpans is how many parts of a file may lie apart.
-	maxSpans = 4096
-	// maxRepeated is how many bytes may arrive twice for each lane that has
-	// joined: what a lane that broke had sent goes over another one.
+	// maxSpans is how many parts of the pending files may lie apart. Senders wait
+	// for acknowledgements before that many pieces are under way.
+	maxSpans = 1 << 14
+	// maxRepeated is how many bytes, with headers, may arrive twice for each lane that
+	// has joined: what a lane that broke had sent goes over another one.
 	maxRepeated = 64 << 20
 )
 
@@ -94,6 +95,7 @@ type window struct {
 	writing   sync.WaitGroup // chunks that are being taken
 	repeated  int64          // bytes that came twice
 	joined    int64          // lanes so far
+	apart     int            // parts that were claimed of the pending entries
 }
 
 func newWindow(first int64, hand func(finished)) *window {
@@ -105,6 +107,9 @@ func (w *window) add(list []*arrival) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.pending = append(w.pending, list...)
+	for _, e := range list {
+		w.apart += len(e.claimed)
+	}
 	w.wake()
 	w.advance()
 }
@@ -181,7 +186,12 @@ func (w *window) begin(ctx context.Context, h wire.Header) (*arrival, error) {
 	if e.done || e.gone || e.Skipped {
 		return nil, w.repeat(h)
 	}
-	switch added := e.claimed.add(h.Offset, h.Offset+int64(h.Length)); {
+	before := len(e.claimed)
+	added := e.claimed.add(h.Offset, h.Offset+int64(h.Length))
+	w.apart += len(e.claimed) - before
+	switch {
+	case w.apart > maxSpans:
+		return nil, &wire.ProtocolError{Reason: fmt.Sprintf("the chunks lie too far apart: now that of entry %d at offset %d", h.Index, h.Offset)}
 	case added == 0:
 		return nil, w.repeat(h)
 	case added < int64(h.Length):
@@ -194,7 +204,7 @@ func (w *window) begin(ctx context.Context, h wire.Header) (*arrival, error) {
 
 // repeat counts a chunk that has arrived before. mu is held.
 func (w *window) repeat(h wire.Header) error {
-	w.repeated += int64(h.Length)
+	w.repeated += int64(h.Length) + wire.HeaderSize
 	if w.repeated > w.joined*maxRepeated {
 		return &wire.ProtocolError{Reason: fmt.Sprintf("chunks are sent again and again: now that of entry %d at offset %d", h.Index, h.Offset)}
 	}
@@ -214,9 +224,6 @@ func (w *window) wrote(e *arrival, h wire.Header, failed error) (added int64, la
 	if !e.gone {
 		added = e.got.add(h.Offset, h.Offset+int64(h.Length))
 		e.have += added
-	}
-	if max(len(e.got), len(e.claimed)) > maxSpans {
-		return 0, false, &wire.ProtocolError{Reason: fmt.Sprintf("the chunks of entry %d lie too far apart", h.Index)}
 	}
 	return added, e.writers == 0 && (e.gone || e.have == e.Size), nil
 }
@@ -243,6 +250,8 @@ func (w *window) settled(e *arrival) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	e.done = true
+	w.apart -= len(e.claimed)
+	e.claimed = nil
 	w.advance()
 }
 

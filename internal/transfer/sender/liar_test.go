@@ -13,6 +13,12 @@ import (
 // liar is a receiver that issues a ticket, then answers Open, or DryRun, by lie.
 func liar(t *testing.T, id *wire.Identity, lie func(conn *wire.Conn)) (address string) {
 	t.Helper()
+	return laneLiar(t, id, lie, func(*wire.Conn) {})
+}
+
+// laneLiar is a liar that answers Join by lane.
+func laneLiar(t *testing.T, id *wire.Identity, lie, lane func(conn *wire.Conn)) (address string) {
+	t.Helper()
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -39,6 +45,8 @@ func liar(t *testing.T, id *wire.Identity, lie func(conn *wire.Conn)) (address s
 						_ = conn.Send(wire.TypeTicket, wire.Ticket{Ticket: make([]byte, 32)})
 					case h.Type == wire.TypeOpen || h.Type == wire.TypeDryRun:
 						lie(conn)
+					case h.Type == wire.TypeJoin:
+						lane(conn)
 					case h.Type == wire.TypeCancel:
 						_ = conn.Send(wire.TypeOutcome, wire.Outcome{Status: "error"})
 						return
@@ -130,6 +138,19 @@ func TestALyingReceiverIsNotBelieved(t *testing.T) {
 			}
 		})
 	}
+	t.Run("skips where nobody asked", func(t *testing.T) {
+		address := liar(t, id, func(conn *wire.Conn) {
+			_ = conn.Send(wire.TypeResume, joinable(wire.Resume{}))
+			for range 20 { // more than are kept
+				_ = conn.Send(wire.TypeSkip, wire.Skip{Indices: []int64{1}})
+			}
+			untilEnd(conn)
+		})
+		got := a.wait(a.send(nil, job{to: address}))
+		if got.Status != transfer.StatusError || !strings.Contains(got.ErrorMessage, "type 7 is out of place") {
+			t.Errorf("it ended as %s: %q", got.Status, got.ErrorMessage)
+		}
+	})
 	t.Run("skips what it was not asked about", func(t *testing.T) {
 		address := liar(t, id, func(conn *wire.Conn) {
 			_ = conn.Send(wire.TypeResume, joinable(wire.Resume{AnswersSkip: true}))
@@ -141,6 +162,37 @@ func TestALyingReceiverIsNotBelieved(t *testing.T) {
 			t.Errorf("it ended as %s: %q", got.Status, got.ErrorMessage)
 		}
 	})
+}
+
+// What a receiver says on a lane is believed no more.
+func TestALyingLaneIsNotBelieved(t *testing.T) {
+	a := newSite(t)
+	id, err := wire.LoadIdentity(t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	a.put("src/1", []byte("0123456789"))
+	for name, c := range map[string]struct {
+		lie  func(*wire.Conn)
+		want string
+	}{
+		"acknowledges what was not sent": {func(conn *wire.Conn) { _ = conn.Ack(1 << 40) }, "it acknowledges 1099511627776 chunks"},
+		"a message":                      {func(conn *wire.Conn) { _ = conn.Send(wire.TypeProgress, wire.Progress{}) }, "a frame of type 9 is out of place"},
+		"data": {func(conn *wire.Conn) {
+			_ = conn.WriteFrames(wire.AppendFrame(nil, wire.Header{Type: wire.TypeData}, []byte("x")), nil)
+		}, "a frame of type 8 is out of place"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			address := laneLiar(t, id, func(conn *wire.Conn) {
+				_ = conn.Send(wire.TypeResume, joinable(wire.Resume{}))
+				untilEnd(conn)
+			}, c.lie)
+			got := a.wait(a.send(nil, job{to: address}))
+			if got.Status != transfer.StatusError || !strings.Contains(got.ErrorMessage, c.want) {
+				t.Errorf("it ended as %s: %q, want error ...%s...", got.Status, got.ErrorMessage, c.want)
+			}
+		})
+	}
 }
 
 // A server that speaks only the former version of the protocol is refused by

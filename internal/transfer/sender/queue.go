@@ -7,6 +7,10 @@ import (
 	"jetstream/internal/transfer"
 )
 
+// maxOpen is how many pieces a receiver may leave unacknowledged: at least 1 GiB,
+// more than a link has under way.
+const maxOpen = 4096
+
 // piece is what a lane sends at a time: some small files, or a part of a larger
 // one.
 type piece struct {
@@ -57,11 +61,11 @@ func newQueue(ctx context.Context, ahead int) (q *queue, stop func() bool) {
 	})
 }
 
-// put adds a piece, once few wait.
+// put adds a piece, once few wait and the receiver has most of those before.
 func (q *queue) put(p *piece) error {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	for q.err == nil && len(q.fresh) >= q.ahead {
+	for q.err == nil && (len(q.fresh) >= q.ahead || len(q.open) >= maxOpen) {
 		q.changed.Wait()
 	}
 	q.fresh, q.open = append(q.fresh, p), append(q.open, p)

@@ -46,6 +46,7 @@ type stream struct {
 	queue     *queue
 	session   []byte
 	pieceSize int
+	answers   bool // the receiver answers each page of the list
 	skips     *inbox[wire.Skip]
 	compares  *inbox[wire.Compare]
 	listed    atomic.Int64 // entries that were announced
@@ -86,7 +87,7 @@ func (a *attempt) stream(ctx context.Context, conn *wire.Conn, first []<-chan di
 	a.confirmed = resume.Bytes
 	s := &stream{
 		a: a, conn: conn, cancel: cancel, session: resume.Session, pieceSize: a.link.pieceSize(),
-		skips: newInbox[wire.Skip](), compares: newInbox[wire.Compare](), outcome: make(chan wire.Outcome, 1), goneFiles: map[int64]bool{},
+		answers: resume.AnswersSkip, skips: newInbox[wire.Skip](), compares: newInbox[wire.Compare](), outcome: make(chan wire.Outcome, 1), goneFiles: map[int64]bool{},
 	}
 	if s.sources, err = a.s.o.Engine.Sources(ctx, &a.t); err != nil {
 		return none, sourceError(err)
@@ -308,7 +309,9 @@ func (s *stream) listen() {
 			err = s.a.progress(payload)
 		case wire.TypeSkip:
 			var skip wire.Skip
-			if err = wire.Decode(payload, &skip); err == nil {
+			if !s.answers {
+				err = s.a.unexpectedFrame(h)
+			} else if err = wire.Decode(payload, &skip); err == nil {
 				err = s.put(s.skips.put(skip, len(skip.Indices)))
 			}
 		case wire.TypeCompare:

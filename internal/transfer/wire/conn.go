@@ -30,6 +30,10 @@ const (
 	HandshakeTimeout = 10 * time.Second
 	// IdleTimeout bounds the time without progress of a read or write.
 	IdleTimeout = 60 * time.Second
+	// FrameTimeout, and FrameTimePerKiB of its payload, bound the time that the
+	// other end takes for a frame, from when it is waited for.
+	FrameTimeout    = 90 * time.Second
+	FrameTimePerKiB = time.Second
 	// PingInterval is after how much time without other frames a ping is sent.
 	PingInterval = 2 * time.Second
 )
@@ -40,7 +44,10 @@ const SessionSize = 16
 // MaxLanes is how many lanes a transfer may have.
 const MaxLanes = 16
 
-var errTimeout = errors.New("no progress for a minute")
+var (
+	errTimeout = errors.New("no progress for a minute")
+	errSlow    = errors.New("a frame was not complete in time")
+)
 
 // VersionError reports that the two ends share no version of the protocol.
 type VersionError struct{ Ours, Theirs Hello }
@@ -79,11 +86,11 @@ type Conn struct {
 	wrote atomic.Uint64
 }
 
-// limitedConn sets a deadline for each read and write, so that a frame may take
-// any time as long as there is progress. until is an additional, absolute
-// deadline.
+// limitedConn sets a deadline for each read and write. until is an additional,
+// absolute deadline, and frame one for reading.
 type limitedConn struct {
 	net.Conn
+	frame time.Time    // for the goroutine that reads; zero is none
 	until atomic.Int64 // Unix nanoseconds; 0 is none
 	heard atomic.Int64 // Unix nanoseconds of the last bytes that were read
 	// pacing holds up what is read; nil: nothing does.
@@ -104,7 +111,11 @@ func (c *limitedConn) deadline() time.Time {
 }
 
 func (c *limitedConn) Read(b []byte) (int, error) {
-	if err := c.SetReadDeadline(c.deadline()); err != nil {
+	deadline := c.deadline()
+	if !c.frame.IsZero() && c.frame.Before(deadline) {
+		deadline = c.frame
+	}
+	if err := c.SetReadDeadline(deadline); err != nil {
 		return 0, err
 	}
 	p := c.pacing.Load()
@@ -116,9 +127,11 @@ func (c *limitedConn) Read(b []byte) (int, error) {
 		c.heard.Store(time.Now().UnixNano())
 	}
 	if p != nil {
+		begin := time.Now()
 		if waited := p.limiter.Wait(p.ctx, n); err == nil {
 			err = waited
 		}
+		c.frame = c.frame.Add(time.Since(begin)) // the other end is not to blame
 	}
 	return n, err
 }
@@ -224,10 +237,18 @@ func (c *Conn) Read() (Header, []byte, error) { return c.ReadInto(nil) }
 
 // ReadInto is Read into the memory that buffer returns (see ReadFrame).
 func (c *Conn) ReadInto(buffer func(n int) []byte) (Header, []byte, error) {
+	if buffer == nil {
+		buffer = func(n int) []byte { return make([]byte, n) }
+	}
+	timed := func(n int) []byte {
+		c.limited.frame = c.limited.frame.Add(time.Duration(n) * FrameTimePerKiB / 1024)
+		return buffer(n)
+	}
 	for {
-		h, payload, err := ReadFrame(c.r, buffer)
+		c.limited.frame = time.Now().Add(FrameTimeout)
+		h, payload, err := ReadFrame(c.r, timed)
 		if err != nil {
-			return h, nil, explain(err)
+			return h, nil, c.late(explain(err))
 		}
 		if h.Type == TypePing {
 			continue
@@ -340,6 +361,15 @@ func Decode(payload []byte, message any) error {
 		return protocolErrorf("a control message cannot be read: %v", err)
 	}
 	return nil
+}
+
+// late returns the error of a read, which a frame that takes too long has caused if
+// its time is over.
+func (c *Conn) late(err error) error {
+	if errors.Is(err, errTimeout) && !time.Now().Before(c.limited.frame) {
+		return errSlow
+	}
+	return err
 }
 
 func explain(err error) error {

@@ -35,7 +35,8 @@
 // The first frame of both ends is Hello. The version used is the highest that
 // both speak; without one each end closes. After PingInterval without other
 // frames an end sends Ping, which is passed over. A connection of which nothing
-// is read or written for IdleTimeout is closed. Either end may send Failure,
+// is read or written for IdleTimeout is closed, and so is one whose next frame is not
+// complete in FrameTimeout and FrameTimePerKiB of its payload. Either end may send Failure,
 // with the reason, and close.
 //
 // # Messages

@@ -22,7 +22,8 @@ type Login struct {
 	Password   string `json:"password"`
 }
 
-// Ticket answers Login.
+// Ticket answers Login. It is valid until the transfer ends, also after further
+// logins for the same transfer, which may have been delayed on their way.
 type Ticket struct {
 	Ticket []byte `json:"ticket"`
 	// Username is the name in the login as the account itself writes it.
