@@ -25,6 +25,7 @@ func (e *Engine) CreateTransfer(ctx context.Context, caller api.Caller, p Params
 	if p.DestinationPath, err = cleanTarget(p.DestinationPath); err != nil {
 		return Transfer{}, err
 	}
+	p.Compression = cmp.Or(p.Compression, CompressionAuto)
 	p.Conflict, p.OnError, p.UserData = cmp.Or(p.Conflict, "overwrite"), cmp.Or(p.OnError, "stop"), orEmpty(p.UserData)
 	t := Transfer{TransferID: api.NewID(), Params: p, DestinationPathBase64: api.Base64Unless(p.DestinationPath), RequestID: caller.RequestID, Depth: caller.Depth}
 	if t.SealedPassword, err = seal(e.o.SealKey, t.TransferID, password); err != nil {

@@ -134,6 +134,7 @@ type job struct {
 	path              string
 	password          string
 	conflict, onError string
+	compression       string
 	user              string
 	priority          int // 0: 100
 }
@@ -165,7 +166,7 @@ func (s *site) send(to *site, j job) transfer.Transfer {
 	}
 	return transfertest.Must[transfer.Transfer](s.T)(s.engine.CreateTransfer(ctx, by("bob"), transfer.Params{
 		ManifestID: m.ManifestID, DestinationID: d.DestinationID, Username: j.user,
-		DestinationPath: j.path, Conflict: j.conflict, OnError: j.onError, Priority: cmp.Or(j.priority, 100),
+		DestinationPath: j.path, Conflict: j.conflict, OnError: j.onError, Compression: j.compression, Priority: cmp.Or(j.priority, 100),
 	}, j.password))
 }
 

@@ -84,6 +84,7 @@ type Sender struct {
 	sent        atomic.Int64
 	limits      limits
 	connections connections
+	compressor  wire.Compressor
 	// refused is done once the operator was told that the congestion control
 	// cannot be chosen.
 	refused sync.Once
