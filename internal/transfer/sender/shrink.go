@@ -64,7 +64,7 @@ func (l *lane) compress(index int64, payload []byte) int {
 	switch {
 	case l.s.a.t.Compression == transfer.CompressionNone:
 		return n
-	case !s.slow(l.s.working()):
+	case !s.slow(min(l.s.working(), l.s.a.lanesAtRate())):
 		s.processor.add(n/16, float64(n/16)/usualSpeed) // it may have been busy only for a while
 		s.ratio = 1
 		return n
