@@ -72,7 +72,7 @@ func (s *sending) made() (destination, manifest, transferID string) {
 	destination, manifest = d["destinationId"].(string), m["manifestId"].(string)
 	s.ok("alice", "send.waitForManifest", waitForManifestParams{getManifestParams{manifest}, api.WaitParams{TimeoutSeconds: 60}})
 	_, x := s.ok("alice", "send.createTransfer", createTransferParams{
-		Params: transfer.Params{ManifestID: manifest, DestinationID: destination, Username: "bob", Priority: 100, Conflict: "overwrite", OnError: "stop"}, Password: "hush-hush",
+		Params: transfer.Params{ManifestID: manifest, DestinationID: destination, Username: "bob", Priority: 100, Conflict: "overwrite", OnError: "stop", Compression: "auto"}, Password: "hush-hush",
 	})
 	return destination, manifest, x["transferId"].(string)
 }

@@ -32,6 +32,7 @@ func TestDefaultsOfTheContract(t *testing.T) {
 		{"send.createTransfer", "checkpointFrequencySeconds", "5"},
 		{"send.createTransfer", "conflict", "overwrite"},
 		{"send.createTransfer", "onError", "stop"},
+		{"send.createTransfer", "compression", "auto"},
 		{"send.deleteDestination", "force", "false"},
 		{"send.deleteTransfer", "force", "false"},
 		{"createAPIToken", "path", "/"},

@@ -31,10 +31,10 @@ func TestTransferIsKeptWhole(t *testing.T) {
 	x := transfer.Transfer{
 		Params: transfer.Params{
 			ManifestID: "m", DestinationID: "d", DestinationPath: "/p", Username: "bob", Priority: 3,
-			CheckpointFrequencySeconds: 4, Checksum: true, Conflict: "skip", OnError: "continue", UserData: map[string]string{"k": "v"},
+			CheckpointFrequencySeconds: 4, Checksum: true, Conflict: "skip", OnError: "continue", Compression: "none", UserData: map[string]string{"k": "v"},
 		},
 		TransferID: "t", DestinationAddress: "host", DestinationPort: 1, Status: transfer.StatusActive, Processing: true,
-		ErrorMessage: "why", TotalFiles: 5, TotalBytes: 6, FilesSent: 7, BytesSent: 8, RequestTime: 9, StartTime: 10,
+		ErrorMessage: "why", TotalFiles: 5, TotalBytes: 6, FilesSent: 7, BytesSent: 8, BytesSaved: 13, RequestTime: 9, StartTime: 10,
 		EndTime: 11, Owner: "alice", SealedPassword: []byte{0, 1}, Ticket: []byte{2, 0}, PublicKey: "key", TellPeer: true,
 		RequestID: "r", Depth: 12,
 	}
@@ -53,10 +53,10 @@ func TestTransferIsKeptWhole(t *testing.T) {
 		}
 		return err
 	})
-	if err := db.Transfers().SaveProgress(ctx, &transfer.Transfer{TransferID: "t", FilesSent: 71, BytesSent: 81}); err != nil {
+	if err := db.Transfers().SaveProgress(ctx, &transfer.Transfer{TransferID: "t", FilesSent: 71, BytesSent: 81, BytesSaved: 91}); err != nil {
 		t.Fatal(err)
 	}
-	if got, err = db.Transfers().Transfer(ctx, "t"); err != nil || got.FilesSent != 71 || got.BytesSent != 81 {
+	if got, err = db.Transfers().Transfer(ctx, "t"); err != nil || got.FilesSent != 71 || got.BytesSent != 81 || got.BytesSaved != 91 {
 		t.Errorf("progress: %+v, %v", got, err)
 	}
 	if _, err := db.Transfers().Transfer(ctx, "none"); !isCode(err, api.CodeNotFound) {

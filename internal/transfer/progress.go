@@ -12,6 +12,8 @@ type Progress struct {
 	// Files and Bytes are what the receiver has confirmed of the whole
 	// transfer.
 	Files, Bytes int64
+	// Saved is how many bytes compression has kept off the network.
+	Saved int64
 	// Rate is the current rate in kbit/s.
 	Rate float64
 }
@@ -57,7 +59,7 @@ func (e *Engine) Progress(transferID string, p Progress) {
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), saveTimeout)
 	defer cancel()
-	t := &Transfer{TransferID: transferID, FilesSent: p.Files, BytesSent: p.Bytes}
+	t := &Transfer{TransferID: transferID, FilesSent: p.Files, BytesSent: p.Bytes, BytesSaved: p.Saved}
 	if err := e.o.Store.SaveProgress(ctx, t); err != nil {
 		e.o.Log.Warn("progress of a transfer was not saved", "transferId", transferID, "error", err)
 	}
@@ -91,7 +93,7 @@ func (e *Engine) overlayLocked(t *Transfer, now api.Time) {
 	if l == nil {
 		return
 	}
-	t.FilesSent, t.BytesSent = l.Files, l.Bytes
+	t.FilesSent, t.BytesSent, t.BytesSaved = l.Files, l.Bytes, l.Saved
 	if t.Status != StatusActive {
 		return
 	}

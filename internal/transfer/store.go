@@ -110,7 +110,7 @@ type Store interface {
 	// ones with TellPeer, except those with the given ids, by priority, then
 	// age, and limit at most.
 	Runnable(ctx context.Context, except []string, limit int) ([]Transfer, error)
-	// SaveProgress saves FilesSent and BytesSent. It survives kill -9, but not
+	// SaveProgress saves FilesSent, BytesSent and BytesSaved. It survives kill -9, but not
 	// necessarily a power cut.
 	SaveProgress(ctx context.Context, t *Transfer) error
 }

@@ -60,7 +60,8 @@ func (p *Params) check(password string) (err error) {
 	if p.DestinationPath, err = cleanTarget(p.DestinationPath); err != nil {
 		return err
 	}
-	p.Conflict, p.OnError, p.UserData = cmp.Or(p.Conflict, "overwrite"), cmp.Or(p.OnError, "stop"), orEmpty(p.UserData)
+	p.Conflict, p.OnError, p.UserData = cmp.Or(p.Conflict, ConflictOverwrite), cmp.Or(p.OnError, "stop"), orEmpty(p.UserData)
+	p.Compression = cmp.Or(p.Compression, CompressionAuto)
 	if p.Checksum && p.Conflict != ConflictChanged {
 		return invalidField("checksum", "conflict", "checksum is only for the conflict changed: give that too")
 	}

@@ -91,6 +91,12 @@ type ManifestFile struct {
 	Dir          bool
 }
 
+// Whether data are compressed.
+const (
+	CompressionAuto = "auto" // where the link is slower than the processor and the data get smaller
+	CompressionNone = "none"
+)
+
 // Params are the parameters of send.createTransfer, except the password.
 type Params struct {
 	ManifestID                 string            `json:"manifestId" doc:"What is sent: a manifest that is complete" validate:"required,max=64"`
@@ -102,6 +108,7 @@ type Params struct {
 	Conflict                   string            `json:"conflict" doc:"What happens when a file exists: changed overwrites it where size or time differ, update where the source is newer" default:"overwrite" validate:"oneof=overwrite changed update skip rename fail"`
 	Checksum                   bool              `json:"checksum" doc:"With conflict changed: whether files of the same size are compared by their digests, whatever their times; both ends read these files" default:"false"`
 	OnError                    string            `json:"onError" doc:"What happens when one file fails" default:"stop" validate:"oneof=stop continue"`
+	Compression                string            `json:"compression" doc:"auto compresses data that get smaller by it, where the link is slower than the processor" default:"auto" validate:"oneof=auto none"`
 	UserData                   map[string]string `json:"userData" doc:"Data of the user's own, kept with the transfer" validate:"max=64"`
 }
 
@@ -121,6 +128,7 @@ type Transfer struct {
 	TotalBytes            int64    `json:"totalBytes" doc:"Bytes of all files" unit:"bytes" column:"6"`
 	FilesSent             int64    `json:"filesSent" doc:"Files the receiver has confirmed"`
 	BytesSent             int64    `json:"bytesSent" doc:"Bytes the receiver has confirmed" unit:"bytes" column:"5"`
+	BytesSaved            int64    `json:"bytesSaved" doc:"Bytes that compression has kept off the network" unit:"bytes"`
 	Rate                  float64  `json:"rate" doc:"Present rate in kbit/s" unit:"kbit/s" column:"7"`
 	EtaSeconds            *int64   `json:"etaSeconds" doc:"Seconds until the end at the present rate, or null" unit:"seconds" column:"8"`
 	RequestTime           api.Time `json:"requestTime" doc:"When it was requested"`

@@ -99,15 +99,22 @@ func (r *Receiver) join(ctx context.Context, conn *wire.Conn, helpers *sync.Wait
 // lane, is passed on.
 func (s *session) serveLane(conn *wire.Conn) error {
 	var frames, unacknowledged int64
-	var buf []byte
+	var buf, plain []byte
 	take := func(n int) []byte {
 		buf = s.r.buffers.take(n)
 		return buf[:n]
+	}
+	takePlain := func(n int) []byte {
+		plain = s.r.buffers.take(n)
+		return plain[:n]
 	}
 	for {
 		h, payload, err := conn.ReadInto(take)
 		if err == nil && h.Type != wire.TypeData {
 			err = &wire.ProtocolError{Reason: "a lane carries data and nothing else"}
+		}
+		if err == nil {
+			h, payload, err = s.r.decompressor.Plain(h, payload, takePlain)
 		}
 		if err == nil {
 			if err = h.Check(payload); err == nil {
@@ -117,7 +124,8 @@ func (s *session) serveLane(conn *wire.Conn) error {
 			}
 		}
 		s.r.buffers.give(buf)
-		buf = nil
+		s.r.buffers.give(plain)
+		buf, plain = nil, nil
 		if err != nil {
 			if _, broken := errors.AsType[*wire.ProtocolError](err); broken {
 				s.fail(err)

@@ -79,7 +79,8 @@ type Receiver struct {
 	limiter  *connlimit.Limiter
 	started  api.Time // when New was called
 
-	buffers buffers
+	buffers      buffers
+	decompressor wire.Decompressor
 
 	mu       sync.Mutex
 	live     map[string]*incoming // by transfer.RecvSubject

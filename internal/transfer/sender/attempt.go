@@ -10,6 +10,7 @@ import (
 	"runtime/debug"
 	"strconv"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"jetstream/internal/api"
@@ -43,7 +44,8 @@ type attempt struct {
 	confirmed  int64 // bytes that the receiver has confirmed
 	progressed bool
 	connected  bool
-	first      bool // nothing was sent before
+	first      bool         // nothing was sent before
+	saved      atomic.Int64 // bytes that compression has kept off the network in this attempt
 }
 
 func (s *Sender) attempt(ctx context.Context, t transfer.Transfer) (r result) {

@@ -92,7 +92,7 @@ func (a *attempt) conclude(ctx context.Context, o wire.Outcome) error {
 		if o.Message != "" { // what the receiver could not keep
 			t.ErrorMessage = fmt.Sprintf("%s: %s", api.HostText(t.DestinationAddress), wire.Clean(o.Message))
 		}
-		t.FilesSent, t.BytesSent = o.Files, o.Bytes
+		t.FilesSent, t.BytesSent, t.BytesSaved = o.Files, o.Bytes, a.bytesSaved()
 		return nil
 	})
 	return err

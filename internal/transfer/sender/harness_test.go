@@ -137,6 +137,7 @@ type job struct {
 	password          string
 	conflict, onError string
 	checksum          bool
+	compression       string
 	user              string
 	priority          int // 0: 100
 }
@@ -163,7 +164,7 @@ func (s *site) send(to *site, j job) transfer.Transfer {
 	}
 	return transfertest.Must[transfer.Transfer](s.T)(s.engine.CreateTransfer(ctx, by("bob"), transfer.Params{
 		ManifestID: s.manifest(j.mappings), DestinationID: d.DestinationID, Username: j.user,
-		DestinationPath: j.path, Conflict: j.conflict, Checksum: j.checksum, OnError: j.onError, Priority: cmp.Or(j.priority, 100),
+		DestinationPath: j.path, Conflict: j.conflict, Checksum: j.checksum, OnError: j.onError, Compression: j.compression, Priority: cmp.Or(j.priority, 100),
 	}, j.password))
 }
 

@@ -40,6 +40,7 @@ type lane struct {
 	file   *os.File // the file that was read last
 	index  int64    // of file
 	counts int64    // chunks in batch
+	shrink shrink
 
 	mu       sync.Mutex
 	conn     *wire.Conn // nil while there is none
@@ -226,9 +227,11 @@ func (l *lane) send(ctx context.Context, conn *wire.Conn) error {
 		l.written += l.counts
 		l.inFlight = append(l.inFlight, inFlight{p, l.written})
 		l.mu.Unlock()
+		began := time.Now()
 		if err := conn.WriteFrames(l.batch, pace); err != nil {
 			return err
 		}
+		l.shrink.wrote(len(l.batch), time.Since(began))
 		l.s.queue.sent(p)
 	}
 }
@@ -272,7 +275,7 @@ func (l *lane) readPart(p *part) error {
 	offset, end, again := p.offset, p.offset+int64(p.length), p.chunks
 	p.chunks = p.chunks[:0]
 	for offset < end {
-		n := int(min(end-offset, int64(l.s.a.piece(wire.MaxData))))
+		n := int(min(end-offset, int64(l.chunkSize())))
 		if len(again) > 0 {
 			n = again[0].length
 		}
@@ -292,10 +295,11 @@ func (l *lane) readPart(p *part) error {
 			again = again[1:]
 		}
 		p.chunks = append(p.chunks, chunk{n, sum})
+		length := l.compress(f.Index, payload)
 		wire.PutHeader(l.batch[at:at+wire.HeaderSize], wire.Header{
-			Type: wire.TypeData, Length: n, Index: f.Index, Offset: offset, Sum: sum,
+			Type: wire.TypeData, Compressed: length < n, Length: length, Index: f.Index, Offset: offset, Sum: sum,
 		})
-		l.batch = l.batch[:at+wire.HeaderSize+n]
+		l.batch = l.batch[:at+wire.HeaderSize+length]
 		l.counts++
 		offset += int64(n)
 	}

@@ -85,6 +85,7 @@ type Sender struct {
 	limits      limits
 	connections connections
 	dryRuns     chan struct{} // holds a token for each dry run that is going on
+	compressor  wire.Compressor
 	// refused is done once the operator was told that the congestion control
 	// cannot be chosen.
 	refused sync.Once

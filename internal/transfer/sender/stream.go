@@ -103,7 +103,7 @@ func (a *attempt) stream(ctx context.Context, conn *wire.Conn, first []<-chan di
 	defer working.Wait()
 	defer cancel(nil)
 	for i, d := range first[:min(len(first), resume.Lanes)] {
-		l := &lane{s: s, number: i, first: d}
+		l := &lane{s: s, number: i, first: d, shrink: a.newShrink()}
 		s.mu.Lock()
 		s.lanes = append(s.lanes, l)
 		s.mu.Unlock()
@@ -291,7 +291,7 @@ func (a *attempt) progress(payload []byte) error {
 		a.s.sent.Add(p.Bytes - a.confirmed)
 		a.confirmed = p.Bytes
 	}
-	a.s.o.Engine.Progress(a.t.TransferID, transfer.Progress{Files: p.Files, Bytes: p.Bytes, Rate: a.meter.Rate()})
+	a.s.o.Engine.Progress(a.t.TransferID, transfer.Progress{Files: p.Files, Bytes: p.Bytes, Saved: a.bytesSaved(), Rate: a.meter.Rate()})
 	return nil
 }
 

@@ -19,18 +19,27 @@
 // payload.
 //
 //	byte  0      type
-//	byte  1      0
+//	byte  1      1 for data that are compressed, else 0
 //	bytes 2-3    0x4a53 ("JS")
 //	bytes 4-7    length of the payload
 //	bytes 8-15   index: of an entry for data, of chunks for Ack, else 0
 //	bytes 16-23  offset in the file for data, else 0
-//	bytes 24-31  xxh3-64 of the payload
+//	bytes 24-31  xxh3-64 of the payload, of compressed data before compression
 //
 // The payload of data is at most MaxData bytes of one file and not empty; Ping
 // and Ack have none; that of all others is a JSON object of at most MaxControl
 // bytes (see the message types). Unknown JSON fields are ignored. An unknown
 // type, a longer payload, a negative number or a wrong checksum of a message
 // closes the connection.
+//
+// Each frame of data is compressed for itself or not, as the sender likes. The
+// payload then is one zstd frame (RFC 8878) without dictionary, which states the
+// length of its content, 1 to MaxData bytes, and whose window is not larger than
+// MaxData. That length and the offset say which part of the file it is. TLS protects
+// what is on the wire; the checksum, that of the content, covers compressing and
+// decompressing too. A frame that states no such length or window breaks the
+// protocol; one that cannot be decompressed, or with another length than it states,
+// is treated like one with a wrong checksum.
 //
 // The first frame of both ends is Hello. The version used is the highest that
 // both speak; without one each end closes. After PingInterval without other

@@ -49,14 +49,15 @@ const magic = 0x4a53 // "JS"
 // the Index of an Ack is how many frames of data of the lane have been handled.
 // Control frames have 0 there.
 //
-// On the wire, big-endian: type (1 byte), 0 (1), "JS" (2), length (4), index
-// (8), offset (8), xxh3-64 of the payload (8).
+// On the wire, big-endian: type (1 byte), 1 if compressed, else 0 (1), "JS" (2),
+// length (4), index (8), offset (8), xxh3-64 of the payload before compression (8).
 type Header struct {
-	Type   Type
-	Length int // of the payload, bytes
-	Index  int64
-	Offset int64
-	Sum    uint64
+	Type       Type
+	Compressed bool // the payload of data is a zstd frame, see Decompressor
+	Length     int  // of the payload, bytes
+	Index      int64
+	Offset     int64
+	Sum        uint64
 }
 
 // limit returns the size of the largest payload of the type; ok is false for an
@@ -76,6 +77,9 @@ func (t Type) limit() (n int, ok bool) {
 // PutHeader writes h into b, which must have HeaderSize bytes at least.
 func PutHeader(b []byte, h Header) {
 	b[0], b[1] = byte(h.Type), 0
+	if h.Compressed {
+		b[1] = 1
+	}
 	binary.BigEndian.PutUint16(b[2:], magic)
 	binary.BigEndian.PutUint32(b[4:], uint32(h.Length))
 	binary.BigEndian.PutUint64(b[8:], uint64(h.Index))
@@ -87,12 +91,13 @@ func PutHeader(b []byte, h Header) {
 func parseHeader(b []byte) (Header, error) {
 	length := binary.BigEndian.Uint32(b[4:])
 	h := Header{
-		Type:   Type(b[0]),
-		Index:  int64(binary.BigEndian.Uint64(b[8:])),
-		Offset: int64(binary.BigEndian.Uint64(b[16:])),
-		Sum:    binary.BigEndian.Uint64(b[24:]),
+		Type:       Type(b[0]),
+		Compressed: b[1] == 1,
+		Index:      int64(binary.BigEndian.Uint64(b[8:])),
+		Offset:     int64(binary.BigEndian.Uint64(b[16:])),
+		Sum:        binary.BigEndian.Uint64(b[24:]),
 	}
-	if b[1] != 0 || binary.BigEndian.Uint16(b[2:]) != magic {
+	if b[1] > 1 || h.Compressed && h.Type != TypeData || binary.BigEndian.Uint16(b[2:]) != magic {
 		return Header{}, protocolErrorf("what came is no frame")
 	}
 	limit, known := h.Type.limit()
@@ -155,7 +160,7 @@ func ReadFrame(r io.Reader, buffer func(n int) []byte) (Header, []byte, error) {
 	return h, payload, nil
 }
 
-// Check verifies the checksum of the payload.
+// Check verifies the checksum of the payload, which is not compressed.
 func (h Header) Check(payload []byte) error {
 	if xxh3.Hash(payload) != h.Sum {
 		return &ErrCorrupt{Header: h}
