@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net/netip"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -15,6 +16,7 @@ import (
 	"jetstream/internal/bandwidth"
 	"jetstream/internal/transfer"
 	"jetstream/internal/transfer/digest"
+	"jetstream/internal/transfer/sender"
 	"jetstream/internal/transfer/wire"
 	"jetstream/triggers"
 )
@@ -199,6 +201,9 @@ func (o *Options) checkLanes() error {
 		if _, err := digest.Parse(string(o.Digest)); err != nil {
 			return optionErrorf("%s %q is not known", option("Digest"), o.Digest)
 		}
+	}
+	if o.Congestion != "" && !slices.Contains(sender.Congestions(), o.Congestion) {
+		return optionErrorf("%s %q is not known", option("Congestion"), o.Congestion)
 	}
 	return nil
 }

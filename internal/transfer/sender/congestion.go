@@ -14,6 +14,9 @@ const (
 	CongestionCubic = "cubic"
 )
 
+// Congestions returns the values of Options.Congestion, the default first.
+func Congestions() []string { return []string{CongestionAuto, CongestionBBR, CongestionCubic} }
+
 const (
 	// defaultLanes is how many lanes a transfer has, unless Options.Lanes says
 	// otherwise.
@@ -28,14 +31,6 @@ type link struct {
 	roundTrip time.Duration // 0 is not known
 	control   string        // congestion control; "" is not known
 	manyLanes bool          // BBR is wanted and not to be had
-}
-
-// hello is the first message of every connection.
-func (s *Sender) hello() wire.Hello {
-	return wire.Hello{
-		MinVersion: wire.MinVersion, MaxVersion: wire.MaxVersion,
-		ServerUID: s.o.ServerUID, Software: s.o.Software,
-	}
 }
 
 // choose returns what is known of the link of a new connection, with the

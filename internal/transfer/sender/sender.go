@@ -7,9 +7,11 @@ package sender
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"net"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -89,6 +91,14 @@ type Sender struct {
 	refused sync.Once
 }
 
+// hello is the first message of every connection.
+func (s *Sender) hello() wire.Hello {
+	return wire.Hello{
+		MinVersion: wire.MinVersion, MaxVersion: wire.MaxVersion,
+		ServerUID: s.o.ServerUID, Software: s.o.Software,
+	}
+}
+
 // BytesSent returns the number of bytes of files that receivers have confirmed
 // since New.
 func (s *Sender) BytesSent() int64 { return s.sent.Load() }
@@ -106,6 +116,9 @@ func New(o Options) (*Sender, error) {
 	}
 	if o.Congestion == "" {
 		o.Congestion = CongestionAuto
+	}
+	if !slices.Contains(Congestions(), o.Congestion) {
+		return nil, fmt.Errorf("sender: there is no congestion control %q: choose one of %s", o.Congestion, strings.Join(Congestions(), ", "))
 	}
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
