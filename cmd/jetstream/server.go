@@ -57,7 +57,7 @@ type serverCmd struct {
 	BorrowIncomingRate bool  `name:"borrow-incoming-rate" help:"Let sending use what receiving leaves of its limit."`
 	BorrowOutgoingRate bool  `name:"borrow-outgoing-rate" help:"Let receiving use what sending leaves of its limit."`
 
-	Lanes      int    `name:"lanes" default:"4" help:"How many connections carry the data of a transfer that is sent, 1 to 16."`
+	Lanes      int    `name:"lanes" default:"4" help:"How many connections carry the data of a transfer that is sent, 1 to 16; on long fast lines more are added as needed."`
 	Congestion string `name:"congestion" default:"auto" enum:"auto,bbr,cubic" help:"Congestion control of what is sent, on Linux (${enum}): auto is cubic to receivers nearby and BBR to others, or 16 lanes of the system's own where there is no BBR."`
 
 	Digest string `name:"digest" default:"xxh3-128" enum:"xxh3-128,blake3,sha256" help:"Algorithm of the digests of received files (${enum}); blake3 and sha256 cost more processor time."`

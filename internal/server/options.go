@@ -42,8 +42,8 @@ type Options struct {
 	RecvHost string
 	// RecvPort is the port that transfers are received on; 0 picks a free one.
 	RecvPort uint16
-	// Lanes is how many connections carry the data of a transfer that is sent, up
-	// to 16; 0 is 4.
+	// Lanes is how many connections carry the data of a transfer that is sent at
+	// first, up to 16; 0 is 4.
 	Lanes int
 	// Digest is the algorithm of the digests of received files; empty is
 	// digest.Default.

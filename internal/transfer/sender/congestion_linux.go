@@ -43,3 +43,17 @@ func readLink(nc net.Conn) (l link) {
 	})
 	return l
 }
+
+func readWork(nc net.Conn) (w work) {
+	_ = control(nc, func(fd int) error {
+		info, err := unix.GetsockoptTCPInfo(fd, unix.IPPROTO_TCP, unix.TCP_INFO)
+		if err != nil {
+			return err
+		}
+		w.acknowledged = int64(info.Bytes_acked)
+		w.busy = time.Duration(info.Busy_time) * time.Microsecond
+		w.held = time.Duration(info.Sndbuf_limited+info.Rwnd_limited) * time.Microsecond
+		return nil
+	})
+	return w
+}

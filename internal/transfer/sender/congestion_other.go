@@ -8,3 +8,5 @@ import "net"
 func setCongestion(net.Conn, string) error { return nil }
 
 func readLink(net.Conn) link { return link{} }
+
+func readWork(net.Conn) work { return work{} }

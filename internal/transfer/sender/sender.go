@@ -54,8 +54,9 @@ type Options struct {
 	Outgoing *pace.Limiter
 	// Concurrent is how many transfers are sent at the same time; 0 is 8.
 	Concurrent int
-	// Lanes is how many connections carry the data of a transfer; 0 is 4. There
-	// are up to 16 where BBR is wanted and not to be had.
+	// Lanes is how many connections carry the data of a transfer at first; 0 is 4.
+	// There are up to 16 where BBR is wanted and not to be had, or where their
+	// windows hold up the transfer.
 	Lanes int
 	// Congestion is the congestion control of the connections, where the system
 	// lets it be chosen: auto (also if empty), bbr or cubic.
