@@ -105,7 +105,7 @@ func TestFlagsOfTheContract(t *testing.T) {
 
 // TestChoicesOfTheFlagsAreTheEngines: the tags of the flags cannot name constants.
 func TestChoicesOfTheFlagsAreTheEngines(t *testing.T) {
-	choices := map[string][]string{"congestion": sender.Congestions()}
+	choices := map[string][]string{"congestion": sender.Congestions(), "policy": sender.Policies()}
 	for _, a := range digest.Algorithms() {
 		choices["digest"] = append(choices["digest"], string(a))
 	}

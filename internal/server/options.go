@@ -51,6 +51,9 @@ type Options struct {
 	// Congestion is the congestion control of what is sent: auto, bbr or cubic.
 	// Empty: auto. Systems other than Linux let nobody choose.
 	Congestion string
+	// Policy is how links are shared with others: fair, or low, which leaves others
+	// most of it. Empty: fair.
+	Policy string
 	// ExternalAddress is the host name or address under which other machines
 	// reach this server. Empty: unknown.
 	ExternalAddress string
@@ -204,6 +207,9 @@ func (o *Options) checkLanes() error {
 	}
 	if o.Congestion != "" && !slices.Contains(sender.Congestions(), o.Congestion) {
 		return optionErrorf("%s %q is not known", option("Congestion"), o.Congestion)
+	}
+	if o.Policy != "" && !slices.Contains(sender.Policies(), o.Policy) {
+		return optionErrorf("%s %q is not known", option("Policy"), o.Policy)
 	}
 	return nil
 }

@@ -13,6 +13,7 @@ func TestUnknownChoicesAreRefused(t *testing.T) {
 		"Lanes":      {Lanes: wire.MaxLanes + 1},
 		"Digest":     {Digest: "md5"},
 		"Congestion": {Congestion: "vegas"},
+		"Policy":     {Policy: "rude"},
 	} {
 		o.StateDir = t.TempDir()
 		err := o.Check()

@@ -40,6 +40,8 @@ type link struct {
 func (s *Sender) choose(nc net.Conn) link {
 	l := readLink(nc)
 	switch {
+	case s.o.Policy == PolicyLow:
+		l.control = CongestionCubic
 	case s.o.Congestion != CongestionAuto:
 		l.control = s.o.Congestion
 	case l.roundTrip < near:
@@ -63,11 +65,14 @@ func (s *Sender) choose(nc net.Conn) link {
 
 // lanesWanted returns how many lanes the transfer begins with: as many as there
 // are pieces, or those of the options; all there may be where losses slow down
-// each of them.
+// each of them; one where it is to leave the link to others.
 func (a *attempt) lanesWanted() int {
 	n := a.s.o.Lanes
 	if a.link.manyLanes {
 		n = wire.MaxLanes
+	}
+	if a.s.o.Policy == PolicyLow {
+		n = 1
 	}
 	// Of the whole transfer, since the receiver may have lost what it confirmed.
 	size := int64(a.link.pieceSize())

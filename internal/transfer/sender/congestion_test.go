@@ -29,6 +29,10 @@ func TestLanesAtFirst(t *testing.T) {
 		if got := a.lanesWanted(); got != c.want {
 			t.Errorf("%s: %d lanes, want %d", name, got, c.want)
 		}
+		a.s.o.Policy = PolicyLow
+		if got := a.lanesWanted(); got != min(c.want, 1) {
+			t.Errorf("%s, with low: %d lanes", name, got)
+		}
 	}
 }
 
@@ -48,10 +52,14 @@ func TestOneLaneAtLowRates(t *testing.T) {
 
 func TestUnknownOptionsAreRefused(t *testing.T) {
 	o := Options{Engine: new(transfer.Engine), Identity: new(wire.Identity)}
-	if s, err := New(o); err != nil || s.o.Congestion != CongestionAuto || s.o.Lanes != defaultLanes {
+	if s, err := New(o); err != nil || s.o.Congestion != CongestionAuto || s.o.Policy != PolicyFair || s.o.Lanes != defaultLanes {
 		t.Errorf("the defaults: %v", err)
 	}
-	o.Congestion = "vegas"
+	o.Policy = "rude"
+	if _, err := New(o); err == nil || !strings.Contains(err.Error(), `"rude"`) {
+		t.Errorf("an unknown policy: %v", err)
+	}
+	o.Policy, o.Congestion = PolicyLow, "vegas"
 	if _, err := New(o); err == nil || !strings.Contains(err.Error(), `"vegas"`) {
 		t.Errorf("an unknown congestion control: %v", err)
 	}

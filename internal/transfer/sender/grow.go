@@ -51,7 +51,7 @@ func (s *stream) grow(g *growth, most int) *lane {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	n := len(s.lanes)
-	may := n < min(most, wire.MaxLanes) && len(conns) == n && s.a.link.roundTrip >= near && s.queue.full()
+	may := n < min(most, wire.MaxLanes) && len(conns) == n && s.a.s.o.Policy != PolicyLow && s.a.link.roundTrip >= near && s.queue.full()
 	for _, l := range s.a.limiters {
 		may = may && l.Rate() == 0
 	}

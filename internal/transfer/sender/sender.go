@@ -61,6 +61,10 @@ type Options struct {
 	// Congestion is the congestion control of the connections, where the system
 	// lets it be chosen: auto (also if empty), bbr or cubic.
 	Congestion string
+	// Policy is how links are shared with others: fair (also if empty), or low,
+	// which leaves others most of it and replaces Lanes and Congestion. Only Linux
+	// has low.
+	Policy string
 	// Dial connects to a receiver; nil is TCP with keepalive and a timeout of
 	// 10 s.
 	Dial func(ctx context.Context, address string) (net.Conn, error)
@@ -120,6 +124,12 @@ func New(o Options) (*Sender, error) {
 	}
 	if !slices.Contains(Congestions(), o.Congestion) {
 		return nil, fmt.Errorf("sender: there is no congestion control %q: choose one of %s", o.Congestion, strings.Join(Congestions(), ", "))
+	}
+	if o.Policy == "" {
+		o.Policy = PolicyFair
+	}
+	if !slices.Contains(Policies(), o.Policy) {
+		return nil, fmt.Errorf("sender: there is no policy %q: choose one of %s", o.Policy, strings.Join(Policies(), ", "))
 	}
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
