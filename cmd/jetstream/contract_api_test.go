@@ -18,6 +18,8 @@ import (
 	"jetstream/internal/api"
 	"jetstream/internal/client"
 	"jetstream/internal/server"
+	"jetstream/internal/transfer/digest"
+	"jetstream/internal/transfer/sender"
 	"jetstream/triggers"
 )
 
@@ -99,6 +101,20 @@ func TestFlagsOfTheContract(t *testing.T) {
 	}
 	if got := jetstream(t, env, "", "server", "--api-host=localhost"); got.code != exitFailed || !strings.Contains(got.stderr, file) {
 		t.Errorf("the flag goes before its variable: %+v", got)
+	}
+}
+
+// TestChoicesOfTheFlagsAreTheEngines: the tags of the flags cannot name constants.
+func TestChoicesOfTheFlagsAreTheEngines(t *testing.T) {
+	choices := map[string][]string{"congestion": sender.Congestions(), "policy": sender.Policies()}
+	for _, a := range digest.Algorithms() {
+		choices["digest"] = append(choices["digest"], string(a))
+	}
+	for name, want := range choices {
+		f, ok := reflect.TypeFor[serverCmd]().FieldByNameFunc(func(field string) bool { return strings.EqualFold(field, name) })
+		if got := f.Tag.Get("enum"); !ok || got != strings.Join(want, ",") || f.Tag.Get("default") != want[0] {
+			t.Errorf("--%s takes %s, by default %s; the engine %v", name, got, f.Tag.Get("default"), want)
+		}
 	}
 }
 

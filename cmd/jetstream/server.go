@@ -57,8 +57,9 @@ type serverCmd struct {
 	BorrowIncomingRate bool  `name:"borrow-incoming-rate" help:"Let sending use what receiving leaves of its limit."`
 	BorrowOutgoingRate bool  `name:"borrow-outgoing-rate" help:"Let receiving use what sending leaves of its limit."`
 
-	Lanes      int    `name:"lanes" default:"4" help:"How many connections carry the data of a transfer that is sent, 1 to 16."`
+	Lanes      int    `name:"lanes" default:"4" help:"How many connections carry the data of a transfer that is sent, 1 to 16; on long fast lines more are added as needed."`
 	Congestion string `name:"congestion" default:"auto" enum:"auto,bbr,cubic" help:"Congestion control of what is sent, on Linux (${enum}): auto is cubic to receivers nearby and BBR to others, or 16 lanes of the system's own where there is no BBR."`
+	Policy     string `name:"policy" default:"fair" enum:"fair,low" help:"How lines are shared with others (${enum}): low is for shared lines, on Linux; it sends over one lane and slows down when it finds a queue."`
 
 	Digest string `name:"digest" default:"xxh3-128" enum:"xxh3-128,blake3,sha256" help:"Algorithm of the digests of received files (${enum}); blake3 and sha256 cost more processor time."`
 
@@ -155,7 +156,7 @@ func (c *serverCmd) options(p *program) (o server.Options, err error) {
 		TriggerKeep: c.TriggerKeep, TriggerOrder: triggers.Order(c.TriggerOrder), TriggerConcurrency: c.TriggerConcurrency,
 		TriggerQueueMax: c.TriggerQueueMax, TriggerQueueBytes: c.TriggerQueueBytes, TriggerEnv: c.TriggerEnv,
 		RecvAbandonedAfter: orNone(c.RecvAbandonedAfter), Bandwidth: limits,
-		Lanes: c.Lanes, Congestion: c.Congestion, Digest: digest.Algorithm(c.Digest),
+		Lanes: c.Lanes, Congestion: c.Congestion, Policy: c.Policy, Digest: digest.Algorithm(c.Digest),
 		Environ: p.Environ, Path: p.Getenv("PATH"), Version: version, Revision: revision(),
 	}
 	if terminal.IsTerminal(p.Stderr) {

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net/netip"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -15,6 +16,7 @@ import (
 	"jetstream/internal/bandwidth"
 	"jetstream/internal/transfer"
 	"jetstream/internal/transfer/digest"
+	"jetstream/internal/transfer/sender"
 	"jetstream/internal/transfer/wire"
 	"jetstream/triggers"
 )
@@ -40,8 +42,8 @@ type Options struct {
 	RecvHost string
 	// RecvPort is the port that transfers are received on; 0 picks a free one.
 	RecvPort uint16
-	// Lanes is how many connections carry the data of a transfer that is sent, up
-	// to 16; 0 is 4.
+	// Lanes is how many connections carry the data of a transfer that is sent at
+	// first, up to 16; 0 is 4.
 	Lanes int
 	// Digest is the algorithm of the digests of received files; empty is
 	// digest.Default.
@@ -49,6 +51,9 @@ type Options struct {
 	// Congestion is the congestion control of what is sent: auto, bbr or cubic.
 	// Empty: auto. Systems other than Linux let nobody choose.
 	Congestion string
+	// Policy is how links are shared with others: fair, or low, which leaves others
+	// most of it. Empty: fair.
+	Policy string
 	// ExternalAddress is the host name or address under which other machines
 	// reach this server. Empty: unknown.
 	ExternalAddress string
@@ -199,6 +204,12 @@ func (o *Options) checkLanes() error {
 		if _, err := digest.Parse(string(o.Digest)); err != nil {
 			return optionErrorf("%s %q is not known", option("Digest"), o.Digest)
 		}
+	}
+	if o.Congestion != "" && !slices.Contains(sender.Congestions(), o.Congestion) {
+		return optionErrorf("%s %q is not known", option("Congestion"), o.Congestion)
+	}
+	if o.Policy != "" && !slices.Contains(sender.Policies(), o.Policy) {
+		return optionErrorf("%s %q is not known", option("Policy"), o.Policy)
 	}
 	return nil
 }

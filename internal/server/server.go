@@ -225,7 +225,7 @@ func (s *Server) openTransfers(ctx context.Context) (err error) {
 	}
 	s.sender, err = sender.New(sender.Options{
 		Engine: s.engine, Identity: s.identity, ServerUID: s.serverUID, Log: s.log,
-		Outgoing: &s.link.Out, Lanes: s.o.Lanes, Congestion: s.o.Congestion,
+		Outgoing: &s.link.Out, Lanes: s.o.Lanes, Congestion: s.o.Congestion, Policy: s.o.Policy,
 	})
 	return err
 }

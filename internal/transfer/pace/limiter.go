@@ -7,9 +7,11 @@ import (
 )
 
 const (
-	// quantum is the time that the pieces that are let pass take at the rate, and
-	// how far behind they may be caught up with.
+	// quantum is the time that the pieces that are let pass take at the rate.
 	quantum = 20 * time.Millisecond
+	// catchUp is how far behind they may be caught up with: for as long a busy
+	// processor may keep those waiting that share a limiter.
+	catchUp = 5 * quantum
 	// leastPiece is how small pieces are made for the sake of the rate, in bytes.
 	leastPiece = 1 << 10
 )
@@ -81,7 +83,7 @@ func (l *Limiter) Wait(ctx context.Context, n int) error {
 		return ctx.Err()
 	}
 	now := time.Now()
-	if behind := now.Add(-quantum); l.next.Before(behind) {
+	if behind := now.Add(-catchUp); l.next.Before(behind) {
 		l.next = behind
 	}
 	turn := l.next

@@ -99,3 +99,26 @@ func TestLimiterChangesAtOnce(t *testing.T) {
 		}
 	})
 }
+
+// TestLimiterCatchesUp: what a busy processor delays a little is not lost, and what
+// was not wanted for long is not saved up.
+func TestLimiterCatchesUp(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		var l Limiter
+		l.SetRate(8_000)
+		for pause, want := range map[time.Duration]int{60 * time.Millisecond: 60_000, time.Minute: 100_000} {
+			_ = l.Wait(t.Context(), 1) // which waits for what passed before
+			_ = l.Wait(t.Context(), 1)
+			time.Sleep(pause) //nolint:forbidigo // the bubble's clock
+			begin, sum := time.Now(), 0
+			for time.Since(begin) == 0 {
+				_ = l.Wait(t.Context(), 1_000)
+				sum += 1_000
+			}
+			if sum < want || sum > want+2_000 {
+				t.Errorf("after %v, %d bytes pass at once, want %d", pause, sum, want)
+			}
+		}
+	})
+}

@@ -14,6 +14,9 @@ const (
 	CongestionCubic = "cubic"
 )
 
+// Congestions returns the values of Options.Congestion, the default first.
+func Congestions() []string { return []string{CongestionAuto, CongestionBBR, CongestionCubic} }
+
 const (
 	// defaultLanes is how many lanes a transfer has, unless Options.Lanes says
 	// otherwise.
@@ -30,14 +33,6 @@ type link struct {
 	manyLanes bool          // BBR is wanted and not to be had
 }
 
-// hello is the first message of every connection.
-func (s *Sender) hello() wire.Hello {
-	return wire.Hello{
-		MinVersion: wire.MinVersion, MaxVersion: wire.MaxVersion,
-		ServerUID: s.o.ServerUID, Software: s.o.Software,
-	}
-}
-
 // choose returns what is known of the link of a new connection, with the
 // congestion control that its transfer uses. With auto it is cubic where the
 // receiver is near, since pacing costs processor time, else BBR, which does not
@@ -45,6 +40,8 @@ func (s *Sender) hello() wire.Hello {
 func (s *Sender) choose(nc net.Conn) link {
 	l := readLink(nc)
 	switch {
+	case s.o.Policy == PolicyLow:
+		l.control = CongestionCubic
 	case s.o.Congestion != CongestionAuto:
 		l.control = s.o.Congestion
 	case l.roundTrip < near:
@@ -68,11 +65,14 @@ func (s *Sender) choose(nc net.Conn) link {
 
 // lanesWanted returns how many lanes the transfer begins with: as many as there
 // are pieces, or those of the options; all there may be where losses slow down
-// each of them.
+// each of them; one where it is to leave the link to others.
 func (a *attempt) lanesWanted() int {
 	n := a.s.o.Lanes
 	if a.link.manyLanes {
 		n = wire.MaxLanes
+	}
+	if a.s.o.Policy == PolicyLow {
+		n = 1
 	}
 	// Of the whole transfer, since the receiver may have lost what it confirmed.
 	size := int64(a.link.pieceSize())

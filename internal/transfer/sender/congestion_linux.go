@@ -43,3 +43,37 @@ func readLink(nc net.Conn) (l link) {
 	})
 	return l
 }
+
+func readWork(nc net.Conn) (w work) {
+	_ = control(nc, func(fd int) error {
+		info, err := unix.GetsockoptTCPInfo(fd, unix.IPPROTO_TCP, unix.TCP_INFO)
+		if err != nil {
+			return err
+		}
+		w.acknowledged = int64(info.Bytes_acked)
+		w.busy = time.Duration(info.Busy_time) * time.Microsecond
+		w.held = time.Duration(info.Sndbuf_limited+info.Rwnd_limited) * time.Microsecond
+		return nil
+	})
+	return w
+}
+
+func readPath(nc net.Conn) (p path) {
+	_ = control(nc, func(fd int) error {
+		info, err := unix.GetsockoptTCPInfo(fd, unix.IPPROTO_TCP, unix.TCP_INFO)
+		if err != nil {
+			return err
+		}
+		p.roundTrip, p.leastRoundTrip = time.Duration(info.Rtt)*time.Microsecond, time.Duration(info.Min_rtt)*time.Microsecond
+		p.delivered = float64(info.Delivery_rate)
+		return nil
+	})
+	return p
+}
+
+// setPacing sets the rate of a connection in bytes a second.
+func setPacing(nc net.Conn, rate uint64) {
+	_ = control(nc, func(fd int) error {
+		return unix.SetsockoptUint64(fd, unix.SOL_SOCKET, unix.SO_MAX_PACING_RATE, rate)
+	})
+}

@@ -8,3 +8,9 @@ import "net"
 func setCongestion(net.Conn, string) error { return nil }
 
 func readLink(net.Conn) link { return link{} }
+
+func readWork(net.Conn) work { return work{} }
+
+func readPath(net.Conn) path { return path{} }
+
+func setPacing(net.Conn, uint64) {}

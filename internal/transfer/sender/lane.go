@@ -110,6 +110,9 @@ func (l *lane) serve(ctx context.Context) (worked bool, err error) {
 	stop := context.AfterFunc(ctx, conn.Abort)
 	var helpers sync.WaitGroup
 	helpers.Go(func() { _ = conn.KeepAlive(ctx) })
+	if l.s.a.s.o.Policy == PolicyLow {
+		helpers.Go(func() { steer(ctx, conn.NetConn()) })
+	}
 	helpers.Go(func() {
 		acknowledged, err := l.listen(conn)
 		worked = acknowledged > 0

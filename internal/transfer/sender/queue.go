@@ -160,6 +160,21 @@ func (q *queue) setLanes(n int) {
 	}
 }
 
+// full reports whether as many pieces wait as may.
+func (q *queue) full() bool {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return len(q.fresh) >= q.ahead
+}
+
+// addLane lets as many more pieces wait as one more lane wants.
+func (q *queue) addLane() {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.ahead += piecesAhead
+	q.changed.Broadcast()
+}
+
 // wait waits until every piece was sent once.
 func (q *queue) wait() error {
 	q.mu.Lock()

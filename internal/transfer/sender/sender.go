@@ -7,9 +7,11 @@ package sender
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"net"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -52,12 +54,17 @@ type Options struct {
 	Outgoing *pace.Limiter
 	// Concurrent is how many transfers are sent at the same time; 0 is 8.
 	Concurrent int
-	// Lanes is how many connections carry the data of a transfer; 0 is 4. There
-	// are up to 16 where BBR is wanted and not to be had.
+	// Lanes is how many connections carry the data of a transfer at first; 0 is 4.
+	// There are up to 16 where BBR is wanted and not to be had, or where their
+	// windows hold up the transfer.
 	Lanes int
 	// Congestion is the congestion control of the connections, where the system
 	// lets it be chosen: auto (also if empty), bbr or cubic.
 	Congestion string
+	// Policy is how links are shared with others: fair (also if empty), or low,
+	// which leaves others most of it and replaces Lanes and Congestion. Only Linux
+	// has low.
+	Policy string
 	// Dial connects to a receiver; nil is TCP with keepalive and a timeout of
 	// 10 s.
 	Dial func(ctx context.Context, address string) (net.Conn, error)
@@ -91,6 +98,14 @@ type Sender struct {
 	refused sync.Once
 }
 
+// hello is the first message of every connection.
+func (s *Sender) hello() wire.Hello {
+	return wire.Hello{
+		MinVersion: wire.MinVersion, MaxVersion: wire.MaxVersion,
+		ServerUID: s.o.ServerUID, Software: s.o.Software,
+	}
+}
+
 // BytesSent returns the number of bytes of files that receivers have confirmed
 // since New.
 func (s *Sender) BytesSent() int64 { return s.sent.Load() }
@@ -108,6 +123,15 @@ func New(o Options) (*Sender, error) {
 	}
 	if o.Congestion == "" {
 		o.Congestion = CongestionAuto
+	}
+	if !slices.Contains(Congestions(), o.Congestion) {
+		return nil, fmt.Errorf("sender: there is no congestion control %q: choose one of %s", o.Congestion, strings.Join(Congestions(), ", "))
+	}
+	if o.Policy == "" {
+		o.Policy = PolicyFair
+	}
+	if !slices.Contains(Policies(), o.Policy) {
+		return nil, fmt.Errorf("sender: there is no policy %q: choose one of %s", o.Policy, strings.Join(Policies(), ", "))
 	}
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)

@@ -102,19 +102,20 @@ func (a *attempt) stream(ctx context.Context, conn *wire.Conn, first []<-chan di
 	var working sync.WaitGroup // what uses the sources
 	defer working.Wait()
 	defer cancel(nil)
+	run := func(l *lane) { working.Go(func() { l.run(ctx) }) }
 	for i, d := range first[:min(len(first), resume.Lanes)] {
 		l := &lane{s: s, number: i, first: d, shrink: a.newShrink()}
 		s.mu.Lock()
 		s.lanes = append(s.lanes, l)
 		s.mu.Unlock()
-		working.Go(func() { l.run(ctx) })
+		run(l)
 	}
 	if a.t.Checksum {
 		working.Go(func() { s.compare(ctx) })
 	}
 	helpers.Go(s.listen)
 	working.Go(func() { s.plan(ctx, resume) })
-	helpers.Go(func() { s.supervise(ctx) })
+	working.Go(func() { s.supervise(ctx, resume.Lanes, run) })
 	select {
 	case <-ctx.Done():
 	case o := <-s.outcome:
@@ -158,15 +159,23 @@ func cause(ctx context.Context, err error) error {
 	return err
 }
 
-// supervise ends connections of which nothing is heard, and keeps as many lanes
-// at work as the rate wants.
-func (s *stream) supervise(ctx context.Context) {
+// supervise ends connections of which nothing is heard, keeps as many lanes at
+// work as the rate wants, and runs more of them, up to most, while their windows
+// hold up the transfer.
+func (s *stream) supervise(ctx context.Context, most int, run func(*lane)) {
 	look := time.NewTicker(lookEvery)
 	defer look.Stop()
+	grow := time.NewTicker(growEvery)
+	defer grow.Stop()
+	var g growth
 	for {
 		s.queue.setLanes(s.a.lanesAtRate())
 		select {
 		case <-look.C:
+		case <-grow.C:
+			if l := s.grow(&g, most); l != nil {
+				run(l)
+			}
 		case <-ctx.Done():
 			return
 		}
