@@ -34,7 +34,8 @@ func (s *Transfers) UpdateNoSync(ctx context.Context, fn func(transfer.Tx) error
 const (
 	shownTransfer = `seq, transfer_id, manifest_id, destination_id, destination_address, destination_port,
 	destination_path, username, status, processing, error_message, priority, checkpoint_seconds, conflict,
-	on_error, total_files, total_bytes, files_sent, bytes_sent, request_time, start_time, end_time, owner, user_data`
+	on_error, total_files, total_bytes, files_sent, bytes_sent, request_time, start_time, end_time, owner, user_data,
+	grown`
 	transferColumns = shownTransfer + `, sealed_password, ticket, public_key, tell_peer, request_id, depth, deleted, data_bytes`
 
 	selectShown    = "SELECT " + shownTransfer + " FROM transfers"
@@ -42,13 +43,13 @@ const (
 )
 
 const insertTransfer = "INSERT INTO transfers (" + transferColumns + ") VALUES (" +
-	"NULL, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+	"NULL, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 
 // updateTransfer changes what may change after a transfer was made.
 const updateTransfer = `UPDATE transfers SET destination_path = ?, username = ?, status = ?, processing = ?,
 	error_message = ?, priority = ?, checkpoint_seconds = ?, conflict = ?, on_error = ?, total_files = ?,
 	total_bytes = ?, files_sent = ?, bytes_sent = ?, request_time = ?, start_time = ?, end_time = ?, owner = ?,
-	user_data = ?, sealed_password = ?, ticket = ?, public_key = ?, tell_peer = ?, request_id = ?, depth = ?, deleted = ?,
+	user_data = ?, grown = ?, sealed_password = ?, ticket = ?, public_key = ?, tell_peer = ?, request_id = ?, depth = ?, deleted = ?,
 	data_bytes = ?
 	WHERE seq = ?`
 
@@ -62,7 +63,7 @@ func (t *tx) SaveTransfer(x *transfer.Transfer) error {
 	rest := []any{
 		x.DestinationPath, x.Username, string(x.Status), x.Processing, x.ErrorMessage, x.Priority,
 		x.CheckpointFrequencySeconds, x.Conflict, x.OnError, x.TotalFiles, x.TotalBytes, x.FilesSent, x.BytesSent,
-		int64(x.RequestTime), int64(x.StartTime), int64(x.EndTime), x.Owner, string(data), x.SealedPassword, x.Ticket,
+		int64(x.RequestTime), int64(x.StartTime), int64(x.EndTime), x.Owner, string(data), x.Grown, x.SealedPassword, x.Ticket,
 		x.PublicKey, x.TellPeer, x.RequestID, x.Depth, x.Deleted, x.DataBytes,
 	}
 	if x.Seq == 0 {
@@ -88,7 +89,7 @@ func newTransferRow() *transferRow {
 		&x.Seq, &x.TransferID, &x.ManifestID, &x.DestinationID, &x.DestinationAddress, &x.DestinationPort,
 		&x.DestinationPath, &x.Username, (*string)(&x.Status), &x.Processing, &x.ErrorMessage, &x.Priority,
 		&x.CheckpointFrequencySeconds, &x.Conflict, &x.OnError, &x.TotalFiles, &x.TotalBytes, &x.FilesSent, &x.BytesSent,
-		(*int64)(&x.RequestTime), (*int64)(&x.StartTime), (*int64)(&x.EndTime), &x.Owner, &r.userData,
+		(*int64)(&x.RequestTime), (*int64)(&x.StartTime), (*int64)(&x.EndTime), &x.Owner, &r.userData, &x.Grown,
 		&x.SealedPassword, &x.Ticket, &x.PublicKey, &x.TellPeer, &x.RequestID, &x.Depth, &x.Deleted, &x.DataBytes,
 	}
 	const hidden = 8 // those in the last line
@@ -205,8 +206,8 @@ func idList(ids []string) (string, error) {
 // SaveProgress implements transfer.Store.
 func (s *Transfers) SaveProgress(ctx context.Context, x *transfer.Transfer) error {
 	return s.db.updateNoSync(ctx, func(t *tx) error {
-		_, err := t.exec("UPDATE transfers SET files_sent = ?, bytes_sent = ? WHERE transfer_id = ? AND processing = 1",
-			x.FilesSent, x.BytesSent, x.TransferID)
+		_, err := t.exec(`UPDATE transfers SET files_sent = ?, bytes_sent = ?, total_bytes = total_bytes - grown + ?, grown = ?
+			WHERE transfer_id = ? AND processing = 1`, x.FilesSent, x.BytesSent, x.Grown, x.Grown, x.TransferID)
 		return err
 	})
 }

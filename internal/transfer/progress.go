@@ -12,6 +12,8 @@ type Progress struct {
 	// Files and Bytes are what the receiver has confirmed of the whole
 	// transfer.
 	Files, Bytes int64
+	// Grown is by how many bytes its files are larger than in the manifest.
+	Grown int64
 	// Rate is the current rate in kbit/s.
 	Rate float64
 }
@@ -57,7 +59,7 @@ func (e *Engine) Progress(transferID string, p Progress) {
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), saveTimeout)
 	defer cancel()
-	t := &Transfer{TransferID: transferID, FilesSent: p.Files, BytesSent: p.Bytes}
+	t := &Transfer{TransferID: transferID, FilesSent: p.Files, BytesSent: p.Bytes, Grown: p.Grown}
 	if err := e.o.Store.SaveProgress(ctx, t); err != nil {
 		e.o.Log.Warn("progress of a transfer was not saved", "transferId", transferID, "error", err)
 	}
@@ -92,11 +94,18 @@ func (e *Engine) overlayLocked(t *Transfer, now api.Time) {
 		return
 	}
 	t.FilesSent, t.BytesSent = l.Files, l.Bytes
+	t.Regrow(l.Grown)
 	if t.Status != StatusActive {
 		return
 	}
 	t.Rate, t.SnapshotTime = l.Rate, l.taken
 	t.EtaSeconds = Eta(t.TotalBytes-t.BytesSent, l.Rate)
+}
+
+// Regrow sets Grown, and TotalBytes with it.
+func (t *Transfer) Regrow(grown int64) {
+	t.TotalBytes += grown - t.Grown
+	t.Grown = grown
 }
 
 // forget removes the progress of a transfer that has ended.

@@ -30,6 +30,9 @@ const (
 	TypeFileGone Type = 15
 	TypeJoin     Type = 16
 	TypeAck      Type = 17
+
+	TypeFileChanged  Type = 20
+	TypeFileExpected Type = 21
 )
 
 // The sizes of frames in bytes.
@@ -39,21 +42,28 @@ const (
 	MaxControl = 64 << 10
 )
 
+// MaxChanges is how often a file may change while one session sends it.
+const MaxChanges = 5
+
 const magic = 0x4a53 // "JS"
 
-// Header is the header of a frame. Index and Offset are the position of data;
-// the Index of an Ack is how many frames of data of the lane have been handled.
-// Control frames have 0 there.
+// Header is the header of a frame. Index and Offset are the position of data, and
+// Version is that of the file (see FileChanged); the Index of an Ack is how many
+// frames of data of the lane have been handled. Control frames have 0 there.
 //
-// On the wire, big-endian: type (1 byte), 0 (1), "JS" (2), length (4), index
-// (8), offset (8), xxh3-64 of the payload (8).
+// On the wire, big-endian: type (1 byte), 0 (1), "JS" (2), length (4), version (2),
+// index (6), offset (8), xxh3-64 of the payload (8).
 type Header struct {
-	Type   Type
-	Length int // of the payload, bytes
-	Index  int64
-	Offset int64
-	Sum    uint64
+	Type    Type
+	Length  int // of the payload, bytes
+	Version int // 0 to 65535
+	Index   int64
+	Offset  int64
+	Sum     uint64
 }
+
+// indexBits is how many bits of a header the index has.
+const indexBits = 48
 
 // limit returns the size of the largest payload of the type; ok is false for an
 // unknown type.
@@ -63,7 +73,7 @@ func (t Type) limit() (n int, ok bool) {
 		return MaxData, true
 	case t == TypePing || t == TypeAck:
 		return 0, true
-	case t >= TypeHello && t <= TypeJoin:
+	case t >= TypeHello && t <= TypeJoin, t == TypeFileChanged, t == TypeFileExpected:
 		return MaxControl, true
 	}
 	return 0, false
@@ -74,7 +84,7 @@ func PutHeader(b []byte, h Header) {
 	b[0], b[1] = byte(h.Type), 0
 	binary.BigEndian.PutUint16(b[2:], magic)
 	binary.BigEndian.PutUint32(b[4:], uint32(h.Length))
-	binary.BigEndian.PutUint64(b[8:], uint64(h.Index))
+	binary.BigEndian.PutUint64(b[8:], uint64(h.Version)<<indexBits|uint64(h.Index))
 	binary.BigEndian.PutUint64(b[16:], uint64(h.Offset))
 	binary.BigEndian.PutUint64(b[24:], h.Sum)
 }
@@ -82,11 +92,13 @@ func PutHeader(b []byte, h Header) {
 // parseHeader decodes and checks a header.
 func parseHeader(b []byte) (Header, error) {
 	length := binary.BigEndian.Uint32(b[4:])
+	position := binary.BigEndian.Uint64(b[8:])
 	h := Header{
-		Type:   Type(b[0]),
-		Index:  int64(binary.BigEndian.Uint64(b[8:])),
-		Offset: int64(binary.BigEndian.Uint64(b[16:])),
-		Sum:    binary.BigEndian.Uint64(b[24:]),
+		Type:    Type(b[0]),
+		Version: int(position >> indexBits),
+		Index:   int64(position & (1<<indexBits - 1)),
+		Offset:  int64(binary.BigEndian.Uint64(b[16:])),
+		Sum:     binary.BigEndian.Uint64(b[24:]),
 	}
 	if b[1] != 0 || binary.BigEndian.Uint16(b[2:]) != magic {
 		return Header{}, protocolErrorf("what came is no frame")
@@ -98,8 +110,8 @@ func parseHeader(b []byte) (Header, error) {
 	if uint64(length) > uint64(limit) {
 		return Header{}, protocolErrorf("a frame of type %d with %d bytes is over the limit of %d", h.Type, length, limit)
 	}
-	if h.Index < 0 || h.Offset < 0 {
-		return Header{}, protocolErrorf("a frame has a negative index or offset")
+	if h.Offset < 0 {
+		return Header{}, protocolErrorf("a frame has a negative offset")
 	}
 	h.Length = int(length)
 	return h, nil
