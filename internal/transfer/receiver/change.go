@@ -164,5 +164,5 @@ func (s *session) forgetPartial(ctx context.Context) error {
 // progress returns what has been received. A chunk is counted after it was written,
 // which may be just after it was discarded.
 func (s *session) progress() wire.Progress {
-	return wire.Progress{Files: s.in.files.Load(), Bytes: max(0, s.in.bytes.Load())}
+	return wire.Progress{Files: s.in.files.Load(), Bytes: max(0, s.in.bytes.Load()), Grown: s.in.grown.Load()}
 }

@@ -229,7 +229,7 @@ func (s *session) read(ctx context.Context) {
 // breaks, and stops if the sender cancels.
 func (s *session) finish(ctx context.Context) (transfer.RecvTransfer, error) {
 	finishing := s.progress()
-	finishing.Finishing = true
+	finishing.Finishing, finishing.Grown = true, s.row.Grown
 	_ = s.conn.Send(wire.TypeProgress, finishing)
 	ctx, cancel := context.WithCancelCause(ctx)
 	var listener sync.WaitGroup

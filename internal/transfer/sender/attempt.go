@@ -10,6 +10,7 @@ import (
 	"runtime/debug"
 	"strconv"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"jetstream/internal/api"
@@ -44,6 +45,10 @@ type attempt struct {
 	progressed bool
 	connected  bool
 	first      bool // nothing was sent before
+	resumed    bool // the receiver has said where to go on
+	// partial is how many bytes the receiver had of a file that may have grown.
+	partial int64
+	grown   atomic.Int64 // by how many bytes the files are larger than in the manifest
 }
 
 func (s *Sender) attempt(ctx context.Context, t transfer.Transfer) (r result) {

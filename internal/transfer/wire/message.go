@@ -108,6 +108,7 @@ type Progress struct {
 	Files     int64 `json:"files"`
 	Bytes     int64 `json:"bytes"`
 	Finishing bool  `json:"finishing"` // all files have arrived and get their final names
+	Grown     int64 `json:"grown"`     // as in Outcome, of the entries announced so far
 }
 
 // Outcome is the end of the transfer at the receiver.
