@@ -126,6 +126,8 @@ type RecvFile struct {
 	// failed with onError continue; Error then says why.
 	Skipped bool
 	Error   string
+	// Grown is by how many bytes the file is larger than in the sender's manifest.
+	Grown int64
 	// Digest is that of the received data, as ALGORITHM:HEX; empty if there are
 	// none or they are too many.
 	Digest string

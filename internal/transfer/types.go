@@ -105,7 +105,7 @@ type Params struct {
 }
 
 // Transfer is a transfer as its sender keeps it.
-type Transfer struct {
+type Transfer struct { //nolint:recvcheck // visible takes values and pointers
 	Seq int64 `json:"-"`
 
 	TransferID string `json:"transferId" doc:"Id of the transfer, the same at both ends" column:"1"`

@@ -189,7 +189,7 @@ func (c *committer) commit(ctx context.Context, batch []finished) error {
 			files, bytes = files+1, bytes+f.Size
 			c.name(&f.RecvFile)
 		}
-		grown += f.grown
+		grown += f.Grown
 		records[i] = f.RecvFile
 	}
 	err := s.r.o.Store.Update(ctx, func(tx transfer.RecvTx) error {

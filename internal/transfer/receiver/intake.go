@@ -235,8 +235,8 @@ func (s *session) entry(ctx context.Context, e wire.Entry) (*arrival, error) {
 	in := &s.intake
 	a := &arrival{RecvFile: transfer.RecvFile{
 		Index: in.listed, Name: string(e.Name), Size: e.Size,
-		Mode: e.Mode & 0o777, ModTime: e.ModTime, Dir: e.Dir,
-	}, grown: e.Grown}
+		Mode: e.Mode & 0o777, ModTime: e.ModTime, Dir: e.Dir, Grown: e.Grown,
+	}}
 	f := &a.RecvFile
 	if f.Size < 0 || f.Size > maxTotalBytes || f.Dir && (f.Size != 0 || e.Grown != 0) ||
 		e.Grown > f.Size || e.Grown < f.Size-(in.settings.TotalBytes-in.bytes) {

@@ -125,8 +125,7 @@ func (s *session) discard(e *arrival) error {
 // must be synced; nil if it has none or is closed.
 type finished struct {
 	transfer.RecvFile
-	grown int64
-	file  *os.File
+	file *os.File
 }
 
 // received reports whether the entry counts as a received file.

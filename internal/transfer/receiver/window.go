@@ -69,7 +69,6 @@ type arrival struct {
 	writers int   // chunks that are being written
 	gone    bool  // the sender cannot read it
 	done    bool
-	grown   int64         // by how many bytes it is larger than in the sender's manifest
 	resumed int64         // bytes of it that were there before this session
 	version int           // of the file: how often it has changed in this session
 	idle    chan struct{} // closed when nothing of a former version is being written; nil unless it is changing
@@ -137,7 +136,7 @@ func (w *window) end() {
 func (w *window) advance() {
 	n := 0
 	for ; n < len(w.pending) && w.pending[n].done; n++ {
-		w.hand(finished{w.pending[n].RecvFile, w.pending[n].grown, w.pending[n].file})
+		w.hand(finished{w.pending[n].RecvFile, w.pending[n].file})
 		w.pending[n] = nil
 	}
 	w.pending, w.first = w.pending[n:], w.first+int64(n)
