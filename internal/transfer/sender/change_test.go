@@ -122,9 +122,10 @@ func TestFileThatChangesOnTheWayIsSentAnew(t *testing.T) {
 			a.write("src/other", 1000)
 			old, err := os.ReadFile(a.path("src/big"))
 			a.must(err)
-			a.limit(b, 40_000)
+			a.limit(b, 12_000)
 			tr := a.send(b, job{})
 			a.underWay(tr)
+			a.limit(b, 400) // it must not end before the file changes
 			rewrite(a, "src/big")
 			a.limit(b, 0)
 			if what != "is replaced" {
@@ -152,9 +153,10 @@ func TestFileThatChangesDuringARestartIsSentAnew(t *testing.T) {
 				a, b := newSite(t), newSite(t)
 				a.write("src/0", 1000)
 				a.write("src/big", 6<<20)
-				a.limit(b, 40_000)
+				a.limit(b, 8_000)
 				tr := a.send(b, job{})
 				a.underWay(tr)
+				a.limit(b, 400) // it must not end before the file changes
 				stopped := map[string]*site{"sender": a, "receiver": b}[side]
 				stopped.Stop()
 				rewrite(a, "src/big")
