@@ -17,8 +17,8 @@ const recvPage = 1000
 
 const (
 	saveRecvFile = `INSERT OR REPLACE INTO recv_files
-		(transfer, idx, name, size, mode, mod_time, dir, skipped, error, final, real, placed, made, fold, digest) VALUES ROWS`
-	saveRecvFileColumns = 15
+		(transfer, idx, name, size, mode, mod_time, dir, skipped, error, final, real, placed, made, fold, digest, grown) VALUES ROWS`
+	saveRecvFileColumns = 16
 )
 
 // SaveRecvFiles implements transfer.RecvTx.
@@ -29,7 +29,7 @@ func (t *tx) SaveRecvFiles(sourcePublicKey, transferID string, files []transfer.
 	}
 	_, err = insertMany(t.exec, &t.batch.w.recvFileInserts, files, func(row []any, f transfer.RecvFile) []any {
 		return append(row, seq, f.Index, []byte(f.Name), f.Size, int64(f.Mode), f.ModTime, f.Dir, f.Skipped, f.Error,
-			[]byte(f.Final), []byte(f.Real), f.Placed, f.Made, f.Fold, f.Digest)
+			[]byte(f.Final), []byte(f.Real), f.Placed, f.Made, f.Fold, f.Digest, f.Grown)
 	})
 	return err
 }
@@ -84,7 +84,7 @@ func (v *Received) RecvFiles(ctx context.Context, sourcePublicKey, transferID st
 // The mode and what is true or false are read as one column: each column costs
 // the same, whatever it holds.
 const selectRecvFiles = `SELECT idx, name, size, mode | (dir << 32) | (skipped << 33) | (placed << 34) | (made << 35),
-	mod_time, error, final, real, fold, digest FROM recv_files WHERE `
+	mod_time, error, final, real, fold, digest, grown FROM recv_files WHERE `
 
 // files appends to list the entries that where selects.
 func (v *Received) files(ctx context.Context, list []transfer.RecvFile, where string, args ...any) ([]transfer.RecvFile, error) {
@@ -94,7 +94,7 @@ func (v *Received) files(ctx context.Context, list []transfer.RecvFile, where st
 	}
 	var f transfer.RecvFile
 	var bits int64
-	into := []any{&f.Index, &f.Name, &f.Size, &bits, &f.ModTime, &f.Error, &f.Final, &f.Real, &f.Fold, &f.Digest}
+	into := []any{&f.Index, &f.Name, &f.Size, &bits, &f.ModTime, &f.Error, &f.Final, &f.Real, &f.Fold, &f.Digest, &f.Grown}
 	return appendAll(list, rows, func(row scanner) (transfer.RecvFile, error) {
 		err := row.Scan(into...)
 		f.Mode, f.Dir, f.Skipped, f.Placed, f.Made = uint32(bits), bits&(1<<32) != 0, bits&(1<<33) != 0, bits&(1<<34) != 0, bits&(1<<35) != 0

@@ -36,7 +36,7 @@ func TestTransferIsKeptWhole(t *testing.T) {
 		TransferID: "t", DestinationAddress: "host", DestinationPort: 1, Status: transfer.StatusActive, Processing: true,
 		ErrorMessage: "why", TotalFiles: 5, TotalBytes: 6, FilesSent: 7, BytesSent: 8, BytesSaved: 13, RequestTime: 9, StartTime: 10,
 		EndTime: 11, Owner: "alice", SealedPassword: []byte{0, 1}, Ticket: []byte{2, 0}, PublicKey: "key", TellPeer: true,
-		RequestID: "r", Depth: 12,
+		RequestID: "r", Depth: 12, DataBytes: 13, Grown: 14,
 	}
 	inTx(t, db, func(tx transfer.Tx) error { return tx.SaveTransfer(&x) })
 	got, err := db.Transfers().Transfer(ctx, "t")
@@ -53,10 +53,10 @@ func TestTransferIsKeptWhole(t *testing.T) {
 		}
 		return err
 	})
-	if err := db.Transfers().SaveProgress(ctx, &transfer.Transfer{TransferID: "t", FilesSent: 71, BytesSent: 81, BytesSaved: 91}); err != nil {
+	if err := db.Transfers().SaveProgress(ctx, &transfer.Transfer{TransferID: "t", FilesSent: 71, BytesSent: 81, BytesSaved: 91, Grown: -1}); err != nil {
 		t.Fatal(err)
 	}
-	if got, err = db.Transfers().Transfer(ctx, "t"); err != nil || got.FilesSent != 71 || got.BytesSent != 81 || got.BytesSaved != 91 {
+	if got, err = db.Transfers().Transfer(ctx, "t"); err != nil || got.FilesSent != 71 || got.BytesSent != 81 || got.BytesSaved != 91 || got.Grown != -1 || got.TotalBytes != 6-14-1 {
 		t.Errorf("progress: %+v, %v", got, err)
 	}
 	if _, err := db.Transfers().Transfer(ctx, "none"); !isCode(err, api.CodeNotFound) {

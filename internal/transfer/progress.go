@@ -14,6 +14,8 @@ type Progress struct {
 	Files, Bytes int64
 	// Saved is how many bytes compression has kept off the network.
 	Saved int64
+	// Grown is by how many bytes its files are larger than in the manifest.
+	Grown int64
 	// Rate is the current rate in kbit/s.
 	Rate float64
 }
@@ -59,7 +61,7 @@ func (e *Engine) Progress(transferID string, p Progress) {
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), saveTimeout)
 	defer cancel()
-	t := &Transfer{TransferID: transferID, FilesSent: p.Files, BytesSent: p.Bytes, BytesSaved: p.Saved}
+	t := &Transfer{TransferID: transferID, FilesSent: p.Files, BytesSent: p.Bytes, BytesSaved: p.Saved, Grown: p.Grown}
 	if err := e.o.Store.SaveProgress(ctx, t); err != nil {
 		e.o.Log.Warn("progress of a transfer was not saved", "transferId", transferID, "error", err)
 	}
@@ -94,11 +96,18 @@ func (e *Engine) overlayLocked(t *Transfer, now api.Time) {
 		return
 	}
 	t.FilesSent, t.BytesSent, t.BytesSaved = l.Files, l.Bytes, l.Saved
+	t.Regrow(l.Grown)
 	if t.Status != StatusActive {
 		return
 	}
 	t.Rate, t.SnapshotTime = l.Rate, l.taken
 	t.EtaSeconds = Eta(t.TotalBytes-t.BytesSent, l.Rate)
+}
+
+// Regrow sets Grown, and TotalBytes with it.
+func (t *Transfer) Regrow(grown int64) {
+	t.TotalBytes += grown - t.Grown
+	t.Grown = grown
 }
 
 // forget removes the progress of a transfer that has ended.

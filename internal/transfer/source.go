@@ -2,6 +2,7 @@ package transfer
 
 import (
 	"context"
+	"errors"
 	"math"
 	"os"
 	"path"
@@ -10,6 +11,9 @@ import (
 	"jetstream/internal/account"
 	"jetstream/internal/api"
 )
+
+// ErrChanged is the cause of the error of a file that is not as in the manifest.
+var ErrChanged = errors.New("the file is not as in the manifest")
 
 // Sources opens the files of a manifest in its owner's sandbox. Safe for
 // concurrent use. It must be closed.
@@ -60,21 +64,44 @@ func (o *Opener) Close() {
 }
 
 // Open opens a file of a manifest for reading. Messages of errors name its path
-// in the owner's API. Codes: notFound, forbidden, conflict when its size or
-// modification time are not those in the manifest.
+// in the owner's API. Codes: notFound, forbidden, conflict when it cannot be read, and
+// with the cause ErrChanged when its size or modification time are not those in f.
 func (o *Opener) Open(f ManifestFile) (*os.File, error) {
-	file, fi := o.beside(f)
-	if file == nil {
-		var err error
-		if file, fi, err = o.s.open(f); err != nil {
-			return nil, sourceError(f.Source, err)
-		}
+	file, fi, err := o.open(f)
+	if err != nil {
+		return nil, err
 	}
 	if err := checkUnchanged(f, fi); err != nil {
 		_ = file.Close()
 		return nil, sourceError(f.Source, err)
 	}
 	return file, nil
+}
+
+// Stat returns f as its file is now. Codes: those of Open; conflict when it is no file
+// any more.
+func (o *Opener) Stat(f ManifestFile) (ManifestFile, error) {
+	file, fi, err := o.open(f)
+	if err != nil {
+		return f, err
+	}
+	_ = file.Close()
+	if !fi.Mode().IsRegular() {
+		return f, api.Errorf(api.CodeConflict, "source %s is no longer a file: create a new manifest", f.Source)
+	}
+	f.Size, f.Mode, f.ModTime = fi.Size(), uint32(fi.Mode().Perm()), nanoseconds(fi.ModTime())
+	return f, nil
+}
+
+func (o *Opener) open(f ManifestFile) (*os.File, os.FileInfo, error) {
+	file, fi := o.beside(f)
+	if file == nil {
+		var err error
+		if file, fi, err = o.s.open(f); err != nil {
+			return nil, nil, sourceError(f.Source, err)
+		}
+	}
+	return file, fi, nil
 }
 
 // beside opens a file that is no link in the directory that is open, or opens
@@ -148,7 +175,7 @@ func Unchanged(f ManifestFile, fi os.FileInfo) bool {
 
 func checkUnchanged(f ManifestFile, fi os.FileInfo) error {
 	if !Unchanged(f, fi) {
-		return api.Errorf(api.CodeConflict, "source %s has changed since the manifest was made: create a new manifest", f.Source)
+		return api.Wrap(ErrChanged, api.CodeConflict, "source %s has changed since the manifest was made: create a new manifest", f.Source)
 	}
 	return nil
 }

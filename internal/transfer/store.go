@@ -110,7 +110,7 @@ type Store interface {
 	// ones with TellPeer, except those with the given ids, by priority, then
 	// age, and limit at most.
 	Runnable(ctx context.Context, except []string, limit int) ([]Transfer, error)
-	// SaveProgress saves FilesSent, BytesSent and BytesSaved. It survives kill -9, but not
+	// SaveProgress saves FilesSent, BytesSent and BytesSaved, and Grown with what it adds to TotalBytes. It survives kill -9, but not
 	// necessarily a power cut.
 	SaveProgress(ctx context.Context, t *Transfer) error
 }
@@ -127,6 +127,8 @@ type RecvFile struct {
 	// failed with onError continue; Error then says why.
 	Skipped bool
 	Error   string
+	// Grown is by how many bytes the file is larger than in the sender's manifest.
+	Grown int64
 	// Digest is that of the received data, as ALGORITHM:HEX; empty if there are
 	// none or they are too many.
 	Digest string
@@ -198,9 +200,9 @@ type RecvStore interface {
 	// data and of the last interruption. It survives kill -9, but not necessarily a
 	// power cut.
 	SaveRecvProgress(ctx context.Context, t *RecvTransfer) error
-	// SaveRecvCheckpoint saves that the first offset bytes of an entry are on
-	// disk. It survives kill -9, but not necessarily a power cut.
-	SaveRecvCheckpoint(ctx context.Context, sourcePublicKey, transferID string, index, offset int64) error
+	// SaveRecvCheckpoint saves what is on disk of an entry. It survives kill -9, but
+	// a power cut only once a later Update has returned.
+	SaveRecvCheckpoint(ctx context.Context, sourcePublicKey, transferID string, c Checkpoint) error
 }
 
 // Emitter queues a run of the event's script, if there is one, in the

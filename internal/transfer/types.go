@@ -113,7 +113,7 @@ type Params struct {
 }
 
 // Transfer is a transfer as its sender keeps it.
-type Transfer struct {
+type Transfer struct { //nolint:recvcheck // visible takes values and pointers
 	Seq int64 `json:"-"`
 
 	TransferID string `json:"transferId" doc:"Id of the transfer, the same at both ends" column:"1"`
@@ -153,8 +153,11 @@ type Transfer struct {
 	// RequestID and Depth are those of the API call that has made it.
 	RequestID string `json:"-"`
 	Depth     int    `json:"-"`
-	// DataBytes is TotalBytes without the holes of sparse files.
+	// DataBytes is the bytes of the manifest without the holes of sparse files.
 	DataBytes int64 `json:"-"`
+	// Grown is by how many bytes the files are larger than in the manifest, since they
+	// changed afterwards. TotalBytes has it in it.
+	Grown int64 `json:"-"`
 }
 
 // RecvTransfer is a transfer as its receiver keeps it. There is one for each
@@ -194,13 +197,21 @@ type RecvTransfer struct {
 	// Staging is the path of the directory with the part files below Root,
 	// slash-separated; empty if there is none.
 	Staging string `json:"-"`
-	// PartialOffset is how many bytes of the entry PartialIndex were on disk at
-	// the last checkpoint.
-	PartialIndex  int64 `json:"-"`
-	PartialOffset int64 `json:"-"`
+	// Partial is the last checkpoint.
+	Partial Checkpoint `json:"-"`
+	// Grown is by how many bytes the recorded files are larger than in the sender's
+	// manifest, since they changed afterwards. TotalSize has it in it.
+	Grown int64 `json:"-"`
 	// Finishing reports that all entries are recorded and the files get their
 	// final names.
 	Finishing bool `json:"-"`
+}
+
+// Checkpoint says that the first Offset bytes of an entry are on disk; there are none
+// if that is 0. They are of a file with this size and modification time.
+type Checkpoint struct {
+	Index, Offset, Size int64
+	ModTime             int64 // nanoseconds since the Unix epoch
 }
 
 // visible returns an object that was loaded, or why it could not be. An object

@@ -42,10 +42,13 @@ type committer struct {
 	short  chan struct{} // closed when the queue has become short; nil if nobody waits
 	closed bool
 	err    error
+
+	marking sync.Mutex          // held while the checkpoint changes
+	marked  transfer.Checkpoint // the last one
 }
 
 func newCommitter(s *session) *committer {
-	return &committer{s: s, place: newPlacer(s.box, s.row), ready: make(chan struct{}, 1)}
+	return &committer{s: s, place: newPlacer(s.box, s.row), ready: make(chan struct{}, 1), marked: s.row.Partial}
 }
 
 // add queues an entry.
@@ -179,13 +182,14 @@ func (c *committer) commit(ctx context.Context, batch []finished) error {
 	if err := c.sync(batch); err != nil {
 		return err
 	}
-	files, bytes := int64(0), int64(0)
+	files, bytes, grown := int64(0), int64(0), int64(0)
 	records := make([]transfer.RecvFile, len(batch))
 	for i, f := range batch {
 		if f.received() {
 			files, bytes = files+1, bytes+f.Size
 			c.name(&f.RecvFile)
 		}
+		grown += f.Grown
 		records[i] = f.RecvFile
 	}
 	err := s.r.o.Store.Update(ctx, func(tx transfer.RecvTx) error {
@@ -195,6 +199,8 @@ func (c *committer) commit(ctx context.Context, batch []finished) error {
 		}
 		row.FilesReceived += files
 		row.BytesReceived += bytes
+		row.TotalSize += grown
+		row.Grown += grown
 		row.LastRecvTime = max(row.LastRecvTime, api.Time(s.in.lastRecv.Load()))
 		return errors.Join(tx.SaveRecvTransfer(row), tx.SaveRecvFiles(s.in.key, s.in.id, records))
 	})
@@ -248,10 +254,12 @@ func syncPart(file *os.File) error { return errors.Join(file.Sync(), file.Close(
 // records how much that is.
 func (c *committer) checkpoint(ctx context.Context) error {
 	s := c.s
+	c.marking.Lock()
+	defer c.marking.Unlock()
 	c.mu.Lock()
 	idle := len(c.queue) == 0
 	c.mu.Unlock()
-	e, n := s.window.front()
+	e, at := s.window.front()
 	if !idle || e == nil {
 		return nil
 	}
@@ -271,5 +279,9 @@ func (c *committer) checkpoint(ctx context.Context) error {
 	if err != nil {
 		return s.writeError(e, err)
 	}
-	return s.r.o.Store.SaveRecvCheckpoint(ctx, s.in.key, s.in.id, e.Index, n)
+	if err := s.r.o.Store.SaveRecvCheckpoint(ctx, s.in.key, s.in.id, at); err != nil {
+		return err
+	}
+	c.marked = at
+	return nil
 }

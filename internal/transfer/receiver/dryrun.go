@@ -101,7 +101,7 @@ func (s *session) preview(ctx context.Context, o wire.Open) (err error) {
 			if err := wire.Decode(f.payload, &e); err != nil {
 				return err
 			}
-			if err := s.previewPage(e, &reasons); err != nil {
+			if err := s.previewPage(ctx, e, &reasons); err != nil {
 				return err
 			}
 		case wire.TypeDigests, wire.TypeEnd:
@@ -119,14 +119,14 @@ func (s *session) preview(ctx context.Context, o wire.Open) (err error) {
 
 // previewPage answers a page of the list. reasons is how many more refusals come with
 // one.
-func (s *session) previewPage(page wire.Entries, reasons *int) error {
+func (s *session) previewPage(ctx context.Context, page wire.Entries, reasons *int) error {
 	in := &s.intake
 	if err := s.checkPage(page, in.compares.len()); err != nil {
 		return err
 	}
 	list := make([]*arrival, 0, len(page.Entries))
 	for _, e := range page.Entries {
-		a, err := s.entry(e)
+		a, err := s.entry(ctx, e)
 		if err == nil && !a.Skipped && a.there == nil {
 			err = s.foresee(&a.RecvFile)
 		}

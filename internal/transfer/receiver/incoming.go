@@ -21,20 +21,15 @@ type incoming struct {
 	slot chan struct{}           // holds a token while the transfer is worked on
 
 	// partial may only be used by the holder of slot.
-	partial partial
+	partial transfer.Checkpoint
 
 	bytes     atomic.Int64 // verified and written, of the whole transfer
 	files     atomic.Int64 // verified and recorded
-	counted   atomic.Bool  // bytes and files are set
+	grown     atomic.Int64 // Grown of the transfer, with entries that are not recorded yet
+	counted   atomic.Bool  // these are set
 	lastRecv  atomic.Int64 // api.Time
 	published time.Time    // when progress was last published; for the holder of slot
 	meter     pace.Meter
-}
-
-// partial says that the part file of an entry has its first offset bytes.
-type partial struct {
-	index  int64
-	offset int64 // 0 if there is none
 }
 
 func (r *Receiver) incoming(key, id string) *incoming {
@@ -98,9 +93,10 @@ func (s *session) publishProgress() {
 	}
 	s.in.published = now
 	bytes, rate := s.in.bytes.Load(), s.in.meter.Rate()
+	total := s.row.TotalSize - s.row.Grown + s.in.grown.Load()
 	transfer.ProgressShown.Publish(s.r.o.Stream, s.row.Username, transfer.ProgressEntry{
-		Side: transfer.SideRecv, TransferID: s.in.id, TotalFiles: s.row.TotalFiles, TotalBytes: s.row.TotalSize,
-		Files: s.in.files.Load(), Bytes: bytes, Rate: rate, EtaSeconds: transfer.Eta(s.row.TotalSize-bytes, rate),
+		Side: transfer.SideRecv, TransferID: s.in.id, TotalFiles: s.row.TotalFiles, TotalBytes: total,
+		Files: s.in.files.Load(), Bytes: bytes, Rate: rate, EtaSeconds: transfer.Eta(total-bytes, rate),
 	})
 }
 
@@ -116,7 +112,8 @@ func (r *Receiver) overlay(t *transfer.RecvTransfer) {
 		return
 	}
 	if in.counted.Load() {
-		t.FilesReceived, t.BytesReceived = in.files.Load(), in.bytes.Load()
+		t.FilesReceived, t.BytesReceived = in.files.Load(), max(0, in.bytes.Load())
+		t.TotalSize += in.grown.Load() - t.Grown
 	}
 	t.LastRecvTime = max(t.LastRecvTime, api.Time(in.lastRecv.Load()))
 	t.Rate = in.meter.Rate()

@@ -8,7 +8,6 @@ import (
 
 	"jetstream/internal/api"
 	"jetstream/internal/transfer"
-	"jetstream/internal/transfer/digest"
 	"jetstream/internal/transfer/wire"
 )
 
@@ -23,7 +22,8 @@ type intake struct {
 	listed   int64     // number of announced entries, which is the index of the next one
 	compares *comparer // nil: files are not compared by digests
 	files    int64     // of the announced entries
-	bytes    int64
+	bytes    int64     // of them, as the list was made
+	grown    int64     // by how many bytes they are larger now
 }
 
 // receiveData receives entries and their data until all are recorded.
@@ -40,9 +40,10 @@ func (s *session) receiveData(ctx context.Context, o wire.Open) (err error) {
 	defer s.stagingDir.Close()
 	kept := s.in.partial
 	s.in.files.Store(s.row.FilesReceived)
-	s.in.bytes.Store(s.row.BytesReceived + kept.offset)
+	s.in.bytes.Store(s.row.BytesReceived + kept.Offset)
+	s.in.grown.Store(s.row.Grown)
 	s.in.counted.Store(true)
-	s.intake = intake{settings: o, listed: recorded, files: files, bytes: bytes}
+	s.intake = intake{settings: o, listed: recorded, files: files, bytes: bytes - s.row.Grown, grown: s.row.Grown}
 
 	s.commits = newCommitter(s)
 	s.window = newWindow(recorded, s.commits.add)
@@ -52,7 +53,7 @@ func (s *session) receiveData(ctx context.Context, o wire.Open) (err error) {
 	go func() { defer close(committed); s.commits.run(context.WithoutCancel(ctx)) }()
 
 	err = s.conn.Send(wire.TypeResume, wire.Resume{
-		Index: recorded, Offset: kept.offset,
+		Index: recorded, Offset: kept.Offset, Size: kept.Size, ModTime: kept.ModTime, Grown: s.row.Grown,
 		Files: s.in.files.Load(), Bytes: s.in.bytes.Load(), AnswersSkip: s.answersSkip(),
 		Session: s.lanes.secret, Lanes: s.lanes.most,
 	})
@@ -65,7 +66,7 @@ func (s *session) receiveData(ctx context.Context, o wire.Open) (err error) {
 	s.commits.close()
 	<-committed
 	if failed := s.commits.failure(); failed != nil {
-		s.in.partial = partial{}
+		s.in.partial = transfer.Checkpoint{}
 		return failed
 	}
 	if err != nil {
@@ -85,12 +86,12 @@ func (s *session) receiveData(ctx context.Context, o wire.Open) (err error) {
 // resumeAt decides what is kept of the entry that comes next: what this process has
 // received of it, or a former one had synced at its last checkpoint.
 func (in *incoming) resumeAt(row *transfer.RecvTransfer, recorded int64) {
-	if in.partial.offset > 0 && in.partial.index == recorded {
+	if in.partial.Offset > 0 && in.partial.Index == recorded {
 		return
 	}
-	in.partial = partial{}
-	if row.PartialIndex == recorded {
-		in.partial = partial{index: recorded, offset: row.PartialOffset}
+	in.partial = transfer.Checkpoint{}
+	if row.Partial.Index == recorded && row.Partial.Offset > 0 {
+		in.partial = row.Partial
 	}
 }
 
@@ -102,10 +103,7 @@ func (s *session) answersSkip() bool {
 // that is not complete was received, for the next connection.
 func (s *session) suspend() {
 	s.window.close()
-	s.in.partial = partial{}
-	if e, n := s.window.front(); e != nil {
-		s.in.partial = partial{index: e.Index, offset: n}
-	}
+	_, s.in.partial = s.window.front()
 }
 
 // receiveFrames handles control messages until all entries are complete and on
@@ -125,7 +123,7 @@ func (s *session) receiveFrames(ctx context.Context) error {
 			}
 		case <-progress.C:
 			s.publishProgress()
-			if err := s.conn.Send(wire.TypeProgress, wire.Progress{Files: s.in.files.Load(), Bytes: s.in.bytes.Load()}); err != nil {
+			if err := s.conn.Send(wire.TypeProgress, s.progress()); err != nil {
 				return cause(ctx, err)
 			}
 		case <-s.window.drained:
@@ -159,6 +157,12 @@ func (s *session) frame(ctx context.Context, f frame) error {
 			return err
 		}
 		return s.gone(g)
+	case wire.TypeFileChanged:
+		var c wire.FileChanged
+		if err := wire.Decode(f.payload, &c); err != nil {
+			return err
+		}
+		return s.changed(ctx, c)
 	case wire.TypeCancel:
 		var c wire.Cancel
 		if err := wire.Decode(f.payload, &c); err != nil {
@@ -204,7 +208,7 @@ func (s *session) entries(ctx context.Context, page wire.Entries) error {
 	}
 	list := make([]*arrival, 0, len(page.Entries))
 	for _, e := range page.Entries {
-		a, err := s.entry(e)
+		a, err := s.entry(ctx, e)
 		if err != nil {
 			return err
 		}
@@ -256,11 +260,7 @@ func (s *session) take(list []*arrival) error {
 		case a.Dir || a.Skipped:
 			a.done = true
 		case a.Size == 0:
-			if err := s.openPart(a); err != nil {
-				return err
-			}
-			a.Digest = s.named(digest.Bytes(s.r.o.Digest, nil))
-			if err := s.complete(a); err != nil {
+			if err := s.empty(a); err != nil {
 				return err
 			}
 			a.done = true
@@ -272,26 +272,38 @@ func (s *session) take(list []*arrival) error {
 
 // entry checks one entry of the file list and decides whether its data are
 // needed.
-func (s *session) entry(e wire.Entry) (*arrival, error) {
+func (s *session) entry(ctx context.Context, e wire.Entry) (*arrival, error) {
 	in := &s.intake
 	a := &arrival{RecvFile: transfer.RecvFile{
 		Index: in.listed, Name: string(e.Name), Size: e.Size,
-		Mode: e.Mode & 0o777, ModTime: e.ModTime, Dir: e.Dir,
+		Mode: e.Mode & 0o777, ModTime: e.ModTime, Dir: e.Dir, Grown: e.Grown,
 	}}
 	f := &a.RecvFile
-	if f.Size < 0 || f.Dir && f.Size != 0 || f.Size > in.settings.TotalBytes-in.bytes {
+	if f.Size < 0 || f.Size > maxTotalBytes || f.Dir && (f.Size != 0 || e.Grown != 0) ||
+		e.Grown > f.Size || e.Grown < f.Size-(in.settings.TotalBytes-in.bytes) {
 		return nil, &wire.ProtocolError{Reason: "the sizes of the file list are not those of the transfer"}
 	}
-	begun := s.in.partial.offset > 0 && f.Index == s.in.partial.index
-	if begun {
-		if f.Dir || s.in.partial.offset > f.Size {
-			return nil, &wire.ProtocolError{Reason: "the file list is not the one that the transfer began with"}
+	if err := in.grow(e.Grown); err != nil {
+		return nil, err
+	}
+	s.in.grown.Store(in.grown)
+	kept := s.in.partial
+	begun := kept.Offset > 0 && f.Index == kept.Index
+	switch {
+	case begun && f.Dir:
+		return nil, &wire.ProtocolError{Reason: "the file list is not the one that the transfer began with"}
+	case begun && (kept.Size != f.Size || kept.ModTime != f.ModTime):
+		begun = false
+		if err := s.forgetPartial(ctx); err != nil {
+			return nil, err
 		}
-		a.have = a.got.add(0, s.in.partial.offset)
-		a.claimed.add(0, s.in.partial.offset)
+	case begun:
+		a.resumed = kept.Offset
+		a.have = a.got.add(0, kept.Offset)
+		a.claimed.add(0, kept.Offset)
 	}
 	in.listed++
-	in.bytes += f.Size
+	in.bytes += f.Size - e.Grown
 	if !f.Dir {
 		if in.files++; in.files > in.settings.TotalFiles {
 			return nil, &wire.ProtocolError{Reason: "the file list has more files than the transfer"}

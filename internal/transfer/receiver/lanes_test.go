@@ -132,10 +132,10 @@ type marking struct {
 	saved chan int64
 }
 
-func (m *marking) SaveRecvCheckpoint(ctx context.Context, key, id string, index, offset int64) error {
-	err := m.RecvStore.SaveRecvCheckpoint(ctx, key, id, index, offset)
+func (m *marking) SaveRecvCheckpoint(ctx context.Context, key, id string, c transfer.Checkpoint) error {
+	err := m.RecvStore.SaveRecvCheckpoint(ctx, key, id, c)
 	select {
-	case m.saved <- offset:
+	case m.saved <- c.Offset:
 	default:
 	}
 	return err

@@ -60,8 +60,8 @@ func (s *session) openPart(e *arrival) (err error) {
 	if e.file != nil {
 		return nil
 	}
-	if partial := s.in.partial; partial.offset > 0 && partial.index == e.Index {
-		e.file, err = reopenPart(s.staging, e.Index, partial.offset)
+	if e.resumed > 0 {
+		e.file, err = reopenPart(s.staging, e.Index, e.resumed)
 	} else {
 		e.file, err = createPart(s.staging, e.Index)
 	}

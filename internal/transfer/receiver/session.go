@@ -112,7 +112,7 @@ func (s *session) prepare(ctx context.Context, o wire.Open) error {
 	}
 	if s.row.Conflict != "" {
 		if s.row.Conflict != o.Conflict || s.row.OnError != o.OnError || s.row.DestinationPath != target ||
-			s.row.TotalFiles != o.TotalFiles || s.row.TotalSize != o.TotalBytes {
+			s.row.TotalFiles != o.TotalFiles || s.row.TotalSize-s.row.Grown != o.TotalBytes {
 			return &wire.ProtocolError{Reason: "the transfer's settings are not those that it began with"}
 		}
 		return s.r.o.Store.SaveRecvProgress(ctx, s.row)
@@ -175,7 +175,7 @@ func (s *session) saveSettings(ctx context.Context, o wire.Open, target string) 
 // checkSpace returns an error if the data that have not arrived yet cannot fit
 // on the disk. Holes in the files take no room.
 func (s *session) checkSpace(o wire.Open) error {
-	left := o.DataBytes - s.row.BytesReceived - s.in.partial.offset
+	left := o.DataBytes + s.row.Grown - s.row.BytesReceived - s.in.partial.Offset
 	free, ok := freeBytes(s.box.Absolute(path.Dir(s.row.Staging)))
 	if !ok || left <= 0 || uint64(left) <= free {
 		return nil
@@ -187,7 +187,7 @@ func (s *session) checkSpace(o wire.Open) error {
 // openStaging opens the directory of part files, or makes a new one if no data
 // have been received.
 func (s *session) openStaging(recorded int64) (err error) {
-	if recorded == 0 && s.in.partial.offset == 0 {
+	if recorded == 0 && s.in.partial.Offset == 0 {
 		s.staging, err = makeStaging(s.place.root, s.row.Staging)
 	} else {
 		s.staging, err = openStaging(s.place.root, s.row.Staging)
@@ -244,7 +244,9 @@ func (s *session) read(ctx context.Context) {
 // finish gives the files their final names. It continues if the connection
 // breaks, and stops if the sender cancels.
 func (s *session) finish(ctx context.Context) (transfer.RecvTransfer, error) {
-	_ = s.conn.Send(wire.TypeProgress, wire.Progress{Files: s.in.files.Load(), Bytes: s.in.bytes.Load(), Finishing: true})
+	finishing := s.progress()
+	finishing.Finishing, finishing.Grown = true, s.row.Grown
+	_ = s.conn.Send(wire.TypeProgress, finishing)
 	ctx, cancel := context.WithCancelCause(ctx)
 	var listener sync.WaitGroup
 	listener.Go(func() {

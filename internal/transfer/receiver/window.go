@@ -21,8 +21,9 @@ const (
 	// maxSpans is how many parts of the pending files may lie apart. Senders wait
 	// for acknowledgements before that many pieces are under way.
 	maxSpans = 1 << 14
-	// maxRepeated is how many bytes, with headers, may arrive twice for each lane that
-	// has joined: what a lane that broke had sent goes over another one.
+	// maxRepeated is how many bytes, with headers, may arrive in vain for each lane that
+	// has joined, since what a lane that broke had sent goes over another one, and for
+	// each change of a file.
 	maxRepeated = 64 << 20
 )
 
@@ -70,6 +71,9 @@ type arrival struct {
 	writers int   // chunks that are being written
 	gone    bool  // the sender cannot read it
 	done    bool
+	resumed int64         // bytes of it that were there before this session
+	version int           // of the file: how often it has changed in this session
+	idle    chan struct{} // closed when nothing of a former version is being written; nil unless it is changing
 
 	there  fs.FileInfo // the file of the same size that it is to be compared with; nil: none
 	theirs string      // the sender's digest for that
@@ -96,6 +100,7 @@ type window struct {
 	repeated  int64          // bytes that came twice
 	joined    int64          // lanes so far
 	apart     int            // parts that were claimed of the pending entries
+	changes   int64          // of files, so far
 }
 
 func newWindow(first int64, hand func(finished)) *window {
@@ -180,7 +185,10 @@ func (w *window) begin(ctx context.Context, h wire.Header) (*arrival, error) {
 		return nil, outOfPlace
 	}
 	e := w.pending[h.Index-w.first]
-	if e.Dir || h.Offset > e.Size || int64(h.Length) > e.Size-h.Offset {
+	if h.Version < e.version {
+		return nil, w.repeat(h)
+	}
+	if h.Version > e.version || e.idle != nil || e.Dir || h.Offset > e.Size || int64(h.Length) > e.Size-h.Offset {
 		return nil, outOfPlace
 	}
 	if e.done || e.gone || e.Skipped {
@@ -205,7 +213,7 @@ func (w *window) begin(ctx context.Context, h wire.Header) (*arrival, error) {
 // repeat counts a chunk that has arrived before. mu is held.
 func (w *window) repeat(h wire.Header) error {
 	w.repeated += int64(h.Length) + wire.HeaderSize
-	if w.repeated > w.joined*maxRepeated {
+	if w.repeated > (w.joined+w.changes)*maxRepeated {
 		return &wire.ProtocolError{Reason: fmt.Sprintf("chunks are sent again and again: now that of entry %d at offset %d", h.Index, h.Offset)}
 	}
 	return nil
@@ -218,7 +226,10 @@ func (w *window) wrote(e *arrival, h wire.Header, failed error) (added int64, la
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	e.writers--
-	if failed != nil {
+	if e.idle != nil && e.writers == 0 {
+		close(e.idle)
+	}
+	if failed != nil || e.idle != nil {
 		return 0, false, failed
 	}
 	if !e.gone {
@@ -257,16 +268,17 @@ func (w *window) settled(e *arrival) {
 
 // front returns the first entry that is not complete and how many bytes of it
 // have arrived from the beginning on; nil if none has.
-func (w *window) front() (*arrival, int64) {
+func (w *window) front() (*arrival, transfer.Checkpoint) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if len(w.pending) == 0 || w.pending[0].gone {
-		return nil, 0
+		return nil, transfer.Checkpoint{}
 	}
-	if n := w.pending[0].got.prefix(); n > 0 {
-		return w.pending[0], n
+	e := w.pending[0]
+	if n := e.got.prefix(); n > 0 {
+		return e, transfer.Checkpoint{Index: e.Index, Offset: n, Size: e.Size, ModTime: e.ModTime}
 	}
-	return nil, 0
+	return nil, transfer.Checkpoint{}
 }
 
 // close takes no further data, waits for what is being taken, and closes the

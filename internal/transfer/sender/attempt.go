@@ -44,8 +44,12 @@ type attempt struct {
 	confirmed  int64 // bytes that the receiver has confirmed
 	progressed bool
 	connected  bool
-	first      bool         // nothing was sent before
 	saved      atomic.Int64 // bytes that compression has kept off the network in this attempt
+	first      bool         // nothing was sent before
+	resumed    bool         // the receiver has said where to go on
+	// partial is how many bytes the receiver had of a file that may have grown.
+	partial int64
+	grown   atomic.Int64 // by how many bytes the files are larger than in the manifest
 }
 
 func (s *Sender) attempt(ctx context.Context, t transfer.Transfer) (r result) {

@@ -12,14 +12,23 @@ import (
 
 // within reports whether counts of a peer are possible for the transfer.
 func (a *attempt) within(files, bytes int64) bool {
-	return files >= 0 && files <= a.t.TotalFiles && bytes >= 0 && bytes <= a.t.TotalBytes
+	total := a.total()
+	return files >= 0 && files <= a.t.TotalFiles && bytes >= 0 && bytes-a.partial <= total && total <= maxTotalBytes
 }
+
+// maxTotalBytes is how many bytes a transfer may have.
+const maxTotalBytes = 1 << 62
+
+// total returns the bytes of all files, as they are now.
+func (a *attempt) total() int64 { return a.t.TotalBytes - a.t.Grown + a.grown.Load() }
 
 // checkResume checks that the receiver wants to continue at a place that there
 // is in the manifest.
 func (a *attempt) checkResume(ctx context.Context, r wire.Resume) error {
+	a.grown.Store(r.Grown)
+	a.resumed, a.partial = true, r.Offset
 	if !a.within(r.Files, r.Bytes) {
-		return a.broken("it claims to have %d files and %d bytes of %d and %d", r.Files, r.Bytes, a.t.TotalFiles, a.t.TotalBytes)
+		return a.broken("it claims to have %d files and %d bytes of %d and %d", r.Files, r.Bytes, a.t.TotalFiles, a.total())
 	}
 	if r.AnswersSkip != (transfer.MaySkip(a.t.Conflict) || a.t.OnError == "continue") {
 		return a.broken("it wants to choose what is sent other than it was asked to")
@@ -44,7 +53,7 @@ func (a *attempt) checkResume(ctx context.Context, r wire.Resume) error {
 	known, begun := r.Index == 0, r.Offset == 0
 	for _, f := range files {
 		known = known || f.Index == r.Index-1
-		begun = begun || f.Index == r.Index && !f.Dir && r.Offset <= f.Size
+		begun = begun || f.Index == r.Index && !f.Dir && r.Offset <= r.Size && r.Size <= maxTotalBytes
 	}
 	if !known || !begun {
 		return a.broken("it wants to go on at entry %d, offset %d, which the manifest does not have", r.Index, r.Offset)
@@ -60,13 +69,17 @@ func (a *attempt) broken(format string, args ...any) error {
 // checkComplete checks that the totals of a transfer that the receiver calls
 // complete are its own.
 func (a *attempt) checkComplete(o wire.Outcome) error {
-	if a.within(o.Files, o.Bytes) && a.within(o.SkippedFiles, o.SkippedBytes) &&
-		o.Files == a.t.TotalFiles-o.SkippedFiles && o.Bytes == a.t.TotalBytes-o.SkippedBytes &&
+	if !a.resumed { // the receiver had everything before
+		a.grown.Store(o.Grown)
+	}
+	total := a.total()
+	if o.Grown == a.grown.Load() && a.within(o.Files, o.Bytes) && a.within(o.SkippedFiles, o.SkippedBytes) &&
+		o.Files == a.t.TotalFiles-o.SkippedFiles && o.Bytes == total-o.SkippedBytes &&
 		(o.SkippedFiles == 0 || transfer.MaySkip(a.t.Conflict)) {
 		return nil
 	}
 	return failf(nil, false, "%s calls the transfer complete with %d files and %d bytes received and %d files and %d bytes skipped, but %d files and %d bytes were to be sent: it is not believed",
-		a.to, o.Files, o.Bytes, o.SkippedFiles, o.SkippedBytes, a.t.TotalFiles, a.t.TotalBytes)
+		a.to, o.Files, o.Bytes, o.SkippedFiles, o.SkippedBytes, a.t.TotalFiles, total)
 }
 
 // conclude saves the end of the transfer at the receiver.
@@ -93,6 +106,7 @@ func (a *attempt) conclude(ctx context.Context, o wire.Outcome) error {
 			t.ErrorMessage = fmt.Sprintf("%s: %s", api.HostText(t.DestinationAddress), wire.Clean(o.Message))
 		}
 		t.FilesSent, t.BytesSent, t.BytesSaved = o.Files, o.Bytes, a.bytesSaved()
+		t.Regrow(o.Grown)
 		return nil
 	})
 	return err

@@ -137,7 +137,7 @@ func sumOf(ctx context.Context, opener *transfer.Opener, algorithm digest.Algori
 		return "", err
 	}
 	if after, err := file.Stat(); err != nil || !transfer.Unchanged(f, after) {
-		return "", changed(&f)
+		return "", errChanged
 	}
 	return sum, nil
 }

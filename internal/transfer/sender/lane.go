@@ -38,7 +38,7 @@ type lane struct {
 	batch  []byte
 	opener *transfer.Opener
 	file   *os.File // the file that was read last
-	index  int64    // of file
+	source *source  // what it is
 	counts int64    // chunks in batch
 	shrink shrink
 
@@ -248,7 +248,7 @@ func (l *lane) read(p *piece) error {
 	l.batch, l.counts = l.batch[:0], 0
 	for i := range p.parts {
 		part := &p.parts[i]
-		if l.s.isGone(part.file.Index) {
+		if part.file.stale.Load() || l.s.isGone(part.file.Index) {
 			continue
 		}
 		before, counts := len(l.batch), l.counts
@@ -258,6 +258,11 @@ func (l *lane) read(p *piece) error {
 		}
 		l.closeFile()
 		l.batch, l.counts = l.batch[:before], counts
+		if errors.Is(err, errChanged) {
+			if err = l.s.change(l.opener, part.file); err == nil {
+				continue
+			}
+		}
 		e, ended := errors.AsType[*finalError](err)
 		if !ended || l.s.a.t.OnError != "continue" {
 			return err
@@ -286,29 +291,29 @@ func (l *lane) readPart(p *part) error {
 		payload := l.batch[at+wire.HeaderSize : at+wire.HeaderSize+n]
 		if _, err := l.file.ReadAt(payload, offset); err != nil {
 			if errors.Is(err, io.EOF) {
-				return changed(f)
+				return errChanged
 			}
 			return failf(err, true, "source %s cannot be read: %s", api.Quote(f.Source), cmp.Or(api.SystemReason(err), err.Error()))
 		}
 		sum := wire.Sum(payload)
 		if len(again) > 0 {
 			if again[0].sum != sum {
-				return changed(f)
+				return errChanged
 			}
 			again = again[1:]
 		}
 		p.chunks = append(p.chunks, chunk{n, sum})
 		length := l.compress(f.Index, payload)
 		wire.PutHeader(l.batch[at:at+wire.HeaderSize], wire.Header{
-			Type: wire.TypeData, Compressed: length < n, Length: length, Index: f.Index, Offset: offset, Sum: sum,
+			Type: wire.TypeData, Compressed: length < n, Length: length, Version: f.version, Index: f.Index, Offset: offset, Sum: sum,
 		})
 		l.batch = l.batch[:at+wire.HeaderSize+length]
 		l.counts++
 		offset += int64(n)
 	}
 	after, err := l.file.Stat()
-	if err != nil || !transfer.Unchanged(*f, after) {
-		return changed(f)
+	if err != nil || !f.unchanged(after, p.length < int(f.Size)) {
+		return errChanged
 	}
 	if p.length == int(f.Size) {
 		l.closeFile()
@@ -316,31 +321,30 @@ func (l *lane) readPart(p *part) error {
 	return nil
 }
 
-func changed(f *transfer.ManifestFile) error {
-	return failf(nil, true, "source %s changed while it was sent: create a new manifest", api.Quote(f.Source))
-}
-
 // openFile opens the file of a part, unless it was that of the part before.
-func (l *lane) openFile(f *transfer.ManifestFile) (err error) {
-	if l.file != nil && l.index == f.Index {
+func (l *lane) openFile(f *source) (err error) {
+	if l.file != nil && l.source == f {
 		return nil
 	}
 	l.closeFile()
 	if l.opener == nil {
 		l.opener = l.s.sources.Opener()
 	}
-	if l.file, err = l.opener.Open(*f); err != nil {
+	if l.file, err = l.opener.Open(f.ManifestFile); err != nil {
 		l.file = nil
+		if errors.Is(err, transfer.ErrChanged) {
+			return errChanged
+		}
 		return sourceError(err)
 	}
-	l.index = f.Index
+	l.source = f
 	return nil
 }
 
 func (l *lane) closeFile() {
 	if l.file != nil {
 		_ = l.file.Close()
-		l.file = nil
+		l.file, l.source = nil, nil
 	}
 }
 

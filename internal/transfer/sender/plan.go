@@ -35,6 +35,7 @@ type planner struct {
 	atEnd  bool
 	next   piece // small files that do not fill a piece yet
 	filled int   // bytes in next
+	opener *transfer.Opener
 }
 
 // page holds announced entries of which the data must still be sent.
@@ -46,7 +47,8 @@ type page struct {
 // plan announces the whole list and queues all pieces, then ends the list. An error
 // ends the stream.
 func (s *stream) plan(ctx context.Context, resume wire.Resume) {
-	p := &planner{stream: s, ctx: ctx, resume: resume, listed: resume.Index}
+	p := &planner{stream: s, ctx: ctx, resume: resume, listed: resume.Index, opener: s.sources.Opener()}
+	defer p.opener.Close()
 	if err := p.run(); err != nil {
 		s.cancel(err)
 	}
@@ -106,11 +108,13 @@ func (p *planner) announce() error {
 		message, size, content = wire.Entries{From: p.listed}, 0, 0
 		return nil
 	}
-	for _, f := range files {
+	for i := range files {
+		grown := p.look(&files[i])
+		f := files[i]
 		if f.Index != p.listed {
 			return failf(nil, true, "the manifest of the transfer has a gap before entry %d; create it anew", f.Index)
 		}
-		e := wire.Entry{Name: wire.Name(f.Name), Size: f.Size, Mode: f.Mode, ModTime: f.ModTime, Dir: f.Dir}
+		e := wire.Entry{Name: wire.Name(f.Name), Size: f.Size, Mode: f.Mode, ModTime: f.ModTime, Dir: f.Dir, Grown: grown}
 		b, err := json.Marshal(e)
 		if err != nil {
 			return err
@@ -133,6 +137,25 @@ func (p *planner) announce() error {
 	return nil
 }
 
+// look makes a file what it is now if that must be known before it is announced: one
+// without data, which no lane opens, and the one that is resumed. It returns by how many
+// bytes the file has grown.
+func (p *planner) look(f *transfer.ManifestFile) (grown int64) {
+	resumed := f.Index == p.resume.Index && p.resume.Offset > 0
+	if f.Dir || f.Size > 0 && !resumed {
+		return 0
+	}
+	if now, err := p.opener.Stat(*f); err == nil { // else the lane that reads it says why not
+		grown = now.Size - f.Size
+		*f = now
+		p.a.grown.Add(grown)
+	}
+	if resumed && (f.Size != p.resume.Size || f.ModTime != p.resume.ModTime) {
+		p.resume.Offset = 0
+	}
+	return grown
+}
+
 // sendPage queues the data of a page of files, without those that the receiver
 // skips.
 func (p *planner) sendPage(next page) error {
@@ -141,7 +164,7 @@ func (p *planner) sendPage(next page) error {
 		return err
 	}
 	for i := range next.files {
-		f := &next.files[i]
+		f := next.files[i]
 		if f.Dir || f.Size == 0 || skip[f.Index] {
 			continue
 		}
@@ -149,7 +172,7 @@ func (p *planner) sendPage(next page) error {
 		if f.Index == p.resume.Index {
 			offset = p.resume.Offset
 		}
-		if err := p.cut(f, offset); err != nil {
+		if err := p.cut(&source{ManifestFile: f}, offset); err != nil {
 			return err
 		}
 	}
@@ -177,8 +200,8 @@ func (p *planner) skipped(next page) (map[int64]bool, error) {
 
 // cut queues a file from offset on: as pieces of its own, or together with
 // others if it is small.
-func (p *planner) cut(f *transfer.ManifestFile, offset int64) error {
-	for offset < f.Size && !p.isGone(f.Index) {
+func (p *planner) cut(f *source, offset int64) error {
+	for offset < f.Size && !f.stale.Load() && !p.isGone(f.Index) {
 		n := int(min(f.Size-offset, int64(p.pieceSize)))
 		if p.filled+n+wire.HeaderSize > p.pieceSize {
 			if err := p.flush(); err != nil {

@@ -3,8 +3,6 @@ package sender
 import (
 	"context"
 	"sync"
-
-	"jetstream/internal/transfer"
 )
 
 // maxOpen is how many pieces a receiver may leave unacknowledged: at least 1 GiB,
@@ -21,7 +19,7 @@ type piece struct {
 
 // part is a part of a file. It is for the lane that has taken its piece.
 type part struct {
-	file   *transfer.ManifestFile
+	file   *source
 	offset int64
 	length int
 	// chunks are what it was cut into when it was first read. When it is sent
@@ -46,7 +44,12 @@ type queue struct {
 	unsent  int // pieces that no lane has sent yet
 	// open are the pieces from the first one on that the receiver does not have.
 	open []*piece
-	err  error
+	// changes are versions of changed files that are not cut into pieces yet, in the
+	// order of their indices; ready is how many of them the receiver expects.
+	changes   []*source
+	ready     int
+	pieceSize int // of their pieces
+	err       error
 }
 
 // newQueue returns a queue that ends with ctx.
@@ -84,7 +87,7 @@ func (q *queue) take(ctx context.Context, lane int) (*piece, error) {
 	defer stop()
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	for q.err == nil && ctx.Err() == nil && (lane >= q.lanes || len(q.again)+len(q.fresh) == 0) {
+	for q.err == nil && ctx.Err() == nil && (lane >= q.lanes || len(q.again)+len(q.fresh) == 0 && !q.cuttable()) {
 		q.changed.Wait()
 	}
 	if q.err != nil {
@@ -94,6 +97,9 @@ func (q *queue) take(ctx context.Context, lane int) (*piece, error) {
 		return nil, context.Cause(ctx)
 	}
 	defer q.changed.Broadcast()
+	if len(q.again) == 0 && q.cuttable() {
+		return q.cut(), nil
+	}
 	from := &q.fresh
 	if len(q.again) > 0 {
 		from = &q.again
@@ -136,7 +142,8 @@ func (q *queue) acknowledge(p *piece) {
 // tooFar reports whether entries up to index lie further ahead of what the
 // receiver has than it remembers. mu is held.
 func (q *queue) tooFar(index int64) bool {
-	return len(q.open) > 0 && index-q.open[0].parts[0].file.Index > entriesAhead
+	return len(q.open) > 0 && index-q.open[0].first() > entriesAhead ||
+		len(q.changes) > 0 && index-q.changes[0].Index > entriesAhead
 }
 
 // room reports whether entries up to index may be announced. If wait is set it
@@ -175,11 +182,11 @@ func (q *queue) addLane() {
 	q.changed.Broadcast()
 }
 
-// wait waits until every piece was sent once.
+// wait waits until every piece was sent once, also of changed files.
 func (q *queue) wait() error {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	for q.err == nil && q.unsent > 0 {
+	for q.err == nil && q.unsent+len(q.changes) > 0 {
 		q.changed.Wait()
 	}
 	return q.err

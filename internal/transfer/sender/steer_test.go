@@ -14,20 +14,25 @@ import (
 )
 
 // limit makes the destination of to with a rate in kbit/s, or changes it.
-func (s *site) limit(to *site, kbit int64) {
+func (s *site) limit(to *site, kbit int64) { s.limitAt(to.Address, kbit) }
+
+func (s *site) limitAt(address string, kbit int64) {
 	s.T.Helper()
-	if _, _, err := s.engine.CreateDestination(s.T.Context(), by("bob"), transfer.DestinationParams{Address: to.Address, SendRateMax: &kbit}); err != nil {
+	if _, _, err := s.engine.CreateDestination(s.T.Context(), by("bob"), transfer.DestinationParams{Address: address, SendRateMax: &kbit}); err != nil {
 		s.T.Fatal(err)
 	}
 }
 
-func (s *site) underWay(tr transfer.Transfer) transfer.Transfer {
+func (s *site) underWay(tr transfer.Transfer) transfer.Transfer { return s.sends(tr, 1) }
+
+// sends returns the transfer once so many bytes of it are confirmed.
+func (s *site) sends(tr transfer.Transfer, bytes int64) transfer.Transfer {
 	s.T.Helper()
 	again := time.NewTicker(10 * time.Millisecond) // progress wakes nobody
 	defer again.Stop()
 	for end := time.Now().Add(patience); ; <-again.C {
 		t := transfertest.Must[transfer.Transfer](s.T)(s.engine.LoadTransfer(s.T.Context(), tr.TransferID))
-		if t.Status == transfer.StatusActive && t.BytesSent > 0 {
+		if t.Status == transfer.StatusActive && t.BytesSent >= bytes {
 			return t
 		}
 		if !t.Processing || time.Now().After(end) {

@@ -56,6 +56,8 @@ type stream struct {
 	mu        sync.Mutex
 	lanes     []*lane
 	goneFiles map[int64]bool // files that cannot be read
+
+	changing sync.Mutex // held while a change of a file is announced
 }
 
 // stream sends the transfer over conn and lanes, whose first connections are being
@@ -98,6 +100,7 @@ func (a *attempt) stream(ctx context.Context, conn *wire.Conn, first []<-chan di
 	defer a.turn.end()
 	var unwatch func() bool
 	s.queue, unwatch = newQueue(ctx, piecesAhead*max(len(first), 1))
+	s.queue.pieceSize = s.pieceSize
 	defer unwatch()
 	var working sync.WaitGroup // what uses the sources
 	defer working.Wait()
@@ -230,6 +233,7 @@ func (s *stream) gone(index int64, message string) error {
 	if known {
 		return nil
 	}
+	s.queue.forget(index)
 	return s.control(wire.TypeFileGone, wire.FileGone{Index: index, Message: wire.Clean(message)})
 }
 
@@ -279,7 +283,7 @@ func (a *attempt) open(conn *wire.Conn) (resume wire.Resume, ended *wire.Outcome
 func (a *attempt) settings() wire.Open {
 	t := &a.t
 	return wire.Open{
-		TransferID: t.TransferID, Ticket: t.Ticket, TotalFiles: t.TotalFiles, TotalBytes: t.TotalBytes, DataBytes: t.DataBytes,
+		TransferID: t.TransferID, Ticket: t.Ticket, TotalFiles: t.TotalFiles, TotalBytes: t.TotalBytes - t.Grown, DataBytes: t.DataBytes,
 		DestinationPath: wire.Name(t.DestinationPath), Conflict: t.Conflict, OnError: t.OnError, Checksum: t.Checksum,
 		CheckpointSeconds: t.CheckpointFrequencySeconds, Lanes: wire.MaxLanes,
 	}
@@ -291,16 +295,20 @@ func (a *attempt) progress(payload []byte) error {
 	if err := wire.Decode(payload, &p); err != nil {
 		return err
 	}
-	if !a.within(p.Files, p.Bytes) {
-		return a.broken("it confirms %d files and %d bytes of %d and %d", p.Files, p.Bytes, a.t.TotalFiles, a.t.TotalBytes)
+	if !a.resumed {
+		a.grown.Store(p.Grown)
 	}
+	if !a.within(p.Files, p.Bytes) {
+		return a.broken("it confirms %d files and %d bytes of %d and %d", p.Files, p.Bytes, a.t.TotalFiles, a.total())
+	}
+	a.confirmed = min(a.confirmed, p.Bytes) // it has discarded what has changed
 	if p.Bytes > a.confirmed {
 		a.progressed = true
 		a.meter.Add(p.Bytes - a.confirmed)
 		a.s.sent.Add(p.Bytes - a.confirmed)
 		a.confirmed = p.Bytes
 	}
-	a.s.o.Engine.Progress(a.t.TransferID, transfer.Progress{Files: p.Files, Bytes: p.Bytes, Saved: a.bytesSaved(), Rate: a.meter.Rate()})
+	a.s.o.Engine.Progress(a.t.TransferID, transfer.Progress{Files: p.Files, Bytes: p.Bytes, Saved: a.bytesSaved(), Grown: a.grown.Load(), Rate: a.meter.Rate()})
 	return nil
 }
 
@@ -330,6 +338,8 @@ func (s *stream) listen() {
 			} else if err = wire.Decode(payload, &c); err == nil {
 				err = s.put(s.compares.put(c, len(c.Indices)))
 			}
+		case wire.TypeFileExpected:
+			err = s.expected(payload)
 		case wire.TypeOutcome:
 			var o wire.Outcome
 			if err = wire.Decode(payload, &o); err == nil {

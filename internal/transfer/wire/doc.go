@@ -22,7 +22,8 @@
 //	byte  1      1 for data that are compressed, else 0
 //	bytes 2-3    0x4a53 ("JS")
 //	bytes 4-7    length of the payload
-//	bytes 8-15   index: of an entry for data, of chunks for Ack, else 0
+//	bytes 8-9    version of the file for data, else 0
+//	bytes 10-15  index: of an entry for data, of chunks for Ack, else 0
 //	bytes 16-23  offset in the file for data, else 0
 //	bytes 24-31  xxh3-64 of the payload, of compressed data before compression
 //
@@ -58,6 +59,7 @@
 //	Entries -> [Skip]            a page of the file list; Skip if Resume announced it
 //	Digests <- [Compare]         with Open.Checksum, before the Skip of a page
 //	FileGone                     a file of the list cannot be read (onError continue)
+//	FileChanged -> FileExpected  a file is no longer what was announced and is sent anew
 //	End     -> Outcome           the list is complete; how the transfer has ended
 //	Cancel  -> Outcome           instead of Open or later: the sender has given up
 //	DryRun  -> Resume            instead of Login and Open: what would be sent?
@@ -72,7 +74,9 @@
 //
 // The list has all entries of the transfer in a fixed order; the position of an
 // entry is its index. Resume names the first entry that is wanted, and the offset
-// within it; the list continues there, with that entry. The sender announces at
+// within it; the list continues there, with that entry. If Offset is not 0, the sender
+// compares the file with Size and ModTime in Resume: where they are not the same it
+// announces what the file is now, and begins it at 0. The sender announces at
 // most 8,192 entries whose data have not been sent. End may come before the
 // data. The receiver ends the transfer when the list is complete and all data of
 // it have arrived; then it gives the files their names, which may take a while,
@@ -83,6 +87,18 @@
 // A dry run has no ticket, no lanes and no data. The receiver answers each page as in
 // a transfer with onError continue, always with Skip, and End with Outcome. It writes
 // nothing. Where no entry at all could be received it sends Failure.
+//
+// # Files that change
+//
+// The list is made before the transfer and does not change; a file may. The sender
+// makes sure that all chunks of a version are of one state of the file: it compares size,
+// modification time and identity with what it has announced, after it has read a chunk
+// and before it sends it. When they differ it sends FileChanged with those of the file as
+// it is now, and after FileExpected all chunks of the file, with the new version in the
+// header. Chunks of a former version that are on their way are passed over. A file of
+// which the receiver has a whole version is not sent again. The totals of the transfer
+// are those of Open and the sum of what the files have grown by (see Entry, Resume and
+// Outcome); a file that is left out by FileGone counts as it was last announced.
 //
 // # Lanes
 //

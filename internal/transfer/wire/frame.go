@@ -34,6 +34,9 @@ const (
 	TypeDigests  Type = 19
 	TypeDryRun   Type = 20
 	TypeRefused  Type = 21
+
+	TypeFileChanged  Type = 22
+	TypeFileExpected Type = 23
 )
 
 // The sizes of frames in bytes.
@@ -43,22 +46,30 @@ const (
 	MaxControl = 64 << 10
 )
 
+// MaxChanges is how often a file may change while one session sends it.
+const MaxChanges = 5
+
 const magic = 0x4a53 // "JS"
 
-// Header is the header of a frame. Index and Offset are the position of data;
-// the Index of an Ack is how many frames of data of the lane have been handled.
-// Control frames have 0 there.
+// Header is the header of a frame. Index and Offset are the position of data, and
+// Version is that of the file (see FileChanged); the Index of an Ack is how many
+// frames of data of the lane have been handled. Control frames have 0 there.
 //
 // On the wire, big-endian: type (1 byte), 1 if compressed, else 0 (1), "JS" (2),
-// length (4), index (8), offset (8), xxh3-64 of the payload before compression (8).
+// length (4), version (2), index (6), offset (8), xxh3-64 of the payload before
+// compression (8).
 type Header struct {
 	Type       Type
 	Compressed bool // the payload of data is a zstd frame, see Decompressor
 	Length     int  // of the payload, bytes
+	Version    int  // 0 to 65535
 	Index      int64
 	Offset     int64
 	Sum        uint64
 }
+
+// indexBits is how many bits of a header the index has.
+const indexBits = 48
 
 // limit returns the size of the largest payload of the type; ok is false for an
 // unknown type.
@@ -68,7 +79,7 @@ func (t Type) limit() (n int, ok bool) {
 		return MaxData, true
 	case t == TypePing || t == TypeAck:
 		return 0, true
-	case t >= TypeHello && t <= TypeRefused:
+	case t >= TypeHello && t <= TypeFileExpected:
 		return MaxControl, true
 	}
 	return 0, false
@@ -82,7 +93,7 @@ func PutHeader(b []byte, h Header) {
 	}
 	binary.BigEndian.PutUint16(b[2:], magic)
 	binary.BigEndian.PutUint32(b[4:], uint32(h.Length))
-	binary.BigEndian.PutUint64(b[8:], uint64(h.Index))
+	binary.BigEndian.PutUint64(b[8:], uint64(h.Version)<<indexBits|uint64(h.Index))
 	binary.BigEndian.PutUint64(b[16:], uint64(h.Offset))
 	binary.BigEndian.PutUint64(b[24:], h.Sum)
 }
@@ -90,10 +101,12 @@ func PutHeader(b []byte, h Header) {
 // parseHeader decodes and checks a header.
 func parseHeader(b []byte) (Header, error) {
 	length := binary.BigEndian.Uint32(b[4:])
+	position := binary.BigEndian.Uint64(b[8:])
 	h := Header{
 		Type:       Type(b[0]),
 		Compressed: b[1] == 1,
-		Index:      int64(binary.BigEndian.Uint64(b[8:])),
+		Version:    int(position >> indexBits),
+		Index:      int64(position & (1<<indexBits - 1)),
 		Offset:     int64(binary.BigEndian.Uint64(b[16:])),
 		Sum:        binary.BigEndian.Uint64(b[24:]),
 	}
@@ -107,8 +120,8 @@ func parseHeader(b []byte) (Header, error) {
 	if uint64(length) > uint64(limit) {
 		return Header{}, protocolErrorf("a frame of type %d with %d bytes is over the limit of %d", h.Type, length, limit)
 	}
-	if h.Index < 0 || h.Offset < 0 {
-		return Header{}, protocolErrorf("a frame has a negative index or offset")
+	if h.Offset < 0 {
+		return Header{}, protocolErrorf("a frame has a negative offset")
 	}
 	h.Length = int(length)
 	return h, nil

@@ -32,8 +32,10 @@ type Ticket struct {
 
 // Open begins or continues a transfer.
 type Open struct {
-	TransferID      string `json:"transferId"`
-	Ticket          []byte `json:"ticket"`
+	TransferID string `json:"transferId"`
+	Ticket     []byte `json:"ticket"`
+	// TotalFiles and TotalBytes are those of the list as it was made, without
+	// Entry.Grown and FileChanged. Every Open of the transfer has the same.
 	TotalFiles      int64  `json:"totalFiles"` // directories do not count
 	TotalBytes      int64  `json:"totalBytes"`
 	DataBytes       int64  `json:"dataBytes"` // TotalBytes without holes; 0 is not known
@@ -72,6 +74,12 @@ type Refused struct {
 type Resume struct {
 	Index  int64 `json:"index"`
 	Offset int64 `json:"offset"`
+	// Size and ModTime are those of the file that the bytes before Offset are of.
+	// They count only if the entry is announced with the same.
+	Size    int64 `json:"size"`
+	ModTime int64 `json:"mtime"`
+	// Grown is the sum of the Grown of the entries before Index.
+	Grown int64 `json:"grown"`
 	// Files and Bytes are already confirmed.
 	Files int64 `json:"files"`
 	Bytes int64 `json:"bytes"`
@@ -98,6 +106,9 @@ type Entry struct {
 	Mode    uint32 `json:"mode"`
 	ModTime int64  `json:"mtime"` // nanoseconds since the Unix epoch
 	Dir     bool   `json:"dir,omitempty"`
+	// Grown is by how many bytes Size is larger than when the list was made, where
+	// the sender knows at once that the file has changed.
+	Grown int64 `json:"grown,omitempty"`
 }
 
 // Entries is a page of the file list.
@@ -139,6 +150,7 @@ type Progress struct {
 	Files     int64 `json:"files"`
 	Bytes     int64 `json:"bytes"`
 	Finishing bool  `json:"finishing"` // all files have arrived and get their final names
+	Grown     int64 `json:"grown"`     // as in Outcome, of the entries announced so far
 }
 
 // Outcome is the end of the transfer at the receiver.
@@ -151,6 +163,9 @@ type Outcome struct {
 	Bytes        int64 `json:"bytes"`
 	SkippedFiles int64 `json:"skippedFiles"`
 	SkippedBytes int64 `json:"skippedBytes"`
+	// Grown is by how many bytes the files, also skipped ones, are larger than
+	// Open.TotalBytes.
+	Grown int64 `json:"grown"`
 }
 
 // Cancel reports that the sender has cancelled the transfer or given it up.
@@ -166,6 +181,28 @@ type Cancel struct {
 type FileGone struct {
 	Index   int64  `json:"index"`
 	Message string `json:"message"`
+}
+
+// FileChanged reports that a file is no longer what was announced: it is sent anew,
+// from its beginning. Version is 1 at the first change of an entry in a session, then
+// 2, up to MaxChanges. The sender sends no data of the new version before the
+// receiver has answered with FileExpected.
+type FileChanged struct {
+	Index   int64  `json:"index"`
+	Size    int64  `json:"size"`
+	Mode    uint32 `json:"mode"`
+	ModTime int64  `json:"mtime"`
+	Version int    `json:"version"`
+}
+
+// FileExpected answers FileChanged. Version is that of the message: the receiver has
+// discarded what it had of the file, and passes over what comes of former versions.
+// Or it is one less: the receiver has the whole former version, keeps it, and the file
+// must not be sent again. There is no answer, and the same holds, if the receiver has
+// everything and Outcome is on its way.
+type FileExpected struct {
+	Index   int64 `json:"index"`
+	Version int   `json:"version"`
 }
 
 // Failure is the reason why the connection is closed.
