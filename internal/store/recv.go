@@ -18,14 +18,15 @@ func (db *DB) Received() *Received { return &Received{db} }
 
 const recvColumns = `seq, source_public_key, transfer_id, username, destination_path, status, error_message,
 	total_files, total_size, files_received, bytes_received, source_ip, source_port, start_time,
-	last_recv_time, last_error_time, end_time, ticket_hash, conflict, on_error, root, staging, finishing, partial_index, partial_offset`
+	last_recv_time, last_error_time, end_time, ticket_hash, conflict, on_error, root, staging, finishing, partial_index, partial_offset,
+	partial_digest`
 
 func scanRecv(row scanner) (transfer.RecvTransfer, error) {
 	var t transfer.RecvTransfer
 	err := row.Scan(&t.Seq, &t.SourcePublicKey, &t.TransferID, &t.Username, &t.DestinationPath, (*string)(&t.Status), &t.ErrorMessage,
 		&t.TotalFiles, &t.TotalSize, &t.FilesReceived, &t.BytesReceived, &t.SourceIP, &t.SourcePort, (*int64)(&t.StartTime),
 		(*int64)(&t.LastRecvTime), (*int64)(&t.LastErrorTime), (*int64)(&t.EndTime), &t.TicketHash, &t.Conflict, &t.OnError, &t.Root, &t.Staging, &t.Finishing,
-		&t.PartialIndex, &t.PartialOffset)
+		&t.PartialIndex, &t.PartialOffset, &t.PartialDigest)
 	t.DestinationPathBase64 = api.Base64Unless(t.DestinationPath)
 	t.Processing = t.Status.Processing()
 	return t, err
@@ -90,10 +91,11 @@ func (v *Received) SaveRecvProgress(ctx context.Context, r *transfer.RecvTransfe
 }
 
 // SaveRecvCheckpoint implements transfer.RecvStore.
-func (v *Received) SaveRecvCheckpoint(ctx context.Context, sourcePublicKey, transferID string, index, offset int64) error {
+func (v *Received) SaveRecvCheckpoint(ctx context.Context, sourcePublicKey, transferID string, index, offset int64, rest string) error {
 	return v.db.updateNoSync(ctx, func(t *tx) error {
-		_, err := t.exec(`UPDATE recv_transfers SET partial_index = ?, partial_offset = ? WHERE transfer_id = ? AND source_public_key = ?`,
-			index, offset, transferID, sourcePublicKey)
+		_, err := t.exec(`UPDATE recv_transfers SET partial_index = ?, partial_offset = ?, partial_digest = ?
+			WHERE transfer_id = ? AND source_public_key = ?`,
+			index, offset, rest, transferID, sourcePublicKey)
 		return err
 	})
 }

@@ -160,6 +160,9 @@ type RecvTx interface {
 	// PlaceRecvFiles sets Placed of the entries from index first to last, both
 	// included, that have a final name and are not Skipped.
 	PlaceRecvFiles(sourcePublicKey, transferID string, first, last int64) error
+	// DropRecvFiles removes the entries from an index on, and returns how many
+	// files are left that were received, and the sum of their sizes.
+	DropRecvFiles(sourcePublicKey, transferID string, from int64) (files, bytes int64, err error)
 	// CollectRecv removes transfers that ended before a time, and those that
 	// were authorized before it and never opened, limit of each at most, and
 	// returns how many. It keeps the subjects in except, and transfers whose
@@ -198,8 +201,9 @@ type RecvStore interface {
 	// power cut.
 	SaveRecvProgress(ctx context.Context, t *RecvTransfer) error
 	// SaveRecvCheckpoint saves that the first offset bytes of an entry are on
-	// disk. It survives kill -9, but not necessarily a power cut.
-	SaveRecvCheckpoint(ctx context.Context, sourcePublicKey, transferID string, index, offset int64) error
+	// disk, and the digest of those of them that fill no block. It survives
+	// kill -9, but not necessarily a power cut.
+	SaveRecvCheckpoint(ctx context.Context, sourcePublicKey, transferID string, index, offset int64, rest string) error
 }
 
 // Emitter queues a run of the event's script, if there is one, in the

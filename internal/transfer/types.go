@@ -185,9 +185,10 @@ type RecvTransfer struct {
 	// slash-separated; empty if there is none.
 	Staging string `json:"-"`
 	// PartialOffset is how many bytes of the entry PartialIndex were on disk at
-	// the last checkpoint.
-	PartialIndex  int64 `json:"-"`
-	PartialOffset int64 `json:"-"`
+	// the last checkpoint, PartialDigest the digest of those that fill no block.
+	PartialIndex  int64  `json:"-"`
+	PartialOffset int64  `json:"-"`
+	PartialDigest string `json:"-"`
 	// Finishing reports that all entries are recorded and the files get their
 	// final names.
 	Finishing bool `json:"-"`

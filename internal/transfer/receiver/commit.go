@@ -245,23 +245,26 @@ func (c *committer) sync(batch []finished) error {
 func syncPart(file *os.File) error { return errors.Join(file.Sync(), file.Close()) }
 
 // checkpoint makes durable what has arrived of the first entry that is not complete, and
-// records how much that is.
+// records how much that is, with its hashes.
 func (c *committer) checkpoint(ctx context.Context) error {
 	s := c.s
 	c.mu.Lock()
 	idle := len(c.queue) == 0
 	c.mu.Unlock()
-	e, n := s.window.front()
-	if !idle || e == nil {
+	e, n, mixed := s.window.front()
+	if !idle || e == nil || mixed || n == e.Size {
 		return nil
 	}
 	e.opening.Lock()
-	file := e.file
+	file, sum := e.file, e.sum
 	e.opening.Unlock()
-	if file == nil {
+	if file == nil || sum == nil {
 		return nil
 	}
-	err := file.Sync()
+	n, rest, err := s.saveHashes(e.Index, sum, file, n)
+	if err == nil {
+		err = file.Sync()
+	}
 	if errors.Is(err, os.ErrClosed) { // complete meanwhile
 		return nil
 	}
@@ -271,5 +274,8 @@ func (c *committer) checkpoint(ctx context.Context) error {
 	if err != nil {
 		return s.writeError(e, err)
 	}
-	return s.r.o.Store.SaveRecvCheckpoint(ctx, s.in.key, s.in.id, e.Index, n)
+	if n == 0 {
+		return nil
+	}
+	return s.r.o.Store.SaveRecvCheckpoint(ctx, s.in.key, s.in.id, e.Index, n, rest)
 }

@@ -37,6 +37,9 @@ func (s *session) receiveData(ctx context.Context, o wire.Open) (err error) {
 	}
 	defer s.staging.Close()
 	defer s.stagingDir.Close()
+	if err := s.checkPartial(ctx, recorded); err != nil {
+		return err
+	}
 	kept := s.in.partial
 	s.in.files.Store(s.row.FilesReceived)
 	s.in.bytes.Store(s.row.BytesReceived + kept.offset)
@@ -58,9 +61,12 @@ func (s *session) receiveData(ctx context.Context, o wire.Open) (err error) {
 	if err == nil {
 		err = s.receiveFrames(ctx)
 	}
-	s.suspend()
+	suspended := s.suspend()
 	s.commits.close()
 	<-committed
+	if suspended {
+		s.in.partial.left = lstat(s.staging, partName(s.in.partial.index))
+	}
 	if failed := s.commits.failure(); failed != nil {
 		s.in.partial = partial{}
 		return failed
@@ -96,13 +102,23 @@ func (s *session) answersSkip() bool {
 }
 
 // suspend ends the receiving of data. It remembers how much of the first entry
-// that is not complete was received, for the next connection.
-func (s *session) suspend() {
+// that is not complete was received, for the next connection, and reports whether
+// that has changed.
+func (s *session) suspend() bool {
 	s.window.close()
-	s.in.partial = partial{}
-	if e, n := s.window.front(); e != nil {
-		s.in.partial = partial{index: e.Index, offset: n}
+	e, n, mixed := s.window.front()
+	switch kept := &s.in.partial; {
+	case e == nil && s.window.len() == 0, e != nil && e.file == nil && e.Index == kept.index && n == kept.offset:
+		return false // nothing has come
+	case e == nil:
+		*kept = partial{}
+		return false
+	case mixed:
+		*kept = partial{index: e.Index, offset: n}
+	default:
+		*kept = partial{index: e.Index, offset: n, sum: e.sum}
 	}
+	return true
 }
 
 // receiveFrames handles control messages until all entries are complete and on

@@ -132,8 +132,8 @@ type marking struct {
 	saved chan int64
 }
 
-func (m *marking) SaveRecvCheckpoint(ctx context.Context, key, id string, index, offset int64) error {
-	err := m.RecvStore.SaveRecvCheckpoint(ctx, key, id, index, offset)
+func (m *marking) SaveRecvCheckpoint(ctx context.Context, key, id string, index, offset int64, rest string) error {
+	err := m.RecvStore.SaveRecvCheckpoint(ctx, key, id, index, offset, rest)
 	select {
 	case m.saved <- offset:
 	default:

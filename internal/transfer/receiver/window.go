@@ -242,18 +242,20 @@ func (w *window) settled(e *arrival) {
 	w.advance()
 }
 
-// front returns the first entry that is not complete and how many bytes of it
-// have arrived from the beginning on; nil if none has.
-func (w *window) front() (*arrival, int64) {
+// front returns the first entry that is not complete, how many bytes of it have
+// arrived from the beginning on, and whether chunks of it have overlapped; nil if
+// none has arrived.
+func (w *window) front() (e *arrival, n int64, mixed bool) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if len(w.pending) == 0 || w.pending[0].gone {
-		return nil, 0
+		return nil, 0, false
 	}
-	if n := w.pending[0].got.prefix(); n > 0 {
-		return w.pending[0], n
+	e = w.pending[0]
+	if n = e.got.prefix(); n > 0 {
+		return e, n, e.mixed
 	}
-	return nil, 0
+	return nil, 0, false
 }
 
 // close takes no further data, waits for what is being taken, and closes the
