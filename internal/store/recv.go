@@ -19,14 +19,14 @@ func (db *DB) Received() *Received { return &Received{db} }
 const recvColumns = `seq, source_public_key, transfer_id, username, destination_path, status, error_message,
 	total_files, total_size, files_received, bytes_received, source_ip, source_port, start_time,
 	last_recv_time, last_error_time, end_time, ticket_hash, conflict, on_error, root, staging, finishing, partial_index, partial_offset,
-	partial_size, partial_mod_time, grown`
+	partial_digest, partial_size, partial_mod_time, grown`
 
 func scanRecv(row scanner) (transfer.RecvTransfer, error) {
 	var t transfer.RecvTransfer
 	err := row.Scan(&t.Seq, &t.SourcePublicKey, &t.TransferID, &t.Username, &t.DestinationPath, (*string)(&t.Status), &t.ErrorMessage,
 		&t.TotalFiles, &t.TotalSize, &t.FilesReceived, &t.BytesReceived, &t.SourceIP, &t.SourcePort, (*int64)(&t.StartTime),
 		(*int64)(&t.LastRecvTime), (*int64)(&t.LastErrorTime), (*int64)(&t.EndTime), &t.TicketHash, &t.Conflict, &t.OnError, &t.Root, &t.Staging, &t.Finishing,
-		&t.Partial.Index, &t.Partial.Offset, &t.Partial.Size, &t.Partial.ModTime, &t.Grown)
+		&t.Partial.Index, &t.Partial.Offset, &t.Partial.Rest, &t.Partial.Size, &t.Partial.ModTime, &t.Grown)
 	t.DestinationPathBase64 = api.Base64Unless(t.DestinationPath)
 	t.Processing = t.Status.Processing()
 	return t, err
@@ -93,9 +93,9 @@ func (v *Received) SaveRecvProgress(ctx context.Context, r *transfer.RecvTransfe
 // SaveRecvCheckpoint implements transfer.RecvStore.
 func (v *Received) SaveRecvCheckpoint(ctx context.Context, sourcePublicKey, transferID string, c transfer.Checkpoint) error {
 	return v.db.updateNoSync(ctx, func(t *tx) error {
-		_, err := t.exec(`UPDATE recv_transfers SET partial_index = ?, partial_offset = ?, partial_size = ?, partial_mod_time = ?
+		_, err := t.exec(`UPDATE recv_transfers SET partial_index = ?, partial_offset = ?, partial_digest = ?, partial_size = ?, partial_mod_time = ?
 			WHERE transfer_id = ? AND source_public_key = ?`,
-			c.Index, c.Offset, c.Size, c.ModTime, transferID, sourcePublicKey)
+			c.Index, c.Offset, c.Rest, c.Size, c.ModTime, transferID, sourcePublicKey)
 		return err
 	})
 }

@@ -45,6 +45,20 @@ func (t *tx) PlaceRecvFiles(sourcePublicKey, transferID string, first, last int6
 	return err
 }
 
+// DropRecvFiles implements transfer.RecvTx.
+func (t *tx) DropRecvFiles(sourcePublicKey, transferID string, from int64) (files, bytes, grown int64, err error) {
+	seq, err := t.seqOf(sourcePublicKey, transferID)
+	if err != nil {
+		return 0, 0, 0, err
+	}
+	if _, err := t.exec(`DELETE FROM recv_files WHERE transfer = ? AND idx >= ?`, seq, from); err != nil {
+		return 0, 0, 0, err
+	}
+	err = t.queryRow(`SELECT coalesce(sum(NOT dir AND NOT skipped), 0), coalesce(sum(CASE WHEN dir OR skipped THEN 0 ELSE size END), 0),
+		coalesce(sum(grown), 0) FROM recv_files WHERE transfer = ?`, seq).Scan(&files, &bytes, &grown)
+	return files, bytes, grown, err
+}
+
 // seqOf finds the number under which a transfer's entries are kept.
 func (t *tx) seqOf(sourcePublicKey, transferID string) (seq int64, err error) {
 	err = t.queryRow(selectRecvSeq, transferID, sourcePublicKey).Scan(&seq)

@@ -163,6 +163,9 @@ type RecvTx interface {
 	// PlaceRecvFiles sets Placed of the entries from index first to last, both
 	// included, that have a final name and are not Skipped.
 	PlaceRecvFiles(sourcePublicKey, transferID string, first, last int64) error
+	// DropRecvFiles removes the entries from an index on, and returns how many
+	// files are left that were received, the sum of their sizes, and that of Grown.
+	DropRecvFiles(sourcePublicKey, transferID string, from int64) (files, bytes, grown int64, err error)
 	// CollectRecv removes transfers that ended before a time, and those that
 	// were authorized before it and never opened, limit of each at most, and
 	// returns how many. It keeps the subjects in except, and transfers whose

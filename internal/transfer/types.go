@@ -211,7 +211,8 @@ type RecvTransfer struct {
 // if that is 0. They are of a file with this size and modification time.
 type Checkpoint struct {
 	Index, Offset, Size int64
-	ModTime             int64 // nanoseconds since the Unix epoch
+	ModTime             int64  // nanoseconds since the Unix epoch
+	Rest                string // digest of those of the bytes that fill no block, whose hashes are beside the part file
 }
 
 // visible returns an object that was loaded, or why it could not be. An object

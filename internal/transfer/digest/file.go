@@ -237,15 +237,8 @@ func (f *File) Finish(r io.ReaderAt) (string, error) {
 		}
 		return digest, err
 	}
-	buf := make([]byte, min(BlockSize, f.size))
-	for i := range f.blocks {
-		if f.knows(i) {
-			continue
-		}
-		if err := f.read(r, i, buf); err != nil {
-			return "", err
-		}
-		f.set(i, f.alg.block(i, buf[:f.length(i)], f.blocks == 1))
+	if err := f.Fill(r, f.blocks); err != nil {
+		return "", err
 	}
 	digest, _ := f.Sum()
 	return digest, nil

@@ -128,12 +128,12 @@ func (r *Receiver) cancel(ctx context.Context, conn *wire.Conn, payload []byte) 
 		return err
 	}
 	in := r.incoming(conn.PeerKey(), c.TransferID)
-	ctx, release, err := in.acquire(ctx, nil)
+	e := cancelled(c)
+	ctx, release, err := in.acquire(ctx, e)
 	if err != nil {
 		return err
 	}
 	defer release()
-	e := cancelled(c)
 	row, err := r.end(context.WithoutCancel(ctx), in, e.status, e.message)
 	if err != nil {
 		return err

@@ -116,6 +116,7 @@ func (c *committer) restart(ctx context.Context, e *arrival, changed wire.FileCh
 		return err
 	}
 	s := c.s
+	s.in.saved = savedHashes{}
 	s.in.bytes.Add(-s.window.restart(e, changed))
 	e.sum = nil
 	if e.file == nil {
@@ -158,7 +159,7 @@ func (s *session) forgetPartial(ctx context.Context) error {
 		return err
 	}
 	s.in.bytes.Add(-s.in.partial.Offset)
-	s.in.partial = transfer.Checkpoint{}
+	s.in.partial, s.in.saved = partial{}, savedHashes{}
 	return nil
 }
 

@@ -251,7 +251,7 @@ func (c *committer) sync(batch []finished) error {
 func syncPart(file *os.File) error { return errors.Join(file.Sync(), file.Close()) }
 
 // checkpoint makes durable what has arrived of the first entry that is not complete, and
-// records how much that is.
+// records how much that is, with its hashes.
 func (c *committer) checkpoint(ctx context.Context) error {
 	s := c.s
 	c.marking.Lock()
@@ -259,17 +259,20 @@ func (c *committer) checkpoint(ctx context.Context) error {
 	c.mu.Lock()
 	idle := len(c.queue) == 0
 	c.mu.Unlock()
-	e, at := s.window.front()
-	if !idle || e == nil {
+	e, at, mixed := s.window.front()
+	if !idle || e == nil || mixed || at.Offset == at.Size {
 		return nil
 	}
 	e.opening.Lock()
-	file := e.file
+	file, sum := e.file, e.sum
 	e.opening.Unlock()
-	if file == nil {
+	if file == nil || sum == nil {
 		return nil
 	}
-	err := file.Sync()
+	n, rest, err := s.saveHashes(e.Index, sum, file, at.Offset)
+	if err == nil {
+		err = file.Sync()
+	}
 	if errors.Is(err, os.ErrClosed) { // complete meanwhile
 		return nil
 	}
@@ -278,6 +281,9 @@ func (c *committer) checkpoint(ctx context.Context) error {
 	}
 	if err != nil {
 		return s.writeError(e, err)
+	}
+	if at.Offset, at.Rest = n, rest; n == 0 {
+		return nil
 	}
 	if err := s.r.o.Store.SaveRecvCheckpoint(ctx, s.in.key, s.in.id, at); err != nil {
 		return err

@@ -252,7 +252,10 @@ func (r *Receiver) open(ctx context.Context, conn *wire.Conn, helpers *sync.Wait
 		return err
 	}
 	conn.Limit(time.Time{})
-	in := r.incoming(conn.PeerKey(), o.TransferID)
+	alive, stop := context.WithCancel(ctx)
+	defer stop()
+	helpers.Go(func() { _ = conn.KeepAlive(alive) })
+	in, outer := r.incoming(conn.PeerKey(), o.TransferID), ctx
 	ctx, release, err := in.acquire(ctx, nil)
 	if err != nil {
 		return err
@@ -269,7 +272,7 @@ func (r *Receiver) open(ctx context.Context, conn *wire.Conn, helpers *sync.Wait
 		return conn.Send(wire.TypeOutcome, outcome(row))
 	}
 	row.SourceIP, row.SourcePort = address(conn)
-	s := &session{r: r, conn: conn, in: in, row: row, helpers: helpers}
+	s := &session{r: r, conn: conn, in: in, row: row, helpers: helpers, outer: outer}
 	end, err := s.receive(ctx, o)
 	if e, ok := errors.AsType[*endError](context.Cause(ctx)); ok && err != nil {
 		err = e // the reason of the failure

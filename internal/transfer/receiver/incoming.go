@@ -2,12 +2,14 @@ package receiver
 
 import (
 	"context"
+	"io/fs"
 	"sync"
 	"sync/atomic"
 	"time"
 
 	"jetstream/internal/api"
 	"jetstream/internal/transfer"
+	"jetstream/internal/transfer/digest"
 	"jetstream/internal/transfer/pace"
 )
 
@@ -20,8 +22,10 @@ type incoming struct {
 	stop context.CancelCauseFunc // stops the holder of slot, or whoever waits for it
 	slot chan struct{}           // holds a token while the transfer is worked on
 
-	// partial may only be used by the holder of slot.
-	partial transfer.Checkpoint
+	// These may only be used by the holder of slot and its session.
+	partial  partial
+	saved    savedHashes
+	verified bool // what is recorded was verified, or was received by this process
 
 	bytes     atomic.Int64 // verified and written, of the whole transfer
 	files     atomic.Int64 // verified and recorded
@@ -30,6 +34,13 @@ type incoming struct {
 	lastRecv  atomic.Int64 // api.Time
 	published time.Time    // when progress was last published; for the holder of slot
 	meter     pace.Meter
+}
+
+// partial says that the part file of an entry has its first Offset bytes.
+type partial struct {
+	transfer.Checkpoint
+	sum  *digest.File // of them; nil if it is not known
+	left fs.FileInfo  // the part file as this process has left it; nil if it has not
 }
 
 func (r *Receiver) incoming(key, id string) *incoming {

@@ -38,6 +38,9 @@ func (s *session) receiveData(ctx context.Context, o wire.Open) (err error) {
 	}
 	defer s.staging.Close()
 	defer s.stagingDir.Close()
+	if err := s.checkPartial(ctx, recorded); err != nil {
+		return err
+	}
 	kept := s.in.partial
 	s.in.files.Store(s.row.FilesReceived)
 	s.in.bytes.Store(s.row.BytesReceived + kept.Offset)
@@ -62,11 +65,14 @@ func (s *session) receiveData(ctx context.Context, o wire.Open) (err error) {
 		err = s.receiveFrames(ctx)
 		stop()
 	}
-	s.suspend()
+	suspended := s.suspend()
 	s.commits.close()
 	<-committed
+	if suspended {
+		s.in.partial.left = lstat(s.staging, partName(s.in.partial.Index))
+	}
 	if failed := s.commits.failure(); failed != nil {
-		s.in.partial = transfer.Checkpoint{}
+		s.in.partial = partial{}
 		return failed
 	}
 	if err != nil {
@@ -89,9 +95,9 @@ func (in *incoming) resumeAt(row *transfer.RecvTransfer, recorded int64) {
 	if in.partial.Offset > 0 && in.partial.Index == recorded {
 		return
 	}
-	in.partial = transfer.Checkpoint{}
+	in.partial = partial{}
 	if row.Partial.Index == recorded && row.Partial.Offset > 0 {
-		in.partial = row.Partial
+		in.partial = partial{Checkpoint: row.Partial}
 	}
 }
 
@@ -100,10 +106,23 @@ func (s *session) answersSkip() bool {
 }
 
 // suspend ends the receiving of data. It remembers how much of the first entry
-// that is not complete was received, for the next connection.
-func (s *session) suspend() {
+// that is not complete was received, for the next connection, and reports whether
+// that has changed.
+func (s *session) suspend() bool {
 	s.window.close()
-	_, s.in.partial = s.window.front()
+	e, at, mixed := s.window.front()
+	switch kept := &s.in.partial; {
+	case e == nil && s.window.len() == 0, e != nil && e.file == nil && at.Index == kept.Index && at.Offset == kept.Offset:
+		return false // nothing has come
+	case e == nil:
+		*kept = partial{}
+		return false
+	case mixed:
+		*kept = partial{Checkpoint: at}
+	default:
+		*kept = partial{Checkpoint: at, sum: e.sum}
+	}
+	return true
 }
 
 // receiveFrames handles control messages until all entries are complete and on

@@ -30,7 +30,7 @@ func (s *session) write(e *arrival, h wire.Header, payload []byte) error {
 	}
 	e.opening.Lock()
 	if e.sum == nil {
-		e.sum = digest.New(s.r.o.Digest, e.Size)
+		e.sum = digest.New(s.r.blockAlgorithm(), e.Size)
 	}
 	sum := e.sum
 	e.opening.Unlock()
@@ -62,6 +62,9 @@ func (s *session) openPart(e *arrival) (err error) {
 	}
 	if e.resumed > 0 {
 		e.file, err = reopenPart(s.staging, e.Index, e.resumed)
+		if sum := s.in.partial.sum; sum != nil && sum.Size() == e.Size {
+			e.sum = sum
+		}
 	} else {
 		e.file, err = createPart(s.staging, e.Index)
 	}
@@ -83,14 +86,18 @@ func (s *session) openPart(e *arrival) (err error) {
 // more, the file system is synced.
 func (s *session) complete(e *arrival) error {
 	if e.Digest == "" {
-		if e.mixed || e.sum == nil {
-			e.sum = digest.New(s.r.o.Digest, e.Size)
+		of := e.sum
+		if e.mixed || of == nil || s.r.o.Digest.InOrder() {
+			of = digest.New(s.r.o.Digest, e.Size)
 		}
-		sum, err := e.sum.Finish(e.file)
+		sum, err := of.Finish(e.file)
 		if err != nil {
 			return s.writeError(e, err)
 		}
-		e.Digest, e.sum = s.named(sum), nil
+		e.Digest = s.named(sum)
+		e.opening.Lock()
+		e.sum = nil
+		e.opening.Unlock()
 	}
 	err := tolerateModeless(e.file.Chmod(os.FileMode(e.Mode)))
 	if err == nil {
@@ -103,7 +110,9 @@ func (s *session) complete(e *arrival) error {
 		err = e.file.Sync()
 	}
 	err = errors.Join(err, e.file.Close())
+	e.opening.Lock()
 	e.file = nil
+	e.opening.Unlock()
 	return s.writeError(e, err)
 }
 

@@ -217,12 +217,20 @@ func (r *Receiver) recover(ctx context.Context, wg *sync.WaitGroup) error {
 					return
 				}
 				defer func() { <-slots }()
+				outer := ctx
 				ctx, release, err := in.acquire(ctx, nil)
 				if err != nil {
 					return
 				}
 				defer release()
-				if _, err := r.finish(ctx, in); err != nil && ctx.Err() == nil {
+				finishing, err := r.verifyFinishing(outer, ctx, in)
+				if err == nil && !finishing {
+					return // its sender sends again what was altered
+				}
+				if err == nil {
+					_, err = r.finish(ctx, in)
+				}
+				if err != nil && ctx.Err() == nil {
 					r.log.Warn("a received transfer could not be finished; its sender or the next start tries again",
 						"transferId", in.id, "error", err)
 				}

@@ -35,6 +35,7 @@ type session struct {
 	intake     intake
 
 	ctx     context.Context //nolint:containedctx // ends when the session does, which its lanes must see
+	outer   context.Context //nolint:containedctx // ends when the server does
 	fail    context.CancelCauseFunc
 	window  *window
 	commits *committer
@@ -73,7 +74,12 @@ func (s *session) receive(ctx context.Context, o wire.Open) (transfer.RecvTransf
 	defer s.r.closeSession(s)
 	defer s.fail(nil) // ends the lanes
 	s.helpers.Go(func() { s.read(ctx) })
-	s.helpers.Go(func() { _ = s.conn.KeepAlive(ctx) })
+	verifying, stop := s.outlive(ctx)
+	s.row, err = s.r.verify(verifying, s.in, s.row, box)
+	stop()
+	if err != nil {
+		return none, cause(ctx, err)
+	}
 	if !s.row.Finishing {
 		if err := s.checkSpace(o); err != nil {
 			return none, err

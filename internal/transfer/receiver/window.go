@@ -266,19 +266,19 @@ func (w *window) settled(e *arrival) {
 	w.advance()
 }
 
-// front returns the first entry that is not complete and how many bytes of it
-// have arrived from the beginning on; nil if none has.
-func (w *window) front() (*arrival, transfer.Checkpoint) {
+// front returns the first entry that is not complete, what has arrived of it from the
+// beginning on, and whether chunks of it have overlapped; nil if nothing has arrived.
+func (w *window) front() (e *arrival, at transfer.Checkpoint, mixed bool) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if len(w.pending) == 0 || w.pending[0].gone {
-		return nil, transfer.Checkpoint{}
+		return nil, at, false
 	}
-	e := w.pending[0]
+	e = w.pending[0]
 	if n := e.got.prefix(); n > 0 {
-		return e, transfer.Checkpoint{Index: e.Index, Offset: n, Size: e.Size, ModTime: e.ModTime}
+		return e, transfer.Checkpoint{Index: e.Index, Offset: n, Size: e.Size, ModTime: e.ModTime}, e.mixed
 	}
-	return nil, transfer.Checkpoint{}
+	return nil, at, false
 }
 
 // close takes no further data, waits for what is being taken, and closes the

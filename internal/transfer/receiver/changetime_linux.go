@@ -1,0 +1,15 @@
+package receiver
+
+import (
+	"io/fs"
+	"syscall"
+)
+
+// changeTime returns when data or attributes of a file have changed last, which
+// nobody can set.
+func changeTime(info fs.FileInfo) int64 {
+	if s, ok := info.Sys().(*syscall.Stat_t); ok {
+		return s.Ctim.Nano()
+	}
+	return 0
+}

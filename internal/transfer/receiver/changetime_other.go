@@ -1,0 +1,8 @@
+//go:build !linux
+
+package receiver
+
+import "io/fs"
+
+// changeTime returns 0: the time of the last write must do.
+func changeTime(fs.FileInfo) int64 { return 0 }
