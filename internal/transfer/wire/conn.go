@@ -20,8 +20,8 @@ import (
 
 // The versions of the protocol that this program speaks.
 const (
-	MinVersion = 3
-	MaxVersion = 3
+	MinVersion = 4
+	MaxVersion = 4
 )
 
 // The timeouts of the protocol.

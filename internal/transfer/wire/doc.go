@@ -1,4 +1,4 @@
-// Package wire implements the protocol between two servers, version 3: their
+// Package wire implements the protocol between two servers, version 4: their
 // keys (Identity), TLS 1.3 connections pinned to public keys, the versioned
 // handshake (Hello), and the frames with messages and file data. This text and
 // the comments of the messages are meant to suffice for another implementation.
