@@ -6,6 +6,7 @@ import (
 	"bytes"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"testing"
 
@@ -45,14 +46,17 @@ func TestAlteredPartFileIsSentAgain(t *testing.T) {
 		file   string
 		change func([]byte) []byte
 		offset int64
+		stays  bool // the receiver is not restarted
 	}{
-		"nothing":        {digest.XXH3, "0.part", flip(half), half},
-		"a block":        {digest.XXH3, "0.part", flip(block + 7), block},
-		"the rest":       {digest.BLAKE3, "0.part", flip(3*block + 1), 3 * block},
-		"sha256":         {digest.SHA256, "0.part", flip(2 * block), 2 * block},
-		"cut short":      {digest.XXH3, "0.part", func(b []byte) []byte { return b[:2*block+5] }, 2 * block},
-		"saved hashes":   {digest.XXH3, "0.hashes", flip(digest.HeaderSize + 16), block},
-		"a saved header": {digest.BLAKE3, "0.hashes", flip(1), 0},
+		"nothing":                    {digest.XXH3, "0.part", flip(half), half, false},
+		"a block":                    {digest.XXH3, "0.part", flip(block + 7), block, false},
+		"the rest":                   {digest.BLAKE3, "0.part", flip(3*block + 1), 3 * block, false},
+		"sha256":                     {digest.SHA256, "0.part", flip(2 * block), 2 * block, false},
+		"cut short":                  {digest.XXH3, "0.part", func(b []byte) []byte { return b[:2*block+5] }, 2 * block, false},
+		"saved hashes":               {digest.XXH3, "0.hashes", flip(digest.HeaderSize + 16), block, false},
+		"one connection to the next": {digest.XXH3, "0.part", func(b []byte) []byte { return b }, half, true},
+		"altered meanwhile":          {digest.XXH3, "0.part", flip(block + 7), block, true},
+		"a saved header":             {digest.BLAKE3, "0.hashes", flip(1), 0, false},
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := newSite(t, t.TempDir())
@@ -70,9 +74,18 @@ func TestAlteredPartFileIsSentAgain(t *testing.T) {
 			if at := <-store.saved; at != half {
 				t.Fatalf("the checkpoint is at %d, want %d", at, half)
 			}
-			s.Stop()
+			if c.stays {
+				p.conn.Abort()
+				for s.Received(p.xfer).LastErrorTime == 0 { // until the session has ended
+					runtime.Gosched()
+				}
+			} else {
+				s.Stop()
+			}
 			s.alter(c.file, c.change)
-			s.restart(nil)
+			if !c.stays {
+				s.restart(nil)
+			}
 			p.dial()
 			if r := p.reopen(); r.Index != 0 || r.Offset != c.offset || r.Bytes != c.offset {
 				t.Fatalf("it goes on at entry %d, offset %d with %d bytes, want offset %d", r.Index, r.Offset, r.Bytes, c.offset)
