@@ -103,6 +103,7 @@ func (w *window) restart(e *arrival, c wire.FileChanged) (discarded int64) {
 	w.apart -= len(e.claimed)
 	e.Grown += c.Size - e.Size
 	e.Size, e.Mode, e.ModTime = c.Size, c.Mode&0o777, c.ModTime
+	e.Digest = ""
 	e.claimed, e.got, e.have, e.mixed, e.resumed, e.idle = nil, nil, 0, false, 0, nil
 	return discarded
 }

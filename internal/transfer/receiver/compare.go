@@ -23,6 +23,9 @@ type comparer struct {
 	asked   []*arrival    // whose digests the sender owes, in order
 }
 
+// maxDigest is how long the text of a digest may be.
+const maxDigest = 128
+
 // startComparing starts the comparer, if the transfer has one, until stop.
 func (s *session) startComparing(ctx context.Context) (stop func()) {
 	if !s.intake.settings.Checksum {
@@ -99,6 +102,9 @@ func (c *comparer) answered(digests []string) error {
 		return tooMany
 	}
 	for i, d := range digests {
+		if len(d) > maxDigest {
+			return &wire.ProtocolError{Reason: "the sender tells a digest that is none"}
+		}
 		c.asked[i].theirs = d
 	}
 	c.asked = c.asked[len(digests):]
@@ -175,6 +181,7 @@ func (c *comparer) decide(ctx context.Context, page []*arrival) error {
 	}
 	for a, sum := range own {
 		a.Skipped = sum != "" && sum == a.theirs
+		a.theirs = ""
 		a.there = nil
 	}
 	return nil

@@ -32,6 +32,9 @@ func (s *session) receiveData(ctx context.Context, o wire.Open) (err error) {
 	if err != nil {
 		return err
 	}
+	if recorded == 0 {
+		s.in.verified = true // the rest comes while this process runs
+	}
 	s.in.resumeAt(s.row, recorded)
 	if err := s.openStaging(recorded); err != nil {
 		return err
@@ -219,7 +222,7 @@ func (s *session) end() error {
 // entries handles a page of the file list.
 func (s *session) entries(ctx context.Context, page wire.Entries) error {
 	in := &s.intake
-	if err := s.checkPage(page, s.window.len()+in.compares.len()); err != nil {
+	if err := s.checkPage(page, int(in.listed-s.window.position())); err != nil {
 		return err
 	}
 	if err := s.commits.room(ctx); err != nil {

@@ -154,6 +154,9 @@ func TestAlteredRecordedFileIsSentAgain(t *testing.T) {
 			if r := p.reopen(); r.Index != 1 || r.Offset != 0 || r.Files != 1 || r.Bytes != 3 {
 				t.Fatalf("it goes on at entry %d, offset %d with %d files and %d bytes, want 1, 0, 1, 3", r.Index, r.Offset, r.Files, r.Bytes)
 			}
+			if left, err := filepath.Glob(filepath.Join(s.Sandbox, ".jetstream-*", "2.part")); len(left) != 0 || err != nil {
+				t.Errorf("the part files %q take room (%v)", left, err)
+			}
 			p.announce(1, entries[1:])
 			p.data(1, 0, files["b"])
 			p.data(2, 0, files["c"])

@@ -3,8 +3,10 @@ package receiver
 import (
 	"context"
 	"errors"
+	"io"
 	"io/fs"
 	"os"
+	"strconv"
 	"strings"
 	"sync"
 
@@ -52,6 +54,9 @@ func (r *Receiver) verify(ctx context.Context, in *incoming, row *transfer.RecvT
 		if row, err = r.rewind(ctx, in, v.bad, row.BytesReceived); err != nil {
 			return nil, err
 		}
+		if err := v.discardBehind(v.bad.Index); err != nil {
+			return nil, err
+		}
 	}
 	in.verified = true
 	return row, nil
@@ -97,6 +102,33 @@ func (r *Receiver) rewind(ctx context.Context, in *incoming, from *transfer.Recv
 	r.log.Warn("a received file is not what was recorded: it is sent again, with those behind it", "transferId", in.id,
 		"file", api.Quote(from.Name), "entry", from.Index, "bytes", before-row.BytesReceived)
 	return row, nil
+}
+
+// discardBehind removes the part files of entries behind one, which are sent again, so
+// that they do not take the room for that.
+func (v *verifier) discardBehind(index int64) error {
+	dir, err := v.staging.Open(".")
+	if err != nil {
+		return diskError(err, "the directory for part files")
+	}
+	defer dir.Close()
+	for {
+		names, err := dir.Readdirnames(placeBatch)
+		for _, name := range names {
+			number, _, _ := strings.Cut(name, ".")
+			if n, err := strconv.ParseInt(number, 10, 64); err == nil && n > index {
+				if err := v.staging.Remove(name); err != nil && !errors.Is(err, fs.ErrNotExist) {
+					return diskError(err, "the part file "+api.Quote(name))
+				}
+			}
+		}
+		if errors.Is(err, io.EOF) {
+			return nil
+		}
+		if err != nil {
+			return diskError(err, "the directory for part files")
+		}
+	}
 }
 
 // run sets bad to the first file that was altered.

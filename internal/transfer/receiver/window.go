@@ -132,6 +132,13 @@ func (w *window) len() int {
 	return len(w.pending)
 }
 
+// position returns the index of the first entry that is not complete.
+func (w *window) position() int64 {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.first
+}
+
 // end says that the list is complete.
 func (w *window) end() {
 	w.mu.Lock()
@@ -239,16 +246,26 @@ func (w *window) wrote(e *arrival, h wire.Header, failed error) (added int64, la
 	return added, e.writers == 0 && (e.gone || e.have == e.Size), nil
 }
 
-// drop says that the sender cannot read an entry. now reports whether
-// nothing of it is being written, so that its file must be removed now, and settled must
-// follow.
+// drop says that the sender cannot read an entry. One that has arrived is kept, as the
+// sender may not know that yet. now reports whether nothing of it is being written, so
+// that its file must be removed now, and settled must follow.
 func (w *window) drop(index int64, refuse func(*transfer.RecvFile) error) (e *arrival, now bool, err error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if index < w.first || index >= w.first+int64(len(w.pending)) || w.pending[index-w.first].done || w.pending[index-w.first].gone {
-		return nil, false, &wire.ProtocolError{Reason: fmt.Sprintf("entry %d is not one that is being sent", index)}
+	wrong := &wire.ProtocolError{Reason: fmt.Sprintf("entry %d is not one that is being sent", index)}
+	switch {
+	case index < 0 || index >= w.first+int64(len(w.pending)):
+		return nil, false, wrong
+	case index < w.first:
+		return nil, false, nil
 	}
 	e = w.pending[index-w.first]
+	switch {
+	case e.gone:
+		return nil, false, wrong
+	case e.done || e.have == e.Size:
+		return nil, false, nil
+	}
 	if err := refuse(&e.RecvFile); err != nil {
 		return nil, false, err
 	}

@@ -46,7 +46,7 @@ func (f *source) unchanged(now os.FileInfo, parts bool) bool {
 func (s *stream) change(opener *transfer.Opener, f *source) error {
 	s.changing.Lock()
 	defer s.changing.Unlock()
-	if f.stale.Load() { // another lane was first
+	if f.stale.Load() || s.isGone(f.Index) { // another lane was first
 		return nil
 	}
 	now, err := opener.Stat(f.ManifestFile)
@@ -73,6 +73,7 @@ func (s *stream) expected(payload []byte) error {
 	}
 	f := s.queue.expected(e)
 	switch {
+	case f == nil && s.isGone(e.Index):
 	case f == nil:
 		return s.a.broken("it expects version %d of entry %d, which it was not asked about", e.Version, e.Index)
 	case e.Version == f.version:

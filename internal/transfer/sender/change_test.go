@@ -112,6 +112,18 @@ func TestChangedFilesAreSentAsTheyAre(t *testing.T) {
 	arrivesAsItIs(t, a, b, tr)
 }
 
+// Neither are there lanes for files that are all empty, until one has grown.
+func TestEmptyFileThatHasGrownArrives(t *testing.T) {
+	a, b := newSite(t), newSite(t)
+	a.put("src/log", nil)
+	b.Stop()
+	tr := a.send(b, job{})
+	a.until(tr, "waiting", func(t transfer.Transfer) bool { return t.ErrorMessage != "" })
+	a.append("src/log", 3<<20)
+	b.start()
+	arrivesAsItIs(t, a, b, tr)
+}
+
 // A file that changes while several lanes send it arrives as it is, whole.
 func TestFileThatChangesOnTheWayIsSentAnew(t *testing.T) {
 	for what, rewrite := range rewrites() {

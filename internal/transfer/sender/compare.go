@@ -16,6 +16,9 @@ import (
 // they are taken. It is asked about some 8,000 entries at a time.
 const maxInbox = 32 << 10
 
+// maxAlgorithm is how long the name of an algorithm of digests may be.
+const maxAlgorithm = 32
+
 // inbox keeps answers of the receiver until they are taken, so that its connection is
 // read on. It is for one goroutine that takes.
 type inbox[T any] struct {
@@ -69,6 +72,22 @@ func (s *stream) put(ok bool) error {
 		return nil
 	}
 	return s.a.broken("it answers more than it was asked")
+}
+
+// asked takes a Compare.
+func (s *stream) asked(h wire.Header, payload []byte) error {
+	if !s.a.t.Checksum {
+		return s.a.unexpectedFrame(h)
+	}
+	var c wire.Compare
+	if err := wire.Decode(payload, &c); err != nil {
+		return err
+	}
+	n := len(c.Indices)
+	if n == 0 || n > wire.MaxCompare || len(c.Algorithm) > maxAlgorithm {
+		return s.a.broken("it asks for the digests of %d entries", n)
+	}
+	return s.put(s.compares.put(c, n))
 }
 
 // compare computes the digests that the receiver asks for, until ctx ends. An error

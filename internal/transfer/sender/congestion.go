@@ -76,7 +76,7 @@ func (a *attempt) lanesWanted() int {
 	}
 	// Of the whole transfer, since the receiver may have lost what it confirmed.
 	size := int64(a.link.pieceSize())
-	return int(min(int64(n), (a.t.TotalBytes+size-1)/size))
+	return int(max(1, min(int64(n), (a.t.TotalBytes+size-1)/size))) // an empty file may have grown
 }
 
 // pieceSize returns how large pieces are.

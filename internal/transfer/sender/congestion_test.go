@@ -21,7 +21,7 @@ func TestLanesAtFirst(t *testing.T) {
 	}{
 		"those of the options":        {far, 1 << 30, 4},
 		"no more than there are data": {far, 2*pieceFar + 1, 3},
-		"without data":                {far, 0, 0},
+		"without data":                {far, 0, 1},
 		"without BBR":                 {lossy, 1 << 30, wire.MaxLanes},
 		"without BBR, few data":       {lossy, pieceFar, 1},
 	} {

@@ -160,7 +160,8 @@ func (a *attempt) dryRunFailure(f wire.Failure) error {
 
 // ask announces the list and counts what the receiver answers.
 func (d *dryRun) ask(ctx context.Context) error {
-	p := &planner{stream: &d.stream, ctx: ctx, resume: wire.Resume{AnswersSkip: true}}
+	p := &planner{stream: &d.stream, ctx: ctx, resume: wire.Resume{AnswersSkip: true}, opener: d.sources.Opener()}
+	defer p.opener.Close()
 	for {
 		for len(p.ahead) < pagesAhead && !p.atEnd {
 			if err := p.announce(); err != nil {

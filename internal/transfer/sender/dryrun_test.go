@@ -113,6 +113,7 @@ func TestDryRunTellsWhatWouldBeSentAndKeepsNothing(t *testing.T) {
 	for _, name := range []string{"same", "silent", "longer", "touched", "absent", "blocked", "sub/x"} {
 		put(a, name, "new", when)
 	}
+	put(a, "empty", "", when)
 	put(b, "same", "new", when)
 	put(b, "silent", "old", when)
 	put(b, "longer", "longer", when)
@@ -128,13 +129,13 @@ func TestDryRunTellsWhatWouldBeSentAndKeepsNothing(t *testing.T) {
 		unchanged int64
 		refused   string
 	}{
-		{"overwrite", false, "absent longer same silent touched", 0, "blocked sub sub/x"},
-		{"changed", false, "absent longer touched", 2, "blocked sub sub/x"},
-		{"changed", true, "absent longer silent", 2, "blocked sub sub/x"},
-		{"update", false, "absent", 4, "blocked sub sub/x"},
-		{"skip", false, "absent", 5, "sub sub/x"},
-		{"rename", false, "absent blocked longer same silent touched", 0, "sub sub/x"},
-		{"fail", false, "absent", 0, "blocked longer same silent sub sub/x touched"},
+		{"overwrite", false, "absent empty longer same silent touched", 0, "blocked sub sub/x"},
+		{"changed", false, "absent empty longer touched", 2, "blocked sub sub/x"},
+		{"changed", true, "absent empty longer silent", 2, "blocked sub sub/x"},
+		{"update", false, "absent empty", 4, "blocked sub sub/x"},
+		{"skip", false, "absent empty", 5, "sub sub/x"},
+		{"rename", false, "absent blocked empty longer same silent touched", 0, "sub sub/x"},
+		{"fail", false, "absent empty", 0, "blocked longer same silent sub sub/x touched"},
 	} {
 		unchanged(t, func() {
 			plan, err := a.dryRun(dry{manifest: m, to: b.Address, conflict: c.conflict, checksum: c.checksum})
@@ -153,8 +154,12 @@ func TestDryRunTellsWhatWouldBeSentAndKeepsNothing(t *testing.T) {
 			}
 			slices.Sort(send)
 			slices.Sort(refused)
+			bytes := 3 * len(send)
+			if slices.Contains(send, "empty") {
+				bytes -= 3
+			}
 			got := transfer.Plan{
-				DestinationPublicKey: b.Identity.PublicKey(), FilesToSend: int64(len(send)), BytesToSend: int64(3 * len(send)),
+				DestinationPublicKey: b.Identity.PublicKey(), FilesToSend: int64(len(send)), BytesToSend: int64(bytes),
 				UnchangedFiles: c.unchanged, UnchangedBytes: 3 * c.unchanged, RefusedEntries: int64(len(refused)),
 				Files: plan.Files, Refused: plan.Refused,
 			}
@@ -167,7 +172,7 @@ func TestDryRunTellsWhatWouldBeSentAndKeepsNothing(t *testing.T) {
 	// A transfer does what the dry run has said; two of the files are refused when they
 	// have arrived.
 	tr := a.wait(a.send(b, job{conflict: "changed", checksum: true, onError: "continue"}))
-	if r := b.received(tr); tr.Status != transfer.StatusError || r.FilesReceived != 3+2 || !strings.Contains(tr.ErrorMessage, "3 of 7 entries") {
+	if r := b.received(tr); tr.Status != transfer.StatusError || r.FilesReceived != 4+2 || !strings.Contains(tr.ErrorMessage, "3 of 8 entries") {
 		t.Errorf("it ended as %s (%s) with %d files", tr.Status, tr.ErrorMessage, r.FilesReceived)
 	}
 }

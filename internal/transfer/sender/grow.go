@@ -33,7 +33,7 @@ type growth struct {
 func (g *growth) more(now work, lanes int, may bool) bool {
 	rate, busy, held := now.acknowledged-g.last.acknowledged, now.busy-g.last.busy, now.held-g.last.held
 	g.last = now
-	if !may || busy < time.Duration(lanes)*growEvery/2 || held < busy/8 || rate < g.rate+g.rate/int64(4*lanes) {
+	if !may || lanes == 0 || busy < time.Duration(lanes)*growEvery/2 || held < busy/8 || rate < g.rate+g.rate/int64(4*lanes) {
 		return false
 	}
 	g.rate = rate
@@ -59,7 +59,7 @@ func (s *stream) grow(g *growth, most int) *lane {
 		return nil
 	}
 	s.queue.addLane()
-	l := &lane{s: s, number: n}
+	l := &lane{s: s, number: n, shrink: s.a.newShrink()}
 	s.lanes = append(s.lanes, l)
 	return l
 }

@@ -226,6 +226,8 @@ func (s *stream) isGone(index int64) bool {
 
 // gone reports to the receiver that a file cannot be read, once.
 func (s *stream) gone(index int64, message string) error {
+	s.changing.Lock() // what is said of a file is said in order
+	defer s.changing.Unlock()
 	s.mu.Lock()
 	known := s.goneFiles[index]
 	s.goneFiles[index] = true
@@ -332,12 +334,7 @@ func (s *stream) listen() {
 				err = s.put(s.skips.put(skip, len(skip.Indices)))
 			}
 		case wire.TypeCompare:
-			var c wire.Compare
-			if !s.a.t.Checksum {
-				err = s.a.unexpectedFrame(h)
-			} else if err = wire.Decode(payload, &c); err == nil {
-				err = s.put(s.compares.put(c, len(c.Indices)))
-			}
+			err = s.asked(h, payload)
 		case wire.TypeFileExpected:
 			err = s.expected(payload)
 		case wire.TypeOutcome:
