@@ -44,20 +44,25 @@ func (g *progress) show(t transfer.Transfer) {
 	if t.StartTime == 0 || t.TotalBytes <= 0 {
 		return
 	}
+	done := t.BytesSent
+	if t.Status == transfer.StatusComplete { // what was there already counts
+		done = t.TotalBytes
+	}
 	if g.tty {
-		g.draw(t)
+		g.draw(t, done)
 		return
 	}
-	tenth := t.BytesSent * 10 / t.TotalBytes
+	tenth := done * 10 / t.TotalBytes
 	if tenth <= g.tenth {
 		return
 	}
 	g.tenth = tenth
-	g.line(fmt.Sprintf("%s: %3d %%  %s of %s, %d of %d files", g.label, t.BytesSent*100/t.TotalBytes,
+	g.line(fmt.Sprintf("%s: %3d %%  %s of %s, %d of %d files", g.label, done*100/t.TotalBytes,
 		Bytes(t.BytesSent), Bytes(t.TotalBytes), t.FilesSent, t.TotalFiles))
 }
 
-func (g *progress) draw(t transfer.Transfer) {
+// draw moves the bar to the number of bytes that are done.
+func (g *progress) draw(t transfer.Transfer, done int64) {
 	if g.bar == nil {
 		g.bar = progressbar.NewOptions64(t.TotalBytes,
 			progressbar.OptionSetWriter(g.out), progressbar.OptionSetDescription(g.label),
@@ -68,7 +73,7 @@ func (g *progress) draw(t transfer.Transfer) {
 			return // the next frame knows a rate
 		}
 	}
-	_ = g.bar.Set64(min(t.BytesSent, t.TotalBytes)) // a bar that cannot be drawn harms nobody
+	_ = g.bar.Set64(min(done, t.TotalBytes)) // a bar that cannot be drawn harms nobody
 }
 
 // line prints one line, below the bar if there is one.

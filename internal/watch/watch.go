@@ -123,12 +123,19 @@ func (w *Watcher) next(ctx context.Context, t transfer.Transfer, lively bool) (t
 		map[string]any{"transferId": t.TransferID, "timeoutSeconds": stepSeconds}))
 }
 
+// amount says what a complete transfer has sent, and what was left as it was there.
 func amount(t transfer.Transfer) string {
-	files := fmt.Sprintf("%d files", t.TotalFiles)
-	if t.TotalFiles == 1 {
-		files = "1 file"
+	if left := t.TotalFiles - t.FilesSent; left > 0 {
+		return fmt.Sprintf("%s, %s (%s left as there)", files(t.FilesSent), Bytes(t.BytesSent), files(left))
 	}
-	return files + ", " + Bytes(t.TotalBytes)
+	return files(t.TotalFiles) + ", " + Bytes(t.TotalBytes)
+}
+
+func files(n int64) string {
+	if n == 1 {
+		return "1 file"
+	}
+	return fmt.Sprintf("%d files", n)
 }
 
 // Interrupted carries out the command that takes back what was begun and says
