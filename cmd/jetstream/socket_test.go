@@ -155,7 +155,7 @@ func TestSendWithoutALogin(t *testing.T) {
 		t.Errorf("as alice: %+v", got)
 	}
 	p.from.callAs("root", "deleteUser", map[string]any{"name": "alice"})
-	if got := send(); got.code != 0 || !strings.HasPrefix(got.stdout, "complete: 3 files") {
+	if got := send(); got.code != 0 || !strings.HasPrefix(got.stdout, "complete: 0 files, 0 B (3 files left as there)") {
 		t.Errorf("the only user: %+v", got)
 	}
 	if owner := p.from.callAs("root", "send.getTransfers", nil)["transfers"].([]any)[0].(map[string]any)["owner"]; owner != "root" {

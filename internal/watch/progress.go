@@ -44,9 +44,9 @@ func (g *progress) show(t transfer.Transfer) {
 	if t.StartTime == 0 || t.TotalBytes <= 0 {
 		return
 	}
-	done := t.BytesSent
+	done, files := t.BytesSent, t.FilesSent
 	if t.Status == transfer.StatusComplete { // what was there already counts
-		done = t.TotalBytes
+		done, files = t.TotalBytes, t.TotalFiles
 	}
 	if g.tty {
 		g.draw(t, done)
@@ -58,7 +58,7 @@ func (g *progress) show(t transfer.Transfer) {
 	}
 	g.tenth = tenth
 	g.line(fmt.Sprintf("%s: %3d %%  %s of %s, %d of %d files", g.label, done*100/t.TotalBytes,
-		Bytes(t.BytesSent), Bytes(t.TotalBytes), t.FilesSent, t.TotalFiles))
+		Bytes(done), Bytes(t.TotalBytes), files, t.TotalFiles))
 }
 
 // draw moves the bar to the number of bytes that are done.
