@@ -134,20 +134,3 @@ func TestChunksScatteredOverManyFilesAreRefused(t *testing.T) {
 	_ = p.join().WriteFrames(frames, nil) // it may be closed before the end
 	p.wantAnswer("invalid", "too far apart")
 }
-
-// A flood of tiny frames from a peer that reads no Ack ends: their headers count.
-func TestMillionsOfTinyFramesAreRefused(t *testing.T) {
-	s := newSite(t, t.TempDir())
-	p := newSender(t, s)
-	p.begin(wire.Entry{Name: "/f", Size: 2, Mode: 0o600})
-	lane := p.join()
-	frame := wire.AppendFrame(nil, wire.Header{Type: wire.TypeData}, []byte("x"))
-	frames := bytes.Repeat(frame, 10_000)
-	sent := 0
-	for ; sent < 300 && lane.WriteFrames(frames, nil) == nil; sent++ {
-	}
-	p.wantAnswer("invalid", "again and again")
-	if sent < 100 {
-		t.Errorf("it was refused after %d frames", sent*10_000)
-	}
-}

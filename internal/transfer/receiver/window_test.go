@@ -4,6 +4,8 @@ import (
 	"math/rand/v2"
 	"slices"
 	"testing"
+
+	"jetstream/internal/transfer/wire"
 )
 
 // Spans agree with a map of bytes, whatever is added.
@@ -42,5 +44,20 @@ func TestSpansAgreeWithBytes(t *testing.T) {
 				}
 			}
 		}
+	}
+}
+
+// A flood of chunks of a byte that have arrived before ends the session, since their
+// headers count too.
+func TestMillionsOfTinyFramesAreRefused(t *testing.T) {
+	w := newWindow(1, func(finished) {})
+	w.join()
+	h := wire.Header{Type: wire.TypeData, Index: 0, Length: 1}
+	n, err := int64(0), error(nil)
+	for ; err == nil; n++ {
+		_, err = w.begin(t.Context(), h)
+	}
+	if most := int64(maxRepeated)/(wire.HeaderSize+1) + 1; n != most {
+		t.Errorf("%d chunks came again before %v, want %d", n, err, most)
 	}
 }
