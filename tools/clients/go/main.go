@@ -51,7 +51,7 @@ func transfer(ctx context.Context) error {
 	}
 	path := "/from-go"
 	x, err := c.SendCreateTransferWithResponse(ctx, nil, SendCreateTransferJSONRequestBody{
-		ManifestId: m.JSON201.Result.ManifestId, DestinationId: d.JSON201.Result.DestinationId,
+		ManifestId: m.JSON201.Result.ManifestId, DestinationId: &d.JSON201.Result.DestinationId,
 		Username: "bob", Password: password, DestinationPath: &path,
 	})
 	if err != nil || x.JSON201 == nil {
