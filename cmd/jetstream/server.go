@@ -57,7 +57,7 @@ type serverCmd struct {
 	BorrowIncomingRate bool  `name:"borrow-incoming-rate" help:"Let sending use what receiving leaves of its limit."`
 	BorrowOutgoingRate bool  `name:"borrow-outgoing-rate" help:"Let receiving use what sending leaves of its limit."`
 
-	Lanes      int    `name:"lanes" default:"4" help:"How many connections carry the data of a transfer that is sent, 1 to 16; on long fast lines more are added as needed."`
+	Lanes      int    `name:"lanes" default:"4" help:"How many connections carry the data of a transfer that is sent, 1 to 16; to far receivers there are more, one for each 25 ms of the round trip, and on long fast lines more are added as needed."`
 	Congestion string `name:"congestion" default:"auto" enum:"auto,bbr,cubic" help:"Congestion control of what is sent, on Linux (${enum}): auto is cubic to receivers nearby and BBR to others, or 16 lanes of the system's own where there is no BBR."`
 	Policy     string `name:"policy" default:"fair" enum:"fair,low" help:"How lines are shared with others (${enum}): low is for shared lines, on Linux; it sends over one lane and slows down when it finds a queue."`
 

@@ -43,7 +43,7 @@ type Options struct {
 	// RecvPort is the port that transfers are received on; 0 picks a free one.
 	RecvPort uint16
 	// Lanes is how many connections carry the data of a transfer that is sent at
-	// first, up to 16; 0 is 4.
+	// first, up to 16; 0 is 4. Where the receiver is far there are more.
 	Lanes int
 	// Digest is the algorithm of the digests of received files; empty is
 	// digest.Default.

@@ -104,6 +104,7 @@ func failureOf(err error) wire.Failure {
 // to send or to cancel one transfer; or to be a lane of one.
 func (r *Receiver) converse(ctx context.Context, conn *wire.Conn, helpers *sync.WaitGroup) error {
 	loggedIn := false
+	var ticket []byte // of this connection's login
 	for {
 		h, payload, err := conn.Read()
 		if err != nil {
@@ -117,7 +118,7 @@ func (r *Receiver) converse(ctx context.Context, conn *wire.Conn, helpers *sync.
 			}
 			loggedIn = true
 			r.limiter.Raise(conn.NetConn(), rankLogin)
-			if err := r.login(ctx, conn, payload); err != nil {
+			if ticket, err = r.login(ctx, conn, payload); err != nil {
 				return err
 			}
 		case wire.TypeDryRun:
@@ -129,7 +130,7 @@ func (r *Receiver) converse(ctx context.Context, conn *wire.Conn, helpers *sync.
 		case wire.TypeJoin:
 			return r.join(ctx, conn, helpers, payload)
 		case wire.TypeOpen:
-			return r.open(ctx, conn, helpers, payload)
+			return r.open(ctx, conn, helpers, payload, ticket)
 		case wire.TypeCancel:
 			return r.cancel(ctx, conn, payload)
 		default:
@@ -141,20 +142,20 @@ func (r *Receiver) converse(ctx context.Context, conn *wire.Conn, helpers *sync.
 // login verifies user and password and issues a ticket for one transfer.
 // After another login for the same transfer and user both tickets are valid, since
 // the sender may not have got the first one, or may have got it alone.
-func (r *Receiver) login(ctx context.Context, conn *wire.Conn, payload []byte) error {
+func (r *Receiver) login(ctx context.Context, conn *wire.Conn, payload []byte) (ticket []byte, err error) {
 	var l wire.Login
 	if err := wire.Decode(payload, &l); err != nil {
-		return err
+		return nil, err
 	}
 	if !api.IsID(l.TransferID) || len(l.Username) > maxUsername || len(l.Password) > maxPassword {
-		return &wire.ProtocolError{Reason: "the login is malformed"}
+		return nil, &wire.ProtocolError{Reason: "the login is malformed"}
 	}
 	user, err := r.o.Accounts.Login(ctx, l.Username, l.Password, conn.RemoteAddr().String())
 	if err != nil {
-		return err
+		return nil, err
 	}
 	r.limiter.Pin(conn.NetConn())
-	ticket := make([]byte, 32)
+	ticket = make([]byte, 32)
 	_, _ = rand.Read(ticket) // never fails
 	hash := sha256.Sum256(ticket)
 	err = r.o.Store.Update(ctx, func(tx transfer.RecvTx) error {
@@ -178,9 +179,9 @@ func (r *Receiver) login(ctx context.Context, conn *wire.Conn, payload []byte) e
 		return tx.SaveRecvTransfer(row)
 	})
 	if err != nil {
-		return err
+		return nil, err
 	}
-	return conn.Send(wire.TypeTicket, wire.Ticket{Ticket: ticket, Username: user.Name})
+	return ticket, conn.Send(wire.TypeTicket, wire.Ticket{Ticket: ticket, Username: user.Name})
 }
 
 func address(conn *wire.Conn) (ip string, port int) {
@@ -242,11 +243,15 @@ func (r *Receiver) entitled(ctx context.Context, row *transfer.RecvTransfer) err
 	return nil
 }
 
-// open receives a transfer until it ends or the connection breaks.
-func (r *Receiver) open(ctx context.Context, conn *wire.Conn, helpers *sync.WaitGroup, payload []byte) error {
+// open receives a transfer until it ends or the connection breaks. ticket is what the
+// login of the connection was answered with, for an Open that was sent without one.
+func (r *Receiver) open(ctx context.Context, conn *wire.Conn, helpers *sync.WaitGroup, payload, ticket []byte) error {
 	var o wire.Open
 	if err := wire.Decode(payload, &o); err != nil {
 		return err
+	}
+	if len(o.Ticket) == 0 {
+		o.Ticket = ticket
 	}
 	if _, err := r.authorize(ctx, conn, o.TransferID, o.Ticket); err != nil {
 		return err

@@ -239,7 +239,12 @@ func (a *attempt) send(parent, ctx context.Context) error {
 	defer helpers.Wait()
 	defer stop()
 	first := a.dialFirst(dialling, &helpers, pinned, a.lanesWanted())
-	conn, err := a.secure(ctx, nc, pinned)
+	requests, err := a.requests()
+	if err != nil {
+		_ = nc.Close()
+		return err
+	}
+	conn, err := a.secure(ctx, nc, pinned, requests)
 	if err != nil {
 		return err
 	}

@@ -21,6 +21,9 @@ const (
 	// defaultLanes is how many lanes a transfer has, unless Options.Lanes says
 	// otherwise.
 	defaultLanes = 4
+	// lanePerTrip is for how much of the round trip there is a lane: the longer it is,
+	// the longer a lane takes to reach its rate, and to get what was lost again.
+	lanePerTrip = 25 * time.Millisecond
 	// oneLaneBelow is the rate in bytes a second below which one lane is used: more
 	// would only be in each other's way.
 	oneLaneBelow = 10e6 / 8
@@ -64,10 +67,11 @@ func (s *Sender) choose(nc net.Conn) link {
 }
 
 // lanesWanted returns how many lanes the transfer begins with: as many as there
-// are pieces, or those of the options; all there may be where losses slow down
-// each of them; one where it is to leave the link to others.
+// are pieces, or those of the options, and more where the receiver is far; all there
+// may be where losses slow down each of them; one where it is to leave the link to
+// others.
 func (a *attempt) lanesWanted() int {
-	n := a.s.o.Lanes
+	n := max(a.s.o.Lanes, int(a.link.roundTrip/lanePerTrip))
 	if a.link.manyLanes {
 		n = wire.MaxLanes
 	}
@@ -76,7 +80,7 @@ func (a *attempt) lanesWanted() int {
 	}
 	// Of the whole transfer, since the receiver may have lost what it confirmed.
 	size := int64(a.link.pieceSize())
-	return int(max(1, min(int64(n), (a.t.TotalBytes+size-1)/size))) // an empty file may have grown
+	return int(max(1, min(int64(n), wire.MaxLanes, (a.t.TotalBytes+size-1)/size))) // an empty file may have grown
 }
 
 // pieceSize returns how large pieces are.

@@ -71,6 +71,13 @@ func readPath(nc net.Conn) (p path) {
 	return p
 }
 
+// limitUnsent sets how many bytes that were not sent once the kernel takes.
+func limitUnsent(nc net.Conn, bytes int) {
+	_ = control(nc, func(fd int) error {
+		return unix.SetsockoptInt(fd, unix.IPPROTO_TCP, unix.TCP_NOTSENT_LOWAT, bytes)
+	})
+}
+
 // setPacing sets the rate of a connection in bytes a second.
 func setPacing(nc net.Conn, rate uint64) {
 	_ = control(nc, func(fd int) error {

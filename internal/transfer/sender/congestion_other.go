@@ -13,4 +13,6 @@ func readWork(net.Conn) work { return work{} }
 
 func readPath(net.Conn) path { return path{} }
 
+func limitUnsent(net.Conn, int) {}
+
 func setPacing(net.Conn, uint64) {}

@@ -14,16 +14,19 @@ func TestLanesAtFirst(t *testing.T) {
 	far := link{roundTrip: 100 * time.Millisecond}
 	lossy := far
 	lossy.manyLanes = true
+	at := func(trip time.Duration) link { return link{roundTrip: trip} }
 	for name, c := range map[string]struct {
 		link  link
 		bytes int64
 		want  int
 	}{
-		"those of the options":        {far, 1 << 30, 4},
-		"no more than there are data": {far, 2*pieceFar + 1, 3},
-		"without data":                {far, 0, 1},
-		"without BBR":                 {lossy, 1 << 30, wire.MaxLanes},
-		"without BBR, few data":       {lossy, pieceFar, 1},
+		"those of the options":                  {far, 1 << 30, 4},
+		"no more than there are data":           {far, 2*pieceFar + 1, 3},
+		"more to the other side of a continent": {at(210 * time.Millisecond), 1 << 30, 8},
+		"all there may be by satellite":         {at(550 * time.Millisecond), 1 << 30, wire.MaxLanes},
+		"without data":                          {far, 0, 1},
+		"without BBR":                           {lossy, 1 << 30, wire.MaxLanes},
+		"without BBR, few data":                 {lossy, pieceFar, 1},
 	} {
 		a := &attempt{s: &Sender{o: Options{Lanes: 4}}, link: c.link, t: transfer.Transfer{TotalBytes: c.bytes}}
 		if got := a.lanesWanted(); got != c.want {

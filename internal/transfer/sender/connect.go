@@ -22,7 +22,7 @@ func (a *attempt) connect(ctx context.Context) (*wire.Conn, error) {
 	if err != nil {
 		return nil, err
 	}
-	return a.secure(ctx, nc, pinned)
+	return a.secure(ctx, nc, pinned, nil)
 }
 
 // dial connects to the receiver. pinned is the public key that it must have, empty if
@@ -43,14 +43,25 @@ func (a *attempt) dial(ctx context.Context) (nc net.Conn, pinned string, err err
 	return nc, cmp.Or(d.DestinationPublicKey, a.t.PublicKey), nil
 }
 
-// secure makes the connection of nc. It checks the receiver's public key, or pins it if
-// none is pinned yet.
-func (a *attempt) secure(ctx context.Context, nc net.Conn, pinned string) (*wire.Conn, error) {
-	conn, err := wire.Client(ctx, nc, a.s.o.Identity, pinned, a.s.hello())
+// secure makes the connection of nc and sends messages on it. It checks the receiver's
+// public key, or pins it if none is pinned yet: then the messages wait until the other
+// end has shown that it is a receiver.
+func (a *attempt) secure(ctx context.Context, nc net.Conn, pinned string, messages []wire.Message) (*wire.Conn, error) {
+	var early []wire.Message
+	if pinned != "" {
+		early, messages = messages, nil
+	}
+	conn, err := wire.Client(ctx, nc, a.s.o.Identity, pinned, a.s.hello(), early...)
 	if err == nil {
 		a.connected = true
 		err = a.s.o.Engine.PinKey(ctx, a.t.DestinationID, conn.PeerKey())
-		if err != nil && !errors.Is(err, &api.Error{Code: api.CodeNotFound}) {
+		if errors.Is(err, &api.Error{Code: api.CodeNotFound}) {
+			err = nil
+		}
+		if err == nil && len(messages) > 0 {
+			err = conn.SendAll(messages)
+		}
+		if err != nil {
 			conn.Abort()
 			return nil, err
 		}
@@ -72,17 +83,27 @@ func (a *attempt) unreached(ctx context.Context, message string, err error) {
 	}
 }
 
-// login trades the password for a ticket and saves both changes at once.
-func (a *attempt) login(ctx context.Context, conn *wire.Conn) error {
+// requests returns what opens the transfer: Open, and before it Login as long as there
+// is no ticket.
+func (a *attempt) requests() ([]wire.Message, error) {
+	open := wire.Message{Type: wire.TypeOpen, Body: a.settings()}
+	if len(a.t.Ticket) > 0 {
+		return []wire.Message{open}, nil
+	}
 	password, err := a.s.o.Engine.Password(&a.t)
 	if err != nil {
-		return failf(err, false, "%s", api.ErrorOf(err).Message)
+		return nil, failf(err, false, "%s", api.ErrorOf(err).Message)
 	}
+	return []wire.Message{{
+		Type: wire.TypeLogin, Body: wire.Login{TransferID: a.t.TransferID, Username: a.t.Username, Password: password},
+	}, open}, nil
+}
+
+// login takes the ticket for which Login has traded the password, and saves both
+// changes at once.
+func (a *attempt) login(ctx context.Context, conn *wire.Conn) error {
 	stop := context.AfterFunc(ctx, conn.Abort)
 	defer stop()
-	if err := conn.Send(wire.TypeLogin, wire.Login{TransferID: a.t.TransferID, Username: a.t.Username, Password: password}); err != nil {
-		return err
-	}
 	h, payload, err := conn.Read()
 	if err != nil {
 		return err

@@ -22,6 +22,9 @@ const (
 	// silentLane is for how long nothing is heard of a lane before it is dialled
 	// anew. Receivers send a ping every wire.PingInterval.
 	silentLane = 5 * time.Second
+	// unsentFar is how many bytes wait unsent in the kernel for a lane to a receiver that is
+	// far: a piece is bound to a lane no earlier than that it can go out.
+	unsentFar = 128 << 10
 	// hopelessLane is after how many attempts in a row a transfer without any
 	// working lane is given up for the time being.
 	hopelessLane = 3
@@ -375,5 +378,8 @@ func (a *attempt) dialLane(ctx context.Context, key string) (*wire.Conn, error) 
 		return nil, err
 	}
 	_ = setCongestion(nc, a.link.control) // which was tried before
+	if a.link.roundTrip >= near {
+		limitUnsent(nc, unsentFar)
+	}
 	return wire.Client(ctx, nc, a.s.o.Identity, key, a.s.hello())
 }

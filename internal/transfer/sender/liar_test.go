@@ -204,7 +204,7 @@ func TestFormerProtocolIsRefused(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	old := wire.Hello{MinVersion: 3, MaxVersion: 3, Software: "JetStream of last year"}
+	old := wire.Hello{MinVersion: 4, MaxVersion: 4, Software: "JetStream of last year"}
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -221,7 +221,7 @@ func TestFormerProtocolIsRefused(t *testing.T) {
 		}
 	})
 	got := a.wait(a.send(nil, job{to: ln.Addr().String()}))
-	const want = "(test) speaks version 4, the other (JetStream of last year) version 3; update the older one"
+	const want = "(test) speaks version 5, the other (JetStream of last year) version 4; update the older one"
 	if got.Status != transfer.StatusError || !strings.Contains(got.ErrorMessage, want) {
 		t.Errorf("it ended as %s: %q, want ...%s...", got.Status, got.ErrorMessage, want)
 	}
@@ -230,8 +230,8 @@ func TestFormerProtocolIsRefused(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := wire.Client(t.Context(), nc, id, "", old); err == nil || !strings.Contains(err.Error(), "speaks version 3, the other") ||
-		!strings.Contains(err.Error(), "version 4") {
+	if _, err := wire.Client(t.Context(), nc, id, "", old); err == nil || !strings.Contains(err.Error(), "speaks version 4, the other") ||
+		!strings.Contains(err.Error(), "version 5") {
 		t.Errorf("an old sender was answered %v", err)
 	}
 }

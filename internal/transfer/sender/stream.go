@@ -73,7 +73,7 @@ func (a *attempt) stream(ctx context.Context, conn *wire.Conn, first []<-chan di
 	defer stop()
 	helpers.Go(func() { _ = conn.KeepAlive(ctx) })
 
-	resume, ended, err := a.open(conn)
+	resume, ended, err := a.opened(conn)
 	if err != nil {
 		return none, cause(ctx, err)
 	}
@@ -248,12 +248,9 @@ func (s *stream) control(t wire.Type, message any) error {
 	return err
 }
 
-// open opens the transfer at the receiver. It returns where to continue, or how
-// the transfer has ended.
-func (a *attempt) open(conn *wire.Conn) (resume wire.Resume, ended *wire.Outcome, err error) {
-	if err := conn.Send(wire.TypeOpen, a.settings()); err != nil {
-		return resume, nil, err
-	}
+// opened waits for the answer to Open: where to continue, or how the transfer has
+// ended.
+func (a *attempt) opened(conn *wire.Conn) (resume wire.Resume, ended *wire.Outcome, err error) {
 	for {
 		h, payload, err := conn.Read()
 		if err != nil {

@@ -20,8 +20,8 @@ import (
 
 // The versions of the protocol that this program speaks.
 const (
-	MinVersion = 4
-	MaxVersion = 4
+	MinVersion = 5
+	MaxVersion = 5
 )
 
 // The timeouts of the protocol.
@@ -150,20 +150,23 @@ func (c *Conn) Pace(ctx context.Context, limiter *pace.Limiter) {
 }
 
 // Client makes the connection of the dialling end: TLS, then Hello. pinned is
-// the public key that the peer must have, or empty. If it fails it closes nc;
-// errors may be *KeyChangedError, *VersionError or *ProtocolError.
-func Client(ctx context.Context, nc net.Conn, id *Identity, pinned string, hello Hello) (*Conn, error) {
+// the public key that the peer must have, or empty. early follows Hello at once, before
+// the Hello of the peer has come: a round trip is saved, and only the peer's key is
+// known. If it fails it closes nc; errors may be *KeyChangedError, *VersionError or
+// *ProtocolError.
+func Client(ctx context.Context, nc net.Conn, id *Identity, pinned string, hello Hello, early ...Message) (*Conn, error) {
 	l := &limitedConn{Conn: nc}
-	return handshake(ctx, l, tls.Client(l, id.ClientTLS(pinned)), hello)
+	return handshake(ctx, l, tls.Client(l, id.ClientTLS(pinned)), append([]Message{{TypeHello, hello}}, early...))
 }
 
 // Server makes the connection of the accepting end. If it fails it closes nc.
 func Server(ctx context.Context, nc net.Conn, id *Identity, hello Hello) (*Conn, error) {
 	l := &limitedConn{Conn: nc}
-	return handshake(ctx, l, tls.Server(l, id.ServerTLS()), hello)
+	return handshake(ctx, l, tls.Server(l, id.ServerTLS()), []Message{{TypeHello, hello}})
 }
 
-func handshake(ctx context.Context, l *limitedConn, t *tls.Conn, hello Hello) (_ *Conn, err error) {
+// handshake sends the messages, of which the first is a Hello.
+func handshake(ctx context.Context, l *limitedConn, t *tls.Conn, messages []Message) (_ *Conn, err error) {
 	defer func() {
 		if err != nil {
 			_ = l.Conn.Close()
@@ -179,7 +182,7 @@ func handshake(ctx context.Context, l *limitedConn, t *tls.Conn, hello Hello) (_
 	if c.peerKey, err = peerKey(t.ConnectionState()); err != nil {
 		return nil, err
 	}
-	if err := c.Send(TypeHello, hello); err != nil {
+	if err := c.SendAll(messages); err != nil {
 		return nil, err
 	}
 	h, payload, err := c.Read()
@@ -192,6 +195,7 @@ func handshake(ctx context.Context, l *limitedConn, t *tls.Conn, hello Hello) (_
 	if err := Decode(payload, &c.peer); err != nil {
 		return nil, err
 	}
+	hello, _ := messages[0].Body.(Hello)
 	c.version = min(hello.MaxVersion, c.peer.MaxVersion)
 	if c.version < max(hello.MinVersion, c.peer.MinVersion) {
 		return nil, &VersionError{Ours: hello, Theirs: c.peer}
@@ -262,23 +266,30 @@ func (c *Conn) ReadInto(buffer func(n int) []byte) (Header, []byte, error) {
 	}
 }
 
-// Send writes a control message.
-func (c *Conn) Send(t Type, message any) error {
-	return c.SendAt(Header{Type: t}, message)
+// Message is a control message.
+type Message struct {
+	Type Type
+	Body any
 }
 
-// SendAt is Send with an index and offset in the header.
-func (c *Conn) SendAt(h Header, message any) error {
-	payload, err := json.Marshal(message)
-	if err != nil {
-		return err
-	}
-	if len(payload) > MaxControl {
-		return fmt.Errorf("a control message of type %d has %d bytes, more than %d", h.Type, len(payload), MaxControl)
-	}
+// Send writes a control message.
+func (c *Conn) Send(t Type, message any) error { return c.SendAll([]Message{{t, message}}) }
+
+// SendAll writes control messages together.
+func (c *Conn) SendAll(messages []Message) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.out = AppendFrame(c.out[:0], h, payload)
+	c.out = c.out[:0]
+	for _, m := range messages {
+		payload, err := json.Marshal(m.Body)
+		if err != nil {
+			return err
+		}
+		if len(payload) > MaxControl {
+			return fmt.Errorf("a control message of type %d has %d bytes, more than %d", m.Type, len(payload), MaxControl)
+		}
+		c.out = AppendFrame(c.out, Header{Type: m.Type}, payload)
+	}
 	return c.write(c.out)
 }
 

@@ -1,4 +1,4 @@
-// Package wire implements the protocol between two servers, version 4: their
+// Package wire implements the protocol between two servers, version 5: their
 // keys (Identity), TLS 1.3 connections pinned to public keys, the versioned
 // handshake (Hello), and the frames with messages and file data. This text and
 // the comments of the messages are meant to suffice for another implementation.
@@ -42,7 +42,9 @@
 // protocol; one that cannot be decompressed, or with another length than it states,
 // is treated like one with a wrong checksum.
 //
-// The first frame of both ends is Hello. The version used is the highest that
+// The first frame of both ends is Hello. Neither waits for that of the other: where the
+// dialling end knows the key of the other, its Login and Open follow at once, in the
+// version of its Hello. The version used is the highest that
 // both speak; without one each end closes. After PingInterval without other
 // frames an end sends Ping, which is passed over. A connection of which nothing
 // is read or written for IdleTimeout is closed, and so is one whose next frame is not

@@ -33,7 +33,9 @@ type Ticket struct {
 // Open begins or continues a transfer.
 type Open struct {
 	TransferID string `json:"transferId"`
-	Ticket     []byte `json:"ticket"`
+	// Ticket is that of the Login before it on the same connection if it is empty, so
+	// that Open need not wait for the answer to Login.
+	Ticket []byte `json:"ticket"`
 	// TotalFiles and TotalBytes are those of the list as it was made, without
 	// Entry.Grown and FileChanged. Every Open of the transfer has the same.
 	TotalFiles      int64  `json:"totalFiles"` // directories do not count
