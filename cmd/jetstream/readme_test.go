@@ -192,7 +192,7 @@ func TestReadme(t *testing.T) {
 			case notRun[command] != "":
 				skipped[command] = true
 			case run.MatchString(command):
-				id := regexp.MustCompile(`[0-9a-f]{32}`).FindString(sender.run("jetstream trigger runs --user admin --status failed"))
+				id := regexp.MustCompile(`(?m)^[0-9a-f]{8}\b`).FindString(sender.run("jetstream trigger runs --user admin --status failed"))
 				host.run(run.ReplaceAllString(command, id))
 			default:
 				host.run(command)
