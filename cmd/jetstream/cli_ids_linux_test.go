@@ -108,8 +108,8 @@ func atWidth(t *testing.T, columns uint16, env map[string]string, args ...string
 	})
 }
 
-// onScreen returns the lines that print writes on a terminal of so many columns.
-func onScreen(t *testing.T, columns uint16, print func(screen *os.File)) []string {
+// onScreen returns the lines that show writes on a terminal of so many columns.
+func onScreen(t *testing.T, columns uint16, show func(screen *os.File)) []string {
 	t.Helper()
 	person, program := openTerminal(t)
 	if err := unix.IoctlSetWinsize(int(program.Fd()), unix.TIOCSWINSZ, &unix.Winsize{Row: 24, Col: columns}); err != nil {
@@ -121,7 +121,7 @@ func onScreen(t *testing.T, columns uint16, print func(screen *os.File)) []strin
 		defer close(read)
 		_, _ = io.Copy(&shown, person) // ends with the error of a terminal that nobody has open
 	}()
-	print(program)
+	show(program)
 	if err := program.Close(); err != nil {
 		t.Fatal(err)
 	}
