@@ -59,6 +59,7 @@ func (h destinationHandlers) create(ctx context.Context, p transfer.DestinationP
 type getDestinationsParams struct {
 	api.ListParams
 	ownerParam
+	DestinationID string `json:"destinationId" doc:"Only the destination of this id, or those whose ids begin or end with it" validate:"omitempty,min=4,max=64"`
 }
 
 type destinationList struct {
@@ -71,6 +72,7 @@ func (h destinationHandlers) list(ctx context.Context, p getDestinationsParams) 
 	if err != nil {
 		return destinationList{}, err
 	}
+	page.IDPart = p.DestinationID
 	found, next, err := h.engine.Destinations(ctx, page)
 	return destinationList{listed(found), pageAt(next)}, err
 }

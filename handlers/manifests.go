@@ -67,7 +67,8 @@ func (h manifestHandlers) create(ctx context.Context, p transfer.ManifestParams)
 type getManifestsParams struct {
 	api.ListParams
 	ownerParam
-	Status transfer.Status `json:"status" doc:"Only those in this state" validate:"omitempty,oneof=pending complete error"`
+	ManifestID string          `json:"manifestId" doc:"Only the manifest of this id, or those whose ids begin or end with it" validate:"omitempty,min=4,max=64"`
+	Status     transfer.Status `json:"status" doc:"Only those in this state" validate:"omitempty,oneof=pending complete error"`
 }
 
 type manifestList struct {
@@ -80,6 +81,7 @@ func (h manifestHandlers) list(ctx context.Context, p getManifestsParams) (manif
 	if err != nil {
 		return manifestList{}, err
 	}
+	page.IDPart = p.ManifestID
 	found, next, err := h.engine.Manifests(ctx, page)
 	return manifestList{listed(found), pageAt(next)}, err
 }

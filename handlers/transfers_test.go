@@ -198,10 +198,10 @@ func TestListsGoOnByCursor(t *testing.T) {
 	names := map[string]string{"destinations": "destinationId", "manifests": "manifestId", "transfers": "transferId"}
 	params := map[string]func(l api.ListParams, owner string) (string, any){
 		"destinations": func(l api.ListParams, owner string) (string, any) {
-			return "send.getDestinations", getDestinationsParams{l, ownerParam{owner}}
+			return "send.getDestinations", getDestinationsParams{l, ownerParam{owner}, ""}
 		},
 		"manifests": func(l api.ListParams, owner string) (string, any) {
-			return "send.getManifests", getManifestsParams{l, ownerParam{owner}, ""}
+			return "send.getManifests", getManifestsParams{l, ownerParam{owner}, "", ""}
 		},
 		"transfers": func(l api.ListParams, owner string) (string, any) {
 			return "send.getTransfers", getTransfersParams{ListParams: l, ownerParam: ownerParam{owner}}

@@ -38,6 +38,7 @@ type getTriggerRunsParams struct {
 	Event      string `json:"event" doc:"Only runs for this event; absent for all" validate:"max=256"`
 	Status     string `json:"status" doc:"Only runs in this state; absent for all" validate:"omitempty,oneof=queued running success failed timeout cancelled interrupted"`
 	TransferID string `json:"transferId" doc:"Only runs about this transfer; absent for all" validate:"max=64"`
+	RunID      string `json:"runId" doc:"Only the run of this id, or those whose ids begin or end with it" validate:"omitempty,min=4,max=64"`
 	Since      int64  `json:"since" doc:"Only runs queued at or after this time, in microseconds since the Unix epoch; absent for all" validate:"min=0"`
 }
 
@@ -55,7 +56,8 @@ func (h triggerHandlers) list(ctx context.Context, p getTriggerRunsParams) (trig
 		return triggerRunList{}, err
 	}
 	runs, next, err := h.engine.Runs(ctx, triggers.Filter{
-		Event: p.Event, Status: triggers.Status(p.Status), TransferID: p.TransferID, Since: api.Time(p.Since), Before: before, Limit: p.Limit,
+		Event: p.Event, Status: triggers.Status(p.Status), TransferID: p.TransferID, IDPart: p.RunID,
+		Since: api.Time(p.Since), Before: before, Limit: p.Limit,
 	})
 	return triggerRunList{listed(runs), pageAt(next)}, err
 }

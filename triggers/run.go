@@ -99,6 +99,8 @@ type Filter struct {
 	User   string
 	// TransferID selects the runs about a transfer.
 	TransferID string
+	// IDPart selects the runs whose ids begin or end with it.
+	IDPart string
 	// Since selects runs queued at or after that time.
 	Since api.Time
 	// Before selects runs with a lower Seq.

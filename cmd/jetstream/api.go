@@ -82,6 +82,9 @@ func (c *commandCmd) Run(ctx context.Context, p *program) error {
 		return err
 	}
 	defer conn.Close()
+	if err := findIDs(ctx, conn, c.command, params); err != nil {
+		return err
+	}
 	var reply api.Reply
 	switch {
 	case flags.IdempotencyKey != "":

@@ -83,7 +83,13 @@ func (p *program) printRows(list api.Field, value any, wide bool) error {
 	}
 	line(func(f api.Field) string { return f.Name })
 	for _, e := range entries {
-		line(func(f api.Field) string { return cell(f, member(e, f.Name)) })
+		line(func(f api.Field) string {
+			text := cell(f, member(e, f.Name))
+			if !wide && len(text) == idLength && idDigits.MatchString(text) {
+				text = shortID(text)
+			}
+			return text
+		})
 		for _, f := range below {
 			t.Below(f.Name+": ", cell(f, member(e, f.Name)))
 		}
@@ -129,7 +135,7 @@ func (p *program) printFields(fields []api.Field, object map[string]any, wide bo
 		}
 		text := []rune(terminal.Printable(cmp.Or(cell(f, value), "-")))
 		name := f.Name
-		for room := terminal.TableWidth - longest - terminal.ColumnGap; len(text) > 0; name = "" {
+		for room := max(terminal.Width(p.Stdout)-longest-terminal.ColumnGap, 1); len(text) > 0; name = "" {
 			n := len(text)
 			if !wide {
 				n = min(n, room)

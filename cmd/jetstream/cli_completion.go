@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"embed"
 	"fmt"
 	"slices"
@@ -40,7 +41,7 @@ type completeCmd struct {
 }
 
 // Run prints the candidates.
-func (c *completeCmd) Run(p *program) error {
+func (c *completeCmd) Run(ctx context.Context, p *program) error {
 	words := c.Words
 	if len(words) > 0 && words[0] == "--" {
 		words = words[1:]
@@ -48,7 +49,7 @@ func (c *completeCmd) Run(p *program) error {
 	if len(words) == 0 {
 		words = []string{""}
 	}
-	place, err := p.completionRoot()
+	place, err := p.completionRoot(&liveValues{ctx: ctx, p: p})
 	if err != nil {
 		return err
 	}
@@ -69,9 +70,14 @@ type place struct {
 	enums map[string][]string
 	// enter returns the place in a command's separate grammar; nil if it has none.
 	enter func(command string) *place
+	// command is the command of the API whose parameters the flags are; empty for none.
+	command string
+	live    *liveValues
+	// arguments is how many arguments of the node are finished.
+	arguments int
 }
 
-func (p *program) completionRoot() (*place, error) {
+func (p *program) completionRoot(live *liveValues) (*place, error) {
 	root, err := p.model(&cli{}, kong.Name("jetstream"), kong.Vars{"default_state_dir": "", "output": "table"})
 	if err != nil {
 		return nil, err
@@ -81,7 +87,7 @@ func (p *program) completionRoot() (*place, error) {
 	if err != nil {
 		return nil, err
 	}
-	commands := &place{node: apiRoot}
+	commands := &place{node: apiRoot, live: live}
 	commands.enter = func(name string) *place {
 		command, ok := registry.FindBare(name)
 		if !ok {
@@ -91,9 +97,9 @@ func (p *program) completionRoot() (*place, error) {
 		if err != nil { // a test makes the flags of every command
 			return nil
 		}
-		return &place{node: node, enums: enumsOf(command)}
+		return &place{node: node, enums: enumsOf(command), command: command.Name, live: live}
 	}
-	return &place{node: root, enter: func(name string) *place {
+	return &place{node: root, live: live, enter: func(name string) *place {
 		if name == "api" {
 			return commands
 		}
@@ -125,18 +131,31 @@ func enumsOf(c *api.Command) map[string][]string {
 
 // proposed are the values that a flag or argument of the grammar is to be
 // completed with, though the server judges them: all events, or those of a
-// command's parameter.
-func proposed(tag *kong.Tag) []string {
-	switch known := tag.Get("complete"); known {
+// command's parameter; where that has no fixed set, what the server has of it.
+func (at *place) proposed(tag *kong.Tag, typed string) []suggestion {
+	kind := tag.Get("complete")
+	switch kind {
 	case "":
 		return nil
 	case "events":
-		return server.EventNames()
-	default:
-		dot := strings.LastIndex(known, ".")
-		command, _ := handlers.Commands(handlers.Deps{}).Find(known[:dot])
-		return enumsOf(command)[known[dot+1:]]
+		return fixed(server.EventNames())
 	}
+	if dot := strings.LastIndex(kind, "."); dot > 0 {
+		command, _ := handlers.Commands(handlers.Deps{}).Find(kind[:dot])
+		if known := enumsOf(command)[kind[dot+1:]]; known != nil {
+			return fixed(known)
+		}
+	}
+	return at.live.values(kind, typed)
+}
+
+// fixed are suggestions without a description.
+func fixed(words []string) []suggestion {
+	out := make([]suggestion, len(words))
+	for i, w := range words {
+		out[i].word = w
+	}
+	return out
 }
 
 func (p *program) model(grammar any, options ...kong.Option) (*kong.Node, error) {
@@ -153,12 +172,18 @@ func (at *place) complete(words []string) []suggestion {
 	var waiting *kong.Flag // the flag whose value is the next word
 	for _, word := range finished {
 		name, isFlag := strings.CutPrefix(word, "--")
+		bare, _, _ := strings.Cut(name, "=")
 		switch {
 		case waiting != nil:
+			if loginFlag.MatchString(waiting.Name) {
+				at.live.login = append(at.live.login, "--"+waiting.Name, word)
+			}
 			waiting = nil
 		case isFlag:
 			if f := at.flag(name); f != nil && !f.IsBool() {
 				waiting = f
+			} else if loginFlag.MatchString(bare) {
+				at.live.login = append(at.live.login, word)
 			}
 		default:
 			at = at.into(word)
@@ -166,16 +191,16 @@ func (at *place) complete(words []string) []suggestion {
 	}
 	switch name, value, assigned := strings.Cut(current, "="); {
 	case waiting != nil:
-		return matching(at.values(waiting), "", current)
+		return matching(at.values(waiting, current), "", current)
 	case assigned && strings.HasPrefix(name, "--"):
 		if f := at.flag(name[2:]); f != nil {
-			return matching(at.values(f), name+"=", value)
+			return matching(at.values(f, value), name+"=", value)
 		}
 		return nil
 	case strings.HasPrefix(current, "-"):
 		return matching(at.flags(), "", current)
 	}
-	return matching(at.commands(), "", current)
+	return matching(at.commands(current), "", current)
 }
 
 // into returns the place after a word: inside a command, or unchanged after an
@@ -191,9 +216,10 @@ func (at *place) into(word string) *place {
 					return next
 				}
 			}
-			return &place{node: child}
+			return &place{node: child, live: at.live}
 		}
 	}
+	at.arguments++
 	return at
 }
 
@@ -218,8 +244,9 @@ func (at *place) flags() []suggestion {
 	return out
 }
 
-// commands returns the commands that may follow, or an argument's fixed values.
-func (at *place) commands() []suggestion {
+// commands returns the commands that may follow, or the values of the argument that
+// comes next.
+func (at *place) commands(typed string) []suggestion {
 	var out []suggestion
 	for _, child := range at.node.Children {
 		if child.Hidden {
@@ -229,27 +256,30 @@ func (at *place) commands() []suggestion {
 			out = append(out, suggestion{name, firstLine(child.Help)})
 		}
 	}
-	for _, argument := range at.node.Positional {
-		for _, value := range append(argument.EnumSlice(), proposed(argument.Tag)...) {
-			out = append(out, suggestion{value, ""})
+	if n := len(at.node.Positional); n > 0 {
+		argument := at.node.Positional[min(at.arguments, n-1)]
+		if argument.Enum != "" {
+			out = append(out, fixed(argument.EnumSlice())...)
+		}
+		if argument.Tag.Get("complete") != "destinations" || at.arguments > 0 { // which comes after the sources
+			out = append(out, at.proposed(argument.Tag, typed)...)
 		}
 	}
 	return out
 }
 
-func (at *place) values(f *kong.Flag) []suggestion {
-	values := at.enums[f.Name]
-	if f.Enum != "" {
-		values = f.EnumSlice()
+func (at *place) values(f *kong.Flag, typed string) []suggestion {
+	switch {
+	case f.Enum != "":
+		return fixed(f.EnumSlice())
+	case f.Tag.Get("complete") != "":
+		return at.proposed(f.Tag, typed)
+	case at.enums[f.Name] != nil || at.command == "":
+		return fixed(at.enums[f.Name])
+	case strings.HasSuffix(f.Name, "Id"):
+		return at.live.values(at.command+"."+f.Name, typed)
 	}
-	if known := proposed(f.Tag); known != nil {
-		values = known
-	}
-	out := make([]suggestion, len(values))
-	for i, v := range values {
-		out[i].word = v
-	}
-	return out
+	return nil
 }
 
 // matching returns the candidates with the prefix typed, each prefixed by before.

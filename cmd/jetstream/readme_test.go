@@ -26,19 +26,20 @@ var notRun = map[string]string{
 	"sudo -i": "the test has directories of its own",
 }
 
-// readmeBlock is a block of commands of README.md with the paragraph before it.
+// readmeBlock is a block of commands of a page with the paragraph before it.
 type readmeBlock struct {
-	before string
-	lines  []string
+	heading string
+	before  string
+	lines   []string
 }
 
-func readmeBlocks(t *testing.T) (blocks []readmeBlock) {
+func readmeBlocks(t *testing.T, page string) (blocks []readmeBlock) {
 	t.Helper()
-	b, err := os.ReadFile(filepath.Join("..", "..", "README.md"))
+	b, err := os.ReadFile(filepath.Join("..", "..", page))
 	if err != nil {
 		t.Fatal(err)
 	}
-	paragraph, inside := "", false
+	heading, paragraph, inside := "", "", false
 	for line := range strings.Lines(strings.ReplaceAll(string(b), "\\\n", " ")) {
 		text, indented := strings.CutPrefix(strings.TrimRight(line, "\n"), "    ")
 		switch {
@@ -48,9 +49,12 @@ func readmeBlocks(t *testing.T) (blocks []readmeBlock) {
 				continue
 			}
 			paragraph = line
+			if text, ok := strings.CutPrefix(line, "## "); ok {
+				heading = strings.TrimSpace(text)
+			}
 		default:
 			if !inside {
-				blocks = append(blocks, readmeBlock{before: paragraph})
+				blocks = append(blocks, readmeBlock{heading: heading, before: paragraph})
 			}
 			inside = true
 			last := &blocks[len(blocks)-1]
@@ -66,6 +70,7 @@ type readmeHost struct {
 	dir               string
 	apiPort, recvPort int
 	replace           *strings.Replacer
+	cut               func() // ends the server as a power cut does; nil without one
 }
 
 func newReadmeHost(t *testing.T, dir string, others ...string) *readmeHost {
@@ -111,7 +116,7 @@ func (h *readmeHost) run(line string) string {
 	err := cmd.Run()
 	const timedOut = 28 // of curl, which follows the events without an end
 	if err != nil && (cmd.ProcessState.ExitCode() != timedOut || !strings.Contains(line, " -m 1 ")) {
-		h.t.Fatalf("README.md: %s: %v\n%s", line, err, out.String())
+		h.t.Fatalf("%s: %v\n%s", line, err, out.String())
 	}
 	return out.String()
 }
@@ -124,16 +129,25 @@ func (h *readmeHost) serve(line string) {
 	if err := cmd.Start(); err != nil {
 		h.t.Fatal(err)
 	}
+	stopped := false
+	h.cut = func() {
+		stopped = true
+		_ = cmd.Process.Kill()
+		_ = cmd.Wait()
+	}
 	h.t.Cleanup(func() {
+		if stopped {
+			return
+		}
 		_ = cmd.Process.Signal(syscall.SIGTERM)
 		if err := cmd.Wait(); err != nil {
-			h.t.Errorf("README.md: %s: %v\n%s", line, err, log)
+			h.t.Errorf("%s: %v\n%s", line, err, log)
 		}
 	})
 	select {
 	case <-log.await("JetStream is listening", 1):
 	case <-time.After(2 * time.Minute):
-		h.t.Fatalf("README.md: %s: it does not listen:\n%s", line, log)
+		h.t.Fatalf("%s: it does not listen:\n%s", line, log)
 	}
 }
 
@@ -162,7 +176,7 @@ func TestReadme(t *testing.T) {
 		t.Fatal(err)
 	}
 
-	blocks := readmeBlocks(t)
+	blocks := readmeBlocks(t, "README.md")
 	// The script is in place before anything arrives, and one of the sender fails.
 	script := slices.IndexFunc(blocks, func(b readmeBlock) bool { return strings.HasPrefix(b.lines[0], "$ cat ") })
 	if script < 0 {
@@ -192,7 +206,7 @@ func TestReadme(t *testing.T) {
 			case notRun[command] != "":
 				skipped[command] = true
 			case run.MatchString(command):
-				id := regexp.MustCompile(`[0-9a-f]{32}`).FindString(sender.run("jetstream trigger runs --user admin --status failed"))
+				id := regexp.MustCompile(`(?m)^[0-9a-f]{8}\b`).FindString(sender.run("jetstream trigger runs --user admin --status failed"))
 				host.run(run.ReplaceAllString(command, id))
 			default:
 				host.run(command)

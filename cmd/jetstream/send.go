@@ -31,7 +31,7 @@ type sendCmd struct {
 	Detach             bool          `help:"Do not watch: print the id of the transfer and leave it to the server."`
 	Timeout            time.Duration `placeholder:"DURATION" help:"Cancel the transfer if it has not ended within this time, such as 2h."`
 	RemotePasswordFile string        `name:"remote-password-file" placeholder:"FILE" help:"File with the password of USER at the receiver, or with an API token of theirs there that may write; else it comes from JETSTREAM_REMOTE_PASSWORD or is asked for."`
-	Paths              []string      `arg:"" name:"source" help:"Files and directories of this machine, inside your sandbox; last of all [USER@]HOST[:PORT]:/PATH. PORT is the receive port (8887)."`
+	Paths              []string      `arg:"" name:"source" complete:"destinations" help:"Files and directories of this machine, inside your sandbox; last of all [USER@]HOST[:PORT]:/PATH. PORT is the receive port (8887)."`
 }
 
 // Help describes the arguments beyond their one line each.

@@ -49,6 +49,7 @@ func withoutTimes(text string) string {
 	for _, v := range []struct{ pattern, name string }{
 		{`[0-9a-f]{64}`, "SUM"},
 		{`[0-9a-f]{32}`, "ID"},
+		{`\b[0-9a-f]{8}\b`, "SHORT"},
 		{`\d{4}-\d\d-\d\d`, "DATE"},
 		{`\d\d:\d\d:\d\d`, "TIME"},
 		{`\b[0-9.]+(ms|s)\b`, "TOOK"},
@@ -64,7 +65,7 @@ func withoutTimes(text string) string {
 // the rest, and holds what they print against what they are said to print.
 func (l *live) replay(steps []step) {
 	l.t.Helper()
-	ids := regexp.MustCompile(`\b[0-9a-f]{32}\b`)
+	ids := regexp.MustCompile(`\b[0-9a-f]{32}\b|\b[0-9a-f]{8}\b`)
 	known := map[string]string{} // the document's id: that of now
 	shortened := strings.NewReplacer(l.triggers, "triggers", l.files, "files")
 	code := 0
@@ -164,7 +165,7 @@ func TestTranscriptOfAFailure(t *testing.T) {
 	if o := l.trigger("runs", "--transfer", id); o.code != 0 || strings.Count(o.stdout, "recv.transferComplete") != 2 {
 		t.Errorf("the runs about transfer %s: %+v", id, o)
 	}
-	if o := l.trigger("runs", "--transfer", "another"); o.code != 0 || strings.Contains(o.stdout, "recv.transferComplete") {
+	if o := l.trigger("runs", "--transfer", strings.Repeat("0", 32)); o.code != 0 || strings.Contains(o.stdout, "recv.transferComplete") {
 		t.Errorf("the runs about another transfer: %+v", o)
 	}
 }

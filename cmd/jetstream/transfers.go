@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"context"
 	"fmt"
-	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -78,6 +77,7 @@ type transfersListCmd struct {
 	Status   string `complete:"send.getTransfers.status" help:"Only those in this state: pending, active, suspended, receiving, cancelled, complete or error."`
 	Sent     bool   `xor:"direction" help:"Only those that are sent."`
 	Received bool   `xor:"direction" help:"Only those that are received."`
+	Owner    string `placeholder:"NAME" help:"Only those of this user; others than oneself are for superusers."`
 	Limit    int    `default:"10" help:"How many of those that have ended, sent and received, at most."`
 }
 
@@ -94,18 +94,9 @@ func (c *transfersListCmd) Run(ctx context.Context, p *program) error {
 		return err
 	}
 	defer conn.Close()
-	sent, received := sentList{Transfers: []transfer.Transfer{}}, receivedList{Transfers: []transfer.RecvTransfer{}}
-	if !c.Received {
-		if sent.Transfers, err = listTransfers(ctx, conn, "send.getTransfers", c, func(l sentList) []transfer.Transfer { return l.Transfers },
-			func(t transfer.Transfer) string { return t.TransferID }, transfer.StatusActive, transfer.StatusPending, transfer.StatusSuspended); err != nil {
-			return err
-		}
-	}
-	if !c.Sent {
-		if received.Transfers, err = listTransfers(ctx, conn, "recv.getTransfers", c, func(l receivedList) []transfer.RecvTransfer { return l.Transfers },
-			func(t transfer.RecvTransfer) string { return t.SourcePublicKey + t.TransferID }, transfer.StatusReceiving); err != nil {
-			return err
-		}
+	sent, received, err := c.fetch(ctx, conn)
+	if err != nil {
+		return err
 	}
 	if c.asJSON() {
 		both, err := api.Marshal(map[string]any{"sent": sent.Transfers, "received": received.Transfers})
@@ -114,25 +105,49 @@ func (c *transfersListCmd) Run(ctx context.Context, p *program) error {
 		}
 		return p.printJSON(both)
 	}
-	var rows []transferRow
+	return c.table(p, transferRows(sent, received))
+}
+
+// fetch returns the transfers that are listed.
+func (c *transfersListCmd) fetch(ctx context.Context, conn *client.Client) (sent sentList, received receivedList, err error) {
+	sent, received = sentList{Transfers: []transfer.Transfer{}}, receivedList{Transfers: []transfer.RecvTransfer{}}
+	if !c.Received {
+		if sent.Transfers, err = listTransfers(ctx, conn, "send.getTransfers", c, func(l sentList) []transfer.Transfer { return l.Transfers },
+			func(t transfer.Transfer) string { return t.TransferID }, "owner", transfer.StatusActive, transfer.StatusPending, transfer.StatusSuspended); err != nil {
+			return sent, received, err
+		}
+	}
+	if !c.Sent {
+		if received.Transfers, err = listTransfers(ctx, conn, "recv.getTransfers", c, func(l receivedList) []transfer.RecvTransfer { return l.Transfers },
+			func(t transfer.RecvTransfer) string { return t.SourcePublicKey + t.TransferID }, "username", transfer.StatusReceiving); err != nil {
+			return sent, received, err
+		}
+	}
+	return sent, received, nil
+}
+
+func transferRows(sent sentList, received receivedList) (rows []transferRow) {
 	for _, t := range sent.Transfers {
 		rows = append(rows, sentRow(t))
 	}
 	for _, t := range received.Transfers {
 		rows = append(rows, receivedRow(t))
 	}
-	return c.table(p, rows)
+	return rows
 }
 
 // listTransfers returns the transfers of one direction: those of the states that are
 // under way, and the newest of all; with a status those in it.
-func listTransfers[L, T any](ctx context.Context, conn *client.Client, command string, c *transfersListCmd, of func(L) []T, key func(T) string, underWay ...transfer.Status) ([]T, error) {
+func listTransfers[L, T any](ctx context.Context, conn *client.Client, command string, c *transfersListCmd, of func(L) []T, key func(T) string, owner string, underWay ...transfer.Status) ([]T, error) {
 	all := []T{}
 	known := map[string]bool{}
 	add := func(status transfer.Status, limit int) error {
 		params := map[string]any{"limit": limit}
 		if status != "" {
 			params["status"] = status
+		}
+		if c.Owner != "" {
+			params[owner] = c.Owner
 		}
 		list, err := client.As[L](conn.Call(ctx, command, params))
 		for _, t := range of(list) {
@@ -177,7 +192,12 @@ func (c *transfersListCmd) table(p *program, rows []transferRow) error {
 		return err
 	}
 	t := terminal.Table{Wide: c.Wide}
-	head := []any{"ID", "STATUS", "DONE", "SIZE", "RATE", "LEFT", "BEGAN", "TO OR FROM"}
+	underWay := c.Wide || rows[0].processing
+	head := []any{"ID", "STATUS", "DONE", "SIZE"}
+	if underWay {
+		head = append(head, "RATE", "LEFT")
+	}
+	head = append(head, "AGE", "TO OR FROM")
 	if c.Wide {
 		head = append(head, "USER", "FILES", "ENDED")
 	}
@@ -187,7 +207,11 @@ func (c *transfersListCmd) table(p *program, rows []transferRow) error {
 		if !c.Wide {
 			id = shortID(id)
 		}
-		cells := []any{id, r.status, r.percent(), watch.Bytes(r.size), r.speed(), r.left(), age(r.begin), r.peer}
+		cells := []any{id, r.status, r.percent(), watch.Bytes(r.size)}
+		if underWay {
+			cells = append(cells, r.speed(), r.left())
+		}
+		cells = append(cells, age(r.begin), r.peer)
 		if c.Wide {
 			cells = append(cells, r.owner, r.files, clock(r.end))
 		}
@@ -219,11 +243,8 @@ func (r transferRow) left() string {
 	if !r.processing || r.eta == nil {
 		return "-"
 	}
-	return (time.Duration(*r.eta) * time.Second).String()
+	return shortDuration(time.Duration(*r.eta) * time.Second)
 }
-
-// shortID is what tables show of an id.
-func shortID(id string) string { return id[max(0, len(id)-8):] }
 
 // age says how long ago something was.
 func age(t api.Time) string {
@@ -233,27 +254,49 @@ func age(t api.Time) string {
 	d := max(time.Since(t.Std()), 0)
 	switch {
 	case d < time.Minute:
-		return fmt.Sprintf("%ds ago", int(d.Seconds()))
+		return fmt.Sprintf("%ds", int(d.Seconds()))
 	case d < time.Hour:
-		return fmt.Sprintf("%dm ago", int(d.Minutes()))
-	case d < 48*time.Hour:
-		return fmt.Sprintf("%dh ago", int(d.Hours()))
+		return fmt.Sprintf("%dm", int(d.Minutes()))
+	case d < 2*day:
+		return fmt.Sprintf("%dh", int(d.Hours()))
 	}
-	return fmt.Sprintf("%dd ago", int(d.Hours()/24))
+	return fmt.Sprintf("%dd", int(d/day))
 }
 
-// idDigits is what a part of an id looks like.
-var idDigits = regexp.MustCompile(`^[0-9a-f]{4,32}$`)
+const day = 24 * time.Hour
+
+// shortDuration writes a duration in at most 6 characters, if it is not of years.
+func shortDuration(d time.Duration) string {
+	switch {
+	case d < time.Minute:
+		return fmt.Sprintf("%ds", int(d.Seconds()))
+	case d < time.Hour:
+		return fmt.Sprintf("%dm%02ds", int(d.Minutes()), int(d.Seconds())%60)
+	case d < 2*day:
+		return fmt.Sprintf("%dh%02dm", int(d.Hours()), int(d.Minutes())%60)
+	}
+	return fmt.Sprintf("%dd", int(d/day))
+}
+
+// wholeTransferID returns the id of the transfer that is meant. A whole id is returned
+// as it is, since other records outlast the transfer.
+func wholeTransferID(ctx context.Context, conn *client.Client, text string) (string, error) {
+	if len(text) == idLength {
+		return text, nil
+	}
+	t, err := findTransfer(ctx, conn, text)
+	return t.id, err
+}
 
 // findTransfer returns the transfer that is meant by an id, a part of one, or last.
 func findTransfer(ctx context.Context, conn *client.Client, text string) (transferRow, error) {
 	params := map[string]any{"limit": 1}
-	if text != "last" {
+	if text != lastID {
 		text = strings.ToLower(text)
 		if !idDigits.MatchString(text) {
 			return transferRow{}, usagef("%q is no id of a transfer: give it, 4 or more digits of its beginning or end, or last", text)
 		}
-		params = map[string]any{"transferId": text, "limit": 6}
+		params = map[string]any{"transferId": text, "limit": mostCandidates + 1}
 	}
 	sent, err := client.As[sentList](conn.Call(ctx, "send.getTransfers", params))
 	if err != nil {
@@ -272,19 +315,15 @@ func findTransfer(ctx context.Context, conn *client.Client, text string) (transf
 			found = append(found, receivedRow(t))
 		}
 	}
-	switch {
-	case len(found) == 0 && text == "last":
-		return transferRow{}, api.Errorf(api.CodeNotFound, "there are no transfers")
-	case len(found) == 0:
-		return transferRow{}, api.Errorf(api.CodeNotFound, "no transfer has an id that begins or ends with %s", text)
-	case text == "last":
+	if text == lastID && len(found) > 0 {
 		return slices.MaxFunc(found, func(a, b transferRow) int { return cmp.Compare(a.begin, b.begin) }), nil
-	case len(found) > 1:
-		var list []string
-		for _, r := range found {
-			list = append(list, fmt.Sprintf("%s (%s, %s)", r.id, r.peer, clock(r.begin)))
-		}
-		return transferRow{}, usagef("%s is the beginning or end of several ids; give more of it: %s", text, strings.Join(list, ", "))
+	}
+	var candidates []listedObject
+	for _, r := range found {
+		candidates = append(candidates, listedObject{r.id, r.peer + ", " + clock(r.begin)})
+	}
+	if _, err := oneOf("transfer", text, candidates); err != nil {
+		return transferRow{}, err
 	}
 	return found[0], nil
 }

@@ -14,7 +14,7 @@ import (
 // transferFlags are the arguments of commands about one transfer.
 type transferFlags struct {
 	callFlags `group:"Login:"`
-	ID        string `arg:"" name:"transfer" help:"Id of the transfer, its beginning or end, or last."`
+	ID        string `arg:"" name:"transfer" complete:"transfers" help:"Id of the transfer, its beginning or end, or last."`
 }
 
 // find connects to the server and returns the transfer that is meant. The caller
@@ -67,21 +67,27 @@ func (c *transfersWatchCmd) Run(ctx context.Context, p *program) error {
 	return w.Transfer(ctx, received, received.DestinationPath)
 }
 
-type transfersCancelCmd struct{ transferFlags }
+// steerFlags are the arguments of commands that change a transfer under way.
+type steerFlags struct {
+	callFlags `group:"Login:"`
+	ID        string `arg:"" name:"transfer" complete:"transfers under way" help:"Id of the transfer, its beginning or end, or last."`
+}
+
+type transfersCancelCmd struct{ steerFlags }
 
 // Run cancels a transfer of either direction.
 func (c *transfersCancelCmd) Run(ctx context.Context, p *program) error {
 	return c.steer(ctx, p, "send.cancelTransfer", "recv.cancelTransfer", "cancelled")
 }
 
-type transfersSuspendCmd struct{ transferFlags }
+type transfersSuspendCmd struct{ steerFlags }
 
 // Run suspends.
 func (c *transfersSuspendCmd) Run(ctx context.Context, p *program) error {
 	return c.steer(ctx, p, "send.suspendTransfer", "", "suspended until jetstream transfers resume")
 }
 
-type transfersResumeCmd struct{ transferFlags }
+type transfersResumeCmd struct{ steerFlags }
 
 // Run resumes.
 func (c *transfersResumeCmd) Run(ctx context.Context, p *program) error {
@@ -89,8 +95,8 @@ func (c *transfersResumeCmd) Run(ctx context.Context, p *program) error {
 }
 
 // steer calls the command for the transfer, and says what it is now.
-func (f *transferFlags) steer(ctx context.Context, p *program, ofSent, ofReceived, now string) error {
-	conn, t, err := f.find(ctx, p)
+func (f *steerFlags) steer(ctx context.Context, p *program, ofSent, ofReceived, now string) error {
+	conn, t, err := (&transferFlags{f.callFlags, f.ID}).find(ctx, p)
 	if err != nil {
 		return err
 	}

@@ -37,14 +37,24 @@ type serverFlags struct {
 	outputFlags
 }
 
-// ask calls a command of the API; if JSON is wanted it prints the answer, and
-// done is true.
+// ask calls a command of the API, whose ids may be parts of them; if JSON is wanted it
+// prints the answer, and done is true.
 func ask[T any](ctx context.Context, p *program, s *serverFlags, command string, params map[string]any) (result T, done bool, err error) {
 	conn, _, err := s.connect(ctx, p)
 	if err != nil {
 		return result, true, err
 	}
 	defer conn.Close()
+	return askOn[T](ctx, p, s, conn, command, params)
+}
+
+// askOn is ask with a client that is there already.
+func askOn[T any](ctx context.Context, p *program, s *serverFlags, conn *client.Client, command string, params map[string]any) (result T, done bool, err error) {
+	if declared, ok := handlers.Commands(handlers.Deps{}).Find(command); ok {
+		if err := findIDs(ctx, conn, declared, params); err != nil {
+			return result, true, err
+		}
+	}
 	reply, err := conn.Call(ctx, command, params)
 	if err != nil {
 		return result, true, err
@@ -145,7 +155,7 @@ func isObjectParameter(event, name string) bool {
 
 type triggerRetryCmd struct {
 	serverFlags
-	ID string `arg:"" name:"run" help:"Id of the run."`
+	ID string `arg:"" name:"run" complete:"getTriggerRun.runId" help:"Id of the run, its beginning or end, or last."`
 }
 
 // Run queues another attempt.
@@ -160,7 +170,7 @@ func (c *triggerRetryCmd) Run(ctx context.Context, p *program) error {
 
 type triggerCancelCmd struct {
 	serverFlags
-	ID string `arg:"" name:"run" help:"Id of the run."`
+	ID string `arg:"" name:"run" complete:"getTriggerRun.runId" help:"Id of the run, its beginning or end, or last."`
 }
 
 // Run cancels.

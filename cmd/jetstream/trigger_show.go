@@ -88,7 +88,7 @@ type triggerRunsCmd struct {
 	serverFlags
 	Event    string        `complete:"events" help:"Only runs for this event."`
 	Status   string        `complete:"getTriggerRuns.status" help:"Only runs in this state: queued, running, success, failed, timeout, cancelled or interrupted."`
-	Transfer string        `placeholder:"ID" help:"Only runs about this transfer."`
+	Transfer string        `placeholder:"ID" complete:"send.getTransfer.transferId" help:"Only runs about this transfer: its id, the beginning or end of it, or last."`
 	Since    time.Duration `placeholder:"DURATION" help:"Only runs queued within this time, such as 24h."`
 	Limit    int           `default:"20" help:"How many runs at most, 1 to 1000."`
 }
@@ -102,19 +102,26 @@ func (c *triggerRunsCmd) Run(ctx context.Context, p *program) error {
 	if c.Status != "" {
 		params["status"] = c.Status
 	}
-	if c.Transfer != "" {
-		params["transferId"] = c.Transfer
-	}
 	if c.Since < 0 {
 		return usagef("--since: %s is negative", c.Since)
 	}
 	if c.Since > 0 {
 		params["since"] = api.TimeOf(time.Now().Add(-c.Since))
 	}
-	list, done, err := ask[struct {
+	conn, _, err := c.connect(ctx, p)
+	if err != nil {
+		return err
+	}
+	defer conn.Close()
+	if c.Transfer != "" {
+		if params["transferId"], err = wholeTransferID(ctx, conn, c.Transfer); err != nil {
+			return err
+		}
+	}
+	list, done, err := askOn[struct {
 		Runs       []triggers.Run `json:"runs"`
 		NextCursor *string        `json:"nextCursor"`
-	}](ctx, p, &c.serverFlags, "getTriggerRuns", params)
+	}](ctx, p, &c.serverFlags, conn, "getTriggerRuns", params)
 	if done {
 		return err
 	}
@@ -128,7 +135,7 @@ func (c *triggerRunsCmd) Run(ctx context.Context, p *program) error {
 		if c.Wide {
 			rows.Row(r.RunID, r.Event, r.Attempt, r.Status, clock(r.QueueTime), took(r), r.TransferID, r.User, why(r))
 		} else {
-			rows.Row(r.RunID, r.Event, r.Attempt, r.Status, clock(r.QueueTime), took(r))
+			rows.Row(shortID(r.RunID), r.Event, r.Attempt, r.Status, clock(r.QueueTime), took(r))
 			rows.Below("why: ", why(r))
 		}
 	}
@@ -167,7 +174,7 @@ func took(r triggers.Run) string {
 
 type triggerShowCmd struct {
 	serverFlags
-	ID string `arg:"" name:"run" help:"Id of the run."`
+	ID string `arg:"" name:"run" complete:"getTriggerRun.runId" help:"Id of the run, its beginning or end, or last."`
 }
 
 // Run prints one run for people.

@@ -118,7 +118,7 @@ func (c *userListCmd) Run(ctx context.Context, p *program, parent *cli) error {
 }
 
 type userPasswdCmd struct {
-	Name string `arg:"" help:"Name of the user."`
+	Name string `arg:"" complete:"users" help:"Name of the user."`
 	passwordFlags
 }
 
@@ -146,7 +146,7 @@ func (c *userPasswdCmd) Run(ctx context.Context, p *program, parent *cli) error 
 }
 
 type userRemoveCmd struct {
-	Name string `arg:"" help:"Name of the user."`
+	Name string `arg:"" complete:"users" help:"Name of the user."`
 	Yes  bool   `help:"Do not ask on a terminal."`
 }
 

@@ -45,7 +45,7 @@ func TestListsGoByAnIndex(t *testing.T) {
 					if status != "" && !list.status {
 						continue
 					}
-					query, args := onePage(list.query, list.owner, transfer.Page{Owner: owner, Status: status, Before: before, Limit: 101}, list.where...)
+					query, args := onePage(list.query, list.owner, "", transfer.Page{Owner: owner, Status: status, Before: before, Limit: 101}, list.where...)
 					plan := queryPlan(t, db, query, args...)
 					all := owner == "" && status == "" && before == 0 // its page is the newest rows
 					bounds := strings.Count(plan, "=?") + strings.Count(plan, "<?")
@@ -57,6 +57,25 @@ func TestListsGoByAnIndex(t *testing.T) {
 						t.Errorf("%s\nowner %q, status %q, before %d: %s", query, owner, status, before, plan)
 					}
 				}
+			}
+		}
+	}
+}
+
+// An id is found by a part of it without reading the rows of the others.
+func TestIDsAreFoundInTheirIndex(t *testing.T) {
+	db := openTest(t)
+	for _, list := range []struct{ query, owner, id string }{
+		{selectShown, "owner", "transfers.transfer_id"},
+		{selectManifest, "owner", "manifests.manifest_id"},
+		{selectDestination, "owner", "destinations.destination_id"},
+		{"SELECT " + recvColumns + " FROM recv_transfers", "username", "recv_transfers.transfer_id"},
+		{selectRun, "user", "runs.run_id"},
+	} {
+		for _, owner := range []string{"", "alice"} {
+			query, args := onePage(list.query, list.owner, list.id, transfer.Page{Owner: owner, IDPart: "abcd", Limit: 6})
+			if plan := queryPlan(t, db, query, args...); !strings.Contains(plan, "USING COVERING INDEX") || strings.Count(plan, "SCAN") != 1 {
+				t.Errorf("%s\n%s", query, plan)
 			}
 		}
 	}

@@ -103,7 +103,7 @@ func (v *Received) SaveRecvCheckpoint(ctx context.Context, sourcePublicKey, tran
 
 // RecvTransfers implements transfer.RecvStore.
 func (v *Received) RecvTransfers(ctx context.Context, p transfer.Page) ([]transfer.RecvTransfer, error) {
-	query, args := onePage(`SELECT `+recvColumns+` FROM recv_transfers`, "username", p)
+	query, args := onePage(`SELECT `+recvColumns+` FROM recv_transfers`, "username", "recv_transfers.transfer_id", p)
 	return v.list(ctx, query, args...)
 }
 

@@ -221,6 +221,9 @@ func (s *Runs) Runs(ctx context.Context, f triggers.Filter) (page []triggers.Run
 	if f.TransferID != "" {
 		only(ofTransfer, f.TransferID)
 	}
+	if f.IDPart != "" {
+		where, args = append(where, idPart("runs.run_id")), append(args, f.IDPart, f.IDPart, f.IDPart, f.IDPart)
+	}
 	if f.Since != 0 {
 		only("queue_time >= ?", int64(f.Since))
 	}

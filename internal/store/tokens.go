@@ -84,7 +84,7 @@ func (a *Accounts) Token(ctx context.Context, tokenID string) (account.APIToken,
 
 // Tokens implements account.TokenStore.
 func (a *Accounts) Tokens(ctx context.Context, owner string, before int64, limit int) ([]account.APIToken, error) {
-	query, args := onePage(selectToken, "t.owner", transfer.Page{Owner: owner, Before: before, Limit: limit})
+	query, args := onePage(selectToken, "t.owner", "", transfer.Page{Owner: owner, Before: before, Limit: limit})
 	rows, err := a.db.readers.query(ctx, query, args...)
 	if err != nil {
 		return nil, err

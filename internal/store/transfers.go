@@ -163,7 +163,7 @@ func (t *tx) OpenTransfersOf(owner string) ([]string, error) {
 
 // Transfers implements transfer.Store.
 func (s *Transfers) Transfers(ctx context.Context, p transfer.Page) ([]transfer.Transfer, error) {
-	query, args := onePage(selectShown, "owner", p, "deleted = 0")
+	query, args := onePage(selectShown, "owner", "transfers.transfer_id", p, "deleted = 0")
 	rows, err := s.db.readers.query(ctx, query, args...)
 	if err != nil {
 		return nil, err

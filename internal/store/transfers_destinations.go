@@ -97,7 +97,7 @@ func (s *Transfers) Destination(ctx context.Context, destinationID string) (tran
 
 // Destinations implements transfer.Store; they have no status.
 func (s *Transfers) Destinations(ctx context.Context, p transfer.Page) ([]transfer.Destination, error) {
-	query, args := onePage(selectDestination, "owner", transfer.Page{Owner: p.Owner, Before: p.Before, Limit: p.Limit})
+	query, args := onePage(selectDestination, "owner", "destinations.destination_id", transfer.Page{Owner: p.Owner, IDPart: p.IDPart, Before: p.Before, Limit: p.Limit})
 	rows, err := s.db.readers.query(ctx, query, args...)
 	if err != nil {
 		return nil, err

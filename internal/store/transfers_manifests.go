@@ -266,7 +266,7 @@ func (s *Transfers) Manifest(ctx context.Context, manifestID string) (transfer.M
 
 // Manifests implements transfer.Store.
 func (s *Transfers) Manifests(ctx context.Context, p transfer.Page) (list []transfer.Manifest, err error) {
-	query, args := onePage(selectManifest, "owner", p)
+	query, args := onePage(selectManifest, "owner", "manifests.manifest_id", p)
 	rows, err := s.db.readers.query(ctx, query, args...)
 	if err != nil {
 		return nil, err

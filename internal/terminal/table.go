@@ -3,15 +3,21 @@ package terminal
 import (
 	"fmt"
 	"io"
+	"os"
 	"strings"
+
+	"golang.org/x/term"
 )
 
 const (
-	// TableWidth bounds the lines of a table that is not wide, in characters.
+	// TableWidth bounds the lines of a table that is not wide and whose output is
+	// no terminal, in characters.
 	TableWidth = 120
-	// leastCell and leastFirst are how short cells are cut at most, of the
-	// first column, which has the names and ids, and of the others.
-	leastFirst, leastCell = 64, 12
+	// leastWidth is the least that a terminal's width counts for.
+	leastWidth = 40
+	// leastCell is how short cells are cut at most; those of the first column, which
+	// has the names and ids, keep half of the line.
+	leastCell = 12
 	// ColumnGap separates columns.
 	ColumnGap = 2
 	// noteIndent begins a line below a row.
@@ -25,6 +31,17 @@ type Table struct {
 	notes map[int]string
 	// Wide lets lines become as long as they are.
 	Wide bool
+}
+
+// Width returns how long the lines of a table on w may be, in characters: as the
+// terminal is wide, or TableWidth.
+func Width(w io.Writer) int {
+	if f, ok := w.(*os.File); ok {
+		if width, _, err := term.GetSize(int(f.Fd())); err == nil && width > 0 {
+			return max(width, leastWidth)
+		}
+	}
+	return TableWidth
 }
 
 // Row adds a line; every one has the same number of cells. An empty cell is
@@ -54,6 +71,7 @@ func (t *Table) Below(label, text string) {
 // until the lines are short enough, and leaves out columns at the end if that
 // is not enough; left is how many.
 func (t *Table) Write(w io.Writer) (left int, err error) {
+	limit := Width(w)
 	var widths []int
 	for _, row := range t.rows {
 		for i, cell := range row {
@@ -65,7 +83,7 @@ func (t *Table) Write(w io.Writer) (left int, err error) {
 	}
 	if !t.Wide {
 		all := len(widths)
-		widths = fitting(widths, TableWidth)
+		widths = fitting(widths, limit)
 		left = all - len(widths)
 	}
 	var b strings.Builder
@@ -76,7 +94,7 @@ func (t *Table) Write(w io.Writer) (left int, err error) {
 		}
 		b.WriteString(strings.TrimRight(line.String(), " ") + "\n")
 		if note := t.notes[n]; note != "" {
-			b.WriteString(shortened(note, TableWidth) + "\n")
+			b.WriteString(shortened(note, limit) + "\n")
 		}
 	}
 	_, err = io.WriteString(w, b.String())
@@ -92,11 +110,11 @@ func fitting(widths []int, limit int) []int {
 	for total > limit {
 		longest := 0
 		for i := range widths {
-			if spare(widths, i) >= spare(widths, longest) {
+			if spare(widths, i, limit) >= spare(widths, longest, limit) {
 				longest = i
 			}
 		}
-		if spare(widths, longest) <= 0 {
+		if spare(widths, longest, limit) <= 0 {
 			break
 		}
 		widths[longest]--
@@ -110,9 +128,9 @@ func fitting(widths []int, limit int) []int {
 }
 
 // spare is how much a column can be cut.
-func spare(widths []int, i int) int {
+func spare(widths []int, i, limit int) int {
 	if i == 0 {
-		return widths[0] - leastFirst
+		return widths[0] - limit/2
 	}
 	return widths[i] - leastCell
 }

@@ -68,7 +68,7 @@ const MaxPageBytes = 8 << 20
 type Page struct {
 	Owner  string // empty: of all users
 	Status Status // empty: in all states
-	IDPart string // of transfers: what the ids begin or end with; empty: anything
+	IDPart string // what the ids begin or end with; empty: anything
 	Before int64
 	Limit  int
 }

@@ -1,26 +1,31 @@
 # bash completion for jetstream. Put this into ~/.bashrc:
 #     source <(jetstream completion bash)
 _jetstream() {
-	local words=() word glue="" i last prefix=""
-	# Bash takes --flag=value apart; here it is one word.
-	for ((i = 1; i <= COMP_CWORD; i++)); do
+	local words=() word about i last prefix="" rest=$COMP_LINE
+	# Bash takes --flag=value and user@host: apart; here what no space separates is
+	# one word.
+	for ((i = 0; i <= COMP_CWORD; i++)); do
 		word=${COMP_WORDS[i]}
 		last=$((${#words[@]} - 1))
-		if [[ $word == "=" && $last -ge 0 ]]; then
-			words[last]+="="
-			glue=1
-		elif [[ -n $glue ]]; then
+		if [[ $i -gt 0 && -n $word && $rest == "$word"* ]]; then
 			words[last]+=$word
-			glue=""
 		else
 			words+=("$word")
 		fi
+		[[ -n $word ]] && rest=${rest#*"$word"}
 	done
-	last=$((${#words[@]} - 1))
-	case ${words[last]} in --*=*) prefix=${words[last]%%=*}= ;; esac
+	# It replaces only what follows the last of these characters.
+	word=${words[${#words[@]} - 1]}
+	for ((i = ${#word}; i > 0; i--)); do
+		if [[ $COMP_WORDBREAKS == *"${word:i-1:1}"* ]]; then
+			prefix=${word:0:i}
+			break
+		fi
+	done
 	COMPREPLY=()
-	while IFS=$'\t' read -r word _; do
+	while IFS=$'\t' read -r word about; do
+		[[ $word == *: ]] && compopt -o nospace 2>/dev/null
 		COMPREPLY+=("${word#"$prefix"}")
-	done < <("${COMP_WORDS[0]}" complete -- "${words[@]}" 2>/dev/null)
+	done < <("${COMP_WORDS[0]}" complete -- "${words[@]:1}" 2>/dev/null)
 }
 complete -o default -F _jetstream jetstream

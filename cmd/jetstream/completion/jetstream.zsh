@@ -3,13 +3,14 @@
 #     source <(jetstream completion zsh)
 _jetstream() {
 	local word about
-	local -a found shown
+	local -a found shown ended
 	while IFS=$'\t' read -r word about; do
 		found+=("$word")
 		shown+=("$word${about:+  -- $about}")
+		[[ $word == *: ]] && ended=(-S '')
 	done < <("${words[1]}" complete -- "${(@)words[2,CURRENT]}" 2>/dev/null)
 	if (( ${#found} )); then
-		compadd -l -d shown -a found
+		compadd -l $ended -d shown -a found
 	else
 		[[ $PREFIX == --*=* ]] && compset -P '*='
 		_files

@@ -3,25 +3,36 @@ package digest
 import (
 	"bytes"
 	"encoding/binary"
+	"errors"
 	"io"
+	"slices"
 )
 
-// HeaderSize is the length of a Header in bytes.
-const HeaderSize = 10
+const (
+	// HeaderSize is the length of a Header in bytes.
+	HeaderSize = 10
+	// headerVersion is its first byte.
+	headerVersion = 1
+)
+
+var errHeader = errors.New("this is no header of the hashes of a file")
 
 // Header returns the algorithm and the size of the file, which NewFrom needs to
 // make sense of its Hashes.
-func (f *File) Header() []byte { return f.header() }
+func (f *File) Header() []byte {
+	out := []byte{headerVersion, byte(slices.Index(Algorithms(), f.alg))}
+	return binary.BigEndian.AppendUint64(out, uint64(f.size))
+}
 
 // NewFrom returns the File of a Header, of which nothing has arrived. It
 // fails if that is damaged, or of a file whose blocks are not hashed.
 func NewFrom(header []byte) (*File, error) {
 	if len(header) != HeaderSize || int(header[1]) >= len(Algorithms()) {
-		return nil, errState
+		return nil, errHeader
 	}
 	f := New(Algorithms()[header[1]], int64(binary.BigEndian.Uint64(header[2:])&(1<<63-1)))
-	if f.ignores() || !bytes.Equal(f.header(), header) {
-		return nil, errState
+	if f.ignores() || !bytes.Equal(f.Header(), header) {
+		return nil, errHeader
 	}
 	return f, nil
 }

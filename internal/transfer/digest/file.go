@@ -244,30 +244,6 @@ func (f *File) Finish(r io.ReaderAt) (string, error) {
 	return digest, nil
 }
 
-// Verify reads the blocks that are known again, forgets those that differ, and
-// returns the offsets of these.
-func (f *File) Verify(r io.ReaderAt) (differ []int64, err error) {
-	buf := make([]byte, min(BlockSize, f.size))
-	for i := range f.blocks {
-		f.mu.Lock()
-		h, known := f.get(i)
-		f.mu.Unlock()
-		if !known {
-			continue
-		}
-		if err := f.read(r, i, buf); err != nil {
-			return differ, err
-		}
-		if f.alg.block(i, buf[:f.length(i)], f.blocks == 1) != h {
-			f.mu.Lock()
-			f.forget(i)
-			f.mu.Unlock()
-			differ = append(differ, i*BlockSize)
-		}
-	}
-	return differ, nil
-}
-
 func (f *File) knows(i int64) bool {
 	f.mu.Lock()
 	defer f.mu.Unlock()

@@ -22,8 +22,7 @@ func of(t *testing.T, a Algorithm, data []byte) string {
 }
 
 // TestAnyOrder adds files in random pieces, in random order, by several
-// goroutines, with a state saved and restored in between; pieces may be lost or
-// come again. What Sum or else Finish says is the digest of the file.
+// goroutines; pieces may be lost or come again. What Sum or else Finish says is the digest of the file.
 func TestAnyOrder(t *testing.T) {
 	for seed := range uint64(12) {
 		source := rand.NewChaCha8([32]byte{byte(seed)})
@@ -60,17 +59,7 @@ func TestAnyOrder(t *testing.T) {
 				}
 				r.Shuffle(len(lists), func(i, k int) { lists[i], lists[k] = lists[k], lists[i] })
 				f := New(a, int64(len(data)))
-				half := len(lists) / 2
-				addAll(f, data, lists[:half])
-				state, err := f.MarshalBinary()
-				if err != nil {
-					t.Fatal(err)
-				}
-				f = New(a, int64(len(data)))
-				if err := f.UnmarshalBinary(state); err != nil {
-					t.Fatal(err)
-				}
-				addAll(f, data, lists[half:])
+				addAll(f, data, lists)
 				want := of(t, a, data)
 				if got, ok := f.Sum(); ok && got != want {
 					t.Errorf("Sum says %s, want %s", got, want)
@@ -187,14 +176,6 @@ func TestHoles(t *testing.T) {
 		if got, ok := f.Sum(); !ok || got != of(t, a, data) {
 			t.Errorf("%s: %s, %t", a, got, ok)
 		}
-		restored := New(a, int64(len(data)))
-		state, _ := f.MarshalBinary()
-		if err := restored.UnmarshalBinary(state); err != nil {
-			t.Fatal(err)
-		}
-		if got, ok := restored.Sum(); !ok || got != of(t, a, data) {
-			t.Errorf("%s, restored: %s, %t", a, got, ok)
-		}
 	}
 	hole := make([]byte, 3*BlockSize)
 	f := New(XXH3, int64(len(hole)))
@@ -216,9 +197,12 @@ func TestHugeFiles(t *testing.T) {
 	f.Add(1<<39, counting(10))
 	f.Zeros(1<<39, BlockSize)
 	sum, ok := f.Sum()
-	state, _ := f.MarshalBinary()
-	if !ok || len(state) > 200<<10 {
-		t.Errorf("a hole of 1 TiB: %q, %t, state of %d bytes", sum, ok, len(state))
+	hashes := 0
+	for _, p := range f.pages {
+		hashes += len(p.hashes)
+	}
+	if !ok || hashes > pageBlocks*16 {
+		t.Errorf("a hole of 1 TiB: %q, %t, %d bytes of hashes", sum, ok, hashes)
 	}
 	for _, a := range Algorithms() {
 		f := New(a, 1<<62)
@@ -302,122 +286,27 @@ type faulty struct{ err error }
 
 func (f faulty) ReadAt(p []byte, _ int64) (int, error) { return iotest.ErrReader(f.err).Read(p) }
 
-func TestVerifyFindsFlippedBits(t *testing.T) {
-	data := counting(3*BlockSize + 9)
+// TestHeaders holds that a File is made from its header, and from no other bytes.
+func TestHeaders(t *testing.T) {
 	for _, a := range []Algorithm{XXH3, BLAKE3} {
-		f := New(a, int64(len(data)))
-		f.Add(0, data)
-		if differ, err := f.Verify(bytes.NewReader(data)); len(differ) > 0 || err != nil {
-			t.Errorf("%s: %d differ, %v", a, differ, err)
+		header := New(a, 3*BlockSize+1).Header()
+		f, err := NewFrom(header)
+		if err != nil || f.Algorithm() != a || f.Size() != 3*BlockSize+1 {
+			t.Errorf("%s: %v", a, err)
 		}
-		flipped := bytes.Clone(data)
-		flipped[BlockSize+17] ^= 4
-		flipped[3*BlockSize+8] ^= 1
-		differ, err := f.Verify(bytes.NewReader(flipped))
-		if want := []int64{BlockSize, 3 * BlockSize}; !slices.Equal(differ, want) || err != nil {
-			t.Errorf("%s: %d differ, %v, want %d", a, differ, err, want)
-		}
-		if sum, ok := f.Sum(); ok {
-			t.Errorf("%s: what differs counts: %s", a, sum)
-		}
-		f.Add(BlockSize, data[BlockSize:2*BlockSize])
-		f.Add(3*BlockSize, data[3*BlockSize:])
-		if got, ok := f.Sum(); !ok || got != of(t, a, data) {
-			t.Errorf("%s, mended: %s, %t", a, got, ok)
-		}
-	}
-}
-
-// TestStates holds that a state is taken for the same file alone, and that one
-// that is not taken changes nothing.
-func TestStates(t *testing.T) {
-	const size = 3*BlockSize + 1
-	data := counting(size)
-	f := New(XXH3, size)
-	f.Add(0, data)
-	state, _ := f.MarshalBinary()
-	if len(state) != 10+9+1+4*16 {
-		t.Errorf("the state of four blocks has %d bytes", len(state))
-	}
-	for name, other := range map[string]*File{"size": New(XXH3, size+1), "algorithm": New(BLAKE3, size), "sha256": New(SHA256, size)} {
-		if err := other.UnmarshalBinary(state); !errors.Is(err, errState) {
-			t.Errorf("the state of a file of another %s: %v", name, err)
-		}
-	}
-	for n := range state {
-		if n == 10 { // a file of which nothing has arrived
-			continue
-		}
-		if err := f.UnmarshalBinary(state[:n]); err == nil {
-			t.Errorf("%d of %d bytes of a state are taken", n, len(state))
-		}
-	}
-	if err := f.UnmarshalBinary(append(state, 0)); err == nil {
-		t.Error("a byte after the state is taken")
-	}
-	if got, ok := f.Sum(); !ok || got != of(t, XXH3, data) {
-		t.Errorf("afterwards: %s, %t", got, ok)
-	}
-	page := func(number, kind, known byte, hashes int) []byte {
-		return append([]byte{0, 0, 0, 0, 0, 0, 0, number, kind, known}, make([]byte, hashes)...)
-	}
-	for name, c := range map[string]struct {
-		alg   Algorithm
-		pages []byte
-	}{
-		"a page twice":                      {XXH3, append(page(0, stateZeros, 1, 0), page(0, stateZeros, 2, 0)...)},
-		"a page behind the end":             {XXH3, page(1, stateZeros, 1, 0)},
-		"a page of nothing":                 {XXH3, page(0, stateZeros, 0, 0)},
-		"a block behind the end":            {XXH3, page(0, stateZeros, 16, 0)},
-		"another kind":                      {XXH3, page(0, 2, 1, 16)},
-		"zeros, which BLAKE3 does not know": {BLAKE3, page(0, stateZeros, 1, 0)},
-		"blocks for sha256":                 {SHA256, page(0, stateHashes, 1, 32)},
-	} {
-		f := New(c.alg, size)
-		if err := f.UnmarshalBinary(append(f.header(), c.pages...)); err == nil {
-			t.Errorf("%s: it is taken", name)
-		}
-	}
-	if err := f.UnmarshalBinary(append(f.header(), page(0, stateHashes, 9, 32)...)); err != nil {
-		t.Error(err)
-	}
-	empty := New(SHA256, size)
-	if state, _ := empty.MarshalBinary(); empty.UnmarshalBinary(state) != nil {
-		t.Error("the state for an algorithm that needs none is not taken")
-	}
-}
-
-// FuzzUnmarshalBinary holds that a state that is taken is written again as it
-// was, and that no other does harm.
-func FuzzUnmarshalBinary(f *testing.F) {
-	sizes := []int64{0, 1, BlockSize + 1, 9 * BlockSize, (2*pageBlocks + 3) * BlockSize, MaxSize, MaxSize + 1}
-	for _, size := range sizes {
-		for _, a := range Algorithms() {
-			file := New(a, size)
-			file.Add(size/2/BlockSize*BlockSize, counting(2*BlockSize))
-			if size <= 9*BlockSize {
-				file.Zeros(0, size/2)
+		for i, damaged := range [][]byte{nil, header[:HeaderSize-1], append(bytes.Clone(header), 0), flippedAt(header, 0), flippedAt(header, 1), flippedAt(header, 2)} {
+			if _, err := NewFrom(damaged); err == nil {
+				t.Errorf("%s: header %d, %x, is taken", a, i, damaged)
 			}
-			state, _ := file.MarshalBinary()
-			f.Add(string(a), size, state)
 		}
 	}
-	f.Fuzz(func(t *testing.T, name string, size int64, state []byte) {
-		a, err := Parse(name)
-		if err != nil || size < 0 {
-			return
-		}
-		file := New(a, size)
-		if file.UnmarshalBinary(state) != nil {
-			return
-		}
-		again, err := file.MarshalBinary()
-		if err != nil || !bytes.Equal(again, state) && size > 0 {
-			t.Errorf("%x became %x, %v", state, again, err)
-		}
-		if size <= 1<<40 {
-			file.Sum()
-		}
-		file.Add(size/2, counting(10))
-	})
+	if _, err := NewFrom(New(SHA256, 5).Header()); err == nil {
+		t.Error("the header of a file whose blocks are not hashed is taken")
+	}
+}
+
+func flippedAt(b []byte, i int) []byte {
+	b = bytes.Clone(b)
+	b[i] ^= 0x80
+	return b
 }
