@@ -25,6 +25,7 @@ func plan() []layer {
 		transfer   = "internal/transfer"
 		wire       = "internal/transfer/wire"
 		pace       = "internal/transfer/pace"
+		filter     = "internal/transfer/filter"
 	)
 	return []layer{
 		{"cmd", []string{"*"}, "the command line stands above everything"},
@@ -52,12 +53,13 @@ func plan() []layer {
 			"it implements the domain's store interfaces and calls nobody"},
 		{transfer + "/sender", []string{transfer, wire, pace, transfer + "/digest", localhost, "triggers", account, api},
 			"the receiver is another process"},
-		{transfer + "/receiver", []string{transfer, wire, pace, transfer + "/digest", connlimit, "triggers", account, stream, api},
+		{transfer + "/receiver", []string{transfer, wire, pace, filter, transfer + "/digest", connlimit, "triggers", account, stream, api},
 			"the sender is another process"},
 		{wire, []string{api, pace, "internal/terminal"}, "frames are the same at both ends, and know neither them nor the engine"},
 		{transfer + "/digest", nil, "it hashes bytes, whatever brought them"},
+		{filter, []string{api}, "it compares paths with patterns, at both ends alike"},
 		{pace, []string{api}, "it counts bytes and time and holds them up, whoever sends them"},
-		{transfer, []string{"triggers", account, stream, localhost, api},
+		{transfer, []string{filter, "triggers", account, stream, localhost, api},
 			"the engine knows states and events; bytes on the wire belong to the packages below it, which import it"},
 		{"triggers", []string{stream, api},
 			"it runs scripts for any event; who emits events imports it, and its store is an interface of its own"},
