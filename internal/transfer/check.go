@@ -11,11 +11,11 @@ import (
 
 // Limits of parameters.
 const (
-	maxPassword     = 1024  // bytes
-	maxPath         = 4096  // bytes, of a source, a name or a destinationPath
-	maxComponent    = 255   // bytes between two slashes, what file systems take
-	maxMappings     = 10000 // entries of fileMappings
-	maxMappingBytes = 4 << 20
+	maxPassword     = 1024    // bytes
+	maxPath         = 4096    // bytes, of a source, a name or a destinationPath
+	maxComponent    = 255     // bytes between two slashes, what file systems take
+	maxMappings     = 100_000 // entries of fileMappings
+	maxMappingBytes = 8 << 20
 	maxUserData     = 64 // entries of userData
 	maxUserBytes    = 16 << 10
 )
