@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	"jetstream/internal/client"
@@ -14,7 +15,7 @@ type filterFlags struct {
 	Include   []string `sep:"none" placeholder:"PATTERN" help:"Send what matches the pattern, whatever --exclude says; repeatable."`
 	Exclude   []string `sep:"none" placeholder:"PATTERN" help:"Leave out what matches the pattern, as of rsync, with all that is in it; repeatable. *.tmp is a name anywhere, /reel/tmp a path from the top, tmp/ a directory; ** also stands for /."`
 	FilesFrom string   `name:"files-from" placeholder:"FILE" help:"Send what the lines of FILE name, - for standard input, in place of SOURCE: paths from the working directory, which they keep at the receiver."`
-	From0     bool     `help:"The names in the file of --files-from end in a NUL byte, as those of find -print0."`
+	From0     bool     `name:"from0" help:"The names in the file of --files-from end in a NUL byte, as those of find -print0."`
 }
 
 // check checks the flags and the number of sources.
@@ -70,7 +71,7 @@ func (f *filterFlags) nothingLeft(ctx context.Context, conn *client.Client, m tr
 	if _, err := conn.Call(ctx, "send.deleteManifest", id); err != nil {
 		return err
 	}
-	return fmt.Errorf("nothing to send: all was left out by --exclude; a pattern is compared with the names at the receiver, and so with that of the SOURCE itself")
+	return errors.New("nothing to send: all was left out by --exclude, whose patterns are also compared with the name of a SOURCE itself")
 }
 
 // unread adds to the outcome of a command that entries could not be read.
@@ -78,6 +79,6 @@ func unread(m transfer.Manifest, err error) error {
 	if err != nil || m.ReadErrors == 0 {
 		return err
 	}
-	return fmt.Errorf("%d entries could not be read and were left out: jetstream api send.getManifestFiles --manifestId %s --skipped=true names them",
+	return fmt.Errorf("entries that could not be read and were left out: %d; jetstream api send.getManifestFiles --manifestId %s --skipped=true names them",
 		m.ReadErrors, m.ManifestID)
 }
