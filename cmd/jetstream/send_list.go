@@ -30,7 +30,11 @@ func (f *filterFlags) readList(p *program, sandbox string, mayMiss bool) (mappin
 	if f.From0 {
 		end = "\x00"
 	}
-	l := list{translate: translator{sandbox: sandbox, dirs: map[string]string{}}, sources: map[string]string{}, mayMiss: mayMiss}
+	here, err := os.Getwd()
+	if err != nil {
+		return nil, "", err
+	}
+	l := list{here: here, translate: translator{sandbox: sandbox, dirs: map[string]string{}}, sources: map[string]string{}, mayMiss: mayMiss}
 	for name := range strings.SplitSeq(text, end) {
 		if !f.From0 {
 			name = strings.TrimSuffix(name, "\r")
@@ -70,6 +74,7 @@ func (f *filterFlags) read(p *program) (string, error) {
 
 // list collects the names of a list.
 type list struct {
+	here      string // working directory
 	translate translator
 	sources   map[string]string // name at the receiver, without the leading / -> API path
 	mayMiss   bool
@@ -80,7 +85,15 @@ func (l *list) add(text string) error {
 	if text == "" {
 		return nil
 	}
-	abs, err := filepath.Abs(text)
+	abs, err := text, error(nil)
+	switch {
+	case filepath.IsAbs(text):
+		abs = filepath.Clean(text)
+	case filepath.VolumeName(text) == "" && !os.IsPathSeparator(text[0]):
+		abs = filepath.Join(l.here, text)
+	default: // on Windows, such as C:reel
+		abs, err = filepath.Abs(text)
+	}
 	if err != nil {
 		return err
 	}
