@@ -85,17 +85,12 @@ func (l *list) add(text string) error {
 	if text == "" {
 		return nil
 	}
-	abs, err := text, error(nil)
-	switch {
-	case filepath.IsAbs(text):
-		abs = filepath.Clean(text)
-	case filepath.VolumeName(text) == "" && !os.IsPathSeparator(text[0]):
-		abs = filepath.Join(l.here, text)
-	default: // on Windows, such as C:reel
-		abs, err = filepath.Abs(text)
-	}
-	if err != nil {
-		return err
+	abs := filepath.Join(l.here, text)
+	if os.IsPathSeparator(text[0]) || filepath.VolumeName(text) != "" {
+		var err error
+		if abs, err = filepath.Abs(text); err != nil {
+			return err
+		}
 	}
 	name := filepath.ToSlash(text[len(filepath.VolumeName(text)):])
 	if slices.Contains(strings.Split(name, "/"), "..") {
@@ -111,7 +106,8 @@ func (l *list) add(text string) error {
 			return fmt.Errorf("there is no %s: remove it from the list, or send with --on-error continue", api.Quote(abs))
 		}
 	}
-	l.sources[name], err = l.translate.path(abs)
+	source, err := l.translate.path(abs)
+	l.sources[name] = source
 	return err
 }
 

@@ -38,7 +38,7 @@ func TestNamesOfAList(t *testing.T) {
 		{"reel/a/x.mov\ntop\n", false, map[string]string{"/reel/a/x.mov": "/reel/a/x.mov", "/top": "/top"}},
 		{"\n./reel//a/./y z.mov\r\n\n", false, map[string]string{"/reel/a/y z.mov": "/reel/a/y z.mov"}},
 		{"reel/b/n\nl\x00./top\x00", true, map[string]string{"/reel/b/n\nl": "/reel/b/n\nl", "/top": "/top"}},
-		{"top\ntop\n./top", false, map[string]string{"/top": "/top"}},
+		{"top\n./top\n.//top", false, map[string]string{"/top": "/top"}},
 		{"reel/a/x.mov\nreel\nreel/b\n", false, map[string]string{"/reel": "/reel"}}, // all in it
 		{".\n./reel\n./reel/a\n", false, map[string]string{"/": "/"}},
 		{"linked/a/x.mov", false, map[string]string{"/reel/a/x.mov": "/linked/a/x.mov"}}, // the name is that of the list

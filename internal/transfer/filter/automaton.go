@@ -162,7 +162,7 @@ func member(text, unclosed string) (b byte, rest, fault string) {
 }
 
 // classes are the named sets of ASCII bytes.
-var classes = map[string]func(b byte) bool{
+var classes = map[string]func(b byte) bool{ //nolint:gochecknoglobals // a table that is never written
 	"alnum":  func(b byte) bool { return isAlpha(b) || isDigit(b) },
 	"alpha":  isAlpha,
 	"blank":  func(b byte) bool { return b == ' ' || b == '\t' },

@@ -63,7 +63,7 @@ func TestAsRsync(t *testing.T) {
 		}
 	}
 	all := slices.Clone(cases)
-	random := rand.New(rand.NewPCG(3, 5)) //nolint:gosec // the same in each run
+	random := rand.New(rand.NewPCG(3, 5)) // the same in each run
 	for i := 0; i < 60 && !testing.Short(); i++ {
 		all = append(all, lists{randomPatterns(random, 1), randomPatterns(random, 2)})
 	}
@@ -76,7 +76,7 @@ func TestAsRsync(t *testing.T) {
 		for _, p := range c.exclude {
 			args = append(args, "--exclude="+p)
 		}
-		out, err := exec.CommandContext(t.Context(), program, append(args, tree+"/", filepath.Join(tree, "none"))...).Output() //nolint:gosec // rsync
+		out, err := exec.CommandContext(t.Context(), program, append(args, tree+"/", filepath.Join(tree, "none"))...).Output()
 		if err != nil {
 			t.Fatalf("%q: %v", args, err)
 		}
