@@ -21,9 +21,10 @@ func manifestCommands(d Deps) []*api.Command {
 			Description: "Answers at once; the sources are walked in the background. The value of a mapping is the name " +
 				"that its source gets: `/src:/dst` puts `/src/a` at `/dst/a`. Links are followed within the sandbox. " +
 				"The server's own state is left out. A source that is missing, cannot be read or is outside the sandbox, " +
-				"and two sources of one name, end the manifest with status `error`.",
+				"and two sources of one name, end the manifest with status `error`. " +
+				"`include` and `exclude` are compared with the names at the receiver; what they leave out is not looked at.",
 			Message: "Manifest requested.",
-			Example: map[string]any{"fileMappings": map[string]any{"/reel": "/reel"}},
+			Example: map[string]any{"fileMappings": map[string]any{"/reel": "/reel"}, "exclude": []any{"*.tmp", "/reel/cut/"}},
 		}, h.create),
 		api.Define(api.Spec{
 			Name: "send.getManifests", Method: "GET", Path: "/send/manifests",

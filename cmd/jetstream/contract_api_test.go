@@ -29,6 +29,7 @@ func TestDefaultsOfTheContract(t *testing.T) {
 	for _, want := range []struct{ command, parameter, value string }{
 		{"send.createDestination", "destinationPort", "8887"},
 		{"send.createDestination", "sendRateMax", "0"},
+		{"send.createManifest", "onError", "stop"},
 		{"send.createTransfer", "destinationPath", "/"},
 		{"send.createTransfer", "priority", "100"},
 		{"send.createTransfer", "checkpointFrequencySeconds", "5"},

@@ -164,7 +164,7 @@ var fixtures = map[string]fixture{
 		return map[string]any{"destinationId": d["destinationId"], "force": true}
 	}},
 	"send.createManifest": {params: func(*pair, int) map[string]any {
-		return map[string]any{"fileMappings": map[string]any{"/reel": "/reel"}}
+		return map[string]any{"fileMappings": map[string]any{"/reel": "/reel"}, "include": []any{"*.mov"}, "exclude": []any{"*.tmp", "/reel/cut/"}}
 	}},
 	"send.getManifests": {params: func(p *pair, _ int) map[string]any {
 		p.manifest()

@@ -25,6 +25,7 @@ func plan() []layer {
 		transfer   = "internal/transfer"
 		wire       = "internal/transfer/wire"
 		pace       = "internal/transfer/pace"
+		filter     = "internal/transfer/filter"
 	)
 	return []layer{
 		{"cmd", []string{"*"}, "the command line stands above everything"},
@@ -52,7 +53,7 @@ func plan() []layer {
 			"it implements the domain's store interfaces and calls nobody"},
 		{transfer + "/sender", []string{transfer, wire, pace, transfer + "/digest", localhost, "triggers", account, api},
 			"the receiver is another process"},
-		{transfer + "/receiver", []string{transfer, wire, pace, transfer + "/digest", connlimit, "triggers", account, stream, api},
+		{transfer + "/receiver", []string{transfer, wire, pace, filter, transfer + "/digest", connlimit, "triggers", account, stream, api},
 			"the sender is another process"},
 		{wire, []string{api, pace, "internal/terminal"}, "frames are the same at both ends, and know neither them nor the engine"},
 		{transfer + "/digest", nil, "it hashes bytes, whatever brought them"},

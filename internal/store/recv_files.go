@@ -77,7 +77,7 @@ func (v *Received) RecvFiles(ctx context.Context, sourcePublicKey, transferID st
 			return
 		}
 		for page := []transfer.RecvFile(nil); ; {
-			page, err = v.files(ctx, page[:0], `transfer = ? AND idx >= ? ORDER BY idx LIMIT ?`, seq, from, recvPage)
+			page, err = v.files(ctx, page[:0], `WHERE transfer = ? AND idx >= ? ORDER BY idx LIMIT ?`, seq, from, recvPage)
 			if err != nil {
 				yield(transfer.RecvFile{}, err)
 				return
@@ -98,11 +98,11 @@ func (v *Received) RecvFiles(ctx context.Context, sourcePublicKey, transferID st
 // The mode and what is true or false are read as one column: each column costs
 // the same, whatever it holds.
 const selectRecvFiles = `SELECT idx, name, size, mode | (dir << 32) | (skipped << 33) | (placed << 34) | (made << 35),
-	mod_time, error, final, real, fold, digest, grown FROM recv_files WHERE `
+	mod_time, error, final, real, fold, digest, grown FROM recv_files `
 
-// files appends to list the entries that where selects.
-func (v *Received) files(ctx context.Context, list []transfer.RecvFile, where string, args ...any) ([]transfer.RecvFile, error) {
-	rows, err := v.db.readers.query(ctx, selectRecvFiles+where, args...)
+// files appends to list the entries that the rest of the query selects.
+func (v *Received) files(ctx context.Context, list []transfer.RecvFile, query string, args ...any) ([]transfer.RecvFile, error) {
+	rows, err := v.db.readers.query(ctx, selectRecvFiles+query, args...)
 	if err != nil {
 		return nil, err
 	}
@@ -122,16 +122,17 @@ func (v *Received) MadeDirs(ctx context.Context, sourcePublicKey, transferID str
 	if err != nil {
 		return nil, err
 	}
-	return v.files(ctx, nil, `transfer = ? AND made = 1 AND idx < ? ORDER BY idx DESC LIMIT ?`, seq, before, limit)
+	return v.files(ctx, nil, `WHERE transfer = ? AND made = 1 AND idx < ? ORDER BY idx DESC LIMIT ?`, seq, before, limit)
 }
 
-// Folded implements transfer.RecvStore.
+// Folded implements transfer.RecvStore. Left to itself SQLite would read the whole
+// transfer, which is in the order that is asked for.
 func (v *Received) Folded(ctx context.Context, sourcePublicKey, transferID string, fold int64, limit int) ([]transfer.RecvFile, error) {
 	seq, err := v.seqOf(ctx, sourcePublicKey, transferID)
 	if err != nil {
 		return nil, err
 	}
-	return v.files(ctx, nil, `transfer = ? AND fold = ? AND fold <> 0 ORDER BY idx LIMIT ?`, seq, fold, limit)
+	return v.files(ctx, nil, `INDEXED BY recv_files_fold WHERE transfer = ? AND fold = ? AND fold <> 0 ORDER BY idx LIMIT ?`, seq, fold, limit)
 }
 
 // RecvCount implements transfer.RecvStore.

@@ -12,16 +12,17 @@ import (
 )
 
 const manifestColumns = `seq, manifest_id, status, total_files, total_size, error_message, create_time, end_time,
-	owner, user_data, data_size, skipped_entries, confined, file_mappings`
+	owner, user_data, data_size, skipped_entries, read_errors, confined, file_mappings, include, exclude, on_error`
 
 const selectManifest = "SELECT " + manifestColumns + " FROM manifests"
 
-const insertManifest = "INSERT INTO manifests (" + manifestColumns + ") VALUES (NULL, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+const insertManifest = "INSERT INTO manifests (" + manifestColumns + ") VALUES (NULL, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 
 const updateManifest = `UPDATE manifests SET status = ?, total_files = ?, total_size = ?, error_message = ?,
-	create_time = ?, end_time = ?, owner = ?, user_data = ?, data_size = ?, skipped_entries = ? WHERE seq = ?`
+	create_time = ?, end_time = ?, owner = ?, user_data = ?, data_size = ?, skipped_entries = ?, read_errors = ? WHERE seq = ?`
 
-// SaveManifest implements transfer.Tx. The file mappings are written once.
+// SaveManifest implements transfer.Tx. The file mappings and the filter are
+// written once.
 func (t *tx) SaveManifest(m *transfer.Manifest) error {
 	data, err := json.Marshal(m.UserData)
 	if err != nil {
@@ -29,18 +30,20 @@ func (t *tx) SaveManifest(m *transfer.Manifest) error {
 	}
 	fields := []any{
 		string(m.Status), m.TotalFiles, m.TotalSize, m.ErrorMessage, int64(m.CreateTime), int64(m.EndTime),
-		m.Owner, string(data), m.DataSize, m.SkippedEntries,
+		m.Owner, string(data), m.DataSize, m.SkippedEntries, m.ReadErrors,
 	}
 	if m.Seq != 0 {
 		_, err = t.exec(updateManifest, append(fields, m.Seq)...)
 		return err
 	}
 	mappings, err := encodeMappings(m)
-	if err != nil {
+	include, includeErr := json.Marshal(m.Include)
+	exclude, excludeErr := json.Marshal(m.Exclude)
+	if err := errors.Join(err, includeErr, excludeErr); err != nil {
 		return err
 	}
 	all := append([]any{m.ManifestID}, fields...)
-	if m.Seq, err = t.insert(insertManifest, append(all, m.Confined, string(mappings))...); err != nil {
+	if m.Seq, err = t.insert(insertManifest, append(all, m.Confined, string(mappings), string(include), string(exclude), m.OnError)...); err != nil {
 		return err
 	}
 	_, err = t.exec("INSERT INTO file_sets (manifest_seq) VALUES (?)", m.Seq)
@@ -56,14 +59,16 @@ func scanManifest(row scanner, manifestID string) (transfer.Manifest, error) {
 // scanWeighedManifest also tells how many bytes its file mappings have.
 func scanWeighedManifest(row scanner, manifestID string) (transfer.Manifest, int, error) {
 	var m transfer.Manifest
-	var data, mappings []byte
+	var data, mappings, include, exclude []byte
 	err := row.Scan(&m.Seq, &m.ManifestID, (*string)(&m.Status), &m.TotalFiles, &m.TotalSize, &m.ErrorMessage, (*int64)(&m.CreateTime),
-		(*int64)(&m.EndTime), &m.Owner, &data, &m.DataSize, &m.SkippedEntries, &m.Confined, &mappings)
+		(*int64)(&m.EndTime), &m.Owner, &data, &m.DataSize, &m.SkippedEntries, &m.ReadErrors,
+		&m.Confined, &mappings, &include, &exclude, &m.OnError)
 	if err != nil {
 		return m, 0, noRow(err, "manifest", manifestID)
 	}
 	m.Processing = m.Status.Processing()
-	err = errors.Join(json.Unmarshal(data, &m.UserData), decodeMappings(mappings, &m))
+	err = errors.Join(json.Unmarshal(data, &m.UserData), decodeMappings(mappings, &m),
+		json.Unmarshal(include, &m.Include), json.Unmarshal(exclude, &m.Exclude))
 	return m, len(mappings), err
 }
 

@@ -1,17 +1,23 @@
 package transfer
 
 import (
+	"cmp"
 	"context"
+	"errors"
 	"iter"
 	"strings"
 	"time"
 
 	"jetstream/internal/api"
+	"jetstream/internal/transfer/filter"
 )
 
 // ManifestParams are the parameters of a new manifest.
 type ManifestParams struct {
-	FileMappings map[string]string `json:"fileMappings" doc:"Source paths in your sandbox and the names that they get at the receiver, 1 to 10000 entries" validate:"required,min=1,max=10000" bytes:"true"`
+	FileMappings map[string]string `json:"fileMappings" doc:"Source paths in your sandbox and the names that they get at the receiver, 1 to 100000 entries" validate:"required,min=1,max=100000" bytes:"true"`
+	Include      []string          `json:"include" doc:"Patterns, as rsync's, of names at the receiver: what one of them matches is sent, whatever exclude says. *.mov is a name anywhere, /reel/cut a path from the top, cut/ a directory; ** also stands for /" validate:"max=1000"`
+	Exclude      []string          `json:"exclude" doc:"Patterns of what is left out, with all that is in it. In both lists together there are at most 1000" validate:"max=1000"`
+	OnError      string            `json:"onError" doc:"What happens when something cannot be read: stop ends the manifest as error, continue leaves it out and counts it" default:"stop" validate:"oneof=stop continue"`
 	UserData     map[string]string `json:"userData" doc:"Data of your own, kept with the manifest" validate:"max=64"`
 }
 
@@ -28,8 +34,12 @@ func (e *Engine) CreateManifest(ctx context.Context, caller api.Caller, p Manife
 	if err := checkUserData(p.UserData); err != nil {
 		return Manifest{}, err
 	}
+	if _, err := newFilter(p.Include, p.Exclude); err != nil {
+		return Manifest{}, err
+	}
 	m := Manifest{
 		ManifestID: api.NewID(), FileMappings: p.FileMappings, FileMappingsBase64: api.Base64UnlessMap(p.FileMappings),
+		Include: orNone(p.Include), Exclude: orNone(p.Exclude), OnError: cmp.Or(p.OnError, "stop"),
 		Owner: owner, UserData: orEmpty(p.UserData), Confined: caller.ConfinedTo(),
 	}
 	err = e.o.Store.Update(ctx, func(tx Tx) error {
@@ -44,10 +54,27 @@ func (e *Engine) CreateManifest(ctx context.Context, caller api.Caller, p Manife
 	return m, nil
 }
 
+// newFilter returns the filter of a manifest. Codes: invalid.
+func newFilter(include, exclude []string) (*filter.Filter, error) {
+	f, err := filter.New(include, exclude)
+	if e, ok := errors.AsType[*filter.Error](err); ok {
+		return nil, invalidField(e.List, "pattern", "%s", e.Reason)
+	}
+	return f, err
+}
+
+// orNone returns a list that is not nil.
+func orNone(list []string) []string {
+	if list == nil {
+		return []string{}
+	}
+	return list
+}
+
 func checkMappings(mappings map[string]string) error {
-	if len(mappings) == 0 || len(mappings) > maxMappings {
+	if len(mappings) == 0 || len(mappings) > MaxMappings {
 		return invalidField("fileMappings", "size",
-			`fileMappings has %d entries: give 1 to %d, as {"/source": "/name"}`, len(mappings), maxMappings)
+			`fileMappings has %d entries: give 1 to %d, as {"/source": "/name"}`, len(mappings), MaxMappings)
 	}
 	total := 0
 	for source, name := range mappings {
@@ -66,9 +93,9 @@ func checkMappings(mappings map[string]string) error {
 			return invalidField("fileMappings", "name", "the name %s in fileMappings %s", api.Quote(name), err)
 		}
 	}
-	if total > maxMappingBytes {
+	if total > MaxMappingBytes {
 		return invalidField("fileMappings", "size", "fileMappings has %d bytes: at most %d are taken; map directories instead of files",
-			total, maxMappingBytes)
+			total, MaxMappingBytes)
 	}
 	return nil
 }

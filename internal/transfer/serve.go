@@ -115,6 +115,7 @@ func (e *Engine) endWalk(ctx context.Context, manifestID string, sum totals, wal
 		}
 		if walkErr == nil {
 			m.TotalFiles, m.TotalSize, m.SkippedEntries, m.DataSize = &sum.files, &sum.size, &sum.skipped, sum.data
+			m.ReadErrors = sum.unread
 			return e.move(tx, manifestObject{m}, StatusComplete, cause{})
 		}
 		failure := api.ErrorOf(walkErr)

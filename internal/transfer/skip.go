@@ -41,19 +41,73 @@ const (
 )
 
 // SkippedFile is an entry that is left out of a manifest, since it is no file
-// and no directory, whoever reads it.
+// and no directory, whoever reads it, or could not be read.
 type SkippedFile struct {
 	Index  int64  // its position among the skipped entries, from 0 without gaps
 	Source string // its path in the owner's API
 	Reason string // what it is, worded to follow "is"
 }
 
-// skip records that an entry is left out.
-func (w *walker) skip(ctx context.Context, source, reason string) error {
+// skip records that an entry is left out, unless the filter leaves it out.
+func (w *walker) skip(ctx context.Context, s source, reason string) error {
+	if !w.mayKeep(s.name) {
+		return nil
+	}
+	return w.record(ctx, s, reason)
+}
+
+// mayKeep reports whether the filter keeps what is at a name, be it a file or a
+// directory.
+func (w *walker) mayKeep(name string) bool {
+	return w.filter.Keep(name, false) || w.filter.Keep(name, true)
+}
+
+// fault is called when an entry cannot be read because of err; fi is what it is,
+// nil if that is not known. It returns the error of the walk, or leaves the entry
+// out and returns nil.
+func (w *walker) fault(ctx context.Context, s source, fi fs.FileInfo, err error) error {
+	if fi == nil && !w.mayKeep(s.name) || fi != nil && !w.filter.Keep(s.name, fi.IsDir()) {
+		return nil
+	}
+	reason, ok := unreadable(err)
+	if !w.goOn || !ok {
+		return sourceError(s.path, err)
+	}
+	w.unread++
+	return w.record(ctx, s, reason)
+}
+
+// unreadable returns what an entry is that cannot be read because of err; not ok
+// if err is none of the entry but of the whole walk.
+func unreadable(err error) (reason string, ok bool) {
+	if e, isAPI := errors.AsType[*api.Error](err); isAPI && e.Err == nil {
+		return "", false
+	}
+	for _, temporary := range []error{context.Canceled, context.DeadlineExceeded, syscall.EMFILE, syscall.ENFILE, syscall.ENOMEM} {
+		if errors.Is(err, temporary) {
+			return "", false
+		}
+	}
+	errno, _ := errors.AsType[syscall.Errno](err)
+	switch {
+	case errors.Is(err, errReplaced):
+		return "something else than it was a moment before", true
+	case errors.Is(err, fs.ErrNotExist):
+		return "not there", true
+	case errors.Is(err, fs.ErrPermission):
+		return "unreadable: the server's user has no permission", true
+	case errno != 0:
+		return "unreadable: " + errno.Error(), true
+	}
+	return strings.TrimSuffix("unreadable: "+api.SystemReason(err), ": "), true
+}
+
+// record records that an entry is left out.
+func (w *walker) record(ctx context.Context, s source, reason string) error {
 	if w.next+w.skipped >= maxEntries {
 		return tooManyEntries()
 	}
-	w.skippedPage = append(w.skippedPage, SkippedFile{Index: w.skipped, Source: source, Reason: reason})
+	w.skippedPage = append(w.skippedPage, SkippedFile{Index: w.skipped, Source: s.path, Reason: reason})
 	w.skipped++
 	if len(w.skippedPage) >= w.e.o.PageSize {
 		return w.flush(ctx)

@@ -15,6 +15,7 @@ import (
 
 	"jetstream/internal/account"
 	"jetstream/internal/api"
+	"jetstream/internal/transfer/filter"
 )
 
 // maxEntries bounds one manifest. Links that multiply a tree without a loop
@@ -22,8 +23,9 @@ import (
 const maxEntries = 100_000_000
 
 // totals are the number of files of a manifest, the sum of their sizes, that
-// sum without holes, and the number of entries that are left out.
-type totals struct{ files, size, data, skipped int64 }
+// sum without holes, the number of entries that are left out, and how many of
+// those could not be read.
+type totals struct{ files, size, data, skipped, unread int64 }
 
 // walker lists the files of one manifest. It is for one goroutine. In memory it
 // holds one page of entries and, for each directory that it is in, one batch of
@@ -34,6 +36,8 @@ type walker struct {
 	owner    account.User
 	box      *account.Sandbox
 	sources  []source
+	filter   *filter.Filter
+	goOn     bool // whether what cannot be read is left out
 
 	page        []ManifestFile
 	next        int64 // index of the next entry
@@ -52,6 +56,10 @@ func (e *Engine) walk(ctx context.Context, m Manifest) (t totals, err error) {
 	if err != nil {
 		return t, err
 	}
+	chosen, err := newFilter(m.Include, m.Exclude)
+	if err != nil {
+		return t, err
+	}
 	err = e.o.Store.Update(ctx, func(tx Tx) error { return tx.ResetManifestFiles(m.ManifestID) })
 	if err != nil {
 		return t, notSaved(err)
@@ -64,7 +72,7 @@ func (e *Engine) walk(ctx context.Context, m Manifest) (t totals, err error) {
 	if err != nil {
 		return t, err
 	}
-	w := &walker{e: e, manifest: m.ManifestID, owner: owner, box: box, sources: sources}
+	w := &walker{e: e, manifest: m.ManifestID, owner: owner, box: box, sources: sources, filter: chosen, goOn: m.OnError == "continue"}
 	err = w.run(ctx, sources)
 	if closeErr := box.Close(); err == nil {
 		err = closeErr
@@ -98,34 +106,7 @@ func sortedSources(mappings map[string]string) ([]source, error) {
 
 func (w *walker) run(ctx context.Context, sources []source) error {
 	for _, s := range sources {
-		clean, err := cleanSource(s.path)
-		if err != nil {
-			return err
-		}
-		rel, err := w.box.Resolve(clean, false)
-		if err != nil {
-			return sourceError(s.path, err)
-		}
-		if inStaging(rel) {
-			if err := w.skip(ctx, clean, skipPartFiles); err != nil {
-				return err
-			}
-			continue
-		}
-		fi, err := inspect(w.box.Root, rel)
-		if err == nil && fi.Mode()&fs.ModeSymlink != 0 {
-			if err := w.link(ctx, source{clean, s.name}); err != nil {
-				return err
-			}
-			continue
-		}
-		if err != nil {
-			return sourceError(s.path, err)
-		}
-		if w.box.Forbidden(fi) {
-			return api.Errorf(api.CodeForbidden, "source %s may not be sent: the server keeps its own state there", s.path)
-		}
-		if err := w.entry(ctx, rel, source{clean, s.name}, fi); err != nil {
+		if err := w.source(ctx, s); err != nil {
 			return err
 		}
 	}
@@ -143,6 +124,31 @@ func (w *walker) run(ctx context.Context, sources []source) error {
 		return FileAndDir(file, below)
 	}
 	return nil
+}
+
+// source adds what a mapping names.
+func (w *walker) source(ctx context.Context, s source) error {
+	clean, err := cleanSource(s.path)
+	if err != nil {
+		return err
+	}
+	rel, err := w.box.Resolve(clean, false)
+	if err != nil {
+		return w.fault(ctx, s, nil, err)
+	}
+	if inStaging(rel) {
+		return w.skip(ctx, source{clean, s.name}, skipPartFiles)
+	}
+	fi, err := inspect(w.box.Root, rel)
+	switch {
+	case fi != nil && fi.Mode()&fs.ModeSymlink != 0:
+		return w.link(ctx, source{clean, s.name})
+	case err != nil:
+		return w.fault(ctx, s, fi, err)
+	case w.box.Forbidden(fi):
+		return api.Errorf(api.CodeForbidden, "source %s may not be sent: the server keeps its own state there", s.path)
+	}
+	return w.entry(ctx, rel, source{clean, s.name}, fi)
 }
 
 // FileAndDir says that a file has the name of a directory that another entry is
@@ -185,7 +191,8 @@ func cleanSource(p string) (string, error) {
 }
 
 // inspect returns what is at a name, without following a link. A file it opens,
-// to make sure that it can be read.
+// to make sure that it can be read; with the error that it cannot, it returns the
+// file too.
 func inspect(at *os.Root, name string) (fs.FileInfo, error) {
 	fi, err := at.Lstat(name)
 	if err != nil || !fi.Mode().IsRegular() {
@@ -193,7 +200,7 @@ func inspect(at *os.Root, name string) (fs.FileInfo, error) {
 	}
 	f, err := at.OpenFile(name, os.O_RDONLY|openFlags, 0)
 	if err != nil {
-		return nil, err
+		return fi, err
 	}
 	fi, err = f.Stat()
 	_ = f.Close()
@@ -213,6 +220,9 @@ func (w *walker) entry(ctx context.Context, rel string, s source, fi fs.FileInfo
 	if err := ctx.Err(); err != nil {
 		return err
 	}
+	if !w.filter.Keep(s.name, fi.IsDir()) {
+		return nil
+	}
 	if err := checkEntryName(s); err != nil {
 		return err
 	}
@@ -220,7 +230,7 @@ func (w *walker) entry(ctx context.Context, rel string, s source, fi fs.FileInfo
 	case fi.IsDir():
 		return w.directory(ctx, rel, s)
 	case !fi.Mode().IsRegular():
-		return w.skip(ctx, s.path, kindOf(fi.Mode()))
+		return w.skip(ctx, s, kindOf(fi.Mode()))
 	case s.name == "/":
 		return api.Errorf(api.CodeInvalid, "source %s is a file and needs a name of its own, not /", s.path)
 	}

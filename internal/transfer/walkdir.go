@@ -27,7 +27,7 @@ const (
 // of the names.
 func (w *walker) directory(ctx context.Context, rel string, s source) error {
 	if slices.Contains(w.inside, rel) {
-		return w.skip(ctx, s.path, skipLoop)
+		return w.skip(ctx, s, skipLoop)
 	}
 	w.inside = append(w.inside, rel)
 	defer func() { w.inside = w.inside[:len(w.inside)-1] }()
@@ -35,7 +35,7 @@ func (w *walker) directory(ctx context.Context, rel string, s source) error {
 	d := &openDir{box: w.box, rel: rel}
 	defer d.close()
 	if _, err := d.open(); err != nil {
-		return sourceError(s.path, err)
+		return w.fault(ctx, s, nil, err)
 	}
 	if err := w.add(ctx, s, d.info); err != nil {
 		return err
@@ -43,7 +43,7 @@ func (w *walker) directory(ctx context.Context, rel string, s source) error {
 	for last := ""; ; {
 		names, more, err := d.names(ctx, last)
 		if err != nil {
-			return sourceError(s.path, err)
+			return w.fault(ctx, s, nil, err)
 		}
 		for batch := range slices.Chunk(names, lookBatch) {
 			if err := w.children(ctx, d, s, batch); err != nil {
@@ -151,7 +151,7 @@ func (d *openDir) look(names []string) ([]seen, error) {
 func (w *walker) children(ctx context.Context, d *openDir, s source, names []string) error {
 	found, err := d.look(names)
 	if err != nil {
-		return sourceError(s.path, err)
+		return w.fault(ctx, s, nil, err)
 	}
 	d.close()
 	for i, name := range names {
@@ -159,9 +159,9 @@ func (w *walker) children(ctx context.Context, d *openDir, s source, names []str
 		fi, err := found[i].info, found[i].err
 		switch {
 		case IsStaging(name):
-			err = w.skip(ctx, child.path, skipPartFiles)
+			err = w.skip(ctx, child, skipPartFiles)
 		case err != nil:
-			err = sourceError(child.path, err)
+			err = w.fault(ctx, child, fi, err)
 		case w.box.Forbidden(fi):
 			continue // a secret directory, which cannot be sent
 		case fi.Mode()&fs.ModeSymlink != 0:
@@ -181,7 +181,7 @@ func (w *walker) children(ctx context.Context, d *openDir, s source, names []str
 func (w *walker) link(ctx context.Context, s source) error {
 	rel, err := w.box.Resolve(s.path, true)
 	if err == nil && inStaging(rel) {
-		return w.skip(ctx, s.path, skipPartFiles)
+		return w.skip(ctx, s, skipPartFiles)
 	}
 	var fi fs.FileInfo
 	if err == nil {
@@ -189,12 +189,12 @@ func (w *walker) link(ctx context.Context, s source) error {
 	}
 	if err != nil {
 		if fault := linkFault(err); fault != "" {
-			return w.skip(ctx, s.path, fault)
+			return w.skip(ctx, s, fault)
 		}
-		return sourceError(s.path, err)
+		return w.fault(ctx, s, fi, err)
 	}
 	if w.box.Forbidden(fi) {
-		return w.skip(ctx, s.path, skipOutside)
+		return w.skip(ctx, s, skipOutside)
 	}
 	return w.entry(ctx, rel, s, fi)
 }

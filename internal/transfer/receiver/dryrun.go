@@ -66,6 +66,7 @@ func (s *session) preview(ctx context.Context, o wire.Open) (err error) {
 	}
 	defer s.box.Close()
 	s.place = newPlacer(s.box, s.row)
+	defer s.place.close()
 	dir, err := s.place.nearest(s.row.DestinationPath)
 	if err != nil {
 		return err

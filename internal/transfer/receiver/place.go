@@ -29,6 +29,8 @@ type placer struct {
 	// dirs maps API paths of directories to paths without links below the
 	// sandbox.
 	dirs map[string]string
+	// looked maps API paths of directories to what box.Resolve has returned.
+	looked map[string]string
 	// there holds paths below the sandbox of directories that exist.
 	there map[string]bool
 	// dirty holds the directories with names that may not be durable: true if
@@ -55,7 +57,7 @@ type placer struct {
 func newPlacer(box *account.Sandbox, row *transfer.RecvTransfer) *placer {
 	return &placer{
 		box: box, root: tree{box.Root}, target: row.DestinationPath, staging: row.Staging,
-		dirs: map[string]string{}, there: map[string]bool{}, dirty: map[string]bool{}, observe: func(string, string) {},
+		dirs: map[string]string{}, looked: map[string]string{}, there: map[string]bool{}, dirty: map[string]bool{}, observe: func(string, string) {},
 		began: row.StartTime.Std(),
 	}
 }
@@ -66,18 +68,27 @@ func (p *placer) path(name string) string { return path.Join("/", p.target, name
 // look returns what is at an API path, nil if nothing is. Errors that are not
 // temporary are left to be found when the file is placed.
 func (p *placer) look(userPath string) (fs.FileInfo, error) {
-	rel, err := p.box.Resolve(userPath, false)
-	if err != nil {
-		if isExhausted(err) {
-			return nil, err
+	dir := path.Dir(userPath)
+	rel, known := p.looked[dir]
+	var err error
+	if !known {
+		rel, err = p.box.Resolve(dir, true)
+	}
+	var info fs.FileInfo
+	if err == nil {
+		if len(p.looked) >= maxDirs {
+			clear(p.looked)
 		}
-		return nil, nil
+		p.looked[dir] = rel
+		info, err = p.lstat(path.Join(rel, path.Base(userPath)))
 	}
-	info, err := p.root.Lstat(rel)
-	if isExhausted(err) {
+	if err == nil && info.IsDir() { // it may be one that nobody may look at
+		_, err = p.box.Resolve(userPath, false)
+	}
+	switch {
+	case isExhausted(err):
 		return nil, err
-	}
-	if err != nil {
+	case err != nil:
 		return nil, nil
 	}
 	return info, nil

@@ -68,6 +68,7 @@ func (s *session) receive(ctx context.Context, o wire.Open) (transfer.RecvTransf
 	}
 	defer box.Close()
 	s.box, s.place = box, newPlacer(box, s.row)
+	defer s.place.close()
 	s.frames = make(chan frame, 1)
 	ctx, s.fail = context.WithCancelCause(ctx)
 	s.ctx = ctx
