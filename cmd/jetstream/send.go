@@ -21,29 +21,31 @@ import (
 // sendCmd is jetstream send: destination, manifest and transfer through the
 // local server, watched to the end.
 type sendCmd struct {
-	callFlags          `group:"Login to the local server:"`
-	Conflict           string        `default:"changed" complete:"send.createTransfer.conflict" help:"What happens when a file exists there: changed replaces it where size or time differ, update where it is older; or overwrite, skip, rename or fail (changed)."`
-	Checksum           bool          `help:"With --conflict changed: compare files of the same size by their digests instead of their times. Both ends read them."`
-	DryRun             bool          `name:"dry-run" help:"Ask the receiver what would be sent, print that, and send nothing."`
-	Rate               string        `placeholder:"RATE" help:"Highest rate to that server, kept for later transfers: 100M or 1.5G (bit/s), or a number of kbit/s; 0 is no limit."`
-	Priority           int           `default:"100" help:"Of the transfers to that server those with a lower number go first (100)."`
-	OnError            string        `default:"stop" complete:"send.createTransfer.onError" help:"What happens when a file cannot be read or placed: stop, or continue with the others (stop)."`
-	Detach             bool          `help:"Do not watch: print the id of the transfer and leave it to the server."`
-	Timeout            time.Duration `placeholder:"DURATION" help:"Cancel the transfer if it has not ended within this time, such as 2h."`
-	RemotePasswordFile string        `name:"remote-password-file" placeholder:"FILE" help:"File with the password of USER at the receiver; else it comes from JETSTREAM_REMOTE_PASSWORD or is asked for."`
-	Paths              []string      `arg:"" name:"source" help:"Files and directories of this machine, inside your sandbox; last of all [USER@]HOST[:PORT]:/PATH. PORT is the receive port (8887)."`
+	callFlags `group:"Login to the local server:"`
+	Conflict  string        `default:"changed" complete:"send.createTransfer.conflict" help:"What happens when a file exists there: changed replaces it where size or time differ, update where it is older; or overwrite, skip, rename or fail (changed)."`
+	Checksum  bool          `help:"With --conflict changed: compare files of the same size by their digests instead of their times. Both ends read them."`
+	DryRun    bool          `name:"dry-run" help:"Ask the receiver what would be sent, print that, and send nothing."`
+	Rate      string        `placeholder:"RATE" help:"Highest rate to that server, kept for later transfers: 100M or 1.5G (bit/s), or a number of kbit/s; 0 is no limit."`
+	Priority  int           `default:"100" help:"Of the transfers to that server those with a lower number go first (100)."`
+	OnError   string        `default:"stop" complete:"send.createTransfer.onError" help:"What happens when a file cannot be read or placed: stop, or continue with the others (stop)."`
+	Detach    bool          `help:"Do not watch: print the id of the transfer and leave it to the server."`
+	Timeout   time.Duration `placeholder:"DURATION" help:"Cancel the transfer if it has not ended within this time, such as 2h."`
+	filterFlags
+	RemotePasswordFile string   `name:"remote-password-file" placeholder:"FILE" help:"File with the password of USER at the receiver; else it comes from JETSTREAM_REMOTE_PASSWORD or is asked for."`
+	Paths              []string `arg:"" name:"source" help:"Files and directories of this machine, inside your sandbox; last of all [USER@]HOST[:PORT]:/PATH. PORT is the receive port (8887)."`
 }
 
 // Help describes the arguments beyond their one line each.
 func (c *sendCmd) Help() string {
 	return "`jetstream send ./reel bob@site-b:/incoming` puts the file or directory at /incoming/reel in bob's sandbox. " +
+		"`--exclude '*.tmp' --exclude /reel/cut/` leaves out what these patterns match; `find reel -name '*.mov' -print0 | jetstream send --from0 --files-from - bob@site-b:/incoming` sends what find has found. " +
 		"An interrupt (Ctrl-C) cancels the transfer. Exit status 0 means complete: every file verified and on disk there."
 }
 
 // Run sends and watches.
 func (c *sendCmd) Run(ctx context.Context, p *program) error {
-	if len(c.Paths) < 2 {
-		return usagef("send needs a SOURCE and a destination: jetstream send SOURCE... [USER@]HOST[:PORT]:/PATH")
+	if err := c.filterFlags.check(len(c.Paths) - 1); err != nil {
+		return err
 	}
 	if slices.Contains(c.Paths, "") {
 		return usagef("a SOURCE is empty")
@@ -94,7 +96,7 @@ func (c *sendCmd) send(ctx context.Context, p *program, conn *client.Client, use
 		return api.Errorf(api.CodeUnauthorized, "the server at %s does not say where your files are: log in as a user with "+
 			"--user NAME or JETSTREAM_API_TOKEN", conn.Address())
 	}
-	mappings, err := mapSources(c.Paths[:last], info.Sandbox)
+	mappings, shown, err := c.mappings(p, c.Paths[:last], info.Sandbox, c.OnError == "continue")
 	if err != nil {
 		return err
 	}
@@ -107,7 +109,7 @@ func (c *sendCmd) send(ctx context.Context, p *program, conn *client.Client, use
 		ctx, cancel = context.WithTimeoutCause(ctx, c.Timeout, fmt.Errorf("not complete after %s", c.Timeout))
 		defer cancel()
 	}
-	w := &watch.Watcher{Conn: conn, Stdout: p.Stdout, Stderr: p.Stderr, Label: label(c.Paths[:last])}
+	w := &watch.Watcher{Conn: conn, Stdout: p.Stdout, Stderr: p.Stderr, Label: shown}
 	return c.transmit(ctx, p, conn, w, mappings, to, password)
 }
 
@@ -184,7 +186,7 @@ func (c *sendCmd) transmit(ctx context.Context, p *program, conn *client.Client,
 	}
 	// Creations are not cancelled with ctx: without the answer the id of what
 	// was created, and so the way to delete it, would be lost.
-	manifest := map[string]any{}
+	manifest := c.manifest(c.OnError)
 	setBytes(manifest, "fileMappings", mappings)
 	m, err := client.As[transfer.Manifest](conn.Call(context.WithoutCancel(ctx), "send.createManifest", manifest))
 	if err != nil {
@@ -196,13 +198,16 @@ func (c *sendCmd) transmit(ctx context.Context, p *program, conn *client.Client,
 		}
 		return err
 	}
+	if err := c.nothingLeft(ctx, conn, m); err != nil {
+		return err
+	}
 	request := map[string]any{
 		"manifestId": m.ManifestID, "username": to.User, "password": password,
 		"conflict": c.Conflict, "checksum": c.Checksum, "priority": c.Priority, "onError": c.OnError,
 	}
 	setBytes(request, "destinationPath", to.Path)
 	if c.DryRun {
-		return c.dryRun(ctx, p, conn, to, request)
+		return unread(m, c.dryRun(ctx, p, conn, to, request))
 	}
 	request["destinationId"] = d.DestinationID
 	t, err := client.As[transfer.Transfer](conn.Call(context.WithoutCancel(ctx), "send.createTransfer", request))
@@ -211,7 +216,7 @@ func (c *sendCmd) transmit(ctx context.Context, p *program, conn *client.Client,
 	}
 	if c.Detach {
 		_, err := fmt.Fprintln(p.Stdout, t.TransferID)
-		return err
+		return unread(m, err)
 	}
-	return w.Transfer(ctx, t, api.HostText(to.Host)+":"+to.Path)
+	return unread(m, w.Transfer(ctx, t, api.HostText(to.Host)+":"+to.Path))
 }

@@ -11,13 +11,17 @@ import (
 
 // Limits of parameters.
 const (
-	maxPassword     = 1024    // bytes
-	maxPath         = 4096    // bytes, of a source, a name or a destinationPath
-	maxComponent    = 255     // bytes between two slashes, what file systems take
-	maxMappings     = 100_000 // entries of fileMappings
-	maxMappingBytes = 8 << 20
-	maxUserData     = 64 // entries of userData
-	maxUserBytes    = 16 << 10
+	maxPassword  = 1024 // bytes
+	maxPath      = 4096 // bytes, of a source, a name or a destinationPath
+	maxComponent = 255  // bytes between two slashes, what file systems take
+	maxUserData  = 64   // entries of userData
+	maxUserBytes = 16 << 10
+)
+
+// The limits of fileMappings: entries, and bytes of all sources and names.
+const (
+	MaxMappings     = 100_000
+	MaxMappingBytes = 8 << 20
 )
 
 // invalidField returns an invalid error about one parameter.

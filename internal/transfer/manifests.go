@@ -72,9 +72,9 @@ func orNone(list []string) []string {
 }
 
 func checkMappings(mappings map[string]string) error {
-	if len(mappings) == 0 || len(mappings) > maxMappings {
+	if len(mappings) == 0 || len(mappings) > MaxMappings {
 		return invalidField("fileMappings", "size",
-			`fileMappings has %d entries: give 1 to %d, as {"/source": "/name"}`, len(mappings), maxMappings)
+			`fileMappings has %d entries: give 1 to %d, as {"/source": "/name"}`, len(mappings), MaxMappings)
 	}
 	total := 0
 	for source, name := range mappings {
@@ -93,9 +93,9 @@ func checkMappings(mappings map[string]string) error {
 			return invalidField("fileMappings", "name", "the name %s in fileMappings %s", api.Quote(name), err)
 		}
 	}
-	if total > maxMappingBytes {
+	if total > MaxMappingBytes {
 		return invalidField("fileMappings", "size", "fileMappings has %d bytes: at most %d are taken; map directories instead of files",
-			total, maxMappingBytes)
+			total, MaxMappingBytes)
 	}
 	return nil
 }
