@@ -28,6 +28,7 @@ type Accounts interface {
 	Login(ctx context.Context, name, password, remote string) (account.User, error)
 	User(ctx context.Context, name string) (account.User, error)
 	Sandbox(ctx context.Context, userName string, use account.Use) (*account.Sandbox, error)
+	SandboxesBelow(ctx context.Context, dir string) ([]string, error)
 }
 
 // Options configure a Receiver.
