@@ -94,7 +94,7 @@ func transferCommands(d Deps) []*api.Command {
 type createTransferParams struct {
 	transfer.Params
 	transfer.DryRunParams
-	Password string `json:"password" doc:"Password of username at the receiver, 1 to 1024 bytes" validate:"required,max=1024" secret:"true"`
+	Password string `json:"password" doc:"Password of username at the receiver, or an API token of theirs there that may write; 1 to 1024 bytes" validate:"required,max=1024" secret:"true"`
 }
 
 func (h transferHandlers) create(ctx context.Context, p createTransferParams) (api.Result[transfer.CreatedTransfer], error) {

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"path/filepath"
 	"time"
@@ -26,14 +27,15 @@ func (p *program) findSocket(ctx context.Context, dir string) string {
 
 // socketDirs returns the state directories to search for a control socket: the
 // given one or, where that is empty, the default of this user and that of
-// the system.
+// the system, which its configuration file may say.
 func (p *program) socketDirs(given string) []string {
 	if given != "" {
 		return []string{given}
 	}
+	system := cmp.Or(configuredStateDir(p.Getenv), systemStateDir)
 	own, err := defaultStateDir(p.Getenv)
 	if err != nil || own == systemStateDir {
-		return []string{systemStateDir}
+		return []string{system}
 	}
-	return []string{own, systemStateDir}
+	return []string{own, system}
 }

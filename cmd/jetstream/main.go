@@ -39,6 +39,8 @@ type program struct {
 	Getenv func(string) string
 	// Environ is the whole environment, for child processes.
 	Environ []string
+	// settings are those of the server's configuration file.
+	settings *settings
 	// console is Stderr in a server, and is closed at the end; else nil.
 	console *console.Writer
 }
@@ -88,13 +90,13 @@ func (p *program) command(ctx context.Context, args []string) error {
 	case args[0] == "--version":
 		args = append([]string{"version"}, args[1:]...)
 	}
-	stateDir, err := defaultStateDir(p.Getenv)
+	dir, err := stateDir(p.Getenv)
 	if err != nil {
-		stateDir = "no default here" // the command that needs it says why
+		dir = "no default here" // the command that needs it says why
 	}
 	grammar := &cli{}
 	return p.execute(ctx, grammar, args, kong.Name("jetstream"), kong.Bind(grammar),
-		kong.Vars{"default_state_dir": stateDir, "output": "table"},
+		kong.Vars{"default_state_dir": dir, "output": "table"},
 		kong.Description("Moves files between sites and runs your scripts on everything that happens."))
 }
 
@@ -125,12 +127,13 @@ func (p *program) parse(grammar any, args []string, options ...kong.Option) (par
 			panic(v)
 		}
 	}()
+	p.settings = &settings{getenv: p.Getenv}
 	options = append(options,
 		kong.Writers(p.Stdout, p.Stderr),
 		kong.Exit(func(int) { panic(helped{}) }),
 		kong.ConfigureHelp(kong.HelpOptions{Compact: true}),
 		kong.ValueFormatter(describe),
-		kong.Resolvers(variables(p.Getenv)),
+		kong.Resolvers(p.settings, variables(p.Getenv)),
 		kong.NamedMapper("path", kong.MapperFunc(decodePath)),
 		kong.KindMapper(reflect.String, kong.MapperFunc(decodeText)),
 	)
@@ -140,7 +143,10 @@ func (p *program) parse(grammar any, args []string, options ...kong.Option) (par
 	}
 	nameVariables(parser.Model.Node)
 	if parsed, err = parser.Parse(arranged(parser.Model.Node, args)); err != nil {
-		return nil, usageOf(parser.Model.Node, err)
+		if e, ok := errors.AsType[*usageError](err); ok {
+			return nil, e
+		}
+		return nil, p.settings.locate(usageOf(parser.Model.Node, err))
 	}
 	return parsed, nil
 }

@@ -32,7 +32,7 @@ type sendCmd struct {
 	Timeout   time.Duration `placeholder:"DURATION" help:"Cancel the transfer if it has not ended within this time, such as 2h."`
 	filterFlags
 	mirrorFlags
-	RemotePasswordFile string   `name:"remote-password-file" placeholder:"FILE" help:"File with the password of USER at the receiver; else it comes from JETSTREAM_REMOTE_PASSWORD or is asked for."`
+	RemotePasswordFile string   `name:"remote-password-file" placeholder:"FILE" help:"File with the password of USER at the receiver, or with an API token of theirs there that may write; else it comes from JETSTREAM_REMOTE_PASSWORD or is asked for."`
 	Paths              []string `arg:"" name:"source" help:"Files and directories of this machine, inside your sandbox; last of all [USER@]HOST[:PORT]:/PATH. PORT is the receive port (8887)."`
 }
 

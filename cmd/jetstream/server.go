@@ -14,6 +14,8 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/alecthomas/kong"
+
 	"jetstream/internal/bandwidth"
 	"jetstream/internal/console"
 	"jetstream/internal/server"
@@ -24,6 +26,9 @@ import (
 
 // serverCmd holds the flags of jetstream server.
 type serverCmd struct {
+	Config string `name:"config" type:"path" placeholder:"FILE" help:"File of settings: lines of a name and a value, where the names are those of these flags (/etc/jetstream/server.conf, if it is there). A variable goes before the file, a flag before both."`
+	Check  bool   `name:"check" help:"Check the settings, print them with where each is from, and do not start."`
+
 	APIHost         string   `name:"api-host" default:"127.0.0.1" help:"Address that the control API listens on."`
 	APIPort         uint16   `name:"api-port" default:"8886" help:"Port of the control API; 0 picks a free one."`
 	APIAllowedHosts []string `name:"api-allowed-host" help:"Another name that clients may call this server by; repeatable."`
@@ -73,10 +78,16 @@ type serverCmd struct {
 }
 
 // Run checks the flags, then runs the server until ctx ends.
-func (c *serverCmd) Run(ctx context.Context, p *program) error {
+func (c *serverCmd) Run(ctx context.Context, p *program, parsed *kong.Context) error {
 	o, err := c.options(p)
+	if e, ok := errors.AsType[*usageError](err); ok {
+		return p.settings.locate(e)
+	}
 	if err != nil {
 		return err
+	}
+	if c.Check {
+		return p.settings.show(p, parsed)
 	}
 	if p.Getenv("GOGC") == "" {
 		// The live heap is a few MiB, so the default GC target would collect
@@ -193,6 +204,15 @@ func orNone(d time.Duration) time.Duration {
 // systemStateDir is the state directory of a server run by root or by a service
 // account.
 const systemStateDir = "/var/lib/jetstream/state"
+
+// stateDir is where commands look for the state of a server on this machine: the
+// directory in its configuration file, or defaultStateDir.
+func stateDir(getenv func(string) string) (string, error) {
+	if dir := configuredStateDir(getenv); dir != "" {
+		return dir, nil
+	}
+	return defaultStateDir(getenv)
+}
 
 // defaultStateDir is systemStateDir for root, else a directory in
 // the user's own state directory.

@@ -134,7 +134,7 @@ func TestEveryEventReachesStreamAndScript(t *testing.T) {
 	destination := fmt.Sprintf("127.0.0.1:%d 127.0.0.1:%d", p.to.recvPort, p.from.recvPort)
 	for l, want := range map[*live][]string{
 		p.from: {"send.destinationCreated " + destination, "send.transferStarted " + id + " bob", "send.transferComplete " + id + " bob",
-			"send.transferFailed " + wrong + " bob " + fmt.Sprintf("user bob or its password was refused by 127.0.0.1:%d; make that user there, or give its present password", p.to.recvPort),
+			"send.transferFailed " + wrong + " bob " + fmt.Sprintf("user bob or its password was refused by 127.0.0.1:%d; make that user there, or give its present password or a token of it", p.to.recvPort),
 			"send.destinationDeleted " + destination},
 		p.to: {"recv.transferStarted " + id + " bob", "recv.transferComplete " + id + " bob"},
 	} {

@@ -46,7 +46,7 @@ func (c *triggerCheckCmd) Run(ctx context.Context, p *program) error {
 	}
 	state := c.PersistentStateDir
 	if state == "" {
-		if state, err = defaultStateDir(p.Getenv); err != nil {
+		if state, err = stateDir(p.Getenv); err != nil {
 			state = ""
 		}
 	}

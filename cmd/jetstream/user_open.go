@@ -48,7 +48,7 @@ func (p *program) openUsers(ctx context.Context, dir string, create bool, patien
 	given := dir
 	if dir == "" {
 		var err error
-		if dir, err = defaultStateDir(p.Getenv); err != nil {
+		if dir, err = stateDir(p.Getenv); err != nil {
 			return err
 		}
 	}

@@ -172,17 +172,24 @@ func (s *Service) DeleteAPIToken(ctx context.Context, caller api.Caller, tokenID
 	return s.store.DeleteToken(ctx, tokenID)
 }
 
+// errNoToken reports that there is no API token of that text.
+var errNoToken = errors.New("no such token")
+
+func (s *Service) expired(t APIToken) bool {
+	return t.ExpiryTime != 0 && t.ExpiryTime <= api.TimeOf(s.now())
+}
+
 // byAPIToken is ByToken for API tokens. They are looked up by their SHA-256, so
 // that the duration of the lookup reveals nothing about existing tokens.
 func (s *Service) byAPIToken(ctx context.Context, sum [sha256.Size]byte, actAs string) (Grant, error) {
 	t, u, err := s.store.TokenByHash(ctx, sum)
 	if errors.Is(err, &api.Error{Code: api.CodeNotFound}) || err == nil && subtle.ConstantTimeCompare(t.Hash[:], sum[:]) != 1 {
-		return Grant{}, api.Errorf(api.CodeUnauthorized, "the token is not valid: it is mistyped, or was deleted, or the trigger run that it was made for has ended")
+		return Grant{}, api.Wrap(errNoToken, api.CodeUnauthorized, "the token is not valid: it is mistyped, or was deleted, or the trigger run that it was made for has ended")
 	}
 	switch {
 	case err != nil:
 		return Grant{}, err
-	case t.ExpiryTime != 0 && t.ExpiryTime <= api.TimeOf(s.now()):
+	case s.expired(t):
 		return Grant{}, api.Errorf(api.CodeUnauthorized, "the token has expired; make a new one with createAPIToken")
 	case actAs != "" && !strings.EqualFold(actAs, u.Name):
 		return Grant{}, otherUser(u.Name, actAs)

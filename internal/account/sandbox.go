@@ -1,6 +1,7 @@
 package account
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"io/fs"
@@ -180,6 +181,10 @@ func (b *Sandbox) findSecrets(protected []Protected) error {
 	}
 	return nil
 }
+
+// Path returns the API path of Root: / or, of a sandbox that is confined to it, that of
+// the directory.
+func (b *Sandbox) Path() string { return cmp.Or(b.prefix, "/") }
 
 // Close closes the directory.
 func (b *Sandbox) Close() error { return b.Root.Close() }

@@ -195,6 +195,11 @@ type RecvTransfer struct {
 	// TicketHash has the SHA-256 of each of the last tickets given to the sender,
 	// the newest last.
 	TicketHash []byte `json:"-"`
+	// TokenID is the id of the API token that authorized it; empty: a password did.
+	TokenID string `json:"-"`
+	// Confined is the directory of the sandbox that it must be placed in; / or empty
+	// is all of it.
+	Confined string `json:"-"`
 	// Conflict and OnError are parameters of the sender; empty until it has
 	// opened the transfer.
 	Conflict string `json:"-"`

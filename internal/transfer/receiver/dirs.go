@@ -28,8 +28,11 @@ const (
 // first asked for.
 // Links inside the sandbox are followed; one that leaves it ends the transfer.
 func (p *placer) resolve(userDir string) (rel string, err error) {
-	if userDir == "/" {
+	if userDir == p.box.Path() {
 		return ".", nil
+	}
+	if !api.PathWithin(p.box.Path(), userDir) {
+		return "", failf(nil, "the token of the login is confined to %s, and %s lies outside: give a destinationPath inside", api.Quote(p.box.Path()), api.Quote(userDir))
 	}
 	if rel, ok := p.dirs[userDir]; ok {
 		return rel, nil
@@ -72,7 +75,7 @@ func (p *placer) nearest(userDir string) (rel string, err error) {
 	for {
 		_, err := p.root.Lstat(rel)
 		if rel == "." || !errors.Is(err, fs.ErrNotExist) {
-			return rel, diskError(err, "the directory "+api.Quote("/"+rel))
+			return rel, diskError(err, "the directory "+api.Quote(path.Join(p.box.Path(), rel)))
 		}
 		rel = path.Dir(rel)
 	}
@@ -139,9 +142,9 @@ func (p *placer) makeParents(rel string) error {
 	}
 	switch {
 	case err != nil:
-		return diskError(err, "the directory "+api.Quote("/"+rel))
+		return diskError(err, "the directory "+api.Quote(path.Join(p.box.Path(), rel)))
 	case !info.IsDir():
-		return failf(nil, "%s is in the way of a directory of that name", api.Quote("/"+rel))
+		return failf(nil, "%s is in the way of a directory of that name", api.Quote(path.Join(p.box.Path(), rel)))
 	}
 	p.addDirty(parent)
 	if len(p.there) >= maxDirs {

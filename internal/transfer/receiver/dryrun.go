@@ -31,7 +31,7 @@ func (r *Receiver) dryRun(ctx context.Context, conn *wire.Conn, helpers *sync.Wa
 	if len(d.Username) > maxUsername || len(d.Password) > maxPassword {
 		return &wire.ProtocolError{Reason: "the login is malformed"}
 	}
-	user, err := r.o.Accounts.Login(ctx, d.Username, d.Password, conn.RemoteAddr().String())
+	access, err := r.o.Accounts.LoginSender(ctx, d.Username, d.Password, conn.RemoteAddr().String())
 	if err != nil {
 		return err
 	}
@@ -40,7 +40,7 @@ func (r *Receiver) dryRun(ctx context.Context, conn *wire.Conn, helpers *sync.Wa
 	s := &session{
 		r: r, conn: conn, in: &incoming{key: conn.PeerKey()}, helpers: helpers, frames: make(chan frame, 1), accepted: accepted,
 		row: &transfer.RecvTransfer{
-			Username: user.Name, SourcePublicKey: conn.PeerKey(), StartTime: api.Now(),
+			Username: access.User.Name, TokenID: access.TokenID, Confined: access.Path, SourcePublicKey: conn.PeerKey(), StartTime: api.Now(),
 			Conflict: d.Open.Conflict, OnError: "continue", TotalFiles: d.Open.TotalFiles, TotalSize: d.Open.TotalBytes,
 		},
 	}

@@ -1,6 +1,7 @@
 package receiver
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"crypto/sha256"
@@ -150,10 +151,11 @@ func (r *Receiver) login(ctx context.Context, conn *wire.Conn, payload []byte) (
 	if !api.IsID(l.TransferID) || len(l.Username) > maxUsername || len(l.Password) > maxPassword {
 		return nil, &wire.ProtocolError{Reason: "the login is malformed"}
 	}
-	user, err := r.o.Accounts.Login(ctx, l.Username, l.Password, conn.RemoteAddr().String())
+	access, err := r.o.Accounts.LoginSender(ctx, l.Username, l.Password, conn.RemoteAddr().String())
 	if err != nil {
 		return nil, err
 	}
+	user := access.User
 	r.limiter.Pin(conn.NetConn())
 	ticket = make([]byte, 32)
 	_, _ = rand.Read(ticket) // never fails
@@ -166,7 +168,7 @@ func (r *Receiver) login(ctx context.Context, conn *wire.Conn, payload []byte) (
 		if row == nil {
 			row = &transfer.RecvTransfer{
 				TransferID: l.TransferID, Username: user.Name, SourcePublicKey: conn.PeerKey(),
-				DestinationPath: "/", TicketHash: hash[:],
+				DestinationPath: "/", TicketHash: hash[:], TokenID: access.TokenID, Confined: access.Path,
 			}
 			row.SourceIP, row.SourcePort = address(conn)
 			return r.move(tx, row, transfer.StatusReceiving, "")
@@ -174,6 +176,10 @@ func (r *Receiver) login(ctx context.Context, conn *wire.Conn, payload []byte) (
 		if row.Username != user.Name {
 			return api.Errorf(api.CodeForbidden, "transfer %s belongs to another user of this server", l.TransferID)
 		}
+		if cmp.Or(row.Confined, "/") != access.Path {
+			return api.Errorf(api.CodeForbidden, "transfer %s began with a login for %s, and this one is for %s; create the transfer again", l.TransferID, api.Quote(cmp.Or(row.Confined, "/")), api.Quote(access.Path))
+		}
+		row.TokenID = access.TokenID
 		row.TicketHash = append(row.TicketHash, hash[:]...)
 		row.TicketHash = row.TicketHash[max(0, len(row.TicketHash)-maxTickets*len(hash)):]
 		return tx.SaveRecvTransfer(row)
@@ -228,7 +234,8 @@ func (r *Receiver) row(ctx context.Context, key, id string) (row *transfer.RecvT
 }
 
 // entitled returns an error if the user who has authorized the transfer was
-// removed or disabled. A later user of the same name does not count.
+// removed or disabled, or the token with which they did has ended. A later user of the
+// same name does not count.
 func (r *Receiver) entitled(ctx context.Context, row *transfer.RecvTransfer) error {
 	u, err := r.o.Accounts.User(ctx, row.Username)
 	gone := errors.Is(err, &api.Error{Code: api.CodeNotFound})
@@ -239,8 +246,14 @@ func (r *Receiver) entitled(ctx context.Context, row *transfer.RecvTransfer) err
 		return err
 	case u.Disabled:
 		return failf(nil, "user %s, who authorized the transfer, was disabled", row.Username)
+	case row.TokenID == "":
+		return nil
 	}
-	return nil
+	err = r.o.Accounts.TokenLasts(ctx, row.TokenID)
+	if e := api.ErrorOf(err); e != nil && e.Code == api.CodeUnauthorized {
+		return failf(err, "%s", e.Message)
+	}
+	return err
 }
 
 // open receives a transfer until it ends or the connection breaks. ticket is what the

@@ -253,6 +253,10 @@ func (f *finisher) roots(ctx context.Context) ([]*root, error) {
 // been kept.
 func (p *placer) locate(f *transfer.RecvFile) error {
 	final := p.path(f.Name)
+	if final == p.box.Path() {
+		f.Real = "."
+		return nil
+	}
 	dir, err := p.resolve(path.Dir(final))
 	if err == nil {
 		f.Real = path.Join(dir, path.Base(final))

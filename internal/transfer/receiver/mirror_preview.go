@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"io/fs"
-	"path"
 	"slices"
 
 	"jetstream/internal/transfer"
@@ -49,21 +48,16 @@ func (p *previewer) add(f *transfer.RecvFile) error {
 	if len(p.files)+len(p.dirs) >= maxPreview {
 		return failf(nil, "a dry run with mirror takes %d entries: leave mirror out to see what would be sent", maxPreview)
 	}
-	final := p.s.place.path(f.Name)
-	real := "."
-	if final != "/" {
-		dir, err := p.s.place.resolve(path.Dir(final))
-		if err != nil {
-			return err
-		}
-		real = path.Join(dir, path.Base(final))
+	at := *f
+	if err := p.s.place.locate(&at); err != nil {
+		return err
 	}
 	if f.Dir {
-		p.dirs = append(p.dirs, fold(real))
+		p.dirs = append(p.dirs, at.Fold)
 	} else {
-		p.files = append(p.files, fold(real))
+		p.files = append(p.files, at.Fold)
 	}
-	err := p.roots.add(f, real)
+	err := p.roots.add(f, at.Real)
 	if w, ok := errors.AsType[*withheldError](err); ok {
 		return failf(w.cause, "%s", w.reason)
 	}

@@ -95,7 +95,7 @@ func (p *placer) addDirty(dir string) {
 // Skipped. taken holds the chosen values of Real that do not exist on disk yet.
 func (p *placer) choose(f *transfer.RecvFile, conflict string, taken map[string]struct{}) error {
 	final := p.path(f.Name)
-	if final == "/" {
+	if final == p.box.Path() {
 		f.Final, f.Real = final, "."
 		return nil
 	}
@@ -322,7 +322,7 @@ func (p *placer) sync() error {
 			continue
 		}
 		if err != nil {
-			return diskError(err, "the directory "+api.Quote("/"+dir))
+			return diskError(err, "the directory "+api.Quote(path.Join(p.box.Path(), dir)))
 		}
 	}
 	clear(p.dirty)

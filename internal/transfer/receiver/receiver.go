@@ -25,9 +25,10 @@ import (
 
 // Accounts is what the receiver needs of account.Service.
 type Accounts interface {
-	Login(ctx context.Context, name, password, remote string) (account.User, error)
+	LoginSender(ctx context.Context, name, secret, remote string) (account.Access, error)
+	TokenLasts(ctx context.Context, tokenID string) error
 	User(ctx context.Context, name string) (account.User, error)
-	Sandbox(ctx context.Context, userName string, use account.Use) (*account.Sandbox, error)
+	Confined(ctx context.Context, userName, within string, use account.Use) (*account.Sandbox, error)
 	SandboxesBelow(ctx context.Context, dir string) ([]string, error)
 }
 

@@ -96,7 +96,7 @@ func (s *session) receive(ctx context.Context, o wire.Open) (transfer.RecvTransf
 // openBox opens the receiving user's sandbox, which must be the one that the
 // transfer has begun in.
 func (r *Receiver) openBox(ctx context.Context, row *transfer.RecvTransfer) (*account.Sandbox, error) {
-	box, err := r.o.Accounts.Sandbox(ctx, row.Username, account.Write)
+	box, err := r.o.Accounts.Confined(ctx, row.Username, cmp.Or(row.Confined, "/"), account.Write)
 	if e, ok := errors.AsType[*api.Error](err); ok && e.Code != api.CodeInternal {
 		return nil, failf(e.Err, "%s", e.Message)
 	}

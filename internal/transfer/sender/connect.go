@@ -116,7 +116,7 @@ func (a *attempt) login(ctx context.Context, conn *wire.Conn) error {
 			return err
 		}
 		if f.Code == api.CodeUnauthorized {
-			return a.wrongPassword()
+			return a.refusedLogin(f)
 		}
 		return a.failure(f)
 	default:

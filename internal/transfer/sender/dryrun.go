@@ -142,7 +142,7 @@ func (a *attempt) openDryRun(conn *wire.Conn, password string) error {
 			return err
 		}
 		if f.Code == api.CodeUnauthorized {
-			return a.wrongPassword()
+			return a.refusedLogin(f)
 		}
 		return a.dryRunFailure(f)
 	}

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"time"
 
+	"jetstream/internal/account"
 	"jetstream/internal/transfer"
 	"jetstream/internal/transfer/wire"
 )
@@ -52,6 +53,11 @@ func (a *attempt) unusable(err error) error {
 	return err
 }
 
-func (a *attempt) wrongPassword() error {
-	return failf(nil, false, "user %s or its password was refused by %s; make that user there, or give its present password", a.t.Username, a.to)
+// refusedLogin is the error of a login that the receiver has refused. Of a wrong user,
+// password or token it says no more than that; else its reason is passed on.
+func (a *attempt) refusedLogin(f wire.Failure) error {
+	if f.Message != account.WrongCredentials {
+		return failf(nil, false, "%s refused the login of user %s: %s", a.to, a.t.Username, wire.Clean(f.Message))
+	}
+	return failf(nil, false, "user %s or its password was refused by %s; make that user there, or give its present password or a token of it", a.t.Username, a.to)
 }
