@@ -32,7 +32,7 @@ func receivedCommands(d Deps) []*api.Command {
 		api.Define(api.Spec{
 			Name: "recv.getTransferFiles", Method: "GET", Path: "/recv/transfers/{transferId}/files",
 			Summary:     "List the files of a received transfer, in the manifest's order",
-			Description: "Only what is verified and on disk; `path` is empty until a file has its final name.",
+			Description: "Only what is verified and on disk; `path` is empty until a file has its final name. What a mirror has removed comes last.",
 			Message:     "Received files.", Errors: notFound,
 		}, h.files),
 		api.Define(api.Spec{
@@ -99,13 +99,14 @@ type receivedFile struct {
 	FileSize     int64  `json:"fileSize" doc:"Bytes; 0 for a directory" unit:"bytes"`
 	Digest       string `json:"digest" doc:"Digest of the data that arrived, with its algorithm before it (xxh3-128:HEX); empty where there is none"`
 	IsEmptyDir   bool   `json:"isEmptyDir" doc:"Whether it is an empty directory"`
+	Removed      bool   `json:"removed" doc:"Whether it is a file or link that was here and that the transfer has removed, with mirror"`
 	Skipped      bool   `json:"skipped" doc:"Whether it was not placed: it existed and conflict was skip, or it failed"`
 	ErrorMessage string `json:"errorMessage" doc:"Why it failed, or empty"`
 }
 
 type receivedFileList struct {
 	TransferID string         `json:"transferId" doc:"Id of the transfer"`
-	Files      []receivedFile `json:"files" doc:"Files and empty directories, in the order of the manifest"`
+	Files      []receivedFile `json:"files" doc:"Files and empty directories, in the order of the manifest, then what was removed"`
 	nextPage
 }
 
@@ -115,8 +116,8 @@ func (h receivedHandlers) files(ctx context.Context, p getReceivedFilesParams) (
 		return receivedFileList{}, err
 	}
 	caller, _ := api.CallerOf(ctx)
-	found, next, err := h.receiver.Files(ctx, caller, p.TransferID, from, p.Limit)
-	list := receivedFileList{p.TransferID, make([]receivedFile, 0, len(found)), pageAt(next)}
+	found, removed, next, err := h.receiver.Files(ctx, caller, p.TransferID, from, p.Limit)
+	list := receivedFileList{p.TransferID, make([]receivedFile, 0, len(found)+len(removed)), pageAt(next)}
 	for _, f := range found {
 		file := receivedFile{
 			Name: f.Name, NameBase64: api.Base64Unless(f.Name), FileSize: f.Size, Digest: f.Digest, IsEmptyDir: f.Dir,
@@ -126,6 +127,11 @@ func (h receivedHandlers) files(ctx context.Context, p getReceivedFilesParams) (
 			file.Path, file.PathBase64 = f.Final, api.Base64Unless(f.Final)
 		}
 		list.Files = append(list.Files, file)
+	}
+	for _, r := range removed {
+		list.Files = append(list.Files, receivedFile{
+			Name: r.Name, NameBase64: api.Base64Unless(r.Name), Path: r.Final, PathBase64: api.Base64Unless(r.Final), FileSize: r.Size, Removed: true,
+		})
 	}
 	return list, err
 }

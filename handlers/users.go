@@ -123,7 +123,7 @@ func (h userHandlers) update(ctx context.Context, p updateUserParams) (account.U
 	if caller.Scope != nil && !caller.Superuser {
 		return account.User{}, api.Errorf(api.CodeForbidden, "a token needs the permission %q to change a user; log in with the password to change it", api.PermissionAdmin)
 	}
-	if !caller.Superuser && (p.Superuser != nil || p.Sandbox != nil || p.Disabled != nil) {
+	if !caller.Superuser && (p.Superuser != nil || p.Sandbox != nil || p.Disabled != nil || p.MayDelete != nil) {
 		return account.User{}, api.Errorf(api.CodeForbidden, "only a superuser may change more than one's own password")
 	}
 	u, err := h.accounts.Update(ctx, p.Name, p.Change)

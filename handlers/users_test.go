@@ -50,7 +50,7 @@ func TestCreateUserAnswersWithoutSecrets(t *testing.T) {
 	if err := json.Unmarshal(out.Result, &u); err != nil {
 		t.Fatal(err)
 	}
-	if u["name"] != "bob@site" || u["superuser"] != true || u["sandbox"] != "/srv/bob" || u["disabled"] != false || u["createTime"] == nil || len(u) != 5 {
+	if u["name"] != "bob@site" || u["superuser"] != true || u["sandbox"] != "/srv/bob" || u["disabled"] != false || u["createTime"] == nil || u["mayDelete"] != true || len(u) != 6 {
 		t.Errorf("result %s", out.Result)
 	}
 	if text := string(out.Result); strings.Contains(text, "hush") || strings.Contains(text, "argon2") {

@@ -147,6 +147,7 @@ func TestScriptGetsTheFileList(t *testing.T) {
 		{ManifestFile: "reel/a b.mov", FilePath: "/srv/in/reel/a b.mov", Path: "/reel/a b.mov", Size: 7},
 		{ManifestFile: "t\ta\rb\nc", FilePath: "/srv/in/t\ta\rb\nc", Path: "/x", Size: 0},
 		{ManifestFile: "-rf \xff", FilePath: "/srv/in/-rf \xff", Path: "/y", Size: 1},
+		{ManifestFile: "gone", FilePath: "/srv/in/gone", Path: "/gone", Size: 3, Removed: true},
 	}
 	r := newRig(t, func(o *triggers.Options) { o.Files = files{"key": list} })
 	r.script("recv.transferComplete", `echo "Transfer ID ${1} initiated by ${2} is complete." >> log.txt
@@ -180,6 +181,7 @@ cat "$JETSTREAM_FILE_LIST" > list.jsonl
 		{"manifestFile": "t\ta\rb\nc", "filePath": "/srv/in/t\ta\rb\nc", "path": "/x", "size": 0.0, "digest": ""},
 		{"manifestFile": "-rf \uFFFD", "filePath": "/srv/in/-rf \uFFFD", "path": "/y", "size": 1.0, "digest": "",
 			"manifestFileBase64": "LXJmIP8=", "filePathBase64": "L3Nydi9pbi8tcmYg/w=="},
+		{"manifestFile": "gone", "filePath": "/srv/in/gone", "path": "/gone", "size": 3.0, "digest": "", "removed": true},
 	}
 	if d := cmp.Diff(wantLines, lines); d != "" {
 		t.Errorf("JETSTREAM_FILE_LIST (-want +got):\n%s", d)

@@ -216,6 +216,7 @@ type ListedFile struct {
 	Path         string // path in the API
 	Size         int64  // bytes
 	Digest       string // ALGORITHM:HEX, empty where there is none
+	Removed      bool   // the transfer has removed it
 }
 
 // Lister reads the file list of a transfer, in the order of the manifest.

@@ -128,11 +128,13 @@ func (e *Engine) spoolList(ctx context.Context, subject, tsv, jsonl string) (err
 		if err != nil {
 			return err
 		}
-		if _, err := t.WriteString(escapeTSV.Replace(f.ManifestFile) + "\t" + escapeTSV.Replace(f.FilePath) + "\n"); err != nil {
-			return err
+		if !f.Removed {
+			if _, err := t.WriteString(escapeTSV.Replace(f.ManifestFile) + "\t" + escapeTSV.Replace(f.FilePath) + "\n"); err != nil {
+				return err
+			}
 		}
 		line, err := api.Marshal(listLine{
-			ManifestFile: f.ManifestFile, FilePath: f.FilePath, Path: f.Path, Size: f.Size, Digest: f.Digest,
+			ManifestFile: f.ManifestFile, FilePath: f.FilePath, Path: f.Path, Size: f.Size, Digest: f.Digest, Removed: f.Removed,
 			ManifestFileBase64: base64Unless(f.ManifestFile), FilePathBase64: base64Unless(f.FilePath),
 		})
 		if err != nil {
@@ -152,13 +154,15 @@ func (e *Engine) spoolList(ctx context.Context, subject, tsv, jsonl string) (err
 var escapeTSV = strings.NewReplacer("\t", `\t`, "\r", `\r`, "\n", `\n`) //nolint:gochecknoglobals // never written
 
 // listLine is one line of JETSTREAM_FILE_LIST. The base64 fields are only set
-// for names that are not UTF-8.
+// for names that are not UTF-8. Removed is set for what the transfer has removed, which
+// comes last.
 type listLine struct {
 	ManifestFile       string `json:"manifestFile"`
 	FilePath           string `json:"filePath"`
 	Path               string `json:"path"`
 	Size               int64  `json:"size"`
 	Digest             string `json:"digest"`
+	Removed            bool   `json:"removed,omitempty"`
 	ManifestFileBase64 string `json:"manifestFileBase64,omitempty"`
 	FilePathBase64     string `json:"filePathBase64,omitempty"`
 }

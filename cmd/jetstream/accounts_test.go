@@ -41,7 +41,7 @@ func TestLastSuperuserStays(t *testing.T) {
 func TestWhatAUserMayChange(t *testing.T) {
 	l := newLive(t)
 	l.start()
-	for _, params := range []map[string]any{{"superuser": true}, {"sandbox": "/"}, {"disabled": false}, {"password": "x", "superuser": true}} {
+	for _, params := range []map[string]any{{"superuser": true}, {"sandbox": "/"}, {"disabled": false}, {"mayDelete": false}, {"password": "x", "superuser": true}} {
 		if status, reply := l.rest("alice", "PATCH", "/api/v1/users/alice", params); status != 403 {
 			t.Errorf("%v: %d %s", params, status, reply.Message)
 		}

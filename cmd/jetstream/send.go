@@ -31,6 +31,7 @@ type sendCmd struct {
 	Detach    bool          `help:"Do not watch: print the id of the transfer and leave it to the server."`
 	Timeout   time.Duration `placeholder:"DURATION" help:"Cancel the transfer if it has not ended within this time, such as 2h."`
 	filterFlags
+	mirrorFlags
 	RemotePasswordFile string   `name:"remote-password-file" placeholder:"FILE" help:"File with the password of USER at the receiver, or with an API token of theirs there that may write; else it comes from JETSTREAM_REMOTE_PASSWORD or is asked for."`
 	Paths              []string `arg:"" name:"source" complete:"destinations" help:"Files and directories of this machine, inside your sandbox; last of all [USER@]HOST[:PORT]:/PATH. PORT is the receive port (8887)."`
 }
@@ -57,6 +58,9 @@ func (c *sendCmd) Run(ctx context.Context, p *program) error {
 	}
 	if c.Timeout < 0 {
 		return usagef("--timeout: %s is negative", c.Timeout)
+	}
+	if err := c.mirrorFlags.check(c.Conflict, c.FilesFrom); err != nil {
+		return err
 	}
 	conn, user, err := c.connect(ctx, p)
 	if err != nil {
@@ -205,6 +209,7 @@ func (c *sendCmd) transmit(ctx context.Context, p *program, conn *client.Client,
 		"manifestId": m.ManifestID, "username": to.User, "password": password,
 		"conflict": c.Conflict, "checksum": c.Checksum, "priority": c.Priority, "onError": c.OnError,
 	}
+	c.mirrorFlags.set(request)
 	setBytes(request, "destinationPath", to.Path)
 	if c.DryRun {
 		return unread(m, c.dryRun(ctx, p, conn, to, request))

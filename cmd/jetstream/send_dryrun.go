@@ -49,12 +49,18 @@ func (c *sendCmd) dryRun(ctx context.Context, p *program, conn *client.Client, t
 	if plan.MoreRefused {
 		fmt.Fprintf(&b, "%10s  and %d more\n", "refused", plan.RefusedEntries-int64(len(plan.Refused)))
 	}
+	printRemoved(&b, plan)
 	fmt.Fprintf(&b, "%d files, %s would be sent to %s:%s; %d files, %s are unchanged; %d refused\n",
 		plan.FilesToSend, watch.Bytes(plan.BytesToSend), api.HostText(to.Host), to.Path, plan.UnchangedFiles, watch.Bytes(plan.UnchangedBytes), plan.RefusedEntries)
+	if c.Mirror && plan.RemovalFault != "" {
+		fmt.Fprintf(&b, "the mirror would remove nothing: %s\n", terminal.Printable(plan.RemovalFault))
+	} else if c.Mirror {
+		fmt.Fprintf(&b, "files and directories that would be removed there: %d\n", plan.EntriesToRemove)
+	}
 	if _, err := fmt.Fprint(p.Stdout, b.String()); err != nil {
 		return err
 	}
-	if plan.RefusedEntries > 0 {
+	if plan.RefusedEntries > 0 || plan.RemovalFault != "" {
 		return errQuiet
 	}
 	return nil

@@ -48,6 +48,7 @@ type userAddCmd struct {
 	Name      string `arg:"" help:"Name of the user: letters, digits and ._@-, unique without regard to case."`
 	Superuser bool   `help:"May see and change everything."`
 	Sandbox   string `type:"path" placeholder:"DIR" help:"Directory that / means in this user's paths; without it the server's --sandbox-dir."`
+	NoDelete  bool   `name:"no-delete" help:"Mirrors of others may not remove files in the sandbox."`
 	passwordFlags
 }
 
@@ -61,8 +62,9 @@ func (c *userAddCmd) Run(ctx context.Context, p *program, parent *cli) error {
 		return err
 	}
 	return parent.User.open(ctx, p, true, func(users users) error {
+		mayDelete := !c.NoDelete
 		user, err := users.Create(ctx, account.NewUser{
-			Name: c.Name, Password: password, Superuser: c.Superuser, Sandbox: c.Sandbox,
+			Name: c.Name, Password: password, Superuser: c.Superuser, Sandbox: c.Sandbox, MayDelete: &mayDelete,
 		})
 		if err != nil {
 			return err

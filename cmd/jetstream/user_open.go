@@ -123,6 +123,9 @@ func (r remoteUsers) Create(ctx context.Context, n account.NewUser) (account.Use
 		return account.User{}, err
 	}
 	params := map[string]any{"name": n.Name, "password": n.Password, "superuser": n.Superuser}
+	if n.MayDelete != nil {
+		params["mayDelete"] = *n.MayDelete
+	}
 	if n.Sandbox != "" {
 		params["sandbox"] = n.Sandbox
 	}

@@ -16,6 +16,7 @@ type User struct {
 	Superuser  bool     `json:"superuser" doc:"May see and change everything"`
 	Sandbox    string   `json:"sandbox" doc:"Directory that / means in this user's paths; empty for the server's default"`
 	Disabled   bool     `json:"disabled" doc:"May not log in, and transfers authorized by this user end"`
+	MayDelete  bool     `json:"mayDelete" doc:"Whether mirrors of others may remove files in the sandbox"`
 	CreateTime api.Time `json:"createTime" doc:"When the user was made"`
 	// Hash is the argon2id hash in PHC string form.
 	Hash string `json:"-"`

@@ -1,6 +1,7 @@
 package account
 
 import (
+	"context"
 	"errors"
 	"io/fs"
 	"os"
@@ -78,6 +79,38 @@ func Overlap(a, b string) (bool, error) {
 		return false, err
 	}
 	return within(realA, realB) || within(realB, realA), nil
+}
+
+// SandboxesBelow lists, as slash-separated paths below the directory dir, what belongs to
+// sandboxes of users: the sandboxes that lie in dir, other than itself, and the links
+// on the way to those that are configured to lead through dir.
+func (s *Service) SandboxesBelow(ctx context.Context, dir string) (list []string, err error) {
+	const page = 1000
+	for after := ""; ; {
+		users, err := s.store.Users(ctx, after, page)
+		if err != nil {
+			return nil, err
+		}
+		for _, u := range users {
+			after = u.Name
+			box := s.SandboxDir(u)
+			if box == "" || !filepath.IsAbs(box) {
+				continue
+			}
+			place, links, err := follow(box)
+			if err != nil {
+				return nil, api.Wrap(err, api.CodeUnavailable, "the sandbox %s cannot be looked at", box)
+			}
+			for _, p := range append(links, place) {
+				if rel, inside := below(p, dir); inside && rel != "." {
+					list = append(list, filepath.ToSlash(rel))
+				}
+			}
+		}
+		if len(users) < page {
+			return list, nil
+		}
+	}
 }
 
 // maxHops is how many links may lead to one file, as in the kernel.

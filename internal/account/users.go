@@ -18,6 +18,7 @@ type NewUser struct {
 	Superuser bool   `json:"superuser" doc:"Whether the user may see and change everything" default:"false"`
 	Sandbox   string `json:"sandbox" doc:"Absolute directory that / means in the user's paths; absent: the server's default" validate:"max=4096"`
 	Disabled  bool   `json:"disabled" doc:"Whether the user may not log in" default:"false"`
+	MayDelete *bool  `json:"mayDelete" doc:"Whether mirrors of others, which the user authorizes, may remove files in the sandbox" default:"true"`
 }
 
 // Check tells whether name and password may be a user's. Codes: invalid.
@@ -35,6 +36,7 @@ type Change struct {
 	Superuser *bool   `json:"superuser" doc:"Whether the user may see and change everything"`
 	Sandbox   *string `json:"sandbox" doc:"Absolute directory that / means in the user's paths; empty: the server's default" validate:"omitempty,max=4096"`
 	Disabled  *bool   `json:"disabled" doc:"Whether the user may not log in"`
+	MayDelete *bool   `json:"mayDelete" doc:"Whether mirrors of others, which the user authorizes, may remove files in the sandbox"`
 }
 
 const (
@@ -110,7 +112,7 @@ func (s *Service) Create(ctx context.Context, n NewUser) (User, error) {
 	if err != nil {
 		return User{}, err
 	}
-	u := User{Name: n.Name, Superuser: n.Superuser, Sandbox: n.Sandbox, Disabled: n.Disabled, CreateTime: api.TimeOf(s.now()), Hash: hash}
+	u := User{Name: n.Name, Superuser: n.Superuser, Sandbox: n.Sandbox, Disabled: n.Disabled, MayDelete: n.MayDelete == nil || *n.MayDelete, CreateTime: api.TimeOf(s.now()), Hash: hash}
 	api.Announce(ctx, u)
 	if err := s.store.InsertUser(ctx, u); err != nil {
 		return User{}, err
@@ -167,6 +169,9 @@ func (s *Service) Update(ctx context.Context, name string, c Change) (User, erro
 		}
 		if c.Disabled != nil {
 			u.Disabled = *c.Disabled
+		}
+		if c.MayDelete != nil {
+			u.MayDelete = *c.MayDelete
 		}
 		if c.Sandbox != nil {
 			u.Sandbox = *c.Sandbox

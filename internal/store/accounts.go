@@ -9,7 +9,7 @@ import (
 	"jetstream/internal/api"
 )
 
-const userColumns = "name, superuser, sandbox, disabled, hash, create_time"
+const userColumns = "name, superuser, sandbox, disabled, may_delete, hash, create_time"
 
 // Accounts is the database as accounts see it: it implements account.Store.
 type Accounts struct{ db *DB }
@@ -22,7 +22,7 @@ var _ account.Store = (*Accounts)(nil)
 // scanUser reads userColumns; without a row it fails with code notFound.
 func scanUser(row scanner, name string) (account.User, error) {
 	var u account.User
-	err := row.Scan(&u.Name, &u.Superuser, &u.Sandbox, &u.Disabled, &u.Hash, &u.CreateTime)
+	err := row.Scan(&u.Name, &u.Superuser, &u.Sandbox, &u.Disabled, &u.MayDelete, &u.Hash, &u.CreateTime)
 	if errors.Is(err, sql.ErrNoRows) {
 		return account.User{}, noUser(name)
 	}
@@ -36,8 +36,8 @@ func noUser(name string) error {
 // InsertUser implements account.Store.
 func (a *Accounts) InsertUser(ctx context.Context, u account.User) error {
 	return a.db.update(ctx, func(t *tx) error {
-		n, err := t.execCount("INSERT INTO users ("+userColumns+") VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT (name) DO NOTHING",
-			u.Name, u.Superuser, u.Sandbox, u.Disabled, u.Hash, u.CreateTime)
+		n, err := t.execCount("INSERT INTO users ("+userColumns+") VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT (name) DO NOTHING",
+			u.Name, u.Superuser, u.Sandbox, u.Disabled, u.MayDelete, u.Hash, u.CreateTime)
 		switch {
 		case err != nil:
 			return err
@@ -90,8 +90,8 @@ func (a *Accounts) UpdateUser(ctx context.Context, name string, change func(*acc
 		}
 		u.Name, u.CreateTime = have.Name, have.CreateTime
 		return t.keepSuperuser(u.Name, func() error {
-			_, err := t.exec("UPDATE users SET superuser = ?, sandbox = ?, disabled = ?, hash = ? WHERE name = ?",
-				u.Superuser, u.Sandbox, u.Disabled, u.Hash, u.Name)
+			_, err := t.exec("UPDATE users SET superuser = ?, sandbox = ?, disabled = ?, may_delete = ?, hash = ? WHERE name = ?",
+				u.Superuser, u.Sandbox, u.Disabled, u.MayDelete, u.Hash, u.Name)
 			return err
 		})
 	})

@@ -3,6 +3,7 @@ package store
 import (
 	"context"
 	"database/sql"
+	"encoding/json"
 	"errors"
 	"fmt"
 
@@ -19,14 +20,18 @@ func (db *DB) Received() *Received { return &Received{db} }
 const recvColumns = `seq, source_public_key, transfer_id, username, destination_path, status, error_message,
 	total_files, total_size, files_received, bytes_received, source_ip, source_port, start_time,
 	last_recv_time, last_error_time, end_time, ticket_hash, conflict, on_error, root, staging, finishing, partial_index, partial_offset,
-	partial_digest, partial_size, partial_mod_time, grown, token_id, confined`
+	partial_digest, partial_size, partial_mod_time, grown, mirror, removed_files, token_id, confined`
 
 func scanRecv(row scanner) (transfer.RecvTransfer, error) {
 	var t transfer.RecvTransfer
+	var mirror []byte
 	err := row.Scan(&t.Seq, &t.SourcePublicKey, &t.TransferID, &t.Username, &t.DestinationPath, (*string)(&t.Status), &t.ErrorMessage,
 		&t.TotalFiles, &t.TotalSize, &t.FilesReceived, &t.BytesReceived, &t.SourceIP, &t.SourcePort, (*int64)(&t.StartTime),
 		(*int64)(&t.LastRecvTime), (*int64)(&t.LastErrorTime), (*int64)(&t.EndTime), &t.TicketHash, &t.Conflict, &t.OnError, &t.Root, &t.Staging, &t.Finishing,
-		&t.Partial.Index, &t.Partial.Offset, &t.Partial.Rest, &t.Partial.Size, &t.Partial.ModTime, &t.Grown, &t.TokenID, &t.Confined)
+		&t.Partial.Index, &t.Partial.Offset, &t.Partial.Rest, &t.Partial.Size, &t.Partial.ModTime, &t.Grown, &mirror, &t.RemovedFiles, &t.TokenID, &t.Confined)
+	if err == nil && len(mirror) > 0 {
+		err = json.Unmarshal(mirror, &t.Mirror)
+	}
 	t.DestinationPathBase64 = api.Base64Unless(t.DestinationPath)
 	t.Processing = t.Status.Processing()
 	return t, err
@@ -34,11 +39,19 @@ func scanRecv(row scanner) (transfer.RecvTransfer, error) {
 
 // SaveRecvTransfer implements transfer.RecvTx.
 func (t *tx) SaveRecvTransfer(r *transfer.RecvTransfer) error {
+	mirror := ""
+	if r.Mirror != nil {
+		b, err := json.Marshal(r.Mirror)
+		if err != nil {
+			return err
+		}
+		mirror = string(b)
+	}
 	const columns = `source_public_key, transfer_id, username, destination_path, status, error_message,
 		total_files, total_size, files_received, bytes_received, source_ip, source_port, start_time,
-		last_recv_time, last_error_time, end_time, ticket_hash, conflict, on_error, root, staging, finishing, grown, token_id, confined`
+		last_recv_time, last_error_time, end_time, ticket_hash, conflict, on_error, root, staging, finishing, grown, mirror, removed_files, token_id, confined`
 	return t.queryRow(`INSERT INTO recv_transfers (`+columns+`)
-		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 		ON CONFLICT (transfer_id, source_public_key) DO UPDATE SET
 		username = excluded.username, destination_path = excluded.destination_path, status = excluded.status,
 		error_message = excluded.error_message, total_files = excluded.total_files, total_size = excluded.total_size,
@@ -47,12 +60,13 @@ func (t *tx) SaveRecvTransfer(r *transfer.RecvTransfer) error {
 		last_recv_time = excluded.last_recv_time, last_error_time = excluded.last_error_time, end_time = excluded.end_time,
 		ticket_hash = excluded.ticket_hash, conflict = excluded.conflict, on_error = excluded.on_error,
 		root = excluded.root, staging = excluded.staging, finishing = excluded.finishing, grown = excluded.grown,
+		mirror = excluded.mirror, removed_files = excluded.removed_files,
 		token_id = excluded.token_id, confined = excluded.confined
 		RETURNING seq`,
 		r.SourcePublicKey, r.TransferID, r.Username, []byte(r.DestinationPath), r.Status, r.ErrorMessage,
 		r.TotalFiles, r.TotalSize, r.FilesReceived, r.BytesReceived, r.SourceIP, r.SourcePort, r.StartTime,
 		r.LastRecvTime, r.LastErrorTime, r.EndTime, orNoBytes(r.TicketHash), r.Conflict, r.OnError,
-		[]byte(r.Root), []byte(r.Staging), r.Finishing, r.Grown, r.TokenID, []byte(r.Confined)).Scan(&r.Seq)
+		[]byte(r.Root), []byte(r.Staging), r.Finishing, r.Grown, mirror, r.RemovedFiles, r.TokenID, []byte(r.Confined)).Scan(&r.Seq)
 }
 
 // orNoBytes keeps a nil slice from becoming NULL.

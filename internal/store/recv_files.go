@@ -17,8 +17,8 @@ const recvPage = 1000
 
 const (
 	saveRecvFile = `INSERT OR REPLACE INTO recv_files
-		(transfer, idx, name, size, mode, mod_time, dir, skipped, error, final, real, placed, made, fold, digest, grown) VALUES ROWS`
-	saveRecvFileColumns = 16
+		(transfer, idx, name, size, mode, mod_time, dir, skipped, error, final, real, placed, made, fold, digest, grown, root) VALUES ROWS`
+	saveRecvFileColumns = 17
 )
 
 // SaveRecvFiles implements transfer.RecvTx.
@@ -29,7 +29,7 @@ func (t *tx) SaveRecvFiles(sourcePublicKey, transferID string, files []transfer.
 	}
 	_, err = insertMany(t.exec, &t.batch.w.recvFileInserts, files, func(row []any, f transfer.RecvFile) []any {
 		return append(row, seq, f.Index, []byte(f.Name), f.Size, int64(f.Mode), f.ModTime, f.Dir, f.Skipped, f.Error,
-			[]byte(f.Final), []byte(f.Real), f.Placed, f.Made, f.Fold, f.Digest, f.Grown)
+			[]byte(f.Final), []byte(f.Real), f.Placed, f.Made, f.Fold, f.Digest, f.Grown, f.Root)
 	})
 	return err
 }
@@ -97,7 +97,7 @@ func (v *Received) RecvFiles(ctx context.Context, sourcePublicKey, transferID st
 
 // The mode and what is true or false are read as one column: each column costs
 // the same, whatever it holds.
-const selectRecvFiles = `SELECT idx, name, size, mode | (dir << 32) | (skipped << 33) | (placed << 34) | (made << 35),
+const selectRecvFiles = `SELECT idx, name, size, mode | (dir << 32) | (skipped << 33) | (placed << 34) | (made << 35) | (root << 36),
 	mod_time, error, final, real, fold, digest, grown FROM recv_files `
 
 // files appends to list the entries that the rest of the query selects.
@@ -112,6 +112,7 @@ func (v *Received) files(ctx context.Context, list []transfer.RecvFile, query st
 	return appendAll(list, rows, func(row scanner) (transfer.RecvFile, error) {
 		err := row.Scan(into...)
 		f.Mode, f.Dir, f.Skipped, f.Placed, f.Made = uint32(bits), bits&(1<<32) != 0, bits&(1<<33) != 0, bits&(1<<34) != 0, bits&(1<<35) != 0
+		f.Root = bits&(1<<36) != 0
 		return f, err
 	})
 }
@@ -177,6 +178,31 @@ func (v *Received) List(ctx context.Context, subject string) iter.Seq2[triggers.
 			}, nil) {
 				return
 			}
+		}
+		v.listRemoved(ctx, key, id, root, yield)
+	}
+}
+
+// listRemoved lists the files and links that a transfer has removed.
+func (v *Received) listRemoved(ctx context.Context, key, id, root string, yield func(triggers.ListedFile, error) bool) {
+	for from := int64(0); ; {
+		page, err := v.Removals(ctx, key, id, from, recvPage)
+		if err != nil {
+			yield(triggers.ListedFile{}, err)
+			return
+		}
+		for _, r := range page {
+			if from = r.Index + 1; r.Dir || r.State != transfer.RemovalDone {
+				continue
+			}
+			if !yield(triggers.ListedFile{
+				ManifestFile: r.Name, FilePath: filepath.Join(root, filepath.FromSlash(r.Real)), Path: r.Final, Size: r.Size, Removed: true,
+			}, nil) {
+				return
+			}
+		}
+		if len(page) < recvPage {
+			return
 		}
 	}
 }

@@ -18,7 +18,8 @@ func recvRow(key, id, user string) *transfer.RecvTransfer {
 		TransferID: id, Username: user, DestinationPath: "/in", Status: transfer.StatusReceiving, Processing: true,
 		ErrorMessage: "e", TotalFiles: 1, TotalSize: 2, FilesReceived: 3, BytesReceived: 4, SourceIP: "127.0.0.1", SourcePort: 5,
 		SourcePublicKey: key, StartTime: 6, LastRecvTime: 7, LastErrorTime: 8, EndTime: 9, TicketHash: []byte{1, 2},
-		Conflict: "skip", OnError: "stop", Root: "/root\xff", Staging: "in/.jetstream", Finishing: true,
+		Conflict: "skip", OnError: "stop", Root: "/root\xff", Staging: "in/.jetstream", Finishing: true, RemovedFiles: 10,
+		Mirror: &transfer.Mirror{MaxDelete: 11, Began: 12, Include: []string{"a"}, Exclude: []string{"b"}, Fault: "why", Planned: true},
 	}
 }
 

@@ -87,6 +87,11 @@ func (t *tx) PurgeRecvFiles(limit int) (more bool, err error) {
 	if n == int64(limit) {
 		return true, nil
 	}
+	n, err = t.execCount(`DELETE FROM recv_removals WHERE transfer = ?1
+		AND idx IN (SELECT idx FROM recv_removals WHERE transfer = ?1 ORDER BY idx LIMIT ?2)`, seqs[0], limit)
+	if err != nil || n == int64(limit) {
+		return true, err
+	}
 	_, err = t.exec("DELETE FROM recv_removed WHERE transfer = ?", seqs[0])
 	return true, err
 }

@@ -35,7 +35,7 @@ const (
 	shownTransfer = `seq, transfer_id, manifest_id, destination_id, destination_address, destination_port,
 	destination_path, username, status, processing, error_message, priority, checkpoint_seconds, conflict,
 	on_error, total_files, total_bytes, files_sent, bytes_sent, request_time, start_time, end_time, owner, user_data,
-	checksum, compression, bytes_saved, grown`
+	checksum, compression, bytes_saved, grown, mirror, max_delete, removed_files`
 	transferColumns = shownTransfer + `, sealed_password, ticket, public_key, tell_peer, request_id, depth, deleted, data_bytes`
 
 	selectShown    = "SELECT " + shownTransfer + " FROM transfers"
@@ -43,13 +43,13 @@ const (
 )
 
 const insertTransfer = "INSERT INTO transfers (" + transferColumns + ") VALUES (" +
-	"NULL, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+	"NULL, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 
 // updateTransfer changes what may change after a transfer was made.
 const updateTransfer = `UPDATE transfers SET destination_path = ?, username = ?, status = ?, processing = ?,
 	error_message = ?, priority = ?, checkpoint_seconds = ?, conflict = ?, on_error = ?, total_files = ?,
 	total_bytes = ?, files_sent = ?, bytes_sent = ?, request_time = ?, start_time = ?, end_time = ?, owner = ?,
-	user_data = ?, checksum = ?, compression = ?, bytes_saved = ?, grown = ?, sealed_password = ?, ticket = ?, public_key = ?, tell_peer = ?, request_id = ?, depth = ?, deleted = ?,
+	user_data = ?, checksum = ?, compression = ?, bytes_saved = ?, grown = ?, mirror = ?, max_delete = ?, removed_files = ?, sealed_password = ?, ticket = ?, public_key = ?, tell_peer = ?, request_id = ?, depth = ?, deleted = ?,
 	data_bytes = ?
 	WHERE seq = ?`
 
@@ -64,7 +64,7 @@ func (t *tx) SaveTransfer(x *transfer.Transfer) error {
 		x.DestinationPath, x.Username, string(x.Status), x.Processing, x.ErrorMessage, x.Priority,
 		x.CheckpointFrequencySeconds, x.Conflict, x.OnError, x.TotalFiles, x.TotalBytes, x.FilesSent, x.BytesSent,
 		int64(x.RequestTime), int64(x.StartTime), int64(x.EndTime), x.Owner, string(data),
-		x.Checksum, x.Compression, x.BytesSaved, x.Grown, x.SealedPassword, x.Ticket,
+		x.Checksum, x.Compression, x.BytesSaved, x.Grown, x.Mirror, x.MaxDelete, x.RemovedFiles, x.SealedPassword, x.Ticket,
 		x.PublicKey, x.TellPeer, x.RequestID, x.Depth, x.Deleted, x.DataBytes,
 	}
 	if x.Seq == 0 {
@@ -91,7 +91,7 @@ func newTransferRow() *transferRow {
 		&x.DestinationPath, &x.Username, (*string)(&x.Status), &x.Processing, &x.ErrorMessage, &x.Priority,
 		&x.CheckpointFrequencySeconds, &x.Conflict, &x.OnError, &x.TotalFiles, &x.TotalBytes, &x.FilesSent, &x.BytesSent,
 		(*int64)(&x.RequestTime), (*int64)(&x.StartTime), (*int64)(&x.EndTime), &x.Owner, &r.userData,
-		&x.Checksum, &x.Compression, &x.BytesSaved, &x.Grown,
+		&x.Checksum, &x.Compression, &x.BytesSaved, &x.Grown, &x.Mirror, &x.MaxDelete, &x.RemovedFiles,
 		&x.SealedPassword, &x.Ticket, &x.PublicKey, &x.TellPeer, &x.RequestID, &x.Depth, &x.Deleted, &x.DataBytes,
 	}
 	const hidden = 8 // those in the last line

@@ -32,11 +32,12 @@ func TestTransferIsKeptWhole(t *testing.T) {
 		Params: transfer.Params{
 			ManifestID: "m", DestinationID: "d", DestinationPath: "/p", Username: "bob", Priority: 3,
 			CheckpointFrequencySeconds: 4, Checksum: true, Conflict: "skip", OnError: "continue", Compression: "none", UserData: map[string]string{"k": "v"},
+			MirrorParams: transfer.MirrorParams{Mirror: true, MaxDelete: 15},
 		},
 		TransferID: "t", DestinationAddress: "host", DestinationPort: 1, Status: transfer.StatusActive, Processing: true,
 		ErrorMessage: "why", TotalFiles: 5, TotalBytes: 6, FilesSent: 7, BytesSent: 8, BytesSaved: 13, RequestTime: 9, StartTime: 10,
 		EndTime: 11, Owner: "alice", SealedPassword: []byte{0, 1}, Ticket: []byte{2, 0}, PublicKey: "key", TellPeer: true,
-		RequestID: "r", Depth: 12, DataBytes: 13, Grown: 14,
+		RequestID: "r", Depth: 12, DataBytes: 13, Grown: 14, RemovedFiles: 16,
 	}
 	inTx(t, db, func(tx transfer.Tx) error { return tx.SaveTransfer(&x) })
 	got, err := db.Transfers().Transfer(ctx, "t")

@@ -27,7 +27,7 @@ type writer struct {
 	noSync   bool // the connection's present setting
 	disk     *disk
 	// Their statements insert several rows.
-	runInserts, entryInserts, recvFileInserts, manifestFileInserts inserts
+	runInserts, entryInserts, recvFileInserts, manifestFileInserts, removalInserts inserts
 
 	mu      sync.Mutex
 	queue   []*update
@@ -63,6 +63,7 @@ func openWriter(ctx context.Context, uri string, disk *disk) (*writer, error) {
 		pool: pool, conn: conn, prepared: map[string]*sql.Stmt{}, disk: disk,
 		runInserts: newInserts(insertRun, insertRunColumns), entryInserts: newInserts(insertEntry, insertEntryColumns),
 		recvFileInserts:     newInserts(saveRecvFile, saveRecvFileColumns),
+		removalInserts:      newInserts(saveRemoval, saveRemovalColumns),
 		manifestFileInserts: newInserts(addManifestFile, addManifestFileColumns),
 	}, nil
 }

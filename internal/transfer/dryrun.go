@@ -2,6 +2,7 @@ package transfer
 
 import (
 	"context"
+	"errors"
 
 	"jetstream/internal/api"
 )
@@ -24,6 +25,10 @@ type Plan struct {
 	MoreFiles            bool          `json:"moreFiles" doc:"Whether there are more of them"`
 	Refused              []RefusedFile `json:"refused" doc:"The first 1,000 entries that would be refused"`
 	MoreRefused          bool          `json:"moreRefused" doc:"Whether there are more of them"`
+	EntriesToRemove      int64         `json:"entriesToRemove" doc:"With mirror: files, links and directories that the receiver has and the manifest has not"`
+	Removed              []RemovedFile `json:"removed" doc:"The first 1,000 of them"`
+	MoreRemoved          bool          `json:"moreRemoved" doc:"Whether there are more of them"`
+	RemovalFault         string        `json:"removalFault" doc:"Why the mirror would remove none of them, such as that they are more than maxDelete; else empty"`
 }
 
 // PlannedFile is a file that would be sent.
@@ -38,6 +43,14 @@ type RefusedFile struct {
 	DestPath       string `json:"destPath" doc:"Name at the receiver, below destinationPath"`
 	DestPathBase64 string `json:"destPathBase64,omitempty" doc:"The exact destPath in base64, where it is not UTF-8"`
 	Reason         string `json:"reason" doc:"Why the receiver would refuse it"`
+}
+
+// RemovedFile is a file, link or directory that would be removed.
+type RemovedFile struct {
+	DestPath       string `json:"destPath" doc:"Name at the receiver, below destinationPath"`
+	DestPathBase64 string `json:"destPathBase64,omitempty" doc:"The exact destPath in base64, where it is not UTF-8"`
+	IsDir          bool   `json:"isDir" doc:"Whether it is a directory"`
+	FileSize       int64  `json:"fileSize" doc:"Bytes; 0 for a directory" unit:"bytes"`
 }
 
 // DryRunParams are the parameters of a dry run alone. A nil field was not given.
@@ -93,7 +106,7 @@ func (e *Engine) DryRun(ctx context.Context, caller api.Caller, p Params, d DryR
 	if err != nil {
 		return Transfer{}, err
 	}
-	if err := sendable(caller, &m); err != nil {
+	if err := errors.Join(sendable(caller, &m), p.checkMirrored(&m)); err != nil {
 		return Transfer{}, err
 	}
 	t := Transfer{Params: p, DestinationPathBase64: api.Base64Unless(p.DestinationPath), Status: StatusPending, SnapshotTime: api.Now()}

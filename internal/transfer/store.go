@@ -141,6 +141,9 @@ type RecvFile struct {
 	// Made reports that the transfer has made this directory, or is about to,
 	// and that it has not got its final mode and time yet.
 	Made bool
+	// Root reports that it is a directory that a source became, in which a mirror
+	// removes.
+	Root bool
 	// Fold is a hash of Real that is the same for all names that some file
 	// system takes for one; 0 before Real is chosen.
 	Fold int64
@@ -166,13 +169,17 @@ type RecvTx interface {
 	// DropRecvFiles removes the entries from an index on, and returns how many
 	// files are left that were received, the sum of their sizes, and that of Grown.
 	DropRecvFiles(sourcePublicKey, transferID string, from int64) (files, bytes, grown int64, err error)
+	// SaveRemovals inserts or replaces removals by index.
+	SaveRemovals(sourcePublicKey, transferID string, list []Removal) error
+	// DropRemovals removes the removals of a transfer.
+	DropRemovals(sourcePublicKey, transferID string) error
 	// CollectRecv removes transfers that ended before a time, and those that
 	// were authorized before it and never opened, limit of each at most, and
 	// returns how many. It keeps the subjects in except, and transfers whose
 	// file list a queued or running trigger run needs. The file lists are left
 	// to PurgeRecvFiles.
 	CollectRecv(before api.Time, except []string, limit int) (int, error)
-	// PurgeRecvFiles removes up to limit entries of transfers that were
+	// PurgeRecvFiles removes up to limit entries and removals of transfers that were
 	// removed; more reports whether there may be others.
 	PurgeRecvFiles(limit int) (more bool, err error)
 }
@@ -193,6 +200,13 @@ type RecvStore interface {
 	MadeDirs(ctx context.Context, sourcePublicKey, transferID string, before int64, limit int) ([]RecvFile, error)
 	// Folded lists the entries with that Fold in order, limit at most.
 	Folded(ctx context.Context, sourcePublicKey, transferID string, fold int64, limit int) ([]RecvFile, error)
+	// KnownFiles lists the entries with one of these values of Fold, in any order and limit
+	// at most. Of each only Index, Dir, Real and Fold are set.
+	KnownFiles(ctx context.Context, sourcePublicKey, transferID string, folds []int64, limit int) ([]RecvFile, error)
+	// Removals lists the removals from an index on, in order and limit at most.
+	Removals(ctx context.Context, sourcePublicKey, transferID string, from int64, limit int) ([]Removal, error)
+	// RecvSince lists the transfers that have not ended, or not before a time.
+	RecvSince(ctx context.Context, since api.Time) ([]RecvTransfer, error)
 	// RecvCount returns the number of recorded entries, which is the index of
 	// the next one, the number of files among them, and the sum of their sizes.
 	RecvCount(ctx context.Context, sourcePublicKey, transferID string) (entries, files, bytes int64, err error)

@@ -32,7 +32,7 @@ func (e *Engine) CreateTransfer(ctx context.Context, caller api.Caller, p Params
 		if d, err = visible(caller, d, err); err != nil {
 			return err
 		}
-		if err := sendable(caller, m); err != nil {
+		if err := errors.Join(sendable(caller, m), p.checkMirrored(m)); err != nil {
 			return err
 		}
 		describe(&t, m)
@@ -65,7 +65,7 @@ func (p *Params) check(password string) (err error) {
 	if p.Checksum && p.Conflict != ConflictChanged {
 		return invalidField("checksum", "conflict", "checksum is only for the conflict changed: give that too")
 	}
-	return nil
+	return p.checkMirror()
 }
 
 // describe says in t that the manifest m, which is complete, is what is sent.

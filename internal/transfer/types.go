@@ -103,17 +103,18 @@ const (
 
 // Params are the parameters of send.createTransfer, except the password.
 type Params struct {
-	ManifestID                 string            `json:"manifestId" doc:"What is sent: a manifest that is complete" validate:"required,max=64"`
-	DestinationID              string            `json:"destinationId" doc:"Where it is sent. Required, but for a dryRun with destinationAddress" validate:"max=64"`
-	Username                   string            `json:"username" doc:"The receiver's user that authorizes the transfer" validate:"required,max=64"`
-	DestinationPath            string            `json:"destinationPath" doc:"Directory in the receiving user's sandbox that the files are placed below" default:"/" validate:"max=4096" bytes:"true" column:"4"`
-	Priority                   int               `json:"priority" doc:"Lower goes first" default:"100" validate:"min=0,max=1000000"`
-	CheckpointFrequencySeconds int               `json:"checkpointFrequencySeconds" doc:"Seconds between durable checkpoints; 0 is none" default:"5" validate:"min=0,max=86400"`
-	Conflict                   string            `json:"conflict" doc:"What happens when a file exists: changed overwrites it where size or time differ, update where the source is newer" default:"overwrite" validate:"oneof=overwrite changed update skip rename fail"`
-	Checksum                   bool              `json:"checksum" doc:"With conflict changed: whether files of the same size are compared by their digests, whatever their times; both ends read these files" default:"false"`
-	OnError                    string            `json:"onError" doc:"What happens when one file fails" default:"stop" validate:"oneof=stop continue"`
-	Compression                string            `json:"compression" doc:"auto compresses data that get smaller by it, where the link is slower than the processor" default:"auto" validate:"oneof=auto none"`
-	UserData                   map[string]string `json:"userData" doc:"Data of the user's own, kept with the transfer" validate:"max=64"`
+	ManifestID                 string `json:"manifestId" doc:"What is sent: a manifest that is complete" validate:"required,max=64"`
+	DestinationID              string `json:"destinationId" doc:"Where it is sent. Required, but for a dryRun with destinationAddress" validate:"max=64"`
+	Username                   string `json:"username" doc:"The receiver's user that authorizes the transfer" validate:"required,max=64"`
+	DestinationPath            string `json:"destinationPath" doc:"Directory in the receiving user's sandbox that the files are placed below" default:"/" validate:"max=4096" bytes:"true" column:"4"`
+	Priority                   int    `json:"priority" doc:"Lower goes first" default:"100" validate:"min=0,max=1000000"`
+	CheckpointFrequencySeconds int    `json:"checkpointFrequencySeconds" doc:"Seconds between durable checkpoints; 0 is none" default:"5" validate:"min=0,max=86400"`
+	Conflict                   string `json:"conflict" doc:"What happens when a file exists: changed overwrites it where size or time differ, update where the source is newer" default:"overwrite" validate:"oneof=overwrite changed update skip rename fail"`
+	Checksum                   bool   `json:"checksum" doc:"With conflict changed: whether files of the same size are compared by their digests, whatever their times; both ends read these files" default:"false"`
+	OnError                    string `json:"onError" doc:"What happens when one file fails" default:"stop" validate:"oneof=stop continue"`
+	MirrorParams
+	Compression string            `json:"compression" doc:"auto compresses data that get smaller by it, where the link is slower than the processor" default:"auto" validate:"oneof=auto none"`
+	UserData    map[string]string `json:"userData" doc:"Data of the user's own, kept with the transfer" validate:"max=64"`
 }
 
 // Transfer is a transfer as its sender keeps it.
@@ -133,6 +134,7 @@ type Transfer struct { //nolint:recvcheck // visible takes values and pointers
 	FilesSent             int64    `json:"filesSent" doc:"Files the receiver has confirmed"`
 	BytesSent             int64    `json:"bytesSent" doc:"Bytes the receiver has confirmed" unit:"bytes" column:"5"`
 	BytesSaved            int64    `json:"bytesSaved" doc:"Bytes that compression has kept off the network" unit:"bytes"`
+	RemovedFiles          int64    `json:"removedFiles" doc:"Files and links that the receiver has removed for mirror"`
 	Rate                  float64  `json:"rate" doc:"Present rate in kbit/s" unit:"kbit/s" column:"7"`
 	EtaSeconds            *int64   `json:"etaSeconds" doc:"Seconds until the end at the present rate, or null" unit:"seconds" column:"8"`
 	RequestTime           api.Time `json:"requestTime" doc:"When it was requested"`
@@ -180,6 +182,7 @@ type RecvTransfer struct {
 	TotalSize             int64    `json:"totalSize" doc:"Bytes of all files" unit:"bytes" column:"6"`
 	FilesReceived         int64    `json:"filesReceived" doc:"Files received and verified"`
 	BytesReceived         int64    `json:"bytesReceived" doc:"Bytes received and verified" unit:"bytes" column:"5"`
+	RemovedFiles          int64    `json:"removedFiles" doc:"Files and links that were removed here, with mirror"`
 	Rate                  float64  `json:"rate" doc:"Present rate in kbit/s" unit:"kbit/s" column:"7"`
 	SourceIP              string   `json:"sourceIP" doc:"Address of the sending server" column:"3"`
 	SourcePort            int      `json:"sourcePort" doc:"Port of the sending server's connection"`
@@ -214,6 +217,8 @@ type RecvTransfer struct {
 	// Finishing reports that all entries are recorded and the files get their
 	// final names.
 	Finishing bool `json:"-"`
+	// Mirror is nil if nothing is to be removed.
+	Mirror *Mirror `json:"-"`
 }
 
 // Checkpoint says that the first Offset bytes of an entry are on disk; there are none

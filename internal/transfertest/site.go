@@ -6,6 +6,8 @@ import (
 	"context"
 	"log/slog"
 	"net"
+	"os"
+	"path/filepath"
 	"sync"
 	"testing"
 	"time"
@@ -138,6 +140,26 @@ func (s *Site) Stop() {
 func (s *Site) AddBob() {
 	s.T.Helper()
 	Must[account.User](s.T)(s.Accounts.Create(s.T.Context(), account.NewUser{Name: "bob", Password: BobsPassword, Sandbox: s.Sandbox}))
+}
+
+// Age returns when whatever is in the sandbox is older, by the clock of its file system,
+// than what is begun then.
+func (s *Site) Age() {
+	s.T.Helper()
+	probe := filepath.Join(s.T.TempDir(), "probe")
+	var first time.Time
+	for {
+		if err := os.WriteFile(probe, nil, 0o600); err != nil {
+			s.T.Fatal(err)
+		}
+		info := Must[os.FileInfo](s.T)(os.Stat(probe))
+		if first.IsZero() {
+			first = info.ModTime()
+		}
+		if info.ModTime().Sub(first) > 300*time.Millisecond {
+			return
+		}
+	}
 }
 
 // Received returns a received transfer of any user.

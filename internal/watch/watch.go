@@ -123,8 +123,14 @@ func (w *Watcher) next(ctx context.Context, t transfer.Transfer, lively bool) (t
 		map[string]any{"transferId": t.TransferID, "timeoutSeconds": stepSeconds}))
 }
 
-// amount says what a complete transfer has sent, and what was left as it was there.
+// amount says what a complete transfer has sent, what was left as it was there, and what
+// was removed.
 func amount(t transfer.Transfer) string {
+	if t.RemovedFiles > 0 {
+		removed := files(t.RemovedFiles) + " removed"
+		t.RemovedFiles = 0
+		return amount(t) + ", " + removed
+	}
 	if left := t.TotalFiles - t.FilesSent; left > 0 {
 		return fmt.Sprintf("%s, %s (%s left as there)", files(t.FilesSent), Bytes(t.BytesSent), files(left))
 	}

@@ -115,6 +115,7 @@ func outcome(row *transfer.RecvTransfer) wire.Outcome {
 	return wire.Outcome{
 		Status: string(row.Status), Message: message, Files: row.FilesReceived, Bytes: row.BytesReceived,
 		SkippedFiles: row.TotalFiles - row.FilesReceived, SkippedBytes: row.TotalSize - row.BytesReceived, Grown: row.Grown,
+		Removed: row.RemovedFiles,
 	}
 }
 

@@ -13,3 +13,11 @@ func changeTime(info fs.FileInfo) int64 {
 	}
 	return 0
 }
+
+// linkCount returns how many names a file has.
+func linkCount(info fs.FileInfo) int64 {
+	if s, ok := info.Sys().(*syscall.Stat_t); ok {
+		return int64(s.Nlink)
+	}
+	return 0
+}

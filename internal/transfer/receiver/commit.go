@@ -188,6 +188,8 @@ func (c *committer) commit(ctx context.Context, batch []finished) error {
 		if f.received() {
 			files, bytes = files+1, bytes+f.Size
 			c.name(&f.RecvFile)
+		} else if f.Skipped && f.Error == "" && s.row.Mirror != nil {
+			_ = c.place.locate(&f.RecvFile) // else the mirror does, or says why not
 		}
 		grown += f.Grown
 		records[i] = f.RecvFile

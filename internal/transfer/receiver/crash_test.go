@@ -9,6 +9,7 @@ import (
 	"net"
 	"os"
 	"os/exec"
+	"path"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -82,7 +83,11 @@ func (r *reaper) observe(step, name string) {
 	switch step {
 	case "sweep":
 		name = "staging"
-	case "sync", "settle":
+	case "sync", "settle", "plan":
+	case "remove", "gone":
+		if !slices.Contains(removedAt, path.Base(name)) {
+			return
+		}
 	default:
 		if !slices.ContainsFunc(crashAt, func(n string) bool { return strings.HasPrefix(name, "d/"+n) }) {
 			return

@@ -23,7 +23,7 @@ const (
 
 // dryRun answers what would be done with a list. It stores nothing, and makes nothing
 // in the user's sandbox.
-func (r *Receiver) dryRun(ctx context.Context, conn *wire.Conn, helpers *sync.WaitGroup, payload []byte) error {
+func (r *Receiver) dryRun(ctx context.Context, conn *wire.Conn, helpers *sync.WaitGroup, payload []byte, accepted time.Time) error {
 	var d wire.DryRun
 	if err := wire.Decode(payload, &d); err != nil {
 		return err
@@ -38,7 +38,7 @@ func (r *Receiver) dryRun(ctx context.Context, conn *wire.Conn, helpers *sync.Wa
 	r.limiter.Pin(conn.NetConn())
 	conn.Limit(time.Now().Add(dryRunFor))
 	s := &session{
-		r: r, conn: conn, in: &incoming{key: conn.PeerKey()}, helpers: helpers, frames: make(chan frame, 1),
+		r: r, conn: conn, in: &incoming{key: conn.PeerKey()}, helpers: helpers, frames: make(chan frame, 1), accepted: accepted,
 		row: &transfer.RecvTransfer{
 			Username: access.User.Name, TokenID: access.TokenID, Confined: access.Path, SourcePublicKey: conn.PeerKey(), StartTime: api.Now(),
 			Conflict: d.Open.Conflict, OnError: "continue", TotalFiles: d.Open.TotalFiles, TotalSize: d.Open.TotalBytes,
@@ -60,6 +60,14 @@ func (r *Receiver) dryRun(ctx context.Context, conn *wire.Conn, helpers *sync.Wa
 func (s *session) preview(ctx context.Context, o wire.Open) (err error) {
 	if s.row.DestinationPath, err = s.checkSettings(o); err != nil {
 		return err
+	}
+	if s.row.Mirror, err = mirrorOf(o, s.accepted); err != nil {
+		return err
+	}
+	if s.row.Mirror != nil {
+		if err := s.r.mayMirror(ctx, s.row.Username); err != nil {
+			return err
+		}
 	}
 	if s.box, err = s.r.openBox(ctx, s.row); err != nil {
 		return err
@@ -86,6 +94,7 @@ func (s *session) preview(ctx context.Context, o wire.Open) (err error) {
 	}
 	stop := s.startComparing(ctx)
 	defer stop()
+	prunes := newPreviewer(s)
 	for reasons := maxReasons; ; {
 		var f frame
 		select {
@@ -102,7 +111,7 @@ func (s *session) preview(ctx context.Context, o wire.Open) (err error) {
 			if err := wire.Decode(f.payload, &e); err != nil {
 				return err
 			}
-			if err := s.previewPage(ctx, e, &reasons); err != nil {
+			if err := s.previewPage(ctx, e, &reasons, prunes); err != nil {
 				return err
 			}
 		case wire.TypeDigests, wire.TypeEnd:
@@ -110,7 +119,7 @@ func (s *session) preview(ctx context.Context, o wire.Open) (err error) {
 				return err
 			}
 			if f.Type == wire.TypeEnd {
-				return nil
+				return prunes.run(ctx)
 			}
 		default:
 			return &wire.ProtocolError{Reason: fmt.Sprintf("a frame of type %d is out of place in a dry run", f.Type)}
@@ -120,7 +129,7 @@ func (s *session) preview(ctx context.Context, o wire.Open) (err error) {
 
 // previewPage answers a page of the list. reasons is how many more refusals come with
 // one.
-func (s *session) previewPage(ctx context.Context, page wire.Entries, reasons *int) error {
+func (s *session) previewPage(ctx context.Context, page wire.Entries, reasons *int, prunes *previewer) error {
 	in := &s.intake
 	if err := s.checkPage(page, in.compares.len()); err != nil {
 		return err
@@ -143,6 +152,9 @@ func (s *session) previewPage(ctx context.Context, page wire.Entries, reasons *i
 			if err := s.conn.Send(wire.TypeRefused, r); err != nil {
 				return err
 			}
+		}
+		if err := prunes.add(&a.RecvFile); err != nil {
+			return err
 		}
 		list = append(list, a)
 	}

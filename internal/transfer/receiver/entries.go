@@ -89,6 +89,7 @@ func (s *session) entry(ctx context.Context, e wire.Entry) (*arrival, error) {
 	a := &arrival{RecvFile: transfer.RecvFile{
 		Index: in.listed, Name: string(e.Name), Size: e.Size,
 		Mode: e.Mode & 0o777, ModTime: e.ModTime, Dir: e.Dir, Grown: e.Grown,
+		Root: e.Root && e.Dir && s.row.Mirror != nil,
 	}}
 	f := &a.RecvFile
 	if f.Size < 0 || f.Size > maxTotalBytes || f.Dir && (f.Size != 0 || e.Grown != 0) ||

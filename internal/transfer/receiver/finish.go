@@ -96,7 +96,11 @@ func (f *finisher) place(ctx context.Context) error {
 		}
 		return f.save(ctx, []transfer.RecvFile{e})
 	}
-	if err := f.placeAll(ctx); err != nil {
+	err = f.placeAll(ctx)
+	if err == nil && f.failed == 0 {
+		err = f.mirror(ctx)
+	}
+	if err != nil {
 		if _, ok := errors.AsType[*endError](err); ok {
 			_ = f.settleAll(allDirs) // what was placed gets its rights all the same
 		}

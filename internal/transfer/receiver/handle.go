@@ -34,7 +34,7 @@ const maxTickets = 8
 
 // handle serves one connection until it ends.
 func (r *Receiver) handle(ctx context.Context, nc net.Conn) {
-	from := nc.RemoteAddr().String()
+	from, accepted := nc.RemoteAddr().String(), time.Now()
 	defer func() {
 		if p := recover(); p != nil {
 			_ = nc.Close()
@@ -70,7 +70,7 @@ func (r *Receiver) handle(ctx context.Context, nc net.Conn) {
 		// broken connection instead of the answer.
 		_, _, _ = conn.Read()
 	} else {
-		err = r.converse(ctx, conn, &helpers)
+		err = r.converse(ctx, conn, &helpers, accepted)
 	}
 	if err != nil && ctx.Err() == nil {
 		f := failureOf(err)
@@ -103,7 +103,7 @@ func failureOf(err error) wire.Failure {
 
 // converse handles the requests of a sender: a login, if it has no ticket, then
 // to send or to cancel one transfer; or to be a lane of one.
-func (r *Receiver) converse(ctx context.Context, conn *wire.Conn, helpers *sync.WaitGroup) error {
+func (r *Receiver) converse(ctx context.Context, conn *wire.Conn, helpers *sync.WaitGroup, accepted time.Time) error {
 	loggedIn := false
 	var ticket []byte // of this connection's login
 	for {
@@ -127,11 +127,11 @@ func (r *Receiver) converse(ctx context.Context, conn *wire.Conn, helpers *sync.
 				return &wire.ProtocolError{Reason: "a connection may log in once"}
 			}
 			r.limiter.Raise(conn.NetConn(), rankLogin)
-			return r.dryRun(ctx, conn, helpers, payload)
+			return r.dryRun(ctx, conn, helpers, payload, accepted)
 		case wire.TypeJoin:
 			return r.join(ctx, conn, helpers, payload)
 		case wire.TypeOpen:
-			return r.open(ctx, conn, helpers, payload, ticket)
+			return r.open(ctx, conn, helpers, payload, ticket, accepted)
 		case wire.TypeCancel:
 			return r.cancel(ctx, conn, payload)
 		default:
@@ -258,7 +258,7 @@ func (r *Receiver) entitled(ctx context.Context, row *transfer.RecvTransfer) err
 
 // open receives a transfer until it ends or the connection breaks. ticket is what the
 // login of the connection was answered with, for an Open that was sent without one.
-func (r *Receiver) open(ctx context.Context, conn *wire.Conn, helpers *sync.WaitGroup, payload, ticket []byte) error {
+func (r *Receiver) open(ctx context.Context, conn *wire.Conn, helpers *sync.WaitGroup, payload, ticket []byte, accepted time.Time) error {
 	var o wire.Open
 	if err := wire.Decode(payload, &o); err != nil {
 		return err
@@ -290,7 +290,7 @@ func (r *Receiver) open(ctx context.Context, conn *wire.Conn, helpers *sync.Wait
 		return conn.Send(wire.TypeOutcome, outcome(row))
 	}
 	row.SourceIP, row.SourcePort = address(conn)
-	s := &session{r: r, conn: conn, in: in, row: row, helpers: helpers, outer: outer}
+	s := &session{r: r, conn: conn, in: in, row: row, helpers: helpers, outer: outer, accepted: accepted}
 	end, err := s.receive(ctx, o)
 	if e, ok := errors.AsType[*endError](context.Cause(ctx)); ok && err != nil {
 		err = e // the reason of the failure

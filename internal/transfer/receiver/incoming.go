@@ -163,14 +163,42 @@ func (r *Receiver) Transfers(ctx context.Context, p transfer.Page) (list []trans
 	return list, next, nil
 }
 
+// firstRemoved is the position, for Files, of the first removal: behind all entries.
+const firstRemoved = 1 << 40
+
 // Files lists the recorded files and empty directories of a received transfer
-// in order, from index from, limit at most; next is the index that the next page begins with, 0 at
-// the end. Codes: notFound.
-func (r *Receiver) Files(ctx context.Context, caller api.Caller, transferID string, from int64, limit int) (list []transfer.RecvFile, next int64, err error) {
+// in order, then the files and links that it has removed, from position from, limit at most
+// together; next is the position that the next page begins with, 0 at the end. Codes: notFound.
+func (r *Receiver) Files(ctx context.Context, caller api.Caller, transferID string, from int64, limit int) (list []transfer.RecvFile, removed []transfer.Removal, next int64, err error) {
 	t, err := r.Transfer(ctx, caller, transferID)
 	if err != nil {
-		return nil, 0, err
+		return nil, nil, 0, err
 	}
+	if list, next, err = r.entryPage(ctx, &t, from, limit); err != nil || next != 0 {
+		return list, nil, next, err
+	}
+	for at := max(from-firstRemoved, 0); ; {
+		page, err := r.o.Store.Removals(ctx, t.SourcePublicKey, t.TransferID, at, placeBatch)
+		if err != nil {
+			return nil, nil, 0, err
+		}
+		for _, e := range page {
+			if at = e.Index + 1; e.Dir || e.State != transfer.RemovalDone {
+				continue
+			}
+			if len(list)+len(removed) == limit {
+				return list, removed, firstRemoved + e.Index, nil
+			}
+			removed = append(removed, e)
+		}
+		if len(page) < placeBatch {
+			return list, removed, 0, nil
+		}
+	}
+}
+
+// entryPage is Files for the entries alone.
+func (r *Receiver) entryPage(ctx context.Context, t *transfer.RecvTransfer, from int64, limit int) (list []transfer.RecvFile, next int64, err error) {
 	for f, err := range transfer.WithoutFilled(r.o.Store.RecvFiles(ctx, t.SourcePublicKey, t.TransferID, from)) {
 		if err != nil {
 			return nil, 0, err

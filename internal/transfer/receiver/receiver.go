@@ -29,6 +29,7 @@ type Accounts interface {
 	TokenLasts(ctx context.Context, tokenID string) error
 	User(ctx context.Context, name string) (account.User, error)
 	Confined(ctx context.Context, userName, within string, use account.Use) (*account.Sandbox, error)
+	SandboxesBelow(ctx context.Context, dir string) ([]string, error)
 }
 
 // Options configure a Receiver.

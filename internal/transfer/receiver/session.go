@@ -9,6 +9,7 @@ import (
 	"os"
 	"path"
 	"sync"
+	"time"
 
 	"jetstream/internal/account"
 	"jetstream/internal/api"
@@ -19,11 +20,12 @@ import (
 // session receives one transfer. It is for the goroutine that serves the
 // connection which has opened the transfer; data is for those of its lanes.
 type session struct {
-	r       *Receiver
-	conn    *wire.Conn
-	in      *incoming
-	row     *transfer.RecvTransfer
-	helpers *sync.WaitGroup
+	r        *Receiver
+	conn     *wire.Conn
+	in       *incoming
+	row      *transfer.RecvTransfer
+	helpers  *sync.WaitGroup
+	accepted time.Time // when the connection was
 
 	frames chan frame
 
@@ -117,14 +119,21 @@ func (s *session) prepare(ctx context.Context, o wire.Open) error {
 	if err != nil {
 		return err
 	}
+	mirror, err := mirrorOf(o, s.accepted)
+	if err == nil && mirror != nil {
+		err = s.r.mayMirror(ctx, s.row.Username)
+	}
+	if err != nil {
+		return err
+	}
 	if s.row.Conflict != "" {
 		if s.row.Conflict != o.Conflict || s.row.OnError != o.OnError || s.row.DestinationPath != target ||
-			s.row.TotalFiles != o.TotalFiles || s.row.TotalSize-s.row.Grown != o.TotalBytes {
+			s.row.TotalFiles != o.TotalFiles || !sameMirror(s.row.Mirror, o.Mirror) || s.row.TotalSize-s.row.Grown != o.TotalBytes {
 			return &wire.ProtocolError{Reason: "the transfer's settings are not those that it began with"}
 		}
 		return s.r.o.Store.SaveRecvProgress(ctx, s.row)
 	}
-	return s.saveSettings(ctx, o, target)
+	return s.saveSettings(ctx, o, target, mirror)
 }
 
 // checkSettings checks the parameters of the sender by themselves. It returns the
@@ -153,7 +162,7 @@ func (s *session) checkSettings(o wire.Open) (target string, err error) {
 }
 
 // saveSettings saves the parameters of the first connection.
-func (s *session) saveSettings(ctx context.Context, o wire.Open, target string) error {
+func (s *session) saveSettings(ctx context.Context, o wire.Open, target string, mirror *transfer.Mirror) error {
 	box, err := s.r.openBox(ctx, s.row)
 	if err != nil {
 		return err
@@ -173,6 +182,7 @@ func (s *session) saveSettings(ctx context.Context, o wire.Open, target string) 
 		row.DestinationPathBase64 = api.Base64Unless(target)
 		row.TotalFiles, row.TotalSize = o.TotalFiles, o.TotalBytes
 		row.SourceIP, row.SourcePort = s.row.SourceIP, s.row.SourcePort
+		row.Mirror = mirror
 		row.Root, row.Staging = box.Dir, path.Join(dir, stagingName(s.in.key, s.in.id))
 		s.row = row
 		return tx.SaveRecvTransfer(row)

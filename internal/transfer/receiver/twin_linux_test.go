@@ -153,3 +153,18 @@ func TestTwoNamesOfOneFile(t *testing.T) {
 		s.Stop()
 	})
 }
+
+// A mirror removes no file because it is called otherwise there.
+func TestMirrorWhereCaseDoesNotCount(t *testing.T) {
+	s := newSite(t, caseless(t))
+	s.have("D/README", "D/sub/x", "D/stale", "d/.keep")
+	s.Age()
+	p := newSender(t, s)
+	p.mirror("/d/readme", "/d/SUB/X", "/d/.KEEP")
+	p.wantAnswer("complete", "")
+	names := s.names() // in lower case, on this file system
+	if want := []string{"d", "d/.keep", "d/readme", "d/sub", "d/sub/x"}; !slices.Equal(names, want) {
+		t.Errorf("there are %q, want %q", names, want)
+	}
+	s.Stop()
+}

@@ -49,7 +49,9 @@ type attempt struct {
 	resumed    bool         // the receiver has said where to go on
 	// partial is how many bytes the receiver had of a file that may have grown.
 	partial int64
-	grown   atomic.Int64 // by how many bytes the files are larger than in the manifest
+	mirror  *transfer.MirrorSource // nil: nothing is to be removed
+	removed int64                  // what the receiver has removed
+	grown   atomic.Int64           // by how many bytes the files are larger than in the manifest
 }
 
 func (s *Sender) attempt(ctx context.Context, t transfer.Transfer) (r result) {
@@ -118,7 +120,7 @@ func (a *attempt) saveResult(ctx context.Context, err error) (retry bool) {
 		} else {
 			t.Status = transfer.StatusPending
 		}
-		t.ErrorMessage = message
+		t.ErrorMessage, t.RemovedFiles = message, max(t.RemovedFiles, a.removed)
 		return nil
 	})
 	switch {
@@ -228,6 +230,9 @@ func (a *attempt) watch(ctx context.Context, id string, changes <-chan struct{},
 // stopped: a login is completed in any case, since the ticket is needed to
 // notify the receiver.
 func (a *attempt) send(parent, ctx context.Context) error {
+	if err := a.loadMirror(ctx); err != nil {
+		return err
+	}
 	nc, pinned, err := a.dial(ctx)
 	if err != nil {
 		return err

@@ -84,6 +84,10 @@ func (a *attempt) checkComplete(o wire.Outcome) error {
 
 // conclude saves the end of the transfer at the receiver.
 func (a *attempt) conclude(ctx context.Context, o wire.Outcome) error {
+	if o.Removed < 0 || !a.t.Mirror && o.Removed > 0 || o.Removed > a.t.MaxDelete {
+		return a.broken("it claims to have removed %d files", o.Removed)
+	}
+	a.removed = o.Removed
 	switch transfer.Status(o.Status) {
 	case transfer.StatusComplete:
 		if err := a.checkComplete(o); err != nil {
@@ -106,6 +110,7 @@ func (a *attempt) conclude(ctx context.Context, o wire.Outcome) error {
 			t.ErrorMessage = fmt.Sprintf("%s: %s", api.HostText(t.DestinationAddress), wire.Clean(o.Message))
 		}
 		t.FilesSent, t.BytesSent, t.BytesSaved = o.Files, o.Bytes, a.bytesSaved()
+		t.RemovedFiles = o.Removed
 		t.Regrow(o.Grown)
 		return nil
 	})

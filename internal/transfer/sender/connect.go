@@ -86,7 +86,7 @@ func (a *attempt) unreached(ctx context.Context, message string, err error) {
 // requests returns what opens the transfer: Open, and before it Login as long as there
 // is no ticket.
 func (a *attempt) requests() ([]wire.Message, error) {
-	open := wire.Message{Type: wire.TypeOpen, Body: a.settings()}
+	open := wire.Message{Type: wire.TypeOpen, Body: openMessage{a}}
 	if len(a.t.Ticket) > 0 {
 		return []wire.Message{open}, nil
 	}

@@ -47,7 +47,7 @@ func (s *Sender) DryRun(ctx context.Context, t transfer.Transfer, password strin
 	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
 	a := &attempt{s: s, t: t, to: net.JoinHostPort(t.DestinationAddress, strconv.Itoa(t.DestinationPort))}
-	d := &dryRun{refused: map[int64]string{}, plan: transfer.Plan{Files: []transfer.PlannedFile{}, Refused: []transfer.RefusedFile{}}}
+	d := &dryRun{refused: map[int64]string{}, plan: transfer.Plan{Files: []transfer.PlannedFile{}, Refused: []transfer.RefusedFile{}, Removed: []transfer.RemovedFile{}}}
 	err := d.run(ctx, a, password)
 	if err != nil && ctx.Err() != nil {
 		err = api.Errorf(api.CodeTimeout, "the dry run took longer than %v; give it more with timeoutSeconds", timeout)
@@ -75,6 +75,9 @@ func (d *dryRun) run(ctx context.Context, a *attempt, password string) error {
 		return a.unusable(err)
 	}
 	a.connected, d.plan.DestinationPublicKey = true, conn.PeerKey()
+	if err := a.loadMirror(ctx); err != nil {
+		return err
+	}
 	ctx, cancel := context.WithCancelCause(ctx)
 	var helpers sync.WaitGroup
 	defer helpers.Wait()
@@ -257,6 +260,15 @@ func (d *dryRun) message(h wire.Header, payload []byte) error {
 			return err
 		}
 		return d.refuse(r)
+	case wire.TypeRemoval:
+		var r wire.Removal
+		if !d.a.t.Mirror || !d.allSent.Load() {
+			break
+		}
+		if err := wire.Decode(payload, &r); err != nil {
+			return err
+		}
+		return d.removal(r)
 	case wire.TypeOutcome:
 		var o wire.Outcome
 		if err := wire.Decode(payload, &o); err != nil {

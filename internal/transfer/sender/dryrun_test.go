@@ -161,7 +161,7 @@ func TestDryRunTellsWhatWouldBeSentAndKeepsNothing(t *testing.T) {
 			got := transfer.Plan{
 				DestinationPublicKey: b.Identity.PublicKey(), FilesToSend: int64(len(send)), BytesToSend: int64(bytes),
 				UnchangedFiles: c.unchanged, UnchangedBytes: 3 * c.unchanged, RefusedEntries: int64(len(refused)),
-				Files: plan.Files, Refused: plan.Refused,
+				Files: plan.Files, Refused: plan.Refused, Removed: []transfer.RemovedFile{},
 			}
 			if !reflect.DeepEqual(plan, got) || strings.Join(send, " ") != c.send || strings.Join(refused, " ") != c.refused {
 				t.Errorf("with %s (checksum %v) the plan is %+v, want to send %q and refuse %q", c.conflict, c.checksum, plan, c.send, c.refused)

@@ -171,8 +171,14 @@ func (s *site) send(to *site, j job) transfer.Transfer {
 // manifest makes a manifest, which it waits for, and returns its id.
 func (s *site) manifest(mappings map[string]string) string {
 	s.T.Helper()
+	return s.manifestOf(transfer.ManifestParams{FileMappings: mappings})
+}
+
+// manifestOf is manifest with other parameters.
+func (s *site) manifestOf(p transfer.ManifestParams) string {
+	s.T.Helper()
 	ctx := s.T.Context()
-	m := transfertest.Must[transfer.Manifest](s.T)(s.engine.CreateManifest(ctx, by("bob"), transfer.ManifestParams{FileMappings: mappings}))
+	m := transfertest.Must[transfer.Manifest](s.T)(s.engine.CreateManifest(ctx, by("bob"), p))
 	m = transfertest.Must[transfer.Manifest](s.T)(s.engine.WaitForManifest(ctx, by("bob"), m.ManifestID, patience))
 	if m.Status != transfer.StatusComplete {
 		s.T.Fatalf("manifest is %s: %v", m.Status, *m.ErrorMessage)

@@ -114,7 +114,7 @@ func (p *planner) announce() error {
 		if f.Index != p.listed {
 			return failf(nil, true, "the manifest of the transfer has a gap before entry %d; create it anew", f.Index)
 		}
-		e := wire.Entry{Name: wire.Name(f.Name), Size: f.Size, Mode: f.Mode, ModTime: f.ModTime, Dir: f.Dir, Grown: grown}
+		e := wire.Entry{Name: wire.Name(f.Name), Size: f.Size, Mode: f.Mode, ModTime: f.ModTime, Dir: f.Dir, Grown: grown, Root: p.a.mirror.IsRoot(&f)}
 		b, err := json.Marshal(e)
 		if err != nil {
 			return err

@@ -38,6 +38,7 @@ type Engine interface {
 	Unreached(destinationID string, err error)
 	LoadManifestFiles(ctx context.Context, manifestID string, from int64, limit int) ([]transfer.ManifestFile, error)
 	Sources(ctx context.Context, t *transfer.Transfer) (*transfer.Sources, error)
+	MirrorSource(ctx context.Context, manifestID string) (*transfer.MirrorSource, error)
 }
 
 // Options configure a Sender.

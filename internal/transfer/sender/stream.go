@@ -284,7 +284,7 @@ func (a *attempt) settings() wire.Open {
 	return wire.Open{
 		TransferID: t.TransferID, Ticket: t.Ticket, TotalFiles: t.TotalFiles, TotalBytes: t.TotalBytes - t.Grown, DataBytes: t.DataBytes,
 		DestinationPath: wire.Name(t.DestinationPath), Conflict: t.Conflict, OnError: t.OnError, Checksum: t.Checksum,
-		CheckpointSeconds: t.CheckpointFrequencySeconds, Lanes: wire.MaxLanes,
+		CheckpointSeconds: t.CheckpointFrequencySeconds, Lanes: wire.MaxLanes, Mirror: a.wireMirror(),
 	}
 }
 

@@ -66,6 +66,7 @@
 //	Cancel  -> Outcome           instead of Open or later: the sender has given up
 //	DryRun  -> Resume            instead of Login and Open: what would be sent?
 //	        -> Refused           in a dry run: an entry that would be refused
+//	        -> Removal           in a dry run with Open.Mirror: what would be removed
 //	        -> Progress          now and then: what has been received
 //
 // With Open.Checksum the receiver decides by digests about the files that it has in
@@ -89,6 +90,18 @@
 // A dry run has no ticket, no lanes and no data. The receiver answers each page as in
 // a transfer with onError continue, always with Skip, and End with Outcome. It writes
 // nothing. Where no entry at all could be received it sends Failure.
+//
+// # Mirrors
+//
+// With Open.Mirror the list marks the directories that sources became (Entry.Root).
+// When all files have their names, and before it sends Outcome, the receiver removes
+// what it has in these directories and the list has not. It leaves what the filters
+// leave out, what has changed since the list was begun, what another transfer places
+// there, part files, and what is behind links. So that clocks need not agree, the
+// sender tells the age of the list, as it is once the TLS handshake is done. The receiver
+// counts it back from when it has accepted the connection. It removes nothing, and
+// the transfer fails, if Mirror.Fault says so, an entry has failed, a marked directory
+// has no files in the list, or more would go than Mirror.MaxDelete.
 //
 // # Files that change
 //

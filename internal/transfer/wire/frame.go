@@ -37,6 +37,8 @@ const (
 
 	TypeFileChanged  Type = 22
 	TypeFileExpected Type = 23
+
+	TypeRemoval Type = 24
 )
 
 // The sizes of frames in bytes.
@@ -79,7 +81,7 @@ func (t Type) limit() (n int, ok bool) {
 		return MaxData, true
 	case t == TypePing || t == TypeAck:
 		return 0, true
-	case t >= TypeHello && t <= TypeFileExpected:
+	case t >= TypeHello && t <= TypeRemoval:
 		return MaxControl, true
 	}
 	return 0, false

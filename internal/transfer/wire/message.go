@@ -52,6 +52,27 @@ type Open struct {
 	CheckpointSeconds int `json:"checkpointFrequencySeconds"`
 	// Lanes is how many lanes the sender would use at most.
 	Lanes int `json:"lanes"`
+	// Mirror is nil if nothing is to be removed. What the first Open of the transfer
+	// says of it counts.
+	Mirror *Mirror `json:"mirror,omitempty"`
+}
+
+// Mirror asks the receiver to remove, once all files are placed, what is in the
+// directories with Entry.Root and not in the list. It is not for the conflict rename.
+type Mirror struct {
+	// MaxDelete is how many files, links and directories may be removed. If there are
+	// more, none is.
+	MaxDelete int64 `json:"maxDelete"`
+	// Age is how long ago, when this message was written, the sender began to make the
+	// list, in microseconds. What has changed at the receiver since then stays.
+	Age int64 `json:"age"`
+	// Include and Exclude are the patterns that the list was made by: see package
+	// filter. What they leave out stays.
+	Include []string `json:"include,omitempty"`
+	Exclude []string `json:"exclude,omitempty"`
+	// Fault says why nothing may be removed, such as that a directory could not be
+	// read; empty if nothing stands against it.
+	Fault string `json:"fault,omitempty"`
 }
 
 // DryRun asks, in place of Login and Open, what the receiver would do with a list:
@@ -69,6 +90,24 @@ type DryRun struct {
 type Refused struct {
 	Index   int64  `json:"index"`
 	Message string `json:"message"`
+}
+
+// Removal names, in a dry run with Open.Mirror, what would be removed, before Outcome. Of
+// much only the first entries are named, in one message or several.
+type Removal struct {
+	Entries []Removed `json:"entries"`
+	// Count is how many there are, in the last message.
+	Count int64 `json:"count"`
+	// Fault says why they would not be removed, in the last message; empty if they
+	// would.
+	Fault string `json:"fault,omitempty"`
+}
+
+// Removed is an entry that would be removed.
+type Removed struct {
+	Name Name  `json:"name"` // as in Entry
+	Dir  bool  `json:"dir,omitempty"`
+	Size int64 `json:"size"` // 0 for a directory
 }
 
 // Resume answers Open: the entry and the offset in it to continue with. If all
@@ -111,6 +150,8 @@ type Entry struct {
 	// Grown is by how many bytes Size is larger than when the list was made, where
 	// the sender knows at once that the file has changed.
 	Grown int64 `json:"grown,omitempty"`
+	// Root, only with Open.Mirror, is whether it is a directory that a source became.
+	Root bool `json:"root,omitempty"`
 }
 
 // Entries is a page of the file list.
@@ -168,6 +209,8 @@ type Outcome struct {
 	// Grown is by how many bytes the files, also skipped ones, are larger than
 	// Open.TotalBytes.
 	Grown int64 `json:"grown"`
+	// Removed is how many files and links were removed, with Open.Mirror.
+	Removed int64 `json:"removed"`
 }
 
 // Cancel reports that the sender has cancelled the transfer or given it up.
