@@ -21,9 +21,10 @@ import (
 // sendCmd is jetstream send: destination, manifest and transfer through the
 // local server, watched to the end.
 type sendCmd struct {
-	callFlags          `group:"Login to the local server:"`
-	Conflict           string        `default:"changed" complete:"send.createTransfer.conflict" help:"What happens when a file exists there: changed replaces it where size or time differ, update where it is older; or overwrite, skip, rename or fail (changed)."`
-	Checksum           bool          `help:"With --conflict changed: compare files of the same size by their digests instead of their times. Both ends read them."`
+	callFlags `group:"Login to the local server:"`
+	Conflict  string `default:"changed" complete:"send.createTransfer.conflict" help:"What happens when a file exists there: changed replaces it where size or time differ, update where it is older; or overwrite, skip, rename or fail (changed)."`
+	Checksum  bool   `help:"With --conflict changed: compare files of the same size by their digests instead of their times. Both ends read them."`
+	deleteFlags
 	DryRun             bool          `name:"dry-run" help:"Ask the receiver what would be sent, print that, and send nothing."`
 	Rate               string        `placeholder:"RATE" help:"Highest rate to that server, kept for later transfers: 100M or 1.5G (bit/s), or a number of kbit/s; 0 is no limit."`
 	Priority           int           `default:"100" help:"Of the transfers to that server those with a lower number go first (100)."`
@@ -200,6 +201,7 @@ func (c *sendCmd) transmit(ctx context.Context, p *program, conn *client.Client,
 		"manifestId": m.ManifestID, "username": to.User, "password": password,
 		"conflict": c.Conflict, "checksum": c.Checksum, "priority": c.Priority, "onError": c.OnError,
 	}
+	c.deleteFlags.add(request)
 	setBytes(request, "destinationPath", to.Path)
 	if c.DryRun {
 		return c.dryRun(ctx, p, conn, to, request)

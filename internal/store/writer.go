@@ -27,7 +27,7 @@ type writer struct {
 	noSync   bool // the connection's present setting
 	disk     *disk
 	// Their statements insert several rows.
-	runInserts, entryInserts, recvFileInserts, manifestFileInserts inserts
+	runInserts, entryInserts, recvFileInserts, manifestFileInserts, sentSourceInserts inserts
 
 	mu      sync.Mutex
 	queue   []*update
@@ -64,6 +64,7 @@ func openWriter(ctx context.Context, uri string, disk *disk) (*writer, error) {
 		runInserts: newInserts(insertRun, insertRunColumns), entryInserts: newInserts(insertEntry, insertEntryColumns),
 		recvFileInserts:     newInserts(saveRecvFile, saveRecvFileColumns),
 		manifestFileInserts: newInserts(addManifestFile, addManifestFileColumns),
+		sentSourceInserts:   newInserts(saveSentSource, saveSentSourceColumns),
 	}, nil
 }
 

@@ -38,6 +38,8 @@ type Engine interface {
 	Unreached(destinationID string, err error)
 	LoadManifestFiles(ctx context.Context, manifestID string, from int64, limit int) ([]transfer.ManifestFile, error)
 	Sources(ctx context.Context, t *transfer.Transfer) (*transfer.Sources, error)
+	SaveSent(ctx context.Context, t *transfer.Transfer, list []transfer.SentSource) error
+	DropSent(ctx context.Context, t *transfer.Transfer, from int64) (first *transfer.SentSource, err error)
 }
 
 // Options configure a Sender.
