@@ -32,6 +32,7 @@ type sendCmd struct {
 	Timeout   time.Duration `placeholder:"DURATION" help:"Cancel the transfer if it has not ended within this time, such as 2h."`
 	filterFlags
 	mirrorFlags
+	deleteFlags
 	RemotePasswordFile string   `name:"remote-password-file" placeholder:"FILE" help:"File with the password of USER at the receiver, or with an API token of theirs there that may write; else it comes from JETSTREAM_REMOTE_PASSWORD or is asked for."`
 	Paths              []string `arg:"" name:"source" complete:"destinations" help:"Files and directories of this machine, inside your sandbox; last of all [USER@]HOST[:PORT]:/PATH. PORT is the receive port (8887)."`
 }
@@ -210,6 +211,7 @@ func (c *sendCmd) transmit(ctx context.Context, p *program, conn *client.Client,
 		"conflict": c.Conflict, "checksum": c.Checksum, "priority": c.Priority, "onError": c.OnError,
 	}
 	c.mirrorFlags.set(request)
+	c.deleteFlags.add(request)
 	setBytes(request, "destinationPath", to.Path)
 	if c.DryRun {
 		return unread(m, c.dryRun(ctx, p, conn, to, request))

@@ -7,7 +7,7 @@ import (
 // CollectTransfers implements transfer.Tx.
 func (t *tx) CollectTransfers(before api.Time, limit int) (int, error) {
 	n, err := t.execCount(`DELETE FROM transfers WHERE seq IN (SELECT seq FROM transfers
-		WHERE processing = 0 AND end_time < ? AND tell_peer = 0 ORDER BY end_time LIMIT ?)`, int64(before), limit)
+		WHERE processing = 0 AND end_time < ? AND tell_peer = 0 AND deleting_sources = 0 ORDER BY end_time LIMIT ?)`, int64(before), limit)
 	return int(n), err
 }
 

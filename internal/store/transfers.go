@@ -35,22 +35,25 @@ const (
 	shownTransfer = `seq, transfer_id, manifest_id, destination_id, destination_address, destination_port,
 	destination_path, username, status, processing, error_message, priority, checkpoint_seconds, conflict,
 	on_error, total_files, total_bytes, files_sent, bytes_sent, request_time, start_time, end_time, owner, user_data,
-	checksum, compression, bytes_saved, grown, mirror, max_delete, removed_files`
-	transferColumns = shownTransfer + `, sealed_password, ticket, public_key, tell_peer, request_id, depth, deleted, data_bytes`
+	checksum, compression, bytes_saved, grown, mirror, max_delete, removed_files,
+	delete_source, deleting_sources, sources_deleted, sources_kept, sources_message`
+	transferColumns = shownTransfer + `, sealed_password, ticket, public_key, tell_peer, request_id, depth, deleted, data_bytes, sources_next`
 
 	selectShown    = "SELECT " + shownTransfer + " FROM transfers"
 	selectTransfer = "SELECT " + transferColumns + " FROM transfers"
 )
 
 const insertTransfer = "INSERT INTO transfers (" + transferColumns + ") VALUES (" +
-	"NULL, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+	"NULL, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, " +
+	"?, ?, ?, ?, ?, ?)"
 
 // updateTransfer changes what may change after a transfer was made.
 const updateTransfer = `UPDATE transfers SET destination_path = ?, username = ?, status = ?, processing = ?,
 	error_message = ?, priority = ?, checkpoint_seconds = ?, conflict = ?, on_error = ?, total_files = ?,
 	total_bytes = ?, files_sent = ?, bytes_sent = ?, request_time = ?, start_time = ?, end_time = ?, owner = ?,
-	user_data = ?, checksum = ?, compression = ?, bytes_saved = ?, grown = ?, mirror = ?, max_delete = ?, removed_files = ?, sealed_password = ?, ticket = ?, public_key = ?, tell_peer = ?, request_id = ?, depth = ?, deleted = ?,
-	data_bytes = ?
+	user_data = ?, checksum = ?, compression = ?, bytes_saved = ?, grown = ?, mirror = ?, max_delete = ?, removed_files = ?,
+	delete_source = ?, deleting_sources = ?, sources_deleted = ?, sources_kept = ?, sources_message = ?, sealed_password = ?, ticket = ?, public_key = ?, tell_peer = ?, request_id = ?, depth = ?, deleted = ?,
+	data_bytes = ?, sources_next = ?
 	WHERE seq = ?`
 
 // SaveTransfer implements transfer.Tx.
@@ -64,8 +67,9 @@ func (t *tx) SaveTransfer(x *transfer.Transfer) error {
 		x.DestinationPath, x.Username, string(x.Status), x.Processing, x.ErrorMessage, x.Priority,
 		x.CheckpointFrequencySeconds, x.Conflict, x.OnError, x.TotalFiles, x.TotalBytes, x.FilesSent, x.BytesSent,
 		int64(x.RequestTime), int64(x.StartTime), int64(x.EndTime), x.Owner, string(data),
-		x.Checksum, x.Compression, x.BytesSaved, x.Grown, x.Mirror, x.MaxDelete, x.RemovedFiles, x.SealedPassword, x.Ticket,
-		x.PublicKey, x.TellPeer, x.RequestID, x.Depth, x.Deleted, x.DataBytes,
+		x.Checksum, x.Compression, x.BytesSaved, x.Grown, x.Mirror, x.MaxDelete, x.RemovedFiles,
+		x.DeleteSource, x.DeletingSources, x.SourcesDeleted, x.SourcesKept, x.SourcesMessage, x.SealedPassword, x.Ticket,
+		x.PublicKey, x.TellPeer, x.RequestID, x.Depth, x.Deleted, x.DataBytes, x.SourcesNext,
 	}
 	if x.Seq == 0 {
 		x.Seq, err = t.insert(insertTransfer, append(identity, rest...)...)
@@ -92,9 +96,10 @@ func newTransferRow() *transferRow {
 		&x.CheckpointFrequencySeconds, &x.Conflict, &x.OnError, &x.TotalFiles, &x.TotalBytes, &x.FilesSent, &x.BytesSent,
 		(*int64)(&x.RequestTime), (*int64)(&x.StartTime), (*int64)(&x.EndTime), &x.Owner, &r.userData,
 		&x.Checksum, &x.Compression, &x.BytesSaved, &x.Grown, &x.Mirror, &x.MaxDelete, &x.RemovedFiles,
-		&x.SealedPassword, &x.Ticket, &x.PublicKey, &x.TellPeer, &x.RequestID, &x.Depth, &x.Deleted, &x.DataBytes,
+		&x.DeleteSource, &x.DeletingSources, &x.SourcesDeleted, &x.SourcesKept, &x.SourcesMessage,
+		&x.SealedPassword, &x.Ticket, &x.PublicKey, &x.TellPeer, &x.RequestID, &x.Depth, &x.Deleted, &x.DataBytes, &x.SourcesNext,
 	}
-	const hidden = 8 // those in the last line
+	const hidden = 9 // those in the last line
 	r.shown = r.all[:len(r.all)-hidden]
 	return r
 }

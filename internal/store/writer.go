@@ -27,7 +27,7 @@ type writer struct {
 	noSync   bool // the connection's present setting
 	disk     *disk
 	// Their statements insert several rows.
-	runInserts, entryInserts, recvFileInserts, manifestFileInserts, removalInserts inserts
+	runInserts, entryInserts, recvFileInserts, manifestFileInserts, removalInserts, sentSourceInserts inserts
 
 	mu      sync.Mutex
 	queue   []*update
@@ -65,6 +65,7 @@ func openWriter(ctx context.Context, uri string, disk *disk) (*writer, error) {
 		recvFileInserts:     newInserts(saveRecvFile, saveRecvFileColumns),
 		removalInserts:      newInserts(saveRemoval, saveRemovalColumns),
 		manifestFileInserts: newInserts(addManifestFile, addManifestFileColumns),
+		sentSourceInserts:   newInserts(saveSentSource, saveSentSourceColumns),
 	}, nil
 }
 

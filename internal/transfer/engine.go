@@ -63,6 +63,8 @@ type Engine struct {
 	watchers watchers
 	wake     chan struct{} // holds a token when a transfer may be runnable
 	walkWake chan struct{} // holds a token when a manifest waits or file lists must be purged
+	// deleteWake holds a token when sources are to be removed.
+	deleteWake chan struct{}
 
 	mu    sync.Mutex
 	live  map[string]*liveProgress      // by transfer id
@@ -96,7 +98,7 @@ func New(o Options) (*Engine, error) {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
 	return &Engine{
-		o: o, wake: make(chan struct{}, 1), walkWake: make(chan struct{}, 1),
+		o: o, wake: make(chan struct{}, 1), walkWake: make(chan struct{}, 1), deleteWake: make(chan struct{}, 1),
 		live: map[string]*liveProgress{}, walks: map[string]context.CancelFunc{},
 	}, nil
 }

@@ -32,6 +32,7 @@ type bench struct {
 	scripts  string // trigger directory
 	triggers *triggers.Engine
 	options  transfer.Options
+	accounts *account.Service
 	stop     func() // ends Serve and waits for it
 }
 
@@ -53,11 +54,11 @@ func newBench(t testing.TB, change ...func(*transfer.Options)) *bench {
 	b.must(b.db.Accounts().InsertUser(t.Context(), accountOf(b.box)))
 	b.triggers, err = triggers.New(triggers.Options{Dir: b.scripts, StateDir: b.state, Store: b.db.Runs(), ProcessID: "p"})
 	b.must(err)
-	accounts := account.New(b.db.Accounts(), account.Options{Protected: []account.Protected{
+	b.accounts = account.New(b.db.Accounts(), account.Options{Protected: []account.Protected{
 		{What: "state directory", Path: b.state, Secret: true}, {What: "trigger directory", Path: b.scripts},
 	}})
 	b.options = transfer.Options{
-		Store: b.db.Transfers(), Emitter: b.triggers, Accounts: accounts, SealKey: [32]byte{1, 2, 3},
+		Store: b.db.Transfers(), Emitter: b.triggers, Accounts: b.accounts, SealKey: [32]byte{1, 2, 3},
 		RecvPort: 8887, SaveEvery: time.Nanosecond,
 	}
 	for _, c := range change {

@@ -20,12 +20,13 @@ const (
 // purgeBatch is how many entries of unused file lists one transaction removes.
 const purgeBatch = 5000
 
-// Serve walks the sources of pending manifests until ctx ends; walks that were
-// interrupted before are started again. It returns nil once all walks have
+// Serve walks the sources of pending manifests and removes the sources of transfers with
+// DeleteSource until ctx ends; what was interrupted before goes on. It returns nil once all walks have
 // stopped.
 func (e *Engine) Serve(ctx context.Context) error {
 	var walkers sync.WaitGroup
 	defer walkers.Wait()
+	walkers.Go(func() { e.serveDeletions(ctx) })
 	pause := retryFirst
 	for {
 		err := e.startWalks(ctx, &walkers)

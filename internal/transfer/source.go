@@ -78,19 +78,23 @@ func (o *Opener) Open(f ManifestFile) (*os.File, error) {
 	return file, nil
 }
 
-// Stat returns f as its file is now. Codes: those of Open; conflict when it is no file
+// Stat returns f as its file is now, and the state of that before it is read. Codes: those of Open; conflict when it is no file
 // any more.
-func (o *Opener) Stat(f ManifestFile) (ManifestFile, error) {
+func (o *Opener) Stat(f ManifestFile) (ManifestFile, FileState, error) {
 	file, fi, err := o.open(f)
 	if err != nil {
-		return f, err
+		return f, FileState{}, err
 	}
 	_ = file.Close()
 	if !fi.Mode().IsRegular() {
-		return f, api.Errorf(api.CodeConflict, "source %s is no longer a file: create a new manifest", f.Source)
+		return f, FileState{}, api.Errorf(api.CodeConflict, "source %s is no longer a file: create a new manifest", f.Source)
 	}
 	f.Size, f.Mode, f.ModTime = fi.Size(), uint32(fi.Mode().Perm()), nanoseconds(fi.ModTime())
-	return f, nil
+	state, ok := StateBeforeReading(fi)
+	if !ok {
+		state = FileState{} // which no file has
+	}
+	return f, state, nil
 }
 
 func (o *Opener) open(f ManifestFile) (*os.File, os.FileInfo, error) {

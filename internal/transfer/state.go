@@ -176,6 +176,7 @@ func (o *transferObject) enter(to Status, now api.Time) {
 	if !o.Processing {
 		o.EndTime = now
 		o.SealedPassword = nil
+		o.DeletingSources = o.DeleteSource
 	}
 }
 

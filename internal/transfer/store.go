@@ -50,8 +50,16 @@ type Tx interface {
 	// oldest first.
 	OpenTransfersOf(owner string) ([]string, error)
 
-	// CollectTransfers removes transfers that ended before a time and of which
-	// the receiver need not be notified, limit at most, and returns how many.
+	// SaveSentSources inserts or replaces, by index, in which state sources of a
+	// transfer were read. SentSources lists those from index from to to, both
+	// included, in order. DropSentSources removes those from an index on, limit at
+	// most; more reports whether there may be others.
+	SaveSentSources(seq int64, list []SentSource) error
+	SentSources(seq, from, to int64) ([]SentSource, error)
+	DropSentSources(seq, from int64, limit int) (more bool, err error)
+
+	// CollectTransfers removes transfers that ended before a time, whose sources are
+	// dealt with and of which the receiver need not be notified, limit at most, and returns how many.
 	CollectTransfers(before api.Time, limit int) (int, error)
 	// CollectManifests removes manifests made before a time that are not
 	// pending and that no transfer refers to, limit at most, and returns how
@@ -110,6 +118,9 @@ type Store interface {
 	// ones with TellPeer, except those with the given ids, by priority, then
 	// age, and limit at most.
 	Runnable(ctx context.Context, except []string, limit int) ([]Transfer, error)
+	// DeletingSources returns the oldest transfer with DeletingSources, also one
+	// that is Deleted; nil if there is none.
+	DeletingSources(ctx context.Context) (*Transfer, error)
 	// SaveProgress saves FilesSent, BytesSent and BytesSaved, and Grown with what it adds to TotalBytes. It survives kill -9, but not
 	// necessarily a power cut.
 	SaveProgress(ctx context.Context, t *Transfer) error

@@ -18,7 +18,10 @@ func (e *Engine) CreateTransfer(ctx context.Context, caller api.Caller, p Params
 	if err := p.check(password); err != nil {
 		return Transfer{}, err
 	}
-	var err error
+	err := e.checkDeletable(ctx, caller, &p)
+	if err != nil {
+		return Transfer{}, err
+	}
 	t := Transfer{TransferID: api.NewID(), Params: p, DestinationPathBase64: api.Base64Unless(p.DestinationPath), RequestID: caller.RequestID, Depth: caller.Depth}
 	if t.SealedPassword, err = seal(e.o.SealKey, t.TransferID, password); err != nil {
 		return Transfer{}, err
@@ -62,6 +65,7 @@ func (p *Params) check(password string) (err error) {
 	}
 	p.Conflict, p.OnError, p.UserData = cmp.Or(p.Conflict, ConflictOverwrite), cmp.Or(p.OnError, "stop"), orEmpty(p.UserData)
 	p.Compression = cmp.Or(p.Compression, CompressionAuto)
+	p.Checksum = p.Checksum || p.DeleteSource && p.Conflict == ConflictChanged
 	if p.Checksum && p.Conflict != ConflictChanged {
 		return invalidField("checksum", "conflict", "checksum is only for the conflict changed: give that too")
 	}
@@ -112,12 +116,12 @@ func (e *Engine) Transfers(ctx context.Context, p Page) (list []Transfer, next i
 	return list, next, err
 }
 
-// WaitForTransfer returns the transfer once it has ended, or as it is after
+// WaitForTransfer returns the transfer once it has ended and its sources are dealt with, or as it is after
 // timeout. Codes: notFound.
 func (e *Engine) WaitForTransfer(ctx context.Context, caller api.Caller, transferID string, timeout time.Duration) (Transfer, error) {
 	return await(ctx, e, transferID, timeout, func(ctx context.Context) (Transfer, bool, error) {
 		t, err := e.Transfer(ctx, caller, transferID)
-		return t, !t.Processing, err
+		return t, !t.Processing && !t.DeletingSources, err
 	})
 }
 
@@ -224,8 +228,8 @@ func (e *Engine) DeleteTransfer(ctx context.Context, caller api.Caller, transfer
 // Change loads a transfer, applies change and saves it, in one transaction. A
 // state that change sets must be a permitted step (see transferSteps); the
 // fields that follow from it (processing, times, the erased password) are set
-// here. A transfer that is Deleted and whose receiver need not be notified any
-// more is removed. An error of change is returned and nothing is saved. change
+// here. A transfer that is Deleted, whose sources are dealt with and whose receiver need
+// not be notified any more is removed. An error of change is returned and nothing is saved. change
 // runs while the database's only writer is held: it must not wait. Codes:
 // notFound, conflict.
 func (e *Engine) Change(ctx context.Context, transferID string, change func(*Transfer) error) (Transfer, error) {
@@ -280,7 +284,7 @@ func (e *Engine) changeLoaded(tx Tx, t *Transfer, change func(*Transfer) error) 
 	switch {
 	case to != from:
 		err = e.move(tx, &transferObject{Transfer: t}, to, cause{t.RequestID, t.Depth})
-	case t.Deleted && !t.TellPeer:
+	case t.Deleted && !t.TellPeer && !t.DeletingSources:
 		err = tx.DeleteTransfer(transferID)
 		tx.AfterCommit(func() { e.watchers.notify(transferID) })
 	default:
@@ -291,10 +295,13 @@ func (e *Engine) changeLoaded(tx Tx, t *Transfer, change func(*Transfer) error) 
 		return Transfer{}, err
 	}
 	wake := t.TellPeer && !notified || to == StatusPending && from == StatusSuspended
-	ended := !t.Processing
+	ended, deleting := !t.Processing, t.DeletingSources
 	tx.AfterCommit(func() {
 		if ended {
 			e.forget(transferID)
+		}
+		if deleting {
+			signal(e.deleteWake)
 		}
 		if wake {
 			signal(e.wake)

@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"jetstream/internal/account"
 	"jetstream/internal/api"
 	"jetstream/internal/transfer"
 )
@@ -416,4 +417,21 @@ func TestTransferFiresEachEventOnce(t *testing.T) {
 			t.Errorf("%s: queued %q", event, got)
 		}
 	}
+}
+
+// From a sandbox that may only be read nothing can be removed.
+func TestDeleteSourceNeedsASandboxToWrite(t *testing.T) {
+	b, ctx := newBench(t), t.Context()
+	b.put("file")
+	top := filepath.Dir(b.box) // also of the trigger directory
+	_, err := b.accounts.Update(ctx, "alice", account.Change{Sandbox: &top})
+	b.must(err)
+	p := transfer.Params{
+		ManifestID: b.complete(map[string]string{"/box": "/box"}).ManifestID, DestinationID: b.destination(9000).DestinationID, Username: "bob",
+	}
+	_, err = b.CreateTransfer(ctx, by("alice"), p, remotePassword)
+	b.must(err)
+	p.DeleteSource = true
+	_, err = b.CreateTransfer(ctx, by("alice"), p, remotePassword)
+	b.refused(err, api.CodeForbidden, "may only be read")
 }

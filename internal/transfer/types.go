@@ -113,8 +113,9 @@ type Params struct {
 	Checksum                   bool   `json:"checksum" doc:"With conflict changed: whether files of the same size are compared by their digests, whatever their times; both ends read these files" default:"false"`
 	OnError                    string `json:"onError" doc:"What happens when one file fails" default:"stop" validate:"oneof=stop continue"`
 	MirrorParams
-	Compression string            `json:"compression" doc:"auto compresses data that get smaller by it, where the link is slower than the processor" default:"auto" validate:"oneof=auto none"`
-	UserData    map[string]string `json:"userData" doc:"Data of the user's own, kept with the transfer" validate:"max=64"`
+	DeleteSource bool              `json:"deleteSource" doc:"Whether source files are removed once the transfer is complete at both ends, each only if it has not changed since it was read; one that was not sent only if its digest was equal, for which conflict changed implies checksum" default:"false"`
+	Compression  string            `json:"compression" doc:"auto compresses data that get smaller by it, where the link is slower than the processor" default:"auto" validate:"oneof=auto none"`
+	UserData     map[string]string `json:"userData" doc:"Data of the user's own, kept with the transfer" validate:"max=64"`
 }
 
 // Transfer is a transfer as its sender keeps it.
@@ -135,6 +136,10 @@ type Transfer struct { //nolint:recvcheck // visible takes values and pointers
 	BytesSent             int64    `json:"bytesSent" doc:"Bytes the receiver has confirmed" unit:"bytes" column:"5"`
 	BytesSaved            int64    `json:"bytesSaved" doc:"Bytes that compression has kept off the network" unit:"bytes"`
 	RemovedFiles          int64    `json:"removedFiles" doc:"Files and links that the receiver has removed for mirror"`
+	DeletingSources       bool     `json:"deletingSources" doc:"True while the sources of a transfer with deleteSource that has ended are still being removed"`
+	SourcesDeleted        int64    `json:"sourcesDeleted" doc:"Source files that were removed"`
+	SourcesKept           int64    `json:"sourcesKept" doc:"Source files of a complete transfer with deleteSource that were not removed"`
+	SourcesMessage        string   `json:"sourcesMessage" doc:"Why the first of them was not removed, or empty"`
 	Rate                  float64  `json:"rate" doc:"Present rate in kbit/s" unit:"kbit/s" column:"7"`
 	EtaSeconds            *int64   `json:"etaSeconds" doc:"Seconds until the end at the present rate, or null" unit:"seconds" column:"8"`
 	RequestTime           api.Time `json:"requestTime" doc:"When it was requested"`
@@ -159,6 +164,9 @@ type Transfer struct { //nolint:recvcheck // visible takes values and pointers
 	// RequestID and Depth are those of the API call that has made it.
 	RequestID string `json:"-"`
 	Depth     int    `json:"-"`
+	// SourcesNext is the index of the next entry of the manifest whose source is to be
+	// removed.
+	SourcesNext int64 `json:"-"`
 	// DataBytes is the bytes of the manifest without the holes of sparse files.
 	DataBytes int64 `json:"-"`
 	// Grown is by how many bytes the files are larger than in the manifest, since they

@@ -72,10 +72,13 @@ func (w *Watcher) Transfer(ctx context.Context, t transfer.Transfer, to string) 
 	defer bar.end()
 	id := map[string]any{"transferId": t.TransferID}
 	seen := time.Now()
-	for t.Processing {
+	for t.Processing || t.DeletingSources {
 		bar.show(t)
 		next, err := w.next(ctx, t, bar.tty)
 		switch {
+		case ctx.Err() != nil && !t.Processing:
+			bar.end()
+			return fmt.Errorf("interrupted: transfer %s is complete, and the server goes on removing its sources", t.TransferID)
 		case ctx.Err() != nil && w.Leave:
 			bar.end()
 			return fmt.Errorf("interrupted: transfer %s goes on", t.TransferID)
@@ -98,6 +101,9 @@ func (w *Watcher) Transfer(ctx context.Context, t transfer.Transfer, to string) 
 	}
 	if t.ErrorMessage != "" {
 		_, _ = fmt.Fprintln(w.Stderr, "note:", terminal.Printable(t.ErrorMessage))
+	}
+	if t.SourcesKept > 0 {
+		_, _ = fmt.Fprintf(w.Stderr, "note: %s of %d left at the source: %s\n", files(t.SourcesKept), t.SourcesKept+t.SourcesDeleted, terminal.Printable(t.SourcesMessage))
 	}
 	_, err := fmt.Fprintf(w.Stdout, "complete: %s in %s to %s, transfer %s\n",
 		amount(t), time.Since(begin).Round(10*time.Millisecond), terminal.Printable(to), t.TransferID)
@@ -126,11 +132,17 @@ func (w *Watcher) next(ctx context.Context, t transfer.Transfer, lively bool) (t
 // amount says what a complete transfer has sent, what was left as it was there, and what
 // was removed.
 func amount(t transfer.Transfer) string {
+	text := sentAmount(t)
 	if t.RemovedFiles > 0 {
-		removed := files(t.RemovedFiles) + " removed"
-		t.RemovedFiles = 0
-		return amount(t) + ", " + removed
+		text += ", " + files(t.RemovedFiles) + " removed"
 	}
+	if t.DeleteSource {
+		text += fmt.Sprintf(" (%s removed here)", files(t.SourcesDeleted))
+	}
+	return text
+}
+
+func sentAmount(t transfer.Transfer) string {
 	if left := t.TotalFiles - t.FilesSent; left > 0 {
 		return fmt.Sprintf("%s, %s (%s left as there)", files(t.FilesSent), Bytes(t.BytesSent), files(left))
 	}

@@ -24,6 +24,9 @@ type source struct {
 	stale   atomic.Bool // there is a newer version
 	// first is the file that the first part was read of, if there are several.
 	first atomic.Pointer[os.FileInfo]
+	// recorded reports that its state was recorded, or found not to be fit for it.
+	recorded atomic.Bool
+	resumed  bool // its beginning was sent before
 
 	// Of the queue, unless it is the first version.
 	ready bool  // the receiver expects it
@@ -49,7 +52,7 @@ func (s *stream) change(opener *transfer.Opener, f *source) error {
 	if f.stale.Load() || s.isGone(f.Index) { // another lane was first
 		return nil
 	}
-	now, err := opener.Stat(f.ManifestFile)
+	now, _, err := opener.Stat(f.ManifestFile)
 	if err != nil {
 		return sourceError(err)
 	}

@@ -132,7 +132,7 @@ func (s *stream) answer(ctx context.Context, opener *transfer.Opener, c wire.Com
 			return 0, s.a.broken("it wants to compare entry %d, which is no file that it was asked about", i)
 		}
 		next = i + 1
-		sum, err := sumOf(ctx, opener, algorithm, files[at])
+		sum, err := s.sumOf(ctx, opener, algorithm, files[at])
 		if ctx.Err() != nil {
 			return 0, context.Cause(ctx)
 		}
@@ -145,12 +145,13 @@ func (s *stream) answer(ctx context.Context, opener *transfer.Opener, c wire.Com
 }
 
 // sumOf returns the digest of a source that is as the manifest says.
-func sumOf(ctx context.Context, opener *transfer.Opener, algorithm digest.Algorithm, f transfer.ManifestFile) (string, error) {
+func (s *stream) sumOf(ctx context.Context, opener *transfer.Opener, algorithm digest.Algorithm, f transfer.ManifestFile) (string, error) {
 	file, err := opener.Open(f)
 	if err != nil {
 		return "", err
 	}
 	defer file.Close()
+	s.sent.comparing(f.Index, file)
 	sum, err := digest.OfSize(ctx, algorithm, file, f.Size)
 	if err != nil {
 		return "", err

@@ -28,7 +28,12 @@ import (
 	"jetstream/triggers"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) {
+	if os.Getenv(childState) != "" {
+		os.Exit(child())
+	}
+	goleak.VerifyTestMain(m)
+}
 
 const patience = 3 * time.Minute
 
@@ -137,6 +142,7 @@ type job struct {
 	password          string
 	conflict, onError string
 	checksum          bool
+	deleteSource      bool
 	compression       string
 	user              string
 	priority          int // 0: 100
@@ -164,7 +170,7 @@ func (s *site) send(to *site, j job) transfer.Transfer {
 	}
 	return transfertest.Must[transfer.Transfer](s.T)(s.engine.CreateTransfer(ctx, by("bob"), transfer.Params{
 		ManifestID: s.manifest(j.mappings), DestinationID: d.DestinationID, Username: j.user,
-		DestinationPath: j.path, Conflict: j.conflict, Checksum: j.checksum, OnError: j.onError, Compression: j.compression, Priority: cmp.Or(j.priority, 100),
+		DestinationPath: j.path, Conflict: j.conflict, Checksum: j.checksum, DeleteSource: j.deleteSource, OnError: j.onError, Compression: j.compression, Priority: cmp.Or(j.priority, 100),
 	}, j.password))
 }
 

@@ -341,6 +341,7 @@ func (l *lane) openFile(f *source) (err error) {
 		return sourceError(err)
 	}
 	l.source = f
+	l.s.sent.opened(f, l.file)
 	return nil
 }
 

@@ -41,7 +41,8 @@ type planner struct {
 // page holds announced entries of which the data must still be sent.
 type page struct {
 	files   []transfer.ManifestFile
-	answers int // number of Skip messages to expect
+	answers int                          // number of Skip messages to expect
+	empty   map[int64]transfer.FileState // those of empty files that are to be removed
 }
 
 // plan announces the whole list and queues all pieces, then ends the list. An error
@@ -95,7 +96,7 @@ func (p *planner) announce() error {
 		p.atEnd = true
 		return nil
 	}
-	next := page{files: files}
+	next := page{files: files, empty: map[int64]transfer.FileState{}}
 	message, size, content := wire.Entries{From: p.listed}, 0, int64(0)
 	send := func() error {
 		p.stream.listed.Store(p.listed)
@@ -109,7 +110,7 @@ func (p *planner) announce() error {
 		return nil
 	}
 	for i := range files {
-		grown := p.look(&files[i])
+		grown := p.look(&files[i], next.empty)
 		f := files[i]
 		if f.Index != p.listed {
 			return failf(nil, true, "the manifest of the transfer has a gap before entry %d; create it anew", f.Index)
@@ -139,14 +140,17 @@ func (p *planner) announce() error {
 
 // look makes a file what it is now if that must be known before it is announced: one
 // without data, which no lane opens, and the one that is resumed. It returns by how many
-// bytes the file has grown.
-func (p *planner) look(f *transfer.ManifestFile) (grown int64) {
+// bytes the file has grown. The state of one without data goes into empty.
+func (p *planner) look(f *transfer.ManifestFile, empty map[int64]transfer.FileState) (grown int64) {
 	resumed := f.Index == p.resume.Index && p.resume.Offset > 0
 	if f.Dir || f.Size > 0 && !resumed {
 		return 0
 	}
-	if now, err := p.opener.Stat(*f); err == nil { // else the lane that reads it says why not
+	if now, state, err := p.opener.Stat(*f); err == nil { // else the lane that reads it says why not
 		grown = now.Size - f.Size
+		if p.sent != nil && now.Size == 0 {
+			empty[f.Index] = state
+		}
 		*f = now
 		p.a.grown.Add(grown)
 	}
@@ -163,6 +167,7 @@ func (p *planner) sendPage(next page) error {
 	if err != nil {
 		return err
 	}
+	p.sent.answered(next.files, skip, next.empty)
 	for i := range next.files {
 		f := next.files[i]
 		if f.Dir || f.Size == 0 || skip[f.Index] {
@@ -172,7 +177,7 @@ func (p *planner) sendPage(next page) error {
 		if f.Index == p.resume.Index {
 			offset = p.resume.Offset
 		}
-		if err := p.cut(&source{ManifestFile: f}, offset); err != nil {
+		if err := p.cut(&source{ManifestFile: f, resumed: offset > 0}, offset); err != nil {
 			return err
 		}
 	}

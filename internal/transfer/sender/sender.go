@@ -39,6 +39,8 @@ type Engine interface {
 	LoadManifestFiles(ctx context.Context, manifestID string, from int64, limit int) ([]transfer.ManifestFile, error)
 	Sources(ctx context.Context, t *transfer.Transfer) (*transfer.Sources, error)
 	MirrorSource(ctx context.Context, manifestID string) (*transfer.MirrorSource, error)
+	SaveSent(ctx context.Context, t *transfer.Transfer, list []transfer.SentSource) error
+	DropSent(ctx context.Context, t *transfer.Transfer, from int64) (first *transfer.SentSource, err error)
 }
 
 // Options configure a Sender.

@@ -49,6 +49,7 @@ type stream struct {
 	answers   bool // the receiver answers each page of the list
 	skips     *inbox[wire.Skip]
 	compares  *inbox[wire.Compare]
+	sent      *sentSources
 	listed    atomic.Int64 // entries that were announced
 	outcome   chan wire.Outcome
 	allSent   atomic.Bool // every piece was sent once
@@ -87,8 +88,13 @@ func (a *attempt) stream(ctx context.Context, conn *wire.Conn, first []<-chan di
 		return none, err
 	}
 	a.confirmed = resume.Bytes
+	sent, err := a.recordSent(ctx, resume.Index)
+	if err != nil {
+		return none, err
+	}
+	defer sent.flush()
 	s := &stream{
-		a: a, conn: conn, cancel: cancel, session: resume.Session, pieceSize: a.link.pieceSize(),
+		a: a, conn: conn, cancel: cancel, sent: sent, session: resume.Session, pieceSize: a.link.pieceSize(),
 		answers: resume.AnswersSkip, skips: newInbox[wire.Skip](), compares: newInbox[wire.Compare](), outcome: make(chan wire.Outcome, 1), goneFiles: map[int64]bool{},
 	}
 	if s.sources, err = a.s.o.Engine.Sources(ctx, &a.t); err != nil {
