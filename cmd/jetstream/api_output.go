@@ -11,7 +11,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/dustin/go-humanize"
 
 	"jetstream/internal/api"
 	"jetstream/internal/terminal"
@@ -174,7 +173,7 @@ func numberText(f api.Field, n json.Number) string {
 	case f.Unit == "bytes":
 		return watch.Bytes(int64(value))
 	case f.Unit == "kbit/s":
-		return rateText(value)
+		return watch.Rate(value)
 	case f.Unit == "seconds":
 		return time.Duration(value * float64(time.Second)).String()
 	case f.Unit == "time", f.Type == reflect.TypeFor[api.Time]():
@@ -183,9 +182,6 @@ func numberText(f api.Field, n json.Number) string {
 	}
 	return n.String()
 }
-
-// rateText writes a rate in kbit/s for people.
-func rateText(kbits float64) string { return humanize.SIWithDigits(kbits*1000, 1, "bit/s") }
 
 // exampleLine returns a typical command line for c.
 func exampleLine(c *api.Command) string {
