@@ -11,7 +11,6 @@ import (
 	"strings"
 	"time"
 
-
 	"jetstream/internal/api"
 	"jetstream/internal/terminal"
 	"jetstream/internal/watch"

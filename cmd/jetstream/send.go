@@ -21,12 +21,12 @@ import (
 // local server, watched to the end.
 type sendCmd struct {
 	callFlags `group:"Login to the local server:"`
-	Conflict string `default:"changed" complete:"send.createTransfer.conflict" help:"What happens when a file exists there: changed replaces it where size or time differ, update where it is older; or overwrite, skip, rename or fail (changed)."`
-	Checksum bool   `help:"With --conflict changed: compare files of the same size by their digests instead of their times. Both ends read them."`
-	DryRun   bool   `name:"dry-run" help:"Ask the receiver what would be sent, print that, and send nothing."`
-	Rate     string `placeholder:"RATE" help:"Highest rate to that server, kept for later transfers: 100M or 1.5G (bit/s), or a number of kbit/s; 0 is no limit."`
-	Priority int    `default:"100" help:"Of the transfers to that server those with a lower number go first (100)."`
-	OnError  string `default:"stop" complete:"send.createTransfer.onError" help:"What happens when a file cannot be read or placed: stop, or continue with the others (stop)."`
+	Conflict  string `default:"changed" complete:"send.createTransfer.conflict" help:"What happens when a file exists there: changed replaces it where size or time differ, update where it is older; or overwrite, skip, rename or fail (changed)."`
+	Checksum  bool   `help:"With --conflict changed: compare files of the same size by their digests instead of their times. Both ends read them."`
+	DryRun    bool   `name:"dry-run" help:"Ask the receiver what would be sent, print that, and send nothing."`
+	Rate      string `placeholder:"RATE" help:"Highest rate to that server, kept for later transfers: 100M or 1.5G (bit/s), or a number of kbit/s; 0 is no limit."`
+	Priority  int    `default:"100" help:"Of the transfers to that server those with a lower number go first (100)."`
+	OnError   string `default:"stop" complete:"send.createTransfer.onError" help:"What happens when a file cannot be read or placed: stop, or continue with the others (stop)."`
 	followFlags
 	keyFlags
 	jsonFlag
