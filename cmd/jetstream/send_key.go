@@ -27,12 +27,8 @@ type keyFlags struct {
 
 // agree sees to it that no password goes to a receiver whose key nobody has agreed to.
 func (k *keyFlags) agree(ctx context.Context, p *program, conn *client.Client, to transfer.Target) error {
-	if k.PublicKey != "" {
-		if !wire.ValidKey(k.PublicKey) {
-			return usagef("--public-key: %s is no public key: it is the publicKey of the receiver's getServerInfo, 43 characters of base64url", api.Quote(k.PublicKey))
-		}
-		k.key = k.PublicKey
-		return nil
+	if k.PublicKey != "" && !wire.ValidKey(k.PublicKey) {
+		return usagef("--public-key: %s is no public key: it is the publicKey of the receiver's getServerInfo, 43 characters of base64url", api.Quote(k.PublicKey))
 	}
 	if k.AcceptKey {
 		return nil
@@ -45,6 +41,11 @@ func (k *keyFlags) agree(ctx context.Context, p *program, conn *client.Client, t
 	unreached := errors.Is(err, &api.Error{Code: api.CodeUnavailable})
 	_, asks := p.terminal()
 	switch {
+	case k.PublicKey != "" && (unreached || err == nil && shown.DestinationPublicKey == k.PublicKey):
+		k.key = k.PublicKey
+		return nil
+	case err == nil && k.PublicKey != "":
+		return otherKey(shown, k.PublicKey)
 	case err == nil && shown.Pinned:
 		return nil
 	case unreached && !asks:
@@ -71,4 +72,15 @@ func (k *keyFlags) agree(ctx context.Context, p *program, conn *client.Client, t
 	}
 	k.key = key
 	return nil
+}
+
+// otherKey is the error of a receiver that has another key than the one that was given.
+func otherKey(k transfer.ReceiverKey, given string) error {
+	at := net.JoinHostPort(k.DestinationAddress, strconv.Itoa(k.DestinationPort))
+	if !k.Pinned {
+		return api.Errorf(api.CodeConflict, "%s shows the key %s and not %s: nothing was sent; compare both with the publicKey of its getServerInfo",
+			at, k.DestinationPublicKey, given)
+	}
+	return api.Errorf(api.CodeConflict, "%s is known by the key %s and not %s: nothing was sent; if its server was installed anew: "+
+		"jetstream api updateDestination --destinationId %s --destinationPublicKey %s", at, k.DestinationPublicKey, given, k.DestinationID, given)
 }
