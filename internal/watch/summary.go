@@ -70,7 +70,7 @@ func (w *Watcher) skippedEntries(ctx context.Context, t *transfer.Transfer) int6
 // skipped lists the reasons why n entries were left out, and some of each.
 func (w *Watcher) skipped(ctx context.Context, t *transfer.Transfer, n int64) string {
 	type entry struct {
-		Source string `json:"sourcePath"`
+		Source string `json:"srcPath"`
 		Reason string `json:"reason"`
 	}
 	page, err := client.As[struct {
