@@ -43,14 +43,14 @@ func (s *screenText) String() string {
 	return s.text.String()
 }
 
-// await waits until what was written after an offset matches, and returns how much was
-// written then.
+// await waits until what was written after an offset matches, and returns where the
+// match ends.
 func (s *screenText) await(t *testing.T, from int, pattern string) int {
 	t.Helper()
 	re := regexp.MustCompile(pattern)
 	for deadline := time.After(patience); ; {
-		if text := s.String(); re.MatchString(text[from:]) {
-			return len(text)
+		if found := re.FindStringIndex(s.String()[from:]); found != nil {
+			return from + found[1]
 		}
 		select {
 		case <-s.changed:
