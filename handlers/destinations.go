@@ -5,12 +5,16 @@ import (
 
 	"jetstream/internal/api"
 	"jetstream/internal/transfer"
+	"jetstream/internal/transfer/sender"
 )
 
-type destinationHandlers struct{ engine *transfer.Engine }
+type destinationHandlers struct {
+	engine *transfer.Engine
+	sender *sender.Sender
+}
 
 func destinationCommands(d Deps) []*api.Command {
-	h := destinationHandlers{d.Engine}
+	h := destinationHandlers{d.Engine, d.Sender}
 	return []*api.Command{
 		api.Define(api.Spec{
 			Name: "send.createDestination", Method: "POST", Path: "/send/destinations", Status: 201,
@@ -47,6 +51,15 @@ func destinationCommands(d Deps) []*api.Command {
 			Message:     "Destination deleted.", Errors: []api.Code{api.CodeNotFound, api.CodeConflict},
 			Example: map[string]any{"force": true},
 		}, h.delete),
+		api.Define(api.Spec{
+			Name: "send.getReceiverKey", Method: "POST", Path: "/send/receiver-key",
+			Summary: "Show the public key of a receiver",
+			Description: "Of a destination of the caller it is the key that is pinned. Without one the receiver is asked: the server " +
+				"connects to it, without a login, and keeps nothing. Compare the key with the `publicKey` of the receiver's `getServerInfo`, " +
+				"and give it to `send.createDestination`: then no password goes to any other server.",
+			Message: "Public key of the receiver.", Errors: []api.Code{api.CodeConflict, api.CodeTooManyRequests, api.CodeUnavailable},
+			Example: map[string]any{"destinationAddress": "site-b"},
+		}, h.key),
 	}
 }
 
@@ -94,6 +107,22 @@ type updateDestinationParams struct {
 func (h destinationHandlers) update(ctx context.Context, p updateDestinationParams) (transfer.Destination, error) {
 	caller, _ := api.CallerOf(ctx)
 	return h.engine.UpdateDestination(ctx, caller, p.DestinationID, p.DestinationChange)
+}
+
+func (h destinationHandlers) key(ctx context.Context, p transfer.ReceiverKeyParams) (k transfer.ReceiverKey, err error) {
+	caller, _ := api.CallerOf(ctx)
+	d, err := h.engine.DestinationAt(ctx, caller, p)
+	if err != nil {
+		return k, err
+	}
+	k = transfer.ReceiverKey{
+		DestinationID: d.DestinationID, DestinationAddress: d.DestinationAddress, DestinationPort: d.DestinationPort,
+		DestinationPublicKey: d.DestinationPublicKey, Pinned: d.DestinationPublicKey != "",
+	}
+	if !k.Pinned {
+		k.DestinationPublicKey, err = h.sender.ReceiverKey(ctx, d)
+	}
+	return k, err
 }
 
 type deleteDestinationParams struct {

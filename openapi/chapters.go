@@ -38,6 +38,7 @@ func chapters() []chapter {
 		{"/tokens", "Tokens", "Credentials for programs: each may do less than its user, ends by itself, and can be taken back alone."},
 		{"/files", "Files", "What lies in the caller's sandbox. No path leads out of it."},
 		{"/send/destinations", "Sending: destinations", "Where to send: other servers. A destination is one per user, address and port."},
+		{"/send/receiver-key", "Sending: receiver key", "Which server it is that answers at an address, before a password goes there."},
 		{"/send/connections", "Sending: connections", "How this server reaches its destinations at present."},
 		{"/send/manifests", "Sending: manifests", "What to send: a list of files, made once from `fileMappings` and used by any number of transfers."},
 		{"/send/transfers", "Sending: transfers", "A transfer brings the files of a manifest to a destination, on behalf of a user there."},

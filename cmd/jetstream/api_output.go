@@ -11,8 +11,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/dustin/go-humanize"
-
 	"jetstream/internal/api"
 	"jetstream/internal/terminal"
 	"jetstream/internal/watch"
@@ -135,7 +133,7 @@ func (p *program) printFields(fields []api.Field, object map[string]any, wide bo
 		}
 		text := []rune(terminal.Printable(cmp.Or(cell(f, value), "-")))
 		name := f.Name
-		for room := max(terminal.Width(p.Stdout)-longest-terminal.ColumnGap, 1); len(text) > 0; name = "" {
+		for room := max(terminal.LineWidth(p.Stdout)-longest-terminal.ColumnGap, 1); len(text) > 0; name = "" {
 			n := len(text)
 			if !wide {
 				n = min(n, room)
@@ -180,7 +178,7 @@ func numberText(f api.Field, n json.Number) string {
 	case f.Unit == "bytes":
 		return watch.Bytes(int64(value))
 	case f.Unit == "kbit/s":
-		return rateText(value)
+		return watch.Rate(value)
 	case f.Unit == "seconds":
 		return time.Duration(value * float64(time.Second)).String()
 	case f.Unit == "time", f.Type == reflect.TypeFor[api.Time]():
@@ -189,9 +187,6 @@ func numberText(f api.Field, n json.Number) string {
 	}
 	return n.String()
 }
-
-// rateText writes a rate in kbit/s for people.
-func rateText(kbits float64) string { return humanize.SIWithDigits(kbits*1000, 1, "bit/s") }
 
 // exampleLine returns a typical command line for c.
 func exampleLine(c *api.Command) string {

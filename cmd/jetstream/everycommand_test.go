@@ -163,6 +163,9 @@ var fixtures = map[string]fixture{
 		d := p.from.call("send.createDestination", map[string]any{"destinationAddress": "127.0.0.1", "destinationPort": 9000 + call})
 		return map[string]any{"destinationId": d["destinationId"], "force": true}
 	}},
+	"send.getReceiverKey": {params: func(p *pair, _ int) map[string]any {
+		return map[string]any{"destinationAddress": "127.0.0.1", "destinationPort": p.to.recvPort}
+	}},
 	"send.createManifest": {params: func(*pair, int) map[string]any {
 		return map[string]any{"fileMappings": map[string]any{"/reel": "/reel"}, "include": []any{"*.mov"}, "exclude": []any{"*.tmp", "/reel/cut/"}}
 	}},

@@ -176,6 +176,9 @@ func TestExampleOnward(t *testing.T) {
 	}
 	s.set("send-onward.conf", fmt.Sprintf("program = %s\ntarget = carol@127.0.0.1:%d:/from b\n", programFile(t), third.recvPort))
 	s.set("send-onward.password", testPassword+"\n")
+	s.deliver(1, "the key of 127.0.0.1", "is not known yet", "jetstream send ended with exit status 2")
+	s.set("send-onward.conf", fmt.Sprintf("program = %s\ntarget = carol@127.0.0.1:%d:/from b\npublic_key = %s\n", programFile(t), third.recvPort,
+		third.callAs("carol", "getServerInfo", nil)["publicKey"]))
 	s.deliver(0, "complete: ")
 	want := map[string]string{}
 	for name, text := range tree(t, s.from.files) {

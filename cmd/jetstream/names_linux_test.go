@@ -117,7 +117,7 @@ func TestSendTakesNamesThatAreNotUTF8(t *testing.T) {
 		t.Fatal(err)
 	}
 	sent := p.from.here(map[string]string{"JETSTREAM_REMOTE_PASSWORD": testPassword},
-		"send", "--user", "alice", source, fmt.Sprintf("bob@127.0.0.1:%d:/in\xfc", p.to.recvPort))
+		"send", "--accept-key", "--user", "alice", source, fmt.Sprintf("bob@127.0.0.1:%d:/in\xfc", p.to.recvPort))
 	if sent.code != 0 {
 		t.Errorf("exit status %d: %s%s", sent.code, sent.stdout, sent.stderr)
 	}

@@ -166,7 +166,7 @@ func TestSendShowsProgress(t *testing.T) {
 	p := newPair(t)
 	env := map[string]string{"JETSTREAM_API_HOST": p.from.host, "JETSTREAM_API_PORT": strconv.Itoa(p.from.apiPort), "JETSTREAM_API_USER": "alice",
 		"JETSTREAM_API_PASSWORD": p.from.password, "JETSTREAM_REMOTE_PASSWORD": p.to.password}
-	args := []string{"send", filepath.Join(p.from.files, "reel"), fmt.Sprintf("bob@127.0.0.1:%d:/in", p.to.recvPort)}
+	args := []string{"send", "--accept-key", filepath.Join(p.from.files, "reel"), fmt.Sprintf("bob@127.0.0.1:%d:/in", p.to.recvPort)}
 	got := jetstream(t, env, "", args...)
 	if got.code != exitDone || !strings.Contains(got.stderr, "100 %") || !strings.HasPrefix(got.stdout, "complete: 3 files") {
 		t.Errorf("%+v", got)
@@ -177,7 +177,7 @@ func TestSendShowsProgress(t *testing.T) {
 		ended <- run(t.Context(), args, func(name string) string { return env[name] }, nil, io.Discard, terminal)
 	}()
 	seen, buffer := "", make([]byte, 4096)
-	for !strings.Contains(seen, "100%") {
+	for !strings.Contains(seen, "100 %") {
 		n, err := person.Read(buffer)
 		if err != nil {
 			t.Fatalf("%v after %q", err, seen)

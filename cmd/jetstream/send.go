@@ -8,7 +8,6 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
-	"time"
 
 	"jetstream/handlers"
 	"jetstream/internal/account"
@@ -22,30 +21,36 @@ import (
 // local server, watched to the end.
 type sendCmd struct {
 	callFlags `group:"Login to the local server:"`
-	Conflict  string        `default:"changed" complete:"send.createTransfer.conflict" help:"What happens when a file exists there: changed replaces it where size or time differ, update where it is older; or overwrite, skip, rename or fail (changed)."`
-	Checksum  bool          `help:"With --conflict changed: compare files of the same size by their digests instead of their times. Both ends read them."`
-	DryRun    bool          `name:"dry-run" help:"Ask the receiver what would be sent, print that, and send nothing."`
-	Rate      string        `placeholder:"RATE" help:"Highest rate to that server, kept for later transfers: 100M or 1.5G (bit/s), or a number of kbit/s; 0 is no limit."`
-	Priority  int           `default:"100" help:"Of the transfers to that server those with a lower number go first (100)."`
-	OnError   string        `default:"stop" complete:"send.createTransfer.onError" help:"What happens when a file cannot be read or placed: stop, or continue with the others (stop)."`
-	Detach    bool          `help:"Do not watch: print the id of the transfer and leave it to the server."`
-	Timeout   time.Duration `placeholder:"DURATION" help:"Cancel the transfer if it has not ended within this time, such as 2h."`
+	Conflict  string `default:"changed" complete:"send.createTransfer.conflict" help:"What happens when a file exists there: changed replaces it where size or time differ, update where it is older; or overwrite, skip, rename or fail (changed)."`
+	Checksum  bool   `help:"With --conflict changed: compare files of the same size by their digests instead of their times. Both ends read them."`
+	DryRun    bool   `name:"dry-run" help:"Ask the receiver what would be sent, print that, and send nothing."`
+	Rate      string `placeholder:"RATE" help:"Highest rate to that server, kept for later transfers: 100M or 1.5G (bit/s), or a number of kbit/s; 0 is no limit."`
+	Priority  int    `default:"100" help:"Of the transfers to that server those with a lower number go first (100)."`
+	OnError   string `default:"stop" complete:"send.createTransfer.onError" help:"What happens when a file cannot be read or placed: stop, or continue with the others (stop)."`
 	filterFlags
 	mirrorFlags
 	deleteFlags
-	RemotePasswordFile string   `name:"remote-password-file" placeholder:"FILE" help:"File with the password of USER at the receiver, or with an API token of theirs there that may write; else it comes from JETSTREAM_REMOTE_PASSWORD or is asked for."`
-	Paths              []string `arg:"" name:"source" complete:"destinations" help:"Files and directories of this machine, inside your sandbox; last of all [USER@]HOST[:PORT]:/PATH. PORT is the receive port (8887)."`
+	followFlags
+	keyFlags
+	jsonFlag
+	Paths []string `arg:"" name:"source" complete:"destinations" help:"Files and directories of this machine, inside your sandbox; last of all [USER@]HOST[:PORT]:/PATH. PORT is the receive port (8887)."`
 }
 
 // Help describes the arguments beyond their one line each.
 func (c *sendCmd) Help() string {
 	return "`jetstream send ./reel bob@site-b:/incoming` puts the file or directory at /incoming/reel in bob's sandbox. " +
 		"`--exclude '*.tmp' --exclude /reel/cut/` leaves out what these patterns match; `find reel -name '*.mov' -print0 | jetstream send --from0 --files-from - bob@site-b:/incoming` sends what find has found. " +
-		"An interrupt (Ctrl-C) cancels the transfer. Exit status 0 means complete: every file verified and on disk there."
+		"On a terminal Ctrl-C asks whether to cancel the transfer, to leave it to the server, or to go on; elsewhere an interrupt cancels it. " +
+		"When the terminal is closed it goes on: `jetstream transfers watch last` shows it again. " +
+		"Exit status 0 means complete: every file verified and on disk there."
 }
 
 // Run sends and watches.
 func (c *sendCmd) Run(ctx context.Context, p *program) error {
+	return c.report(p, c.run(ctx, p))
+}
+
+func (c *sendCmd) run(ctx context.Context, p *program) error {
 	if err := c.filterFlags.check(len(c.Paths) - 1); err != nil {
 		return err
 	}
@@ -57,8 +62,8 @@ func (c *sendCmd) Run(ctx context.Context, p *program) error {
 	if err != nil {
 		return usagef("%v", err)
 	}
-	if c.Timeout < 0 {
-		return usagef("--timeout: %s is negative", c.Timeout)
+	if err := c.followFlags.check(); err != nil {
+		return err
 	}
 	if err := c.mirrorFlags.check(c.Conflict, c.FilesFrom); err != nil {
 		return err
@@ -105,16 +110,16 @@ func (c *sendCmd) send(ctx context.Context, p *program, conn *client.Client, use
 	if err != nil {
 		return err
 	}
+	if err := c.agree(ctx, p, conn, to); err != nil {
+		return err
+	}
 	password, err := c.remotePassword(ctx, p, to)
 	if err != nil {
 		return err
 	}
-	if c.Timeout > 0 {
-		var cancel context.CancelFunc
-		ctx, cancel = context.WithTimeoutCause(ctx, c.Timeout, fmt.Errorf("not complete after %s", c.Timeout))
-		defer cancel()
-	}
-	w := &watch.Watcher{Conn: conn, Stdout: p.Stdout, Stderr: p.Stderr, Label: shown}
+	ctx = c.begin(ctx, p)
+	defer c.end()
+	w := &watch.Watcher{Conn: conn, Stdout: p.Stdout, Stderr: p.Stderr, Label: shown, JSON: c.JSON, OnInterrupt: c.choose}
 	return c.transmit(ctx, p, conn, w, mappings, to, password)
 }
 
@@ -154,20 +159,6 @@ func label(sources []string) string {
 	return name
 }
 
-func (c *sendCmd) remotePassword(ctx context.Context, p *program, to transfer.Target) (string, error) {
-	if c.RemotePasswordFile != "" {
-		return readSecretFile("--remote-password-file", c.RemotePasswordFile)
-	}
-	if password := p.Getenv(remotePasswordVariable); password != "" {
-		return password, nil
-	}
-	if _, ok := p.terminal(); !ok {
-		return "", usagef("the password of %s at %s is missing and there is no terminal to ask on: set %s, or give --remote-password-file FILE",
-			to.User, api.HostText(to.Host), remotePasswordVariable)
-	}
-	return p.ask(ctx, "Password of "+to.User+" at "+api.HostText(to.Host))
-}
-
 // transmit creates destination, manifest and transfer and, unless Detach is set, watches
 // the transfer to its end. On an interrupt it deletes what it has created.
 func (c *sendCmd) transmit(ctx context.Context, p *program, conn *client.Client, w *watch.Watcher, mappings map[string]string, to transfer.Target, password string) error {
@@ -181,6 +172,9 @@ func (c *sendCmd) transmit(ctx context.Context, p *program, conn *client.Client,
 			return usagef("--rate: %v", err)
 		}
 		destination["sendRateMax"] = rate
+	}
+	if c.key != "" {
+		destination["destinationPublicKey"] = c.key
 	}
 	d := transfer.Destination{}
 	if !c.DryRun {
@@ -221,9 +215,5 @@ func (c *sendCmd) transmit(ctx context.Context, p *program, conn *client.Client,
 	if err != nil {
 		return err
 	}
-	if c.Detach {
-		_, err := fmt.Fprintln(p.Stdout, t.TransferID)
-		return unread(m, err)
-	}
-	return unread(m, w.Transfer(ctx, t, api.HostText(to.Host)+":"+to.Path))
+	return unread(m, c.follow(ctx, w, t, to))
 }

@@ -28,6 +28,9 @@ func (c *sendCmd) dryRun(ctx context.Context, p *program, conn *client.Client, t
 	if to.Port != 0 {
 		request["destinationPort"] = to.Port
 	}
+	if c.key != "" {
+		request["destinationPublicKey"] = c.key
+	}
 	t, err := client.As[transfer.CreatedTransfer](conn.Call(ctx, "send.createTransfer", request))
 	if err != nil {
 		return err
@@ -35,6 +38,12 @@ func (c *sendCmd) dryRun(ctx context.Context, p *program, conn *client.Client, t
 	plan := t.Plan
 	if plan == nil {
 		return api.Errorf(api.CodeInternal, "the server's answer has no plan")
+	}
+	if c.JSON {
+		if err := watch.WritePlan(p.Stdout, *plan); err != nil || plan.RefusedEntries == 0 {
+			return err
+		}
+		return fmt.Errorf("%d entries would be refused", plan.RefusedEntries)
 	}
 	var b strings.Builder
 	for _, f := range plan.Files {

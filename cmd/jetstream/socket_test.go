@@ -146,7 +146,7 @@ func TestSendWithoutALogin(t *testing.T) {
 	p := newPair(t)
 	to := "bob@127.0.0.1:" + strconv.Itoa(p.to.recvPort) + ":/in"
 	send := func(args ...string) outcome {
-		return p.from.here(map[string]string{"JETSTREAM_REMOTE_PASSWORD": testPassword}, append(append([]string{"send"}, args...), filepath.Join(p.from.files, "reel"), to)...)
+		return p.from.here(map[string]string{"JETSTREAM_REMOTE_PASSWORD": testPassword}, append(append([]string{"send", "--accept-key"}, args...), filepath.Join(p.from.files, "reel"), to)...)
 	}
 	if got := send(); got.code != 2 || !strings.Contains(got.stderr, "give --user NAME (root, alice)") {
 		t.Errorf("two users: %+v", got)
@@ -155,7 +155,7 @@ func TestSendWithoutALogin(t *testing.T) {
 		t.Errorf("as alice: %+v", got)
 	}
 	p.from.callAs("root", "deleteUser", map[string]any{"name": "alice"})
-	if got := send(); got.code != 0 || !strings.HasPrefix(got.stdout, "complete: 0 files, 0 B (3 files left as there)") {
+	if got := send(); got.code != 0 || !strings.HasPrefix(got.stdout, "complete: 0 files, 0 B in ") || !strings.Contains(got.stdout, "\n  unchanged: 3 files, ") {
 		t.Errorf("the only user: %+v", got)
 	}
 	if owner := p.from.callAs("root", "send.getTransfers", nil)["transfers"].([]any)[0].(map[string]any)["owner"]; owner != "root" {

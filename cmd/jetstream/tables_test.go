@@ -12,6 +12,7 @@ import (
 
 	"jetstream/handlers"
 	"jetstream/internal/api"
+	"jetstream/internal/watch"
 	"jetstream/triggers"
 )
 
@@ -24,6 +25,52 @@ func TestTablesAreFresh(t *testing.T) {
 	events := append(triggers.Definitions(), command)
 	checkSection(t, "docs/triggers.md", "generated: events", eventTable(events, true))
 	checkSection(t, "README.md", "generated: events", eventTable(events, false))
+	checkSection(t, "docs/send-json.md", "generated: objects", objectTables())
+}
+
+// objectTables has a table for each object of --json.
+func objectTables() string {
+	var b strings.Builder
+	for _, o := range []struct {
+		kind, about string
+		object      reflect.Type
+	}{
+		{"manifest", "The files to send are listed. First, but for `transfers watch` and `retry`.", reflect.TypeFor[watch.ManifestObject]()},
+		{"progress", "How the transfer gets on: when that has changed, at most once a second.", reflect.TypeFor[watch.ProgressObject]()},
+		{"waiting", "Why it does not get on at present. The next `progress` says that it does again.", reflect.TypeFor[watch.WaitingObject]()},
+		{"result", "How it has ended.", reflect.TypeFor[watch.ResultObject]()},
+		{"plan", "With `--dry-run`, alone: what would be sent.", reflect.TypeFor[watch.PlanObject]()},
+		{"error", "Why the exit status is not 0. Last, after the `result` if there is one.", reflect.TypeFor[watch.ErrorObject]()},
+	} {
+		rows := tableRows("field", "type", "what")
+		for _, f := range api.Fields(o.object) {
+			if f.Name != "type" && f.Name != "time" {
+				rows = append(rows, tableRow("`"+f.Name+"`", jsonType(f.Type), f.Doc))
+			}
+		}
+		b.WriteString("\n## " + o.kind + "\n\n" + o.about + "\n\n" + tableText(rows))
+	}
+	return b.String()
+}
+
+func jsonType(t reflect.Type) string {
+	switch t.Kind() {
+	case reflect.Pointer:
+		return jsonType(t.Elem()) + " or null"
+	case reflect.Slice:
+		return "list of objects"
+	case reflect.String:
+		return "string"
+	case reflect.Bool:
+		return "true or false"
+	case reflect.Int64:
+		if t == reflect.TypeFor[api.Time]() {
+			return "integer or null"
+		}
+	case reflect.Float64:
+		return "number"
+	}
+	return "integer"
 }
 
 // checkSection compares the lines of page between <!-- marker --> and

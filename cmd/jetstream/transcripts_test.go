@@ -155,7 +155,7 @@ func TestTranscriptOfAFailure(t *testing.T) {
 	sent := jetstream(t, map[string]string{
 		"JETSTREAM_API_HOST": l.host, "JETSTREAM_API_PORT": strconv.Itoa(l.apiPort), "JETSTREAM_API_USER": "bob",
 		"JETSTREAM_API_PASSWORD": l.password, "JETSTREAM_REMOTE_PASSWORD": l.password,
-	}, "", "send", source, "bob@127.0.0.1:"+strconv.Itoa(l.recvPort)+":/in")
+	}, "", "send", "--accept-key", source, "bob@127.0.0.1:"+strconv.Itoa(l.recvPort)+":/in")
 	if sent.code != 0 {
 		t.Fatalf("%+v", sent)
 	}

@@ -23,6 +23,7 @@ type transfersCmd struct {
 	Cancel  transfersCancelCmd  `cmd:"" help:"Cancel a transfer, sent or received."`
 	Suspend transfersSuspendCmd `cmd:"" help:"Suspend a sent transfer until resume."`
 	Resume  transfersResumeCmd  `cmd:"" help:"Go on with a suspended transfer."`
+	Retry   transfersRetryCmd   `cmd:"" help:"Send again what is missing of a transfer that has ended."`
 }
 
 // Help describes the ids.
@@ -236,7 +237,7 @@ func (r transferRow) speed() string {
 	if !r.processing || r.rate <= 0 {
 		return "-"
 	}
-	return rateText(r.rate)
+	return watch.Rate(r.rate)
 }
 
 func (r transferRow) left() string {

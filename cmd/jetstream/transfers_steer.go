@@ -30,7 +30,10 @@ func (f *transferFlags) find(ctx context.Context, p *program) (conn *client.Clie
 	return conn, t, nil
 }
 
-type transfersWatchCmd struct{ transferFlags }
+type transfersWatchCmd struct {
+	transferFlags
+	jsonFlag
+}
 
 // Help says what an interrupt does.
 func (*transfersWatchCmd) Help() string {
@@ -39,12 +42,16 @@ func (*transfersWatchCmd) Help() string {
 
 // Run shows the progress.
 func (c *transfersWatchCmd) Run(ctx context.Context, p *program) error {
+	return c.report(p, c.watch(ctx, p))
+}
+
+func (c *transfersWatchCmd) watch(ctx context.Context, p *program) error {
 	conn, t, err := c.find(ctx, p)
 	if err != nil {
 		return err
 	}
 	defer conn.Close()
-	w := &watch.Watcher{Conn: conn, Stdout: p.Stdout, Stderr: p.Stderr, Label: shortID(t.id), Leave: true}
+	w := &watch.Watcher{Conn: conn, Stdout: p.Stdout, Stderr: p.Stderr, Label: shortID(t.id), JSON: c.JSON, OnInterrupt: leave}
 	if t.sent {
 		sent, err := client.As[transfer.Transfer](conn.Call(ctx, "send.getTransfer", map[string]any{"transferId": t.id}))
 		if err != nil {
@@ -54,11 +61,16 @@ func (c *transfersWatchCmd) Run(ctx context.Context, p *program) error {
 	}
 	w.Get = func(ctx context.Context) (transfer.Transfer, error) {
 		r, err := client.As[transfer.RecvTransfer](conn.Call(ctx, "recv.getTransfer", map[string]any{"transferId": t.id}))
-		return transfer.Transfer{
+		x := transfer.Transfer{
 			TransferID: r.TransferID, Status: r.Status, Processing: r.Processing, ErrorMessage: r.ErrorMessage, StartTime: r.StartTime,
+			EndTime: r.EndTime, Rate: r.Rate, EtaSeconds: transfer.Eta(r.TotalSize-r.BytesReceived, r.Rate),
 			TotalFiles: r.TotalFiles, TotalBytes: r.TotalSize, FilesSent: r.FilesReceived, BytesSent: r.BytesReceived,
 			Params: transfer.Params{DestinationPath: r.DestinationPath},
-		}, err
+		}
+		if r.Status == transfer.StatusComplete {
+			x.FilesUnchanged, x.BytesUnchanged = r.TotalFiles-r.FilesReceived, r.TotalSize-r.BytesReceived
+		}
+		return x, err
 	}
 	received, err := w.Get(ctx)
 	if err != nil {

@@ -7,6 +7,8 @@ Needs:    Python 3.7, jetstream, hard links or room for a copy in the sandbox
 Settings: send-onward.conf, beside this script
           target = carol@site-c:/incoming     as for `jetstream send`
           password_file = send-onward.password  carol's password, mode 0600
+          public_key = KEY                    publicKey of site-c's getServerInfo; not
+                                              needed once something was sent to it
           program = jetstream                 or its whole path
 Exit:     0 all files are on disk there, 1 they are not (output says why),
           2 settings wrong
@@ -101,7 +103,7 @@ def link(source, target):
 
 
 def main():
-    s = settings("send-onward.conf", {"target": "", "password_file": "send-onward.password", "program": "jetstream"})
+    s = settings("send-onward.conf", {"target": "", "password_file": "send-onward.password", "public_key": "", "program": "jetstream"})
     if not s["target"]:
         stop(2, "send-onward.conf: target is missing, such as target = carol@site-c:/incoming")
     program = shutil.which(s["program"])
@@ -118,8 +120,9 @@ def main():
         print("the transfer has no files to send on")
         return
     tops = sorted(os.path.join(stage, name) for name in os.listdir(stage))
+    key = ["--public-key", s["public_key"]] if s["public_key"] else []
     for first in range(0, len(tops), 500):
-        command = [program, "send", "--remote-password-file", password, *tops[first : first + 500], s["target"]]
+        command = [program, "send", "--remote-password-file", password, *key, *tops[first : first + 500], s["target"]]
         status = subprocess.run(command, stdin=subprocess.DEVNULL).returncode
         if status:
             stop(1, f"jetstream send ended with exit status {status}")

@@ -3,10 +3,7 @@ package terminal
 import (
 	"fmt"
 	"io"
-	"os"
 	"strings"
-
-	"golang.org/x/term"
 )
 
 const (
@@ -33,13 +30,11 @@ type Table struct {
 	Wide bool
 }
 
-// Width returns how long the lines of a table on w may be, in characters: as the
+// LineWidth returns how long the lines of a table on w may be, in characters: as the
 // terminal is wide, or TableWidth.
-func Width(w io.Writer) int {
-	if f, ok := w.(*os.File); ok {
-		if width, _, err := term.GetSize(int(f.Fd())); err == nil && width > 0 {
-			return max(width, leastWidth)
-		}
+func LineWidth(w io.Writer) int {
+	if n, ok := columns(w); ok {
+		return max(n, leastWidth)
 	}
 	return TableWidth
 }
@@ -71,7 +66,7 @@ func (t *Table) Below(label, text string) {
 // until the lines are short enough, and leaves out columns at the end if that
 // is not enough; left is how many.
 func (t *Table) Write(w io.Writer) (left int, err error) {
-	limit := Width(w)
+	limit := LineWidth(w)
 	var widths []int
 	for _, row := range t.rows {
 		for i, cell := range row {

@@ -272,6 +272,39 @@ func (e *Engine) PinKey(ctx context.Context, destinationID, key string) error {
 	})
 }
 
+// ReceiverKeyParams name a receiver.
+type ReceiverKeyParams struct {
+	Address string `json:"destinationAddress" doc:"Host name or IP of the receiver, or either with its receive port as host:port or [IPv6]:port" validate:"required,max=300"`
+	Port    *int   `json:"destinationPort" doc:"Receive port of the receiver, where destinationAddress names none" default:"8887" validate:"omitempty,min=1,max=65535"`
+}
+
+// ReceiverKey is the public key of a receiver.
+type ReceiverKey struct {
+	DestinationID        string `json:"destinationId" doc:"Id of the caller's destination at that address; empty if there is none"`
+	DestinationAddress   string `json:"destinationAddress" doc:"Host name or IP of the receiver, without the port"`
+	DestinationPort      int    `json:"destinationPort" doc:"Receive port of the receiver"`
+	DestinationPublicKey string `json:"destinationPublicKey" doc:"The receiver's public key"`
+	Pinned               bool   `json:"pinned" doc:"Whether it is the key that the destination has, which any transfer to it demands; else it is what the receiver shows now, and nobody has said yet that it is the right one"`
+}
+
+// DestinationAt returns the caller's destination at an address; one without an id,
+// which nobody has made, where there is none. Codes: invalid.
+func (e *Engine) DestinationAt(ctx context.Context, caller api.Caller, p ReceiverKeyParams) (Destination, error) {
+	owner, err := caller.Owner()
+	if err != nil {
+		return Destination{}, err
+	}
+	host, port, err := ParseAddress(p.Address, p.Port)
+	if err != nil {
+		return Destination{}, err
+	}
+	known, err := e.o.Store.DestinationAt(ctx, owner, host, port)
+	if err != nil || known == nil {
+		return Destination{DestinationAddress: host, DestinationPort: port}, err
+	}
+	return *known, nil
+}
+
 // contactEvery is how often the lastSendTime of a destination is saved at most.
 const contactEvery = 5 * time.Second
 

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"jetstream/internal/account"
+	"jetstream/internal/api"
 	"jetstream/internal/stream"
 )
 
@@ -69,6 +70,8 @@ type Engine struct {
 	mu    sync.Mutex
 	live  map[string]*liveProgress      // by transfer id
 	walks map[string]context.CancelFunc // by manifest id: running walks
+	// attempts says, by transfer id, when one that waits is tried again.
+	attempts map[string]api.Time
 }
 
 // New returns an Engine. Manifests are only walked while Serve runs.
@@ -100,6 +103,7 @@ func New(o Options) (*Engine, error) {
 	return &Engine{
 		o: o, wake: make(chan struct{}, 1), walkWake: make(chan struct{}, 1), deleteWake: make(chan struct{}, 1),
 		live: map[string]*liveProgress{}, walks: map[string]context.CancelFunc{},
+		attempts: map[string]api.Time{},
 	}, nil
 }
 

@@ -12,6 +12,9 @@ type Progress struct {
 	// Files and Bytes are what the receiver has confirmed of the whole
 	// transfer.
 	Files, Bytes int64
+	// UnchangedFiles and UnchangedBytes are what the receiver has said that it has
+	// already.
+	UnchangedFiles, UnchangedBytes int64
 	// Saved is how many bytes compression has kept off the network.
 	Saved int64
 	// Grown is by how many bytes its files are larger than in the manifest.
@@ -89,19 +92,27 @@ func (e *Engine) overlayLocked(t *Transfer, now api.Time) {
 	t.SnapshotTime = now
 	if !t.Processing {
 		delete(e.live, t.TransferID) // a sender may have reported once more after a cancel
+		delete(e.attempts, t.TransferID)
+		if t.Status == StatusComplete {
+			t.FilesUnchanged, t.BytesUnchanged = t.TotalFiles-t.FilesSent, t.TotalBytes-t.BytesSent
+		}
 		return
+	}
+	if next := e.attempts[t.TransferID]; t.Status == StatusPending && t.ErrorMessage != "" && next > now {
+		t.NextAttemptTime = next
 	}
 	l := e.live[t.TransferID]
 	if l == nil {
 		return
 	}
 	t.FilesSent, t.BytesSent, t.BytesSaved = l.Files, l.Bytes, l.Saved
+	t.FilesUnchanged, t.BytesUnchanged = l.UnchangedFiles, l.UnchangedBytes
 	t.Regrow(l.Grown)
 	if t.Status != StatusActive {
 		return
 	}
 	t.Rate, t.SnapshotTime = l.Rate, l.taken
-	t.EtaSeconds = Eta(t.TotalBytes-t.BytesSent, l.Rate)
+	t.EtaSeconds = Eta(t.TotalBytes-t.BytesSent-t.BytesUnchanged, l.Rate)
 }
 
 // Regrow sets Grown, and TotalBytes with it.
@@ -115,4 +126,12 @@ func (e *Engine) forget(transferID string) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	delete(e.live, transferID)
+	delete(e.attempts, transferID)
+}
+
+// NextAttempt notes when a transfer that waits is tried again.
+func (e *Engine) NextAttempt(transferID string, at time.Time) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.attempts[transferID] = api.TimeOf(at)
 }

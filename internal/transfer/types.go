@@ -134,6 +134,8 @@ type Transfer struct { //nolint:recvcheck // visible takes values and pointers
 	TotalBytes            int64    `json:"totalBytes" doc:"Bytes of all files" unit:"bytes" column:"6"`
 	FilesSent             int64    `json:"filesSent" doc:"Files the receiver has confirmed"`
 	BytesSent             int64    `json:"bytesSent" doc:"Bytes the receiver has confirmed" unit:"bytes" column:"5"`
+	FilesUnchanged        int64    `json:"filesUnchanged" doc:"Files that the receiver has already and keeps by the rule of conflict, as far as it has said so since this server has started; of a complete transfer all of them"`
+	BytesUnchanged        int64    `json:"bytesUnchanged" doc:"Bytes of these" unit:"bytes"`
 	BytesSaved            int64    `json:"bytesSaved" doc:"Bytes that compression has kept off the network" unit:"bytes"`
 	RemovedFiles          int64    `json:"removedFiles" doc:"Files and links that the receiver has removed for mirror"`
 	DeletingSources       bool     `json:"deletingSources" doc:"True while the sources of a transfer with deleteSource that has ended are still being removed"`
@@ -145,6 +147,7 @@ type Transfer struct { //nolint:recvcheck // visible takes values and pointers
 	RequestTime           api.Time `json:"requestTime" doc:"When it was requested"`
 	StartTime             api.Time `json:"startTime" doc:"When the first connection was made, or null"`
 	EndTime               api.Time `json:"endTime" doc:"When it ended, or null"`
+	NextAttemptTime       api.Time `json:"nextAttemptTime" doc:"When a pending one that waits is tried again, or null"`
 	SnapshotTime          api.Time `json:"snapshotTime" doc:"When these numbers were taken"`
 	Owner                 string   `json:"owner" doc:"User that made it"`
 

@@ -3,94 +3,79 @@ package watch
 import (
 	"fmt"
 	"io"
+	"strings"
 	"time"
-
-	"github.com/dustin/go-humanize"
-	"github.com/schollz/progressbar/v3"
 
 	"jetstream/internal/terminal"
 	"jetstream/internal/transfer"
 )
 
-// progress shows how a transfer gets on: a bar on a terminal, elsewhere a line
-// whenever another tenth is done or the news change.
+// progress shows people how a transfer gets on: by a line that is drawn again and again
+// on a terminal, elsewhere by a line whenever another tenth is done. News have a line of
+// their own.
 type progress struct {
 	out   io.Writer
 	label string
 	tty   bool
 
-	bar       *progressbar.ProgressBar
-	tenth     int64
-	lastState string
+	line  statusLine
+	tenth int64
+	news  string
 }
 
 // newProgress shows progress on out; label says what moves, made printable.
 func newProgress(out io.Writer, label string) *progress {
-	return &progress{out: out, label: terminal.Printable(label), tty: terminal.IsTerminal(out), tenth: -1}
+	return &progress{out: out, label: terminal.Printable(label), tty: terminal.IsTerminal(out), line: statusLine{out: out}, tenth: -1}
 }
 
 // show shows t's present numbers.
 func (g *progress) show(t transfer.Transfer) {
-	news := ""
-	if t.Processing && t.ErrorMessage != "" {
-		news = "waiting: " + terminal.Printable(t.ErrorMessage)
-	}
-	if news != g.lastState {
-		g.lastState = news
-		if news != "" {
-			g.line(news)
-		}
-	}
-	if t.StartTime == 0 || t.TotalBytes <= 0 {
-		return
-	}
-	done, files := t.BytesSent, t.FilesSent
-	if t.Status == transfer.StatusComplete { // what was there already counts
-		done, files = t.TotalBytes, t.TotalFiles
-	}
+	g.tell(&t)
 	if g.tty {
-		g.draw(t, done)
+		columns := terminal.Columns(g.out)
+		g.line.draw(frame(g.label, &t, time.Now(), columns-1), columns)
 		return
 	}
-	tenth := done * 10 / t.TotalBytes
-	if tenth <= g.tenth {
+	tenth := percent(&t) / 10
+	if t.StartTime == 0 || tenth <= g.tenth {
 		return
 	}
 	g.tenth = tenth
-	g.line(fmt.Sprintf("%s: %3d %%  %s of %s, %d of %d files", g.label, done*100/t.TotalBytes,
-		Bytes(done), Bytes(t.TotalBytes), files, t.TotalFiles))
+	files, bytes := done(&t)
+	text := fmt.Sprintf("%s: %3d %%  %s of %s, %d of %d files", g.label, percent(&t), Bytes(bytes), Bytes(t.TotalBytes), files, t.TotalFiles)
+	if t.Processing && t.Rate > 0 {
+		text += ", " + strings.TrimSpace(strings.ReplaceAll(stateText(&t, time.Now()), gap, ", "))
+	}
+	g.print(text)
 }
 
-// draw moves the bar to the number of bytes that are done.
-func (g *progress) draw(t transfer.Transfer, done int64) {
-	if g.bar == nil {
-		g.bar = progressbar.NewOptions64(t.TotalBytes,
-			progressbar.OptionSetWriter(g.out), progressbar.OptionSetDescription(g.label),
-			progressbar.OptionShowBytes(true), progressbar.OptionShowCount(), progressbar.OptionUseIECUnits(true), progressbar.OptionShowTotalBytes(true),
-			progressbar.OptionSetWidth(30), progressbar.OptionThrottle(50*time.Millisecond),
-			progressbar.OptionOnCompletion(func() { _, _ = fmt.Fprintln(g.out) }))
-		if _ = g.bar.RenderBlank(); t.Processing {
-			return // the next frame knows a rate
-		}
+// tell prints what t waits for, and when that is over.
+func (g *progress) tell(t *transfer.Transfer) {
+	news := ""
+	switch {
+	case t.Status == transfer.StatusSuspended:
+		news = "suspended until jetstream transfers resume"
+	case t.Status == transfer.StatusPending && t.ErrorMessage != "":
+		news = "waiting: " + terminal.Printable(t.ErrorMessage)
+	case t.Status == transfer.StatusPending && g.news != "":
+		return // it connects
 	}
-	_ = g.bar.Set64(min(done, t.TotalBytes)) // a bar that cannot be drawn harms nobody
+	if news == g.news {
+		return
+	}
+	if news == "" && t.Status == transfer.StatusActive {
+		g.print("connected again")
+	}
+	if g.news = news; news != "" {
+		g.print(news)
+	}
 }
 
-// line prints one line, below the bar if there is one.
-func (g *progress) line(text string) {
-	if g.bar != nil && !g.bar.IsFinished() {
-		_ = g.bar.Clear()
-	}
+// print prints a line, above the one that is drawn.
+func (g *progress) print(text string) {
+	g.line.clear(terminal.Columns(g.out))
 	_, _ = fmt.Fprintln(g.out, text)
 }
 
-// end leaves the bar as it is and moves to the next line.
-func (g *progress) end() {
-	if g.bar != nil && !g.bar.IsFinished() {
-		_ = g.bar.Exit()
-		_, _ = fmt.Fprintln(g.out)
-	}
-}
-
-// Bytes writes a number of bytes for people.
-func Bytes(n int64) string { return humanize.IBytes(uint64(max(n, 0))) }
+// end leaves the line as it is and goes to the next.
+func (g *progress) end() { g.line.end() }

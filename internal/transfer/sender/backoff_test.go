@@ -29,6 +29,8 @@ type board struct {
 	order         []string
 }
 
+func (*board) NextAttempt(string, time.Time) {}
+
 func (b *board) Wake() <-chan struct{}                  { return b.wake }
 func (b *board) Watch(string) (<-chan struct{}, func()) { return make(chan struct{}), func() {} }
 func (b *board) Unreached(string, error)                {}

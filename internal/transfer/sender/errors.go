@@ -44,8 +44,8 @@ func (e *retryLater) Error() string { return e.message }
 // unusable explains why a server that has answered is not the receiver.
 func (a *attempt) unusable(err error) error {
 	if k, ok := errors.AsType[*wire.KeyChangedError](err); ok {
-		return failf(err, true, "the public key of %s has changed: %s was pinned and %s answered; if the server was really replaced, give the destination its new key with send.updateDestination",
-			a.to, k.Pinned, k.Presented)
+		return failf(err, true, "the public key of %s has changed: %s was pinned and %s answered; if the server was really replaced, give the destination%s its new key with send.updateDestination",
+			a.to, k.Pinned, k.Presented, spaced(a.t.DestinationID))
 	}
 	if v, ok := errors.AsType[*wire.VersionError](err); ok {
 		return failf(err, true, "%s cannot be used: %s", a.to, v.Error())
@@ -60,4 +60,12 @@ func (a *attempt) refusedLogin(f wire.Failure) error {
 		return failf(nil, false, "%s refused the login of user %s: %s", a.to, a.t.Username, wire.Clean(f.Message))
 	}
 	return failf(nil, false, "user %s or its password was refused by %s; make that user there, or give its present password or a token of it", a.t.Username, a.to)
+}
+
+// spaced is an id with a space before it, empty for none.
+func spaced(id string) string {
+	if id == "" {
+		return ""
+	}
+	return " " + id
 }

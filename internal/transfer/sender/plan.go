@@ -200,6 +200,9 @@ func (p *planner) skipped(next page) (map[int64]bool, error) {
 			skip[i] = true
 		}
 	}
+	if len(skip) > 0 {
+		p.a.s.unchanged.add(p.a.t.TransferID, next.files, skip)
+	}
 	return skip, nil
 }
 

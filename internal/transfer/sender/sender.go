@@ -32,6 +32,7 @@ type Engine interface {
 	Entitled(ctx context.Context, owner string) error
 	Password(t *transfer.Transfer) (string, error)
 	Progress(transferID string, p transfer.Progress)
+	NextAttempt(transferID string, at time.Time)
 	LoadDestination(ctx context.Context, destinationID string) (transfer.Destination, error)
 	PinKey(ctx context.Context, destinationID, key string) error
 	Reached(destinationID string)
@@ -95,7 +96,9 @@ type Sender struct {
 	limits      limits
 	connections connections
 	dryRuns     chan struct{} // holds a token for each dry run that is going on
+	probes      chan struct{} // holds a token for each receiver that is being asked for its key
 	compressor  wire.Compressor
+	unchanged   unchanged
 	// refused is done once the operator was told that the congestion control
 	// cannot be chosen.
 	refused sync.Once
@@ -147,7 +150,7 @@ func New(o Options) (*Sender, error) {
 		dial := localhost.Dial(d.DialContext)
 		o.Dial = func(ctx context.Context, address string) (net.Conn, error) { return dial(ctx, "tcp", address) }
 	}
-	return &Sender{o: o, log: o.Log, dryRuns: make(chan struct{}, maxDryRuns)}, nil
+	return &Sender{o: o, log: o.Log, dryRuns: make(chan struct{}, maxDryRuns), probes: make(chan struct{}, maxProbes)}, nil
 }
 
 // waiting is a transfer between two attempts.
@@ -272,9 +275,12 @@ func (s *Sender) Serve(ctx context.Context) error {
 			delete(running, r.id)
 			if !r.retry {
 				delete(waits, r.id)
+				s.unchanged.forget(r.id)
 				continue
 			}
-			waits[r.id] = waits[r.id].after(r, time.Now())
+			w := waits[r.id].after(r, time.Now())
+			waits[r.id] = w
+			s.o.Engine.NextAttempt(r.id, w.due)
 		}
 	}
 }

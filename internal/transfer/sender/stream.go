@@ -313,7 +313,11 @@ func (a *attempt) progress(payload []byte) error {
 		a.s.sent.Add(p.Bytes - a.confirmed)
 		a.confirmed = p.Bytes
 	}
-	a.s.o.Engine.Progress(a.t.TransferID, transfer.Progress{Files: p.Files, Bytes: p.Bytes, Saved: a.bytesSaved(), Grown: a.grown.Load(), Rate: a.meter.Rate()})
+	files, bytes := a.s.unchanged.of(a.t.TransferID)
+	a.s.o.Engine.Progress(a.t.TransferID, transfer.Progress{
+		Files: p.Files, Bytes: p.Bytes, UnchangedFiles: files, UnchangedBytes: bytes,
+		Saved: a.bytesSaved(), Grown: a.grown.Load(), Rate: a.meter.Rate(),
+	})
 	return nil
 }
 
