@@ -509,7 +509,13 @@ func cliArgs(t *testing.T, c *api.Command, params map[string]any) []string {
 				args = append(args, fmt.Sprintf("--%s=%s:%s", name, key, value))
 			}
 		default:
-			args = append(args, fmt.Sprintf("--%s=%v", name, v))
+			list, ok := v.([]any)
+			if !ok {
+				list = []any{v}
+			}
+			for _, value := range list {
+				args = append(args, fmt.Sprintf("--%s=%v", name, value))
+			}
 		}
 	}
 	slices.Sort(args)

@@ -65,7 +65,7 @@ func (c *sendCmd) run(ctx context.Context, p *program) error {
 	if err := c.followFlags.check(); err != nil {
 		return err
 	}
-	if err := c.mirrorFlags.check(c.Conflict, c.FilesFrom); err != nil {
+	if err := c.mirrorFlags.check(c.Conflict, c.FilesFrom, c.DeleteSource); err != nil {
 		return err
 	}
 	conn, user, err := c.connect(ctx, p)

@@ -14,9 +14,11 @@ type mirrorFlags struct {
 	MaxDelete *int64 `name:"max-delete" placeholder:"N" help:"With --mirror: if more than N files and directories would go, none goes, and the exit status is 1 (1000); 0 permits none."`
 }
 
-// check checks the flags beside those of --conflict and --files-from.
-func (f *mirrorFlags) check(conflict, filesFrom string) error {
+// check checks the flags beside those of --conflict, --files-from and --delete-source.
+func (f *mirrorFlags) check(conflict, filesFrom string, deleteSource bool) error {
 	switch {
+	case f.Mirror && deleteSource:
+		return usagef("--mirror is not for --delete-source: the next transfer would remove there what this one has removed here")
 	case f.MaxDelete != nil && !f.Mirror:
 		return usagef("--max-delete is for --mirror: give that too")
 	case f.MaxDelete != nil && *f.MaxDelete < 0:

@@ -44,7 +44,7 @@ func TestSendRecipes(t *testing.T) {
 		"/srv/", site.dir+"/srv/", "@site-b:/", fmt.Sprintf("@127.0.0.1:%d:/", other.recvPort))
 	media := filepath.Join(site.dir, "srv", "media")
 	random := rand.NewChaCha8([32]byte{}) // which does not compress
-	for name, size := range map[string]int{"reel/a.mov": 20, "reel/b.mov": 2 << 20, "film/f.mov": 3 << 20, "archive/x.tar": 1 << 20, "news/n.txt": 10} {
+	for name, size := range map[string]int{"reel/a.mov": 20, "reel/b.mov": 2 << 20, "film/f.mov": 3 << 20, "archive/x.tar": 1 << 20, "news/n.txt": 10, "outbox/o.mov": 10} {
 		text := make([]byte, size)
 		_, _ = random.Read(text) // never fails
 		putFile(t, filepath.Join(media, filepath.FromSlash(name)), text)
@@ -107,15 +107,31 @@ func (r *recipes) carryOut(b readmeBlock) {
 	for heading, want := range map[string]string{
 		"Look before a big send": "2 files, 2.0 MiB would be sent", "Send what is new": "complete: ",
 		"Hold one for a while": "suspended", "Send from a script": "the news are there",
+		"Follow a transfer in a script": `"status":"complete"`, "Send again what is missing": "complete: 0 files",
 	} {
 		if b.heading == heading && !strings.Contains(out, want) {
 			r.t.Errorf("docs/send.md, %s: %q is missing in\n%s", heading, want, out)
 		}
 	}
-	if b.heading == "Prove what arrived" {
+	switch token := tokenText.FindStringSubmatch(out); {
+	case b.heading == "Prove what arrived":
 		r.prove(out)
+	case token != nil:
+		bob := filepath.Join(r.other.dir, "lib", "files", "bob")
+		putFile(r.t, filepath.Join(r.site.dir, "site-b.token"), []byte(token[1]))
+		putFile(r.t, filepath.Join(bob, "mirror", "reel", "stale.txt"), []byte("of the day before"))
+		putFile(r.t, filepath.Join(bob, "mirror", "other.txt"), []byte("beside it"))
+		for _, name := range []string{"stale.txt", "."} { // older than the list of files
+			long := time.Now().Add(-time.Hour)
+			if err := os.Chtimes(filepath.Join(bob, "mirror", "reel", name), long, long); err != nil {
+				r.t.Fatal(err)
+			}
+		}
 	}
 }
+
+// tokenText finds the token in the answer of createAPIToken.
+var tokenText = regexp.MustCompile(`"token": "([^"]+)"`)
 
 // powerCut ends both servers in the middle of a transfer.
 func (r *recipes) powerCut() {
@@ -149,12 +165,21 @@ func (r *recipes) prove(out string) {
 func (r *recipes) arrived(media string) {
 	r.t.Helper()
 	bob := filepath.Join(r.other.dir, "lib", "files", "bob")
-	for _, name := range []string{"incoming/reel/b.mov", "incoming/film/f.mov", "archive/archive/x.tar", "second-copy/archive/x.tar", "third-copy/archive/x.tar", "incoming/news/n.txt"} {
+	for _, name := range []string{"incoming/reel/b.mov", "incoming/film/f.mov", "archive/archive/x.tar", "second-copy/archive/x.tar", "third-copy/archive/x.tar", "incoming/news/n.txt",
+		"mirror/reel/b.mov", "found/reel/a.mov"} {
 		got, err := os.ReadFile(filepath.Join(bob, filepath.FromSlash(name)))
 		_, below, _ := strings.Cut(name, "/")
 		want, _ := os.ReadFile(filepath.Join(media, filepath.FromSlash(below)))
 		if err != nil || string(got) != string(want) {
 			r.t.Errorf("%s has not arrived: %v", name, err)
+		}
+	}
+	for name, want := range map[string]bool{
+		filepath.Join(bob, "mirror", "other.txt"): true, filepath.Join(bob, "mirror", "reel", "stale.txt"): false,
+		filepath.Join(bob, "inbox", "outbox", "o.mov"): true, filepath.Join(media, "outbox", "o.mov"): false,
+	} {
+		if _, err := os.Lstat(name); (err == nil) != want {
+			r.t.Errorf("%s: %v", name, err)
 		}
 	}
 	for end := time.Now().Add(patience); ; {

@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"io"
+	"math/rand/v2"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -142,10 +143,13 @@ func TestSendAtATerminal(t *testing.T) {
 
 			port := p.to.recvPort
 			p.to.stop()
-			if err := os.WriteFile(filepath.Join(p.from.files, "reel", "more"), []byte("more of it"), 0o600); err != nil {
+			more := make([]byte, 200_000)
+			_, _ = rand.NewChaCha8([32]byte{}).Read(more) // which does not compress
+			if err := os.WriteFile(filepath.Join(p.from.files, "reel", "more"), more, 0o600); err != nil {
 				t.Fatal(err)
 			}
-			w = watchSend(t, p, uint16(columns)) // the key is known: nothing is asked
+			// The key is known: nothing is asked. It is so slow that its progress is seen.
+			w = watchSend(t, p, uint16(columns), "--rate=800")
 			at = w.await(t, 0, `waiting: 127\.0\.0\.1:\d+ cannot be reached`)
 			at = w.await(t, at, `next try in \d s`)
 			w.wantNarrow(0, columns)
@@ -155,7 +159,7 @@ func TestSendAtATerminal(t *testing.T) {
 			at = w.await(t, at, `\rreel +\d+ %  \[`)
 			p.to.start("--recv-port=" + strconv.Itoa(port))
 			at = w.await(t, at, `connected again`)
-			w.await(t, at, `complete: 1 file, 10 B in .*\s+unchanged: 3 files, `)
+			w.await(t, at, `complete: 1 file, 195 KiB in .*\s+unchanged: 3 files, `)
 			w.end(exitDone)
 			if strings.Contains(w.String(), "Is it the right one?") {
 				t.Errorf("it asked again: %q", w.String())

@@ -44,7 +44,8 @@ func (e *Engine) SaveSent(ctx context.Context, t *Transfer, list []SentSource) e
 // that of this one, nil if there is none.
 func (e *Engine) DropSent(ctx context.Context, t *Transfer, from int64) (first *SentSource, err error) {
 	for more := true; more; {
-		err := e.o.Store.UpdateNoSync(ctx, func(tx Tx) (err error) {
+		// On disk before anything is sent: a record of a former session must not come back.
+		err := e.o.Store.Update(ctx, func(tx Tx) (err error) {
 			list, err := tx.SentSources(t.Seq, from, from)
 			if err != nil {
 				return err

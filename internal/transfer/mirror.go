@@ -23,6 +23,9 @@ func (p *Params) checkMirror() error {
 	if p.Mirror && p.Conflict == ConflictRename {
 		return invalidField("mirror", "conflict", "mirror is not for the conflict rename, which keeps two files where the source has one: give another conflict")
 	}
+	if p.Mirror && p.DeleteSource {
+		return invalidField("mirror", "deleteSource", "mirror is not for deleteSource: the next transfer would remove at the receiver what this one has removed here")
+	}
 	return nil
 }
 

@@ -62,8 +62,8 @@ type Manifest struct {
 	TotalSize  *int64 `json:"totalSize" doc:"Bytes of all files, null while pending" unit:"bytes" column:"4"`
 	// What is skipped for what it is, is never sent and is no error.
 	SkippedEntries     *int64            `json:"skippedEntries" doc:"Number of special files, links that lead nowhere or out of the sandbox, part files of arriving transfers and, with onError continue, of what could not be read, which are left out; null while pending"`
-	ReadErrors         int64             `json:"readErrors" doc:"How many of the skippedEntries could not be read, with onError continue"`
 	ErrorMessage       *string           `json:"errorMessage" doc:"Why it failed, or null" column:"below"`
+	ReadErrors         int64             `json:"readErrors" doc:"How many of the skippedEntries could not be read, with onError continue"`
 	FileMappings       map[string]string `json:"fileMappings" doc:"Source paths and the names they get"`
 	FileMappingsBase64 map[string]string `json:"fileMappingsBase64,omitempty" doc:"The exact fileMappings, keys and values in base64, where one is not UTF-8"`
 	Include            []string          `json:"include" doc:"Patterns of what is sent, whatever exclude says"`

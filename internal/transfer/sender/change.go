@@ -5,6 +5,7 @@ import (
 	"errors"
 	"os"
 	"slices"
+	"sync"
 	"sync/atomic"
 
 	"jetstream/internal/api"
@@ -24,8 +25,8 @@ type source struct {
 	stale   atomic.Bool // there is a newer version
 	// first is the file that the first part was read of, if there are several.
 	first atomic.Pointer[os.FileInfo]
-	// recorded reports that its state was recorded, or found not to be fit for it.
-	recorded atomic.Bool
+	// recorded is for recording its state, or finding that not to be fit for it.
+	recorded sync.Once
 	resumed  bool // its beginning was sent before
 
 	// Of the queue, unless it is the first version.

@@ -49,9 +49,13 @@ func (a *attempt) recordSent(ctx context.Context, from int64) (*sentSources, err
 // opened records the state of a file before the first data of a version are read. If it
 // is later the same, all that was read in between was the same too.
 func (s *sentSources) opened(f *source, file *os.File) {
-	if s == nil || !f.recorded.CompareAndSwap(false, true) {
-		return
+	if s != nil {
+		f.recorded.Do(func() { s.record(f, file) })
 	}
+}
+
+// record is opened for the lane that is the first.
+func (s *sentSources) record(f *source, file *os.File) {
 	fi, err := file.Stat()
 	if err != nil {
 		return
