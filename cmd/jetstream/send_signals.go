@@ -73,17 +73,14 @@ var errTimeout = errors.New("not complete within --timeout")
 func (i *interrupts) choose(ctx context.Context) (watch.Choice, context.Context) {
 	_, asks := i.p.terminal()
 	asks = asks && terminal.IsTerminal(i.p.Stderr)
-	next := ctx
+	switch {
+	case endedBy(ctx, syscall.SIGHUP):
+		return watch.Leave, nil
+	case errors.Is(ctx.Err(), context.DeadlineExceeded) || !endedBy(ctx, os.Interrupt) || !asks:
+		return watch.Cancel, nil
+	}
+	next := i.again(ctx)
 	for {
-		switch {
-		case endedBy(ctx, syscall.SIGHUP):
-			return watch.Leave, nil
-		case errors.Is(ctx.Err(), context.DeadlineExceeded) || !endedBy(ctx, os.Interrupt) || !asks:
-			return watch.Cancel, nil
-		}
-		if next == ctx {
-			next = i.again(ctx)
-		}
 		answer, err := i.p.askLine(next, "Interrupted: (c)ancel the transfer, (l)eave it running, or (g)o on? [g]")
 		if err != nil { // another signal: a second interrupt means what it says
 			if endedBy(next, syscall.SIGHUP) {

@@ -9,6 +9,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"reflect"
 	"runtime"
 	"strings"
 	"unicode/utf8"
@@ -259,7 +260,7 @@ func (s *settings) show(p *program, parsed *kong.Context) error {
 		case s.used[f.Name]:
 			from = s.config.where(f.Name)
 		}
-		if list, ok := f.Target.Interface().([]string); ok {
+		if list, ok := reflect.TypeAssert[[]string](f.Target); ok {
 			t.Row(f.Name, strings.Join(list, ", "), from)
 			continue
 		}

@@ -117,8 +117,8 @@ func (w *watched) end(code int) {
 // wantNarrow wants every drawing of the status line after an offset to fit.
 func (w *watched) wantNarrow(from, columns int) {
 	w.t.Helper()
-	for _, line := range strings.Split(w.String()[from:], "\n") {
-		for _, drawn := range strings.Split(strings.TrimSuffix(line, "\r"), "\r") {
+	for line := range strings.SplitSeq(w.String()[from:], "\n") {
+		for drawn := range strings.SplitSeq(strings.TrimSuffix(line, "\r"), "\r") {
 			if strings.Contains(drawn, " % ") && terminal.Width(drawn) >= columns {
 				w.t.Errorf("%q has %d columns of %d", drawn, terminal.Width(drawn), columns)
 			}
