@@ -196,7 +196,7 @@ var fixtures = map[string]fixture{
 	"send.failTransfer": {params: func(p *pair, _ int) map[string]any {
 		return map[string]any{"transferId": p.waiting(), "message": "the reel was withdrawn"}
 	}},
-	"send.updateTransfer": {varies: []string{"errorMessage"}, params: func(p *pair, _ int) map[string]any {
+	"send.updateTransfer": {varies: []string{"errorMessage", "nextAttemptTime"}, params: func(p *pair, _ int) map[string]any {
 		return map[string]any{"transferId": p.waiting(), "priority": 10}
 	}},
 	"send.deleteTransfer": {params: func(p *pair, _ int) map[string]any { return map[string]any{"transferId": p.transfer()} }},

@@ -89,7 +89,7 @@ func (e *Engine) overlayAll(list []Transfer) {
 
 // overlayLocked is overlay. mu is held.
 func (e *Engine) overlayLocked(t *Transfer, now api.Time) {
-	t.SnapshotTime = now
+	t.SnapshotTime, t.NextAttemptTime = now, 0
 	if !t.Processing {
 		delete(e.live, t.TransferID) // a sender may have reported once more after a cancel
 		delete(e.attempts, t.TransferID)

@@ -435,3 +435,20 @@ func TestDeleteSourceNeedsASandboxToWrite(t *testing.T) {
 	_, err = b.CreateTransfer(ctx, by("alice"), p, remotePassword)
 	b.refused(err, api.CodeForbidden, "may only be read")
 }
+
+// When a transfer is tried again is shown as long as it waits.
+func TestNextAttemptIsShownWhileItWaits(t *testing.T) {
+	b, ctx := newBench(t), t.Context()
+	x := b.transfer()
+	at := time.Now().Add(time.Hour)
+	b.NextAttempt(x.TransferID, at)
+	_, err := b.Change(ctx, x.TransferID, func(t *transfer.Transfer) error { t.ErrorMessage = "nobody answers"; return nil })
+	b.must(err)
+	got, err := b.LoadTransfer(ctx, x.TransferID)
+	if b.must(err); got.NextAttemptTime != api.TimeOf(at) {
+		t.Errorf("a transfer that waits is tried at %v", got.NextAttemptTime)
+	}
+	if got, err = b.CancelTransfer(ctx, by("alice"), x.TransferID); err != nil || got.NextAttemptTime != 0 {
+		t.Errorf("a cancelled transfer is tried at %v: %v", got.NextAttemptTime, err)
+	}
+}
