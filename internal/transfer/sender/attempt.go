@@ -5,6 +5,7 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"net"
 	"runtime/debug"
@@ -153,6 +154,8 @@ func reason(err error) string {
 		return "this server stopped"
 	case errors.Is(err, context.DeadlineExceeded):
 		return "it did not answer in time"
+	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
+		return "the other end closed it"
 	}
 	if _, ok := errors.AsType[tls.RecordHeaderError](err); ok {
 		return "what answers there is no receive port of a JetStream server"
