@@ -224,7 +224,7 @@ func TestDryRunThatCannotBe(t *testing.T) {
 	}{
 		"wrong password":   {dry{to: b.Address, password: wrongPassword}, api.CodeConflict, "its password was refused"},
 		"unknown user":     {dry{to: b.Address, user: "nobody"}, api.CodeConflict, "its password was refused"},
-		"disabled user":    {dry{to: b.Address, user: "off"}, api.CodeConflict, "its password was refused"},
+		"disabled user":    {dry{to: b.Address, user: "off"}, api.CodeConflict, "user off is disabled"},
 		"no sandbox":       {dry{to: b.Address, user: "homeless"}, api.CodeConflict, "does not exist"},
 		"a file in place":  {dry{to: b.Address, path: "/file"}, api.CodeConflict, "in the way"},
 		"outside":          {dry{to: b.Address, path: "/../x"}, api.CodeInvalid, "must not contain .."},
