@@ -13,7 +13,7 @@ import (
 // filterFlags are the flags that choose what is sent.
 type filterFlags struct {
 	Include   []string `sep:"none" placeholder:"PATTERN" help:"Send what matches the pattern, whatever --exclude says; repeatable."`
-	Exclude   []string `sep:"none" placeholder:"PATTERN" help:"Leave out what matches the pattern, as of rsync, with all that is in it; repeatable. *.tmp is a name anywhere, /reel/tmp a path from the top, tmp/ a directory; ** also stands for /."`
+	Exclude   []string `sep:"none" placeholder:"PATTERN" help:"Leave out what matches the pattern, as rsync does, with all that is in it; repeatable. *.tmp is a name anywhere, /reel/tmp a path from the top, tmp/ a directory; ** also stands for /."`
 	FilesFrom string   `name:"files-from" placeholder:"FILE" help:"Send what the lines of FILE name, - for standard input, in place of SOURCE: paths from the working directory, which they keep at the receiver."`
 	From0     bool     `name:"from0" help:"The names in the file of --files-from end in a NUL byte, as those of find -print0."`
 }

@@ -70,7 +70,7 @@ func (w *walker) fault(ctx context.Context, s source, fi fs.FileInfo, err error)
 		return nil
 	}
 	reason, ok := unreadable(err)
-	if !w.goOn || !ok {
+	if !w.continueOnError || !ok {
 		return sourceError(s.path, err)
 	}
 	w.unread++

@@ -116,7 +116,8 @@ func (e *Engine) Transfers(ctx context.Context, p Page) (list []Transfer, next i
 	return list, next, err
 }
 
-// WaitForTransfer returns the transfer once it has ended and its sources are dealt with, or as it is after
+// WaitForTransfer returns the transfer once it has ended and no more of its sources are
+// to be removed, or as it is after
 // timeout. Codes: notFound.
 func (e *Engine) WaitForTransfer(ctx context.Context, caller api.Caller, transferID string, timeout time.Duration) (Transfer, error) {
 	return await(ctx, e, transferID, timeout, func(ctx context.Context) (Transfer, bool, error) {
@@ -228,7 +229,7 @@ func (e *Engine) DeleteTransfer(ctx context.Context, caller api.Caller, transfer
 // Change loads a transfer, applies change and saves it, in one transaction. A
 // state that change sets must be a permitted step (see transferSteps); the
 // fields that follow from it (processing, times, the erased password) are set
-// here. A transfer that is Deleted, whose sources are dealt with and whose receiver need
+// here. A transfer that is Deleted, of which no source is to be removed any more and whose receiver need
 // not be notified any more is removed. An error of change is returned and nothing is saved. change
 // runs while the database's only writer is held: it must not wait. Codes:
 // notFound, conflict.

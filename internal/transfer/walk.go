@@ -31,13 +31,13 @@ type totals struct{ files, size, data, skipped, unread int64 }
 // holds one page of entries and, for each directory that it is in, one batch of
 // names.
 type walker struct {
-	e        *Engine
-	manifest string
-	owner    account.User
-	box      *account.Sandbox
-	sources  []source
-	filter   *filter.Filter
-	goOn     bool // whether what cannot be read is left out
+	e               *Engine
+	manifest        string
+	owner           account.User
+	box             *account.Sandbox
+	sources         []source
+	filter          *filter.Filter
+	continueOnError bool // whether what cannot be read is left out
 
 	page        []ManifestFile
 	next        int64 // index of the next entry
@@ -72,7 +72,7 @@ func (e *Engine) walk(ctx context.Context, m Manifest) (t totals, err error) {
 	if err != nil {
 		return t, err
 	}
-	w := &walker{e: e, manifest: m.ManifestID, owner: owner, box: box, sources: sources, filter: chosen, goOn: m.OnError == "continue"}
+	w := &walker{e: e, manifest: m.ManifestID, owner: owner, box: box, sources: sources, filter: chosen, continueOnError: m.OnError == "continue"}
 	err = w.run(ctx, sources)
 	if closeErr := box.Close(); err == nil {
 		err = closeErr

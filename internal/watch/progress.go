@@ -30,7 +30,7 @@ func newProgress(out io.Writer, label string) *progress {
 
 // show shows t's present numbers.
 func (g *progress) show(t transfer.Transfer) {
-	g.tell(&t)
+	g.printNews(&t)
 	if g.tty {
 		columns := terminal.Columns(g.out)
 		g.line.draw(frame(g.label, &t, time.Now(), columns-1), columns)
@@ -49,8 +49,8 @@ func (g *progress) show(t transfer.Transfer) {
 	g.print(text)
 }
 
-// tell prints what t waits for, and when that is over.
-func (g *progress) tell(t *transfer.Transfer) {
+// printNews prints what t waits for, and when that is over.
+func (g *progress) printNews(t *transfer.Transfer) {
 	news := ""
 	switch {
 	case t.Status == transfer.StatusSuspended:

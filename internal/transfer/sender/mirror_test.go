@@ -23,6 +23,7 @@ type mirror struct {
 	mappings map[string]string // nil: {"/src": "/src"}
 	list     func(*transfer.ManifestParams)
 	change   func(*transfer.Params)
+	password string // empty: bob's
 }
 
 // params makes the destination and the manifest.
@@ -49,12 +50,19 @@ func (m mirror) params(from, to *site) transfer.Params {
 	return p
 }
 
+func (m mirror) secret() string {
+	if m.password != "" {
+		return m.password
+	}
+	return transfertest.BobsPassword
+}
+
 // send sends it and returns the transfer once it has ended.
 func (m mirror) send(from, to *site) transfer.Transfer {
 	from.T.Helper()
 	to.Age()
 	p := m.params(from, to)
-	t := transfertest.Must[transfer.Transfer](from.T)(from.engine.CreateTransfer(from.T.Context(), by("bob"), p, transfertest.BobsPassword))
+	t := transfertest.Must[transfer.Transfer](from.T)(from.engine.CreateTransfer(from.T.Context(), by("bob"), p, m.secret()))
 	return from.wait(t)
 }
 
@@ -439,4 +447,26 @@ func TestMirrorIsNotForRename(t *testing.T) {
 	if _, err := from.engine.CreateTransfer(t.Context(), by("bob"), p, "x"); !errors.Is(err, &api.Error{Code: api.CodeInvalid}) {
 		t.Errorf("got %v", err)
 	}
+}
+
+// A mirror by a token that is confined to a directory removes in that, and a file beside
+// it stays.
+func TestMirrorByAConfinedToken(t *testing.T) {
+	a, b := newSite(t), newSite(t)
+	a.have("src/1")
+	b.have("in/src/stale", "in/other", "src/stale")
+	_, token := b.token("bob", account.NewAPIToken{Permissions: mayWrite, Path: "/in"})
+	for _, mappings := range []map[string]string{{"/src": "/src"}, {"/src": "/"}} {
+		got := mirror{mappings: mappings, password: token, change: func(p *transfer.Params) { p.DestinationPath = "/in" }}.send(a, b)
+		if got.Status != transfer.StatusComplete {
+			t.Fatalf("it ended as %s: %s", got.Status, got.ErrorMessage)
+		}
+		if _, err := os.Lstat(filepath.Join(b.Sandbox, "src", "stale")); err != nil {
+			t.Errorf("outside of the token's directory: %v", err)
+		}
+		if mappings["/src"] == "/src" {
+			b.holds("in/other", "in/src/1", "src/stale")
+		}
+	}
+	b.holds("in/1", "src/stale")
 }
