@@ -56,6 +56,10 @@ func TestBadTransfersAreRefused(t *testing.T) {
 		"path up":       {func(p *transfer.Params) { p.DestinationPath = "/a/../../b" }, "p", api.CodeInvalid, ".."},
 		"path with NUL": {func(p *transfer.Params) { p.DestinationPath = "a\x00b" }, "p", api.CodeInvalid, "NUL"},
 		"data":          {func(p *transfer.Params) { p.UserData = map[string]string{"k": strings.Repeat("v", 20000)} }, "p", api.CodeInvalid, "userData"},
+		"mirror that moves": {func(p *transfer.Params) { p.Mirror, p.DeleteSource = true, true }, "p", api.CodeInvalid,
+			"mirror is not for deleteSource"},
+		"mirror that renames": {func(p *transfer.Params) { p.Mirror, p.Conflict = true, transfer.ConflictRename }, "p", api.CodeInvalid,
+			"mirror is not for the conflict rename"},
 	} {
 		p := good
 		c.change(&p)
