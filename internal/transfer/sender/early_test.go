@@ -36,7 +36,9 @@ func TestLoginWaitsForHelloOfUnknownReceiver(t *testing.T) {
 			}
 			wg.Go(func() {
 				defer nc.Close()
-				flights <- firstFlight(nc, id)
+				if types := firstFlight(nc, id); len(types) > 0 { // a lane may end before it says anything
+					flights <- types
+				}
 			})
 		}
 	})
