@@ -61,7 +61,7 @@ fuzz: ## Run every fuzz target for FUZZTIME (10s)
 		$(GO) test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) "$$package" || exit 1; \
 	done
 
-hazards: ## Take out each protection of docs/hazards.md and see its test fail (two minutes)
+hazards: ## Take out each protection of docs/internals/hazards.md and see its test fail (two minutes)
 	$(GO) test ./docs -run 'TestHazards$$' -take-out -v -count 1 -timeout 20m
 
 crash: ## End two servers KILLS (300) times at random moments and see that nothing is lost (some five minutes)
@@ -84,7 +84,7 @@ clients: ## Fetch what the tests of generated clients want (network; npm where n
 	@if command -v npm >/dev/null; then cd tools/clients && npm ci --no-audit --no-fund --loglevel=error; \
 	else echo "SKIPPED: no npm here: the TypeScript client and the linter of openapi.json are left out"; fi
 
-# The attacks whose tables stand in docs/attacks.md.
+# The attacks whose tables stand in docs/internals/attacks.md.
 ATTACKS := TestEveryRouteAndMethodIsGuarded|TestPagesOfOtherSitesAreRefused|TestTraversal|TestOversizedAndAmbiguousRequestsAreRefused|TestGuessingIsSlowed|TestSettingsAreFrozen
 
 # The document shows the replies, and is built into the program: hence last.

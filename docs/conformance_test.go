@@ -55,7 +55,7 @@ func sentenceIDs(name, page string) (ids map[string]int, faults []string) {
 		switch {
 		case id == "":
 			fault("this sentence has no id: end the line with <!-- two-or-three-words --> that say what it is about, " +
-				"and add a row with these words to docs/conformance.md")
+				"and add a row with these words to docs/internals/conformance.md")
 		case ids[id] != 0:
 			fault("the id %s is that of line %d already: choose another for the newer of the two", id, ids[id])
 		default:
@@ -79,7 +79,7 @@ func parseConformance(text string) (pages map[string]map[string]entry, faults []
 	page := ""
 	for i, line := range strings.Split(text, "\n") {
 		fault := func(format string, args ...any) {
-			faults = append(faults, fmt.Sprintf("docs/conformance.md:%d: ", i+1)+fmt.Sprintf(format, args...))
+			faults = append(faults, fmt.Sprintf("docs/internals/conformance.md:%d: ", i+1)+fmt.Sprintf(format, args...))
 		}
 		if name, ok := strings.CutPrefix(line, "## "); ok {
 			page = name
@@ -134,17 +134,17 @@ func checkConformance(conformance string, contracts map[string]string, tests map
 		for id, line := range ids {
 			if _, ok := pages[name][id]; !ok {
 				faults = append(faults, fmt.Sprintf("docs/%s:%d: no test is named for this sentence: "+
-					"add the row \"| `%s` | `directory` TestName |\" to the section %s of docs/conformance.md", name, line, id, name))
+					"add the row \"| `%s` | `directory` TestName |\" to the section %s of docs/internals/conformance.md", name, line, id, name))
 			}
 		}
 		for id, e := range pages[name] {
 			if ids[id] == 0 {
-				faults = append(faults, fmt.Sprintf("docs/conformance.md:%d: docs/%s has no sentence %s: "+
+				faults = append(faults, fmt.Sprintf("docs/internals/conformance.md:%d: docs/%s has no sentence %s: "+
 					"give it its id back, or remove this row if the sentence is gone", e.line, name, id))
 			}
 			for _, test := range e.tests {
 				if !tests[test] {
-					faults = append(faults, fmt.Sprintf("docs/conformance.md:%d: there is no test %s: "+
+					faults = append(faults, fmt.Sprintf("docs/internals/conformance.md:%d: there is no test %s: "+
 						"name the one that holds %s now", e.line, test, id))
 				}
 			}
@@ -162,7 +162,7 @@ func checkAttacks(page string, tests map[string]bool) (faults []string) {
 		named, _ := testsOf(item)
 		for _, test := range named {
 			if !tests[test] {
-				faults = append(faults, fmt.Sprintf("docs/attacks.md:%d: there is no test %s: name the one that holds this now", i+1, test))
+				faults = append(faults, fmt.Sprintf("docs/internals/attacks.md:%d: there is no test %s: name the one that holds this now", i+1, test))
 			}
 		}
 	}
@@ -210,10 +210,10 @@ func read(t *testing.T, name string) string {
 func TestConformance(t *testing.T) {
 	tests := testNames(t, "..")
 	contracts := map[string]string{"triggers.md": read(t, "triggers.md"), "api.md": read(t, "api.md")}
-	for _, fault := range checkConformance(read(t, "conformance.md"), contracts, tests) {
+	for _, fault := range checkConformance(read(t, "internals/conformance.md"), contracts, tests) {
 		t.Error(fault)
 	}
-	for _, fault := range checkAttacks(read(t, "attacks.md"), tests) {
+	for _, fault := range checkAttacks(read(t, "internals/attacks.md"), tests) {
 		t.Error(fault)
 	}
 }
@@ -234,9 +234,9 @@ func TestConformanceCanFail(t *testing.T) {
 		"id used twice":     {contract + "Three. <!-- one -->\n", rows, "docs/c.md:15: the id one is that of line 3 already"},
 		"no row":            {contract + "Three. <!-- three -->\n", rows, "add the row \"| `three` | "},
 		"no row for events": {contract + "\n| `launch` | start |\n", rows, "add the row \"| `launch` | "},
-		"no sentence":       {contract, rows + "| `three` | `x` TestOne |\n", "docs/conformance.md:8: docs/c.md has no sentence three"},
+		"no sentence":       {contract, rows + "| `three` | `x` TestOne |\n", "docs/internals/conformance.md:8: docs/c.md has no sentence three"},
 		"row twice":         {contract, rows + "| `two` | `x` TestOne |\n", "two has a row already"},
-		"no such test":      {contract, strings.Replace(rows, "TestTwo", "TestSix", 1), "docs/conformance.md:4: there is no test x TestSix"},
+		"no such test":      {contract, strings.Replace(rows, "TestTwo", "TestSix", 1), "docs/internals/conformance.md:4: there is no test x TestSix"},
 		"no test":           {contract, strings.Replace(rows, "not held: why", "", 1), "two names no test"},
 		"bad list":          {contract, strings.Replace(rows, "`x` TestOne,", "x TestOne,", 1), "write the tests of one as"},
 	} {
@@ -248,7 +248,7 @@ func TestConformanceCanFail(t *testing.T) {
 		})
 	}
 	got := checkAttacks("- `x` TestOne\n\ntext\n- `x` TestOne, TestSix\n", tests)
-	if len(got) != 1 || !strings.Contains(got[0], "docs/attacks.md:4: there is no test x TestSix") {
+	if len(got) != 1 || !strings.Contains(got[0], "docs/internals/attacks.md:4: there is no test x TestSix") {
 		t.Errorf("attacks: %q", got)
 	}
 }

@@ -11,7 +11,7 @@ import (
 	"testing"
 )
 
-// hazard is a section of docs/hazards.md.
+// hazard is a section of docs/internals/hazards.md.
 type hazard struct {
 	name, id  string
 	dir, test string // the test that holds the protection
@@ -33,7 +33,7 @@ func parseHazards(text string) ([]hazard, error) {
 	var all []hazard
 	block := ""
 	for i, line := range strings.Split(text, "\n") {
-		fault := func(what string) error { return fmt.Errorf("docs/hazards.md:%d: %s", i+1, what) }
+		fault := func(what string) error { return fmt.Errorf("docs/internals/hazards.md:%d: %s", i+1, what) }
 		if name, ok := strings.CutPrefix(line, "## "); ok && block == "" {
 			m := sentenceID.FindStringSubmatch(name)
 			if m == nil {
@@ -86,38 +86,38 @@ func (m *mutation) add(line string) error {
 
 func readHazards(t *testing.T) []hazard {
 	t.Helper()
-	all, err := parseHazards(read(t, "hazards.md"))
+	all, err := parseHazards(read(t, "internals/hazards.md"))
 	if err != nil {
 		t.Fatal(err)
 	}
 	return all
 }
 
-// TestEveryHazardIsOnThePage: hazards.md has the hazards of triggers.md and no
+// TestEveryHazardIsOnThePage: internals/hazards.md has the hazards of triggers.md and no
 // other, each with a test that exists and with lines that can be taken out.
 func TestEveryHazardIsOnThePage(t *testing.T) {
 	ids, _ := sentenceIDs("triggers.md", read(t, "triggers.md"))
 	tests := testNames(t, "..")
 	for _, h := range readHazards(t) {
 		if ids[h.id] == 0 {
-			t.Errorf("docs/hazards.md: triggers.md has no sentence %s: give the section %q the id of its hazard there", h.id, h.name)
+			t.Errorf("docs/internals/hazards.md: triggers.md has no sentence %s: give the section %q the id of its hazard there", h.id, h.name)
 		}
 		delete(ids, h.id)
 		if !tests[h.dir+" "+h.test] {
-			t.Errorf("docs/hazards.md: %s: there is no test %s %s: name the one that holds it now", h.name, h.dir, h.test)
+			t.Errorf("docs/internals/hazards.md: %s: there is no test %s %s: name the one that holds it now", h.name, h.dir, h.test)
 		}
 		if m := h.mutation; m.file != "" {
 			if _, err := m.apply(); err != nil {
-				t.Errorf("docs/hazards.md: %s: %v: write the protection as it is now into the diff", h.name, err)
+				t.Errorf("docs/internals/hazards.md: %s: %v: write the protection as it is now into the diff", h.name, err)
 			}
 			if len(h.output) == 0 {
-				t.Errorf("docs/hazards.md: %s: say in a second block what the test says without the protection", h.name)
+				t.Errorf("docs/internals/hazards.md: %s: say in a second block what the test says without the protection", h.name)
 			}
 		}
 	}
 	for id, line := range ids {
 		if strings.HasPrefix(id, "hazard-") {
-			t.Errorf("docs/triggers.md:%d: docs/hazards.md has no section for %s: "+
+			t.Errorf("docs/triggers.md:%d: docs/internals/hazards.md has no section for %s: "+
 				"add one with its protection, its test, and what the test says without the protection", line, id)
 		}
 	}

@@ -9,7 +9,7 @@ import (
 	"testing"
 )
 
-// attackLog is one table of docs/attacks.md: what a test tried and what
+// attackLog is one table of docs/internals/attacks.md: what a test tried and what
 // answered. The page shows what the tests saw, for they compare it, and write it
 // with -update.
 type attackLog struct {
@@ -41,7 +41,7 @@ func (a *attackLog) tried(request string, got, want string) {
 func (a *attackLog) finish() {
 	a.t.Helper()
 	if !a.t.Failed() {
-		checkSection(a.t, "docs/attacks.md", "recorded: "+a.name, tableText(a.rows))
+		checkSection(a.t, "docs/internals/attacks.md", "recorded: "+a.name, tableText(a.rows))
 	}
 }
 

@@ -12,19 +12,19 @@ import (
 	"testing"
 )
 
-// step is a command of docs/transcripts.md and what it is said to print.
+// step is a command of docs/mend-a-script.md and what it is said to print.
 type step struct{ command, output string }
 
 // transcript reads the steps below a heading that begins so.
 func transcript(t *testing.T, heading string) (steps []step) {
 	t.Helper()
-	b, err := os.ReadFile(filepath.Join("..", "..", "docs", "transcripts.md"))
+	b, err := os.ReadFile(filepath.Join("..", "..", "docs", "mend-a-script.md"))
 	if err != nil {
 		t.Fatal(err)
 	}
 	_, section, found := strings.Cut(string(b), "\n## "+heading)
 	if section, _, _ = strings.Cut(section, "\n## "); !found {
-		t.Fatalf("docs/transcripts.md has no %q", heading)
+		t.Fatalf("docs/mend-a-script.md has no %q", heading)
 	}
 	gap := "" // a blank line belongs to an output only where that goes on
 	for line := range strings.Lines(section) {
@@ -95,12 +95,12 @@ func (l *live) replay(steps []step) {
 		}
 		got = shortened.Replace(got)
 		if withoutTimes(got) != withoutTimes(s.output) {
-			l.t.Fatalf("%s prints\n%s\ndocs/transcripts.md says\n%s", command, got, s.output)
+			l.t.Fatalf("%s prints\n%s\ndocs/mend-a-script.md says\n%s", command, got, s.output)
 		}
 		now := ids.FindAllString(got, -1)
 		for i, id := range ids.FindAllString(s.output, -1) {
 			if known[id] != "" && known[id] != now[i] {
-				l.t.Errorf("%s prints %s where docs/transcripts.md goes on with %s, which was %s", command, now[i], id, known[id])
+				l.t.Errorf("%s prints %s where docs/mend-a-script.md goes on with %s, which was %s", command, now[i], id, known[id])
 			}
 			known[id] = now[i]
 		}
@@ -110,7 +110,7 @@ func (l *live) replay(steps []step) {
 	}
 }
 
-// TestTranscriptOfTheCheck makes the directory that docs/transcripts.md tells of.
+// TestTranscriptOfTheCheck makes the directory that docs/mend-a-script.md tells of.
 func TestTranscriptOfTheCheck(t *testing.T) {
 	if os.Geteuid() != 0 {
 		t.Skip("only root can give a script to another user")
@@ -135,7 +135,7 @@ func TestTranscriptOfTheCheck(t *testing.T) {
 	l.replay(transcript(t, "A directory with nine faults"))
 }
 
-// TestTranscriptOfAFailure does what docs/transcripts.md tells of.
+// TestTranscriptOfAFailure does what docs/mend-a-script.md tells of.
 func TestTranscriptOfAFailure(t *testing.T) {
 	if shell, err := filepath.EvalSymlinks("/bin/sh"); err != nil || filepath.Base(shell) != "dash" {
 		t.Skip("the transcript shows what dash says; /bin/sh is another shell here")
