@@ -88,8 +88,8 @@ clients: ## Fetch what the tests of generated clients want (network; npm where n
 ATTACKS := TestEveryRouteAndMethodIsGuarded|TestPagesOfOtherSitesAreRefused|TestTraversal|TestOversizedAndAmbiguousRequestsAreRefused|TestGuessingIsSlowed|TestSettingsAreFrozen
 
 # The document shows the replies, and is built into the program: hence last.
-generate: ## Write what is made from the declarations: openapi.json with its examples, the tables in docs and README
-	$(GO) test ./cmd/jetstream -run 'TestRepliesAreAsDocumented|TestTablesAreFresh|$(ATTACKS)' -count 1 -update
+generate: ## Write what is made from the declarations: openapi.json with its examples, the tables in docs and README, man pages
+	$(GO) test ./cmd/jetstream -run 'TestRepliesAreAsDocumented|TestTablesAreFresh|TestManPagesAreFresh|$(ATTACKS)' -count 1 -update
 	$(GO) test ./cmd/jetstream -run TestOpenAPIDocumentIsFresh -count 1 -update
 
 # What fails soonest and costs least comes first. The race detector runs every
@@ -131,7 +131,7 @@ check-platforms:
 	GOOS=darwin $(GO) build ./... && GOOS=darwin $(GO) vet ./...
 
 check-generated:
-	$(GO) test ./cmd/jetstream -run 'TestOpenAPIDocumentIsFresh|TestTablesAreFresh' -count 1
+	$(GO) test ./cmd/jetstream -run 'TestOpenAPIDocumentIsFresh|TestTablesAreFresh|TestManPagesAreFresh' -count 1
 	$(GO) test ./internal/archtest ./docs
 
 # What has been fetched is asked for first: a machine without network that had

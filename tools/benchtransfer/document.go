@@ -17,7 +17,9 @@ const method = `# Performance
 
 JetStream beside cp, scp, rsync, rclone and GridFTP. This page is written by one run of
 
-    make bench-transfer ARGS="-write docs/performance.md"
+` + "```" + `sh not run: takes an hour
+make bench-transfer ARGS="-write docs/performance.md"
+` + "```" + `
 
 so that all numbers of a table are of one machine in the same hour; ` + "`ARGS=-help`" + ` lists how to measure a part. Read the ratios.
 
