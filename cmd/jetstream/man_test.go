@@ -43,7 +43,7 @@ func manPages(t *testing.T) []*manPage {
 	}
 	nameVariables(apiRoot)
 	pages := []*manPage{
-		programPage(root), commandPage(child(t, root, "server"), "jetstream-server"), apiPage(apiRoot),
+		programPage(root, apiRoot.Flags), commandPage(child(t, root, "server"), "jetstream-server"), apiPage(apiRoot),
 		commandPage(child(t, root, "send"), "jetstream-send"), triggersPage(read(t, "../../docs/triggers.md")),
 	}
 	for _, page := range pages {
@@ -83,8 +83,16 @@ func (p *manPage) heading(text string) { p.line(".SH " + text) }
 
 // paragraph writes text with the marks of Markdown that are used here.
 func (p *manPage) paragraph(text string) {
-	p.line(".PP")
+	if !p.headed() {
+		p.line(".PP")
+	}
 	p.line(marked(text))
+}
+
+// headed says whether a heading was written last.
+func (p *manPage) headed() bool {
+	lines := strings.Split(strings.TrimSuffix(p.String(), "\n"), "\n")
+	return strings.HasPrefix(lines[len(lines)-1], ".S")
 }
 
 // item is a term and what it means.
@@ -131,7 +139,8 @@ func marked(text string) string {
 		case mark == "<br>":
 			b.WriteString("\n.br\n")
 		default:
-			b.WriteString(`\fB` + roff(strings.ReplaceAll(strings.Trim(mark, "`*"), `\<`, "<")) + `\fR`)
+			bare := strings.Trim(mark, mark[:1])
+			b.WriteString(`\fB` + roff(strings.NewReplacer(`\<`, "<", `\>`, ">").Replace(bare)) + `\fR`)
 		}
 		at = m[1]
 	}
@@ -234,7 +243,7 @@ func commandPage(n *kong.Node, name string) *manPage {
 }
 
 // programPage is jetstream(1): all commands but those with pages of their own.
-func programPage(root *kong.Node) *manPage {
+func programPage(root *kong.Node, common []*kong.Flag) *manPage {
 	p := newManPage("jetstream", "1", "moves files between sites and runs your scripts on everything that happens")
 	p.heading("SYNOPSIS")
 	p.line(arguments(root))
@@ -250,8 +259,11 @@ func programPage(root *kong.Node) *manPage {
 		p.line(".SS " + roff(n.FullPath()))
 		p.paragraph(n.Help)
 		p.detail(n.Detail)
-		p.leaves(n)
+		p.leaves(n, common)
 	}
+	p.heading("COMMON OPTIONS")
+	p.paragraph("Most commands that call a server take these; `--help` of a command lists all that it takes.")
+	p.flags(common)
 	p.exitStatus()
 	p.heading("FILES")
 	p.item(roff("/etc/jetstream/server.conf"), "Settings of the server and, for the other commands, where its state is.")
@@ -259,16 +271,20 @@ func programPage(root *kong.Node) *manPage {
 	return p
 }
 
-// leaves describes a command's arguments and flags, and those of the commands below it.
-func (p *manPage) leaves(n *kong.Node) {
+// leaves describes a command's arguments and those of its flags that are not common ones, and
+// the commands below it.
+func (p *manPage) leaves(n *kong.Node, common []*kong.Flag) {
 	if len(n.Children) == 0 {
 		p.line(".PP\n" + arguments(n))
-		if !slices.ContainsFunc(n.Flags, func(f *kong.Flag) bool { return !f.Hidden && f.Name != "help" }) {
-			return
+		own := slices.DeleteFunc(slices.Clone(n.Flags), func(f *kong.Flag) bool {
+			return f.Hidden || f.Name == "help" ||
+				slices.ContainsFunc(common, func(c *kong.Flag) bool { return c.Name == f.Name && cutForm(c.Help) == cutForm(f.Help) })
+		})
+		if len(own) > 0 {
+			p.line(".RS 4")
+			p.flags(own)
+			p.line(".RE")
 		}
-		p.line(".RS 4")
-		p.flags(n.Flags)
-		p.line(".RE")
 		return
 	}
 	for _, c := range n.Children {
@@ -278,8 +294,14 @@ func (p *manPage) leaves(n *kong.Node) {
 		if len(c.Children) == 0 {
 			p.paragraph(c.Help)
 		}
-		p.leaves(c)
+		p.leaves(c, common)
 	}
+}
+
+// cutForm is a help without the default in brackets at its end.
+func cutForm(help string) string {
+	before, _, _ := strings.Cut(help, " (")
+	return before
 }
 
 // apiPage is jetstream-api(1), with each command and its parameters.
