@@ -4,6 +4,7 @@ package main
 
 import (
 	"encoding/json"
+	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -269,5 +270,35 @@ func TestManualIndex(t *testing.T) {
 	}
 	if pages := manualPages(t); !slices.Contains(pages, "docs/README.md") {
 		t.Errorf("the manual has no index: %q", pages)
+	}
+}
+
+// TestFailuresAreOfTheProgram: each message that docs/failures.md explains stands in the source;
+// "..." there is what differs.
+func TestFailuresAreOfTheProgram(t *testing.T) {
+	var source strings.Builder
+	for _, dir := range []string{"cmd/jetstream", "internal", "middleware", "handlers", "triggers"} {
+		err := filepath.WalkDir("../../"+dir, func(path string, d fs.DirEntry, err error) error {
+			if err != nil || !strings.HasSuffix(path, ".go") || strings.HasSuffix(path, "_test.go") {
+				return err
+			}
+			source.WriteString(read(t, path))
+			return nil
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	program := strings.ReplaceAll(source.String(), "\"+\n\t\t\t\"", "")
+	messages := regexp.MustCompile("(?m)^\\| `([^`]+)` \\|").FindAllStringSubmatch(read(t, "../../docs/failures.md"), -1)
+	if len(messages) < 20 {
+		t.Fatalf("only %d messages were found in the tables", len(messages))
+	}
+	for _, m := range messages {
+		for part := range strings.SplitSeq(m[1], "...") {
+			if !strings.Contains(program, strings.TrimSpace(part)) {
+				t.Errorf("docs/failures.md explains %q, but the program does not say %q: write what it says now", m[1], part)
+			}
+		}
 	}
 }
