@@ -132,13 +132,33 @@ func TestMetricsFollowTheConventions(t *testing.T) {
 		if err != nil {
 			t.Fatalf("%v in:\n%s", err, text)
 		}
-		for _, p := range problems {
-			t.Errorf("%s: %s", p.Metric, p.Text)
+		for _, each := range problems {
+			t.Errorf("%s: %s", each.Metric, each.Text)
 		}
 		if want := fmt.Sprintf("jetstream_transfer_bytes_total{direction=%q} %d\n", direction, len(bytes)); !strings.Contains(text, want) {
 			t.Errorf("there is no %q in:\n%s", want, text)
 		}
 		checkMetrics(t, text)
+		if l == p.from { // the other has processed no command
+			checkMetricsPage(t, text)
+		}
+	}
+}
+
+// checkMetricsPage compares the metrics with those that docs/monitoring.md lists.
+func checkMetricsPage(t *testing.T, text string) {
+	t.Helper()
+	names := func(pattern, text string) (found []string) {
+		for _, m := range regexp.MustCompile(pattern).FindAllStringSubmatch(text, -1) {
+			found = append(found, m[1])
+		}
+		slices.Sort(found)
+		return found
+	}
+	documented := names("(?m)^\\| `(jetstream_\\w+)`", read(t, "../../docs/monitoring.md"))
+	documented = slices.DeleteFunc(documented, func(name string) bool { return name == "jetstream_tls_certificate_expiry_timestamp_seconds" }) // without TLS there is none
+	if got := names(`(?m)^# TYPE (jetstream_\w+)`, text); !slices.Equal(got, documented) {
+		t.Errorf("the metrics are\n%v, but docs/monitoring.md lists\n%v", got, documented)
 	}
 }
 

@@ -10,6 +10,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
+	"jetstream/internal/transfer"
 	"jetstream/middleware"
 	"jetstream/triggers"
 )
@@ -45,10 +46,18 @@ func newMetrics() *metrics {
 	}
 	for _, name := range EventNames() {
 		m.events[name] = true
+		for _, result := range results() {
+			m.runs.WithLabelValues(name, string(result)) // from 0 on, so that the first failure is an increase
+		}
 	}
 	m.registry.MustRegister(m.runs, m.runSeconds, m.requests, m.requestTimes,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return m
+}
+
+// results are the states in which runs end.
+func results() []triggers.Status {
+	return []triggers.Status{triggers.StatusSuccess, triggers.StatusFailed, triggers.StatusTimeout, triggers.StatusCancelled, triggers.StatusInterrupted}
 }
 
 // runEnded counts a run. A run queued by an older version may have the name of
@@ -102,6 +111,11 @@ func (p present) Collect(out chan<- prometheus.Metric) {
 
 	tell(gauge, "build_info", "1; the labels tell which program this is.", 1,
 		"version", p.s.o.Version, "revision", p.s.o.Revision, "goversion", runtime.Version())
+	_, healthy := p.s.facts(ctx)
+	tell(gauge, "healthy", "1 while /healthz?verbose names no fault.", number(healthy))
+	if p.s.certificate != nil {
+		tell(gauge, "tls_certificate_expiry_timestamp_seconds", "When the control API's certificate expires.", float64(p.s.certificate.expires().Unix()))
+	}
 	h, saving, err := p.s.look(ctx)
 	if err != nil {
 		fail(err)
@@ -131,8 +145,18 @@ func (p present) Collect(out chan<- prometheus.Metric) {
 	if err != nil {
 		fail(err)
 	}
+	counts := map[[2]string]int64{} // every state has a count, so that the first failure is an increase
+	for _, status := range []transfer.Status{transfer.StatusPending, transfer.StatusActive, transfer.StatusSuspended, transfer.StatusCancelled, transfer.StatusComplete, transfer.StatusError} {
+		counts[[2]string{"send", string(status)}] = 0
+	}
+	for _, status := range []transfer.Status{transfer.StatusReceiving, transfer.StatusCancelled, transfer.StatusComplete, transfer.StatusError} {
+		counts[[2]string{"recv", string(status)}] = 0
+	}
 	for _, t := range totals {
-		tell(gauge, "transfers", "Transfers that are kept.", float64(t.Count), "direction", t.Direction, "status", t.Status)
+		counts[[2]string{t.Direction, t.Status}] = t.Count
+	}
+	for of, n := range counts {
+		tell(gauge, "transfers", "Transfers that are kept.", float64(n), "direction", of[0], "status", of[1])
 	}
 	for direction, n := range map[string]int64{"send": p.s.sender.BytesSent(), "recv": p.s.receiver.BytesReceived()} {
 		tell(prometheus.CounterValue, "transfer_bytes_total", "Bytes of files that were moved since the server's start.", float64(n), "direction", direction)

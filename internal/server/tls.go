@@ -99,6 +99,16 @@ func (c *certificate) names() []string {
 	return leaf.DNSNames
 }
 
+// expires returns when the certificate in use expires; the zero time if it cannot be read.
+func (c *certificate) expires() time.Time {
+	pair, _ := c.get(nil)
+	leaf, err := x509.ParseCertificate(pair.Certificate[0])
+	if err != nil {
+		return time.Time{}
+	}
+	return leaf.NotAfter
+}
+
 // listener wraps the API's listener with TLS.
 func (c *certificate) listener(ln net.Listener) net.Listener {
 	return tls.NewListener(ln, &tls.Config{

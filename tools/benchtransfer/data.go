@@ -27,6 +27,7 @@ type dataset struct {
 	files int
 	size  int64 // of each file
 	small bool  // its speed is told in files a second
+	again bool  // it is at the target before a run, which finds nothing to send
 }
 
 func (d dataset) bytes() int64 { return int64(d.files) * d.size }
@@ -34,15 +35,21 @@ func (d dataset) bytes() int64 { return int64(d.files) * d.size }
 // datasets are what the parts send; quick ones are for trying this program.
 func datasets(quick bool) (loopback, durable, wan []dataset) {
 	if quick {
-		many := dataset{"small", "500 files of 16 KiB", 500, 16 * kib, true}
-		return []dataset{{"big", "one file of 64 MiB", 1, 64 * mib, false}, {"medium", "10 files of 2 MiB", 10, 2 * mib, false}, many},
+		many := dataset{"small", "500 files of 16 KiB", 500, 16 * kib, true, false}
+		return []dataset{{"big", "one file of 64 MiB", 1, 64 * mib, false, false}, {"medium", "10 files of 2 MiB", 10, 2 * mib, false, false}, many, unchanged(many)},
 			[]dataset{many},
-			[]dataset{{"wanbig", "one file of 20 MiB", 1, 20 * mib, false}, {"wansmall", "200 files of 16 KiB", 200, 16 * kib, true}}
+			[]dataset{{"wanbig", "one file of 20 MiB", 1, 20 * mib, false, false}, {"wansmall", "200 files of 16 KiB", 200, 16 * kib, true, false}}
 	}
-	many := dataset{"small", "10,000 files of 16 KiB", 10000, 16 * kib, true}
-	return []dataset{{"big", "one file of 2 GiB", 1, 2 * gib, false}, {"medium", "100 files of 10 MiB", 100, 10 * mib, false}, many},
+	many := dataset{"small", "10,000 files of 16 KiB", 10000, 16 * kib, true, false}
+	return []dataset{{"big", "one file of 2 GiB", 1, 2 * gib, false, false}, {"medium", "100 files of 10 MiB", 100, 10 * mib, false, false}, many, unchanged(many)},
 		[]dataset{many},
-		[]dataset{{"wanbig", "one file of 200 MiB", 1, 200 * mib, false}, {"wansmall", "2,000 files of 16 KiB", 2000, 16 * kib, true}}
+		[]dataset{{"wanbig", "one file of 200 MiB", 1, 200 * mib, false, false}, {"wansmall", "2,000 files of 16 KiB", 2000, 16 * kib, true, false}}
+}
+
+// unchanged is d sent once more.
+func unchanged(d dataset) dataset {
+	d.name, d.title, d.again = "unchanged", d.title+", unchanged since they were sent", true
+	return d
 }
 
 // create writes the files below dir, unless they are there: random bytes, 100

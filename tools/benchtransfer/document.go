@@ -36,6 +36,8 @@ so that all numbers of a table are of one machine in the same hour; ` + "`ARGS=-
 - The repeats of all programs are interleaved; the median counts. After every run the target is compared with the source, byte by byte,
   outside the time.
 - "time / ours" above 1: JetStream is so many times faster.
+- "unchanged since they were sent": the same command a second time, with the files of the first still there. JetStream's conflict is
+  "changed", which jetstream send has by default; only programs that compare sizes and times take part.
 - CPU is user and system time of all processes of that end, per GiB of files. RSS is the kernel's high-water mark of each server (VmHWM); the
   column "from 3rd second" begins anew two seconds into the transfer, when the hashing of the password is over.
 - WAN: tools/linkem carries packets between two network namespaces, with rate, delay, a queue of one bandwidth-delay product, and random

@@ -107,7 +107,7 @@ func (o *ours) end() {
 
 // candidate is the pair in a contest.
 func (o *ours) candidate(name string) candidate {
-	return candidate{name: name, ours: true, send: func(ctx context.Context, from, to string) (measure, error) {
+	return candidate{name: name, ours: true, compares: true, send: func(ctx context.Context, from, to string) (measure, error) {
 		return o.send(ctx, filepath.Base(from), "/"+filepath.Base(to))
 	}}
 }
@@ -147,7 +147,8 @@ func (o *ours) transmit(ctx context.Context, name, to string) (t transfer.Transf
 		return t, errors.New("the files could not be listed")
 	}
 	t, err = client.As[transfer.Transfer](o.a.conn.Call(ctx, "send.createTransfer", map[string]any{
-		"manifestId": m.ManifestID, "destinationId": o.destination, "username": userName, "password": password, "destinationPath": to}))
+		"manifestId": m.ManifestID, "destinationId": o.destination, "username": userName, "password": password, "destinationPath": to,
+		"conflict": transfer.ConflictChanged}))
 	for err == nil && t.Processing {
 		var next transfer.Transfer
 		next, err = client.As[transfer.Transfer](o.a.conn.Call(ctx, "send.waitForTransfer",

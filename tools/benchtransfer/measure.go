@@ -33,6 +33,8 @@ type candidate struct {
 	control string
 	// many says that it differs from another only with many files.
 	many bool
+	// compares says that it leaves out files that the target has.
+	compares bool
 	// send copies the directory from into the directory to, which is there and
 	// empty, and returns when it has arrived or ctx ends.
 	send func(ctx context.Context, from, to string) (measure, error)
@@ -64,6 +66,9 @@ type contest struct {
 func (c contest) run(ctx context.Context) ([]row, error) {
 	if c.data.files == 1 {
 		c.candidates = slices.DeleteFunc(slices.Clone(c.candidates), func(each candidate) bool { return each.many })
+	}
+	if c.data.again {
+		c.candidates = slices.DeleteFunc(slices.Clone(c.candidates), func(each candidate) bool { return !each.compares })
 	}
 	rows := make([]row, len(c.candidates))
 	for i, each := range c.candidates {
@@ -100,11 +105,16 @@ func (c contest) one(ctx context.Context, each candidate) (m measure, err error)
 	if err := os.Chmod(to, 0o777); err != nil { //nolint:gosec // a server that runs as nobody writes there
 		return m, err
 	}
+	limited, cancel := context.WithTimeout(ctx, c.limit)
+	defer cancel()
+	if c.data.again {
+		if m, err = each.send(limited, c.from, to); err != nil || m.cut {
+			return m, err
+		}
+	}
 	if c.durable {
 		syscall.Sync()
 	}
-	limited, cancel := context.WithTimeout(ctx, c.limit)
-	defer cancel()
 	if m, err = each.send(limited, c.from, to); err != nil {
 		return m, err
 	}

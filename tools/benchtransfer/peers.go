@@ -306,7 +306,9 @@ func (p *peers) overSSH(durable bool) []candidate {
 	if p.w.near == p.w.far {
 		all = append(all, tool("scp -r, AES", p.w.near, p.ssh, scp("-c", fastCipher)))
 	}
-	all = append(all, tool("rsync over ssh", p.w.near, p.ssh, rsync()))
+	plain := tool("rsync over ssh", p.w.near, p.ssh, rsync())
+	plain.compares = true
+	all = append(all, plain)
 	if p.rclone {
 		all = append(all, p.overClone())
 	}
@@ -322,7 +324,9 @@ func (p *peers) overDaemon(durable bool) []candidate {
 	}
 	plain := func(from, to string) [][]string { return [][]string{rsync()(from, to)} }
 	if !durable {
-		return []candidate{tool("rsync daemon (plain)", p.w.near, p.rsync, plain)}
+		c := tool("rsync daemon (plain)", p.w.near, p.rsync, plain)
+		c.compares = true
+		return []candidate{c}
 	}
 	return []candidate{
 		tool("rsync --fsync daemon (plain)", p.w.near, p.rsync, func(from, to string) [][]string { return [][]string{rsync("--fsync")(from, to)} }),
@@ -369,9 +373,11 @@ func (p *peers) writeHosts() error {
 // overClone is rclone as it is without options: four files at a time, each
 // compared by its hash afterwards.
 func (p *peers) overClone() candidate {
-	return tool("rclone sftp", p.w.near, p.ssh, func(from, to string) [][]string {
+	c := tool("rclone sftp", p.w.near, p.ssh, func(from, to string) [][]string {
 		return [][]string{{"rclone", "copy", "--config=", from, ":sftp:" + filepath.Join(to, filepath.Base(from)),
 			"--sftp-host=" + p.w.address, "--sftp-port=" + strconv.Itoa(p.sshPort), "--sftp-user=" + p.user,
 			"--sftp-key-file=" + p.file("key"), "--sftp-known-hosts-file=" + p.file("known")}}
 	})
+	c.compares = true
+	return c
 }

@@ -17,13 +17,19 @@ import (
 // WriteCertificate writes a self-signed certificate for name and its key, PEM.
 func WriteCertificate(t testing.TB, certFile, keyFile, name string) {
 	t.Helper()
+	WriteCertificateUntil(t, certFile, keyFile, name, time.Unix(1<<33, 0))
+}
+
+// WriteCertificateUntil is WriteCertificate for a certificate that expires at end.
+func WriteCertificateUntil(t testing.TB, certFile, keyFile, name string, end time.Time) {
+	t.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
 		t.Fatal(err)
 	}
 	template := &x509.Certificate{
 		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: name}, DNSNames: []string{name},
-		NotBefore: time.Unix(0, 0), NotAfter: time.Unix(1<<33, 0),
+		NotBefore: time.Unix(0, 0), NotAfter: end,
 	}
 	der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
 	if err != nil {
