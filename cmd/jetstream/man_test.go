@@ -205,8 +205,8 @@ func arguments(n *kong.Node) string {
 // detail writes the help of a command beyond its flags: text, and examples that are indented.
 func (p *manPage) detail(text string) {
 	for part := range strings.SplitSeq(text, "\n\n") {
-		if strings.HasPrefix(part, "    ") {
-			p.example(strings.ReplaceAll(strings.TrimPrefix(part, "    "), "\n    ", "\n"))
+		if code, is := strings.CutPrefix(part, "    "); is {
+			p.example(strings.ReplaceAll(code, "\n    ", "\n"))
 		} else if part != "" {
 			p.paragraph(strings.ReplaceAll(part, "\n", " "))
 		}

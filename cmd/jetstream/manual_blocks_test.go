@@ -108,18 +108,18 @@ func (b *manualBlock) mark(info string) (runs bool, fault string) {
 
 func TestParseManual(t *testing.T) {
 	for text, want := range map[string]string{
-		"```sh\nx\n```":                         "sh site-a  x",
-		"```sh site-b\nx\n```":                  "sh site-b  x",
-		"- item\n\n  ```sh\n  x\n  ```":         "sh site-a  x",
-		"```bat site-b /d/launch\nx\n```":       "bat site-b /d/launch x",
-		"```sh not run: takes an hour\nx\n```":  "",
-		"a list:\n\n    - of items\n":           "",
-		"text:\n\n    x\n":                      "p.md:3: code is indented",
-		"```\nx\n```":                           "p.md:1: the block does not say what it is",
-		"```rust\nx\n```":                       "p.md:1: nothing is done with a block of rust",
-		"```sh not run:\nx\n```":                "p.md:1: say why the block is not run",
-		"```sh site-b path\nx\n```":             `p.md:1: "path" is neither`,
-		"```sh\nx":                              "p.md:1: the block is not closed",
+		"```sh\nx\n```":                          "sh site-a  x",
+		"```sh site-b\nx\n```":                   "sh site-b  x",
+		"- item\n\n  ```sh\n  x\n  ```":          "sh site-a  x",
+		"```bat site-b /d/launch\nx\n```":        "bat site-b /d/launch x",
+		"```sh not run: takes an hour\nx\n```":   "",
+		"a list:\n\n    - of items\n":            "",
+		"text:\n\n    x\n":                       "p.md:3: code is indented",
+		"```\nx\n```":                            "p.md:1: the block does not say what it is",
+		"```rust\nx\n```":                        "p.md:1: nothing is done with a block of rust",
+		"```sh not run:\nx\n```":                 "p.md:1: say why the block is not run",
+		"```sh site-b path\nx\n```":              `p.md:1: "path" is neither`,
+		"```sh\nx":                               "p.md:1: the block is not closed",
 		"```python /x/launch\n    x\n```\nend\n": "python site-a /x/launch     x",
 	} {
 		blocks, faults := parseManual("p.md", text)

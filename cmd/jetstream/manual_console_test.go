@@ -3,6 +3,7 @@
 package main
 
 import (
+	"errors"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -73,7 +74,7 @@ func (h *machine) converse(b *manualBlock) {
 		for end := time.Now().Add(patience); command != "echo $?"; {
 			out, err := h.try(command)
 			got, code = h.there(out), 0
-			if exit, is := err.(*exec.ExitError); is {
+			if exit, is := errors.AsType[*exec.ExitError](err); is {
 				code = exit.ExitCode()
 			} else if err != nil {
 				h.t.Fatalf("%s: %s: %v", b, command, err)

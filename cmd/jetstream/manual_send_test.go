@@ -141,4 +141,3 @@ func (m *manual) written(machine, file, text string) {
 		}
 	}
 }
-
