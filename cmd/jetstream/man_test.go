@@ -29,19 +29,7 @@ type manPage struct {
 // and, of the promises to a script, of docs/triggers.md.
 func manPages(t *testing.T) []*manPage {
 	t.Helper()
-	p := &program{Getenv: func(string) string { return "" }}
-	root, err := p.model(&cli{}, kong.Name("jetstream"), kong.Vars{
-		"default_state_dir": "/var/lib/jetstream/state for root, else ~/.local/state/jetstream/state", "output": "table",
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	nameVariables(root)
-	apiRoot, err := p.model(&apiGrammar{}, apiOptions(handlers.Commands(handlers.Deps{}))...)
-	if err != nil {
-		t.Fatal(err)
-	}
-	nameVariables(apiRoot)
+	root, apiRoot := grammars(t)
 	pages := []*manPage{
 		programPage(root, apiRoot.Flags), commandPage(child(t, root, "server"), "jetstream-server"), apiPage(apiRoot),
 		commandPage(child(t, root, "send"), "jetstream-send"), triggersPage(read(t, "../../docs/triggers.md")),
@@ -57,6 +45,25 @@ func manPages(t *testing.T) []*manPage {
 		page.line(strings.Join(others, ",\n"))
 	}
 	return pages
+}
+
+// grammars are those of the program and of jetstream api.
+func grammars(t *testing.T) (root, apiRoot *kong.Node) {
+	t.Helper()
+	p := &program{Getenv: func(string) string { return "" }}
+	root, err := p.model(&cli{}, kong.Name("jetstream"), kong.Vars{
+		"default_state_dir": "/var/lib/jetstream/state for root, else ~/.local/state/jetstream/state", "output": "table",
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	nameVariables(root)
+	apiRoot, err = p.model(&apiGrammar{}, apiOptions(handlers.Commands(handlers.Deps{}))...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	nameVariables(apiRoot)
+	return root, apiRoot
 }
 
 func child(t *testing.T, n *kong.Node, name string) *kong.Node {
@@ -436,4 +443,38 @@ func TestManPagesAreValid(t *testing.T) {
 func has(program string) bool {
 	_, err := exec.LookPath(program)
 	return err == nil
+}
+
+// TestFlagsOfTheManual: the flags that the pages name in their text are there.
+func TestFlagsOfTheManual(t *testing.T) {
+	known := map[string]bool{"help": true, "version": true, "filter": true} // the last is of split
+	var walk func(*kong.Node)
+	walk = func(n *kong.Node) {
+		for _, f := range n.Flags {
+			known[f.Name] = true
+		}
+		for _, c := range n.Children {
+			walk(c)
+		}
+	}
+	root, apiRoot := grammars(t)
+	walk(root)
+	walk(apiRoot)
+	for _, c := range handlers.Commands(handlers.Deps{}).All() {
+		for _, f := range c.Params {
+			known[f.Name] = true
+		}
+	}
+	code := regexp.MustCompile("(?ms)^ *```.*?^ *```$")
+	flag := regexp.MustCompile("(?m)(?:^|[ `(])--([a-zA-Z][a-zA-Z0-9-]*)")
+	for _, page := range manualPages(t) {
+		if slices.Contains([]string{"docs/coming-from.md", "docs/compared.md", "docs/performance.md"}, page) { // with those of other programs
+			continue
+		}
+		for _, m := range flag.FindAllStringSubmatch(code.ReplaceAllString(read(t, "../../"+page), ""), -1) {
+			if !known[m[1]] {
+				t.Errorf("%s names --%s, which no command has", page, m[1])
+			}
+		}
+	}
 }

@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
@@ -104,6 +105,19 @@ func (b *manualBlock) mark(info string) (runs bool, fault string) {
 			b.lang, strings.Join(manualKinds, ", "))
 	}
 	return true, ""
+}
+
+// manualPages are README.md and the pages of docs/, but not those of docs/internals/.
+func manualPages(t *testing.T) (pages []string) {
+	t.Helper()
+	files, err := filepath.Glob("../../docs/*.md")
+	if err != nil || len(files) == 0 {
+		t.Fatalf("no pages: %v", err)
+	}
+	for _, f := range append(files, "../../README.md") {
+		pages = append(pages, filepath.ToSlash(strings.TrimPrefix(f, "../../")))
+	}
+	return pages
 }
 
 func TestParseManual(t *testing.T) {

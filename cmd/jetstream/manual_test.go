@@ -44,19 +44,6 @@ var ownMachines = map[string]pageSteps{
 	"docs/mend-a-script.md": mendSteps,
 }
 
-// manualPages are README.md and the pages of docs/, but not those of docs/internals/.
-func manualPages(t *testing.T) (pages []string) {
-	t.Helper()
-	files, err := filepath.Glob("../../docs/*.md")
-	if err != nil || len(files) == 0 {
-		t.Fatalf("no pages: %v", err)
-	}
-	for _, f := range append(files, "../../README.md") {
-		pages = append(pages, filepath.ToSlash(strings.TrimPrefix(f, "../../")))
-	}
-	return pages
-}
-
 // TestManual carries out the blocks of README.md and of the manual in their order, as
 // manualBlock describes them; a block that says nothing of itself is a fault. Other than for
 // a reader, the machines are directories, ports are free ones, passwords are given in
