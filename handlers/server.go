@@ -34,6 +34,8 @@ type ServerInfo struct {
 	Bandwidth      *bandwidth.Limits `json:"bandwidthLimits,omitempty" doc:"Limits on what is sent and received together"`
 	Triggers       *TriggersInfo     `json:"triggers,omitempty" doc:"State of the triggers"`
 	StartTime      api.Time          `json:"startTime,omitempty" doc:"When this process started"`
+	UserName       string            `json:"userName,omitempty" doc:"The user that this call was made as"`
+	Superuser      *bool             `json:"superuser,omitempty" doc:"Whether that user is a superuser, and the credentials are good for it"`
 }
 
 // TriggersInfo is the state of the triggers in ServerInfo.
@@ -65,7 +67,9 @@ func (h serverHandlers) get(ctx context.Context, _ getServerInfoParams) (ServerI
 	if err != nil {
 		return ServerInfo{}, err
 	}
-	if _, ok := api.CallerOf(ctx); !ok {
+	caller, ok := api.CallerOf(ctx)
+	info.UserName, info.Superuser = caller.User, &caller.Superuser
+	if !ok {
 		info = ServerInfo{Version: info.Version, APIVersion: info.APIVersion, AuthRequired: info.AuthRequired}
 	}
 	return info, nil

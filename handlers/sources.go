@@ -119,4 +119,4 @@ func (h sourceHandlers) only(ctx context.Context, p onlyClientsParams) (onlyClie
 }
 
 // exampleKey is the public key in examples.
-const exampleKey = "p7Lq0mB3xWc9tYd2VnRk5uEaZs8hGf1iJo4lQeXw6Cy"
+const exampleKey = "p7Lq0mB3xWc9tYd2VnRk5uEaZs8hGf1iJo4lQeXw6Cw"

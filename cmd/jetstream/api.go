@@ -136,7 +136,7 @@ func (c *commandCmd) parameters(ctx context.Context, p *program) (params map[str
 	if c.command.Description != "" {
 		text += "\n\n" + c.command.Description
 	}
-	text += "\n\nExample:\n\n    " + exampleLine(c.command)
+	text += "\n\nExample:\n\n    " + c.command.ExampleLine()
 	parsed, err := p.parse(grammar, joinTruths(c.command.Params, c.Args), kong.Name("jetstream api "+c.command.Name),
 		kong.Vars{"output": "json"}, kong.Description(strings.ReplaceAll(text, "$", "$$")))
 	if err != nil {

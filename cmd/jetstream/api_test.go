@@ -308,7 +308,7 @@ func TestExamplesOfHelpParse(t *testing.T) {
 		t.Skipf("SKIPPED: no shell to take the examples apart: %v", err)
 	}
 	for _, command := range handlers.Commands(handlers.Deps{}).All() {
-		line := strings.ReplaceAll(exampleLine(command), "@FILE", "@"+secret)
+		line := strings.ReplaceAll(command.ExampleLine(), "@FILE", "@"+secret)
 		words, err := exec.Command(shell, "-c", "for word in "+line+`; do printf '%s\0' "$word"; done`).Output()
 		if err != nil {
 			t.Fatalf("%s: %v", line, err)

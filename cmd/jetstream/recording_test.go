@@ -293,7 +293,7 @@ func (s stabilizer) text(key, v string) string {
 		}
 		return s.ids[id]
 	})
-	v = anyKey.ReplaceAllString(v, "${1}p7Lq0mB3xWc9tYd2VnRk5uEaZs8hGf1iJo4lQeXw6Cy${2}")
+	v = anyKey.ReplaceAllString(v, "${1}p7Lq0mB3xWc9tYd2VnRk5uEaZs8hGf1iJo4lQeXw6Cw${2}")
 	v = anyPort.ReplaceAllString(v, "192.0.2.20:8887")
 	return strings.ReplaceAll(v, "127.0.0.1", "192.0.2.20")
 }

@@ -12,6 +12,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"sync"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -235,12 +236,13 @@ func (s *Server) openGateway(context.Context) error {
 		Server: s, Accounts: s.accounts, Triggers: s.triggers, Engine: s.engine, Receiver: s.receiver, Sender: s.sender,
 		Files: s.files, Collector: s.collector, Bandwidth: s.link, EventLog: s.stream,
 	})
+	described := sync.OnceValues(func() ([]byte, error) { return document(registry, s.o.Version) })
 	auth := authenticator{s.accounts}
 	s.gateway = gateway.New(gateway.Options{
 		Registry: registry, Auth: auth, Sessions: auth, Log: s.log, Hosts: s.hostNames(), Capture: middleware.Capture(s.observers(registry)...),
 		Events: s.follow, Standing: s.standing,
 		Changeable: s.db.Present, Healthy: s.healthy, Facts: s.facts, Metrics: s.metrics.handler(s), Replays: keptReplies{s.db.Replays(s.identity.SealKey())}, Secure: s.certificate != nil,
-		OpenAPI: openapi.Handler(func() ([]byte, error) { return document(registry, s.o.Version) }), Docs: openapi.Docs(), Web: web.Handler(),
+		OpenAPI: openapi.Handler(described), Docs: openapi.Docs(registry, described), Web: web.Handler(),
 	})
 	return nil
 }

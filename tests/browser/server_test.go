@@ -7,7 +7,10 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
+
+	"github.com/chromedp/chromedp"
 
 	"jetstream/handlers"
 	"jetstream/internal/client"
@@ -118,47 +121,78 @@ func TestPagesOfARealServer(t *testing.T) {
 	b.clean()
 }
 
-// TestDocsInABrowser opens the docs of a running server: they show the
-// operations, break no policy, write no error and ask no other server.
+// TestDocsInABrowser reads, searches and uses the docs of a running server, which
+// break no policy, write no error and ask no other server.
 func TestDocsInABrowser(t *testing.T) {
 	t.Parallel()
 	find(t)
-	b := open(t, start(t).url, "/docs")
-	ids := `[...document.querySelectorAll(".opblock-summary-operation-id")].map((e) => e.textContent.replaceAll("\u200b", ""))`
+	r := start(t)
+	b := open(t, r.url, "/docs")
+	listed := `[...document.querySelectorAll("#contents li a")].filter((a) => a.checkVisibility()).map((a) => a.textContent)`
+	var names []string
 	for _, c := range handlers.Commands(handlers.Deps{}).All() {
-		b.until(fmt.Sprintf(`%s.includes(%q) && document.querySelector("#docs").innerText.replaceAll("\u200b", "").includes(%q)`, ids, c.Name, c.Summary))
+		names = append(names, c.Name)
 	}
-	b.until(`((ids) => ids.indexOf("ls") >= 0 && ids.indexOf("ls") < ids.indexOf("rm"))(` + ids + `)`) // looking comes first
-	b.shots("docs")
+	b.until(fmt.Sprintf(`((all) => %q.split(" ").every((name) => all.includes(name)))(%s)`, strings.Join(names, " "), listed))
 
-	// On a phone a chapter's description has a line of its own.
+	// The search goes over names and texts, and Enter leads to what it found by name.
+	search := func(text string) {
+		b.script(`document.getElementById("search").value = ""`)
+		b.do(chromedp.SendKeys(chromedp.ID("search"), text))
+	}
+	search("createtransfer")
+	b.until(`JSON.stringify(` + listed + `).includes("send.createTransfer") && !` + listed + `.includes("ls")`)
+	search("xyzzy")
+	b.until(`document.getElementById("found").textContent === "Nothing has these words." && ` + listed + `.length === 0`)
+	search("idempotency replayed")
+	b.until(listed + `.includes("Conventions")`)
+	search("send.createManifest\r")
+	b.until(`location.hash === "#send.createManifest"`)
+	b.until(`((r) => r.top >= 0 && r.top < innerHeight)(document.getElementById("send.createManifest").getBoundingClientRect())`)
+	search("\x1b")
+	b.until(`document.querySelector("#contents a[aria-current]")?.textContent === "send.createManifest"`)
+	b.script(`language.value = "Python"; language.dispatchEvent(new Event("change"))`)
+	b.until(`((samples) => samples.length > 50 && samples.every((s) => s.checkVisibility() === (s.dataset.language === "Python")))([...document.querySelectorAll(".sample")])`)
+	b.until(`document.querySelector(".sample code").textContent.includes(` + "`${location.origin}/api/v1`" + `)`)
+
+	// Nobody is signed in: what is public answers, the rest says how to sign in.
+	try := func(id string) string { return `document.getElementById("` + id + `")` }
+	use := func(id string) {
+		b.script(try(id) + `.querySelector(".try").click()`)
+		b.until(try(id) + `.querySelector(".tryit button")`)
+		b.script(try(id) + `.querySelector(".tryit button").click()`)
+	}
+	use("getServerInfo")
+	b.until(try("getServerInfo") + `.querySelector(".tryit pre").textContent.includes('"version": "1.2.3"')`)
+	use("getUsers")
+	b.until(try("getUsers") + `.querySelector(".tryit p").textContent.includes("sign in on the status page")`)
+	b.expectFailedRequests()
+
+	// With a session, what changes something is asked about first, with user and server.
+	b.do(chromedp.Navigate(r.url + "/"))
+	b.signIn("alice", password)
+	b.until(`!document.getElementById("status").hidden`)
+	b.expectFailedRequests() // trigger runs are for superusers
+	b.do(chromedp.Navigate(r.url + "/docs#send.createManifest"))
+	b.until(`document.querySelector("#contents a[aria-current]")`)
+	b.script(`window.asked = []; window.answer = false; window.confirm = (text) => { asked.push(text); return answer }`)
+	use("send.createManifest")
+	b.until(try("send.createManifest") + `.querySelector(".tryit p").textContent === "Not carried out."`)
+	b.until("asked[0] === `Really carry out send.createManifest on ${location.origin}, as user alice?`")
+	b.script(`answer = true; ` + try("send.createManifest") + `.querySelector("textarea").value = '{"fileMappings": {"/a": "/b"}}'; ` +
+		try("send.createManifest") + `.querySelector(".tryit button[type=submit]").click()`)
+	b.until(try("send.createManifest") + `.querySelector(".tryit p").textContent.startsWith("201 ")`)
+	b.script(try("send.createManifest") + `.querySelector("textarea").value = '{"fileMappings": '; ` +
+		try("send.createManifest") + `.querySelector(".tryit button[type=submit]").click()`)
+	b.until(try("send.createManifest") + `.querySelector(".tryit p").textContent.startsWith("The parameters are no JSON: ")`)
+	b.shots("docs-try")
+
+	// On a phone the contents are behind a button, and nothing is wider than the screen.
 	b.size(390)
-	b.until(`((all) => all.length > 0 && all.every((e) => e.getBoundingClientRect().width > 200))([...document.querySelectorAll(".opblock-tag small")])`)
-	b.until(`document.documentElement.scrollWidth <= 390`)
-	b.size(1200)
-
-	// One operation opened: parameters, body, replies. Another really carried out.
-	operation := func(id string) string {
-		return `[...document.querySelectorAll(".opblock")].find((e) =>
-			e.querySelector(".opblock-summary-operation-id").textContent.replaceAll("\u200b", "") === "` + id + `")`
-	}
-	create, info := operation("send.createManifest"), operation("getServerInfo")
-	b.script(create + `.querySelector(".opblock-summary-control").click()`)
-	b.until(create + `.querySelector(".opblock-section-request-body") && ` + create + `.querySelectorAll(".response").length > 8`)
-	b.shots("docs-open")
-	b.script(info + `.querySelector(".opblock-summary-control").click()`)
-	for _, button := range []string{".try-out__btn", ".execute"} {
-		b.until(info + `.querySelector("` + button + `")`)
-		b.script(info + `.querySelector("` + button + `").click()`)
-	}
-	b.until(info + `.querySelector(".live-responses-table")?.innerText.includes("1.2.3")`)
-
-	// The dialog for the login is all in sight, whichever colors one likes.
-	b.click(".authorize")
-	b.until(`document.querySelector(".dialog-ux input[type=password]")`)
-	for _, color := range []string{"dark", "light"} {
-		b.prefer(color)
-		b.until(`((r) => r.top >= 0 && r.bottom <= innerHeight)(document.querySelector(".modal-ux").getBoundingClientRect())`)
-	}
+	b.until(`document.documentElement.scrollWidth <= 390 && !document.getElementById("side").checkVisibility()`)
+	b.click("#menu")
+	b.until(`document.getElementById("side").checkVisibility()`)
+	b.script(`[...document.querySelectorAll("#contents a")].find((a) => a.textContent === "Login").click()`)
+	b.until(`location.hash === "#login" && !document.getElementById("side").checkVisibility() && document.documentElement.scrollWidth <= 390`)
 	b.clean()
 }
