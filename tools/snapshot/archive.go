@@ -12,6 +12,7 @@ import (
 	"os/exec"
 	"path"
 	"path/filepath"
+	"runtime/debug"
 	"slices"
 	"strings"
 	"time"
@@ -45,7 +46,11 @@ func (r *release) archives(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		if err := r.pack(ctx, p, binary); err != nil {
+		info, err := readBuild(binary)
+		if err != nil {
+			return err
+		}
+		if err := r.pack(ctx, p, info, binary); err != nil {
 			return err
 		}
 	}
@@ -72,11 +77,7 @@ func (r *release) build(ctx context.Context, p platform) ([]byte, error) {
 }
 
 // pack writes the archive and the SBOM of a binary.
-func (r *release) pack(ctx context.Context, p platform, binary []byte) error {
-	info, err := readBuild(binary)
-	if err != nil {
-		return err
-	}
+func (r *release) pack(ctx context.Context, p platform, info *debug.BuildInfo, binary []byte) error {
 	name := strings.Join([]string{"jetstream", r.version, p.system, p.processor}, "-")
 	program := "jetstream"
 	if p.system == "windows" {
@@ -181,14 +182,11 @@ func tarred(entries []entry, at time.Time) ([]byte, error) {
 
 func gzipped(content []byte) ([]byte, error) {
 	var out bytes.Buffer
-	w, err := gzip.NewWriterLevel(&out, gzip.BestCompression)
-	if err == nil {
-		_, err = w.Write(content)
-	}
-	if err != nil {
+	w := gzip.NewWriter(&out)
+	if _, err := w.Write(content); err != nil {
 		return nil, err
 	}
-	err = w.Close()
+	err := w.Close()
 	return out.Bytes(), err
 }
 

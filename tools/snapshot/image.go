@@ -14,6 +14,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"runtime"
+	"runtime/debug"
 	"strings"
 )
 
@@ -34,7 +35,11 @@ func (r *release) image(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	return r.packImage(ctx, p, system, binary)
+	info, err := readBuild(binary)
+	if err != nil {
+		return err
+	}
+	return r.packImage(ctx, p, system, info, binary)
 }
 
 // debian returns a tar file of a small Debian: shell, coreutils, CA certificates and apt.
@@ -64,11 +69,7 @@ func (r *release) debian(ctx context.Context) ([]byte, error) {
 }
 
 // packImage writes the image and its SBOM: the system's layer, and ours above it.
-func (r *release) packImage(ctx context.Context, p platform, system, binary []byte) error {
-	info, err := readBuild(binary)
-	if err != nil {
-		return err
-	}
+func (r *release) packImage(ctx context.Context, p platform, system []byte, info *debug.BuildInfo, binary []byte) error {
 	licenses, err := r.licenses(ctx, info)
 	if err != nil {
 		return err
@@ -230,7 +231,7 @@ func (r *release) settings() object {
 		"Volumes":      object{"/etc/jetstream/triggers": object{}, "/srv/jetstream": object{}, "/var/lib/jetstream": object{}},
 		"StopSignal":   "SIGTERM",
 		// Docker's extension of the format.
-		"Healthcheck": object{"Test": []string{"CMD", "jetstream", "api", "getServerInfo"},
+		"Healthcheck": object{"Test": []string{"CMD", "/usr/local/bin/jetstream", "api", "getServerInfo"},
 			"Interval": 30 * second, "Timeout": 10 * second, "StartPeriod": 10 * second, "Retries": 3},
 		"Labels": object{
 			"org.opencontainers.image.title":       "JetStream",
