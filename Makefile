@@ -22,7 +22,7 @@ LINT_VERSION := $(shell awk '$$1 == "$(LINT_PACKAGE)" { print $$2 }' tools/lint/
 LINT         := bin/golangci-lint-$(LINT_VERSION)
 
 .DEFAULT_GOAL := help
-.PHONY: help build demo test race lint fuzz hazards crash soak bench bench-transfer clients generate check check-document \
+.PHONY: help build snapshot image image-test demo test race lint fuzz hazards crash soak bench bench-transfer clients generate check check-document \
 	check-modules check-format check-platforms check-generated check-short compiler
 
 help: ## Show this list
@@ -32,6 +32,27 @@ COMMIT = $(shell git describe --always --abbrev=40 --exclude "*" --dirty=+ 2>/de
 
 build: ## Build bin/jetstream, one static file (VERSION=... names it)
 	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '-X main.version=$(VERSION) -X main.commit=$(COMMIT)' -o bin/ ./cmd/jetstream
+
+# The time of all files of a release: that of the commit.
+SOURCE_DATE_EPOCH ?= $(shell git log -1 --format=%ct 2>/dev/null)
+SNAPSHOT := $(GO) run ./tools/snapshot -version '$(VERSION)' -commit '$(COMMIT)' -epoch '$(or $(SOURCE_DATE_EPOCH),-1)'
+
+snapshot: ## Make the files of a release in dist/: archives, packages, image, SBOMs, checksums
+	rm -rf dist
+	$(SNAPSHOT) archives
+	@if grep -q '^packages:' $(MAKEFILE_LIST); then $(MAKE) --no-print-directory packages; fi
+	@if command -v mmdebstrap >/dev/null; then $(MAKE) --no-print-directory image; \
+	else echo "SKIPPED: no mmdebstrap here: dist has no OCI image"; fi
+	$(SNAPSHOT) sums
+
+image: ## Make an OCI image in dist/ without a container engine (mmdebstrap, and root or user namespaces)
+	$(SNAPSHOT) image
+
+image-test: ## Make the image twice, and run it by crun: users, a transfer, a seed script, SIGTERM (root)
+	rm -rf dist/image-test
+	@for n in 1 2; do $(SNAPSHOT) -out dist/image-test/$$n image || exit 1; done
+	cmp dist/image-test/1/jetstream-*.tar dist/image-test/2/jetstream-*.tar
+	$(GO) test ./tools/snapshot -run 'TestImageRuns$$' -count 1 -v -image "$$(ls $(CURDIR)/dist/image-test/1/jetstream-*.tar)"
 
 demo: build ## Show everything once: two servers, real files, real triggers (KEEP=1 leaves them up until Ctrl-C)
 	bin/jetstream demo

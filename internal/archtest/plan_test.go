@@ -76,6 +76,7 @@ func plan() []layer {
 		{"tools/benchtransfer", []string{"internal/server", "internal/client", transfer},
 			"it starts servers as processes and calls them as any program may"},
 		{"tools/linkem", nil, "it carries packets, whatever is in them"},
+		{"tools/snapshot", nil, "it packs a program that go build made, whatever is in it"},
 		{"tools/testlog", nil, "it prints what go test says, of any program"},
 		{"internal/archtest", nil, "it reads the source of the others and must not need them to compile"},
 	}
