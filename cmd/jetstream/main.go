@@ -56,6 +56,9 @@ type cli struct {
 	Trigger   triggerCmd   `cmd:"" group:"Use a server:" help:"See what the trigger scripts did, and steer them."`
 	Login     loginCmd     `cmd:"" group:"Use a server:" help:"Log in at a server once, instead of a password for every command."`
 	Logout    logoutCmd    `cmd:"" group:"Use a server:" help:"End that login, here and at the server."`
+	Backup    backupCmd    `cmd:"" group:"Run a server:" help:"Write a backup of a server on this machine, which may be running."`
+	Restore   restoreCmd   `cmd:"" group:"Run a server:" help:"Make a server of a backup."`
+	Rekey     rekeyCmd     `cmd:"" group:"Run a server:" help:"Give a server a new key."`
 	Demo      demoCmd      `cmd:"" group:"Run a server:" help:"Show the whole on this machine: two servers, scripts, a transfer."`
 	Version   versionCmd   `cmd:"" group:"This program:" help:"Show the version of this program (also --version)."`
 	Help      helpCmd      `cmd:"" group:"This program:" help:"Show the help of a command."`

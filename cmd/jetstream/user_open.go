@@ -13,6 +13,7 @@ import (
 	"jetstream/internal/client"
 	"jetstream/internal/server"
 	"jetstream/internal/store"
+	"jetstream/internal/terminal"
 )
 
 // users are the users of a server.
@@ -59,7 +60,7 @@ func (p *program) openUsers(ctx context.Context, dir string, create bool, patien
 		if _, err := os.Stat(filepath.Join(dir, store.File)); errors.Is(err, fs.ErrNotExist) && !create {
 			return fmt.Errorf("%s %w", dir, errNoState)
 		}
-		err := server.WithAccounts(ctx, dir, func(accounts *account.Service) error { return fn(localUsers{accounts}) })
+		err := server.WithAccounts(ctx, dir, p.upgraded, func(accounts *account.Service) error { return fn(localUsers{accounts}) })
 		if !errors.Is(err, store.ErrLocked) || ctx.Err() != nil {
 			return err
 		}
@@ -72,6 +73,11 @@ func (p *program) openUsers(ctx context.Context, dir string, create bool, patien
 		}
 		return err
 	}
+}
+
+// upgraded says that the database was upgraded.
+func (p *program) upgraded(u store.Upgrade) {
+	_, _ = terminal.Fprintf(p.Stderr, "jetstream: the database was upgraded; a copy of it as it was is %s\n", u.Copy)
 }
 
 func bySocket(p *program, socket string, fn func(users) error) error {

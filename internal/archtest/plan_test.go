@@ -34,6 +34,8 @@ func plan() []layer {
 		{"internal/server", []string{"gateway", "middleware", "handlers", "openapi", "triggers", "web", "internal/store",
 			transfer, account, files, retention, "internal/bandwidth", stream, connlimit, localhost, api},
 			"it builds and runs the whole server, and knows neither the command line nor a client of the API"},
+		{"internal/backup", []string{"internal/store", wire, transfer},
+			"it reads and writes state directories, with or without a server"},
 		{"gateway", []string{"middleware", connlimit, strictjson, api},
 			"it makes routes from declarations; what the commands do is known to handlers alone"},
 		{"middleware", []string{strictjson, api},

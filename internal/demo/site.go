@@ -56,7 +56,7 @@ func (s *site) addUsers(ctx context.Context) error {
 			return err
 		}
 	}
-	return server.WithAccounts(ctx, s.stateDir(), func(accounts *account.Service) error {
+	return server.WithAccounts(ctx, s.stateDir(), nil, func(accounts *account.Service) error {
 		_, err := accounts.Create(ctx, account.NewUser{Name: "admin", Password: s.password, Superuser: true})
 		if err == nil {
 			_, err = accounts.Create(ctx, account.NewUser{Name: s.user, Password: s.password})

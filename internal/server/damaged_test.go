@@ -17,7 +17,7 @@ func TestEmptyDatabaseBesideAKeyIsRefused(t *testing.T) {
 	dir := t.TempDir()
 	path := filepath.Join(dir, store.File)
 	use := func() error {
-		return WithAccounts(t.Context(), dir, func(*account.Service) error { return nil })
+		return WithAccounts(t.Context(), dir, nil, func(*account.Service) error { return nil })
 	}
 	if err := os.WriteFile(path, nil, 0o600); err != nil {
 		t.Fatal(err)

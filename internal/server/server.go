@@ -135,6 +135,12 @@ func (s *Server) openState(ctx context.Context) error {
 	}
 	s.db = db
 	s.onClose(db.Close)
+	if u := db.Upgraded(); u != nil {
+		s.log.InfoContext(ctx, "the database was upgraded; a copy of it as it was lies beside it", "copy", u.Copy, "fromSchema", u.From, "toSchema", u.To)
+	}
+	if err := db.SetSoftware(ctx, s.o.Version); err != nil {
+		s.log.WarnContext(ctx, "the version of this server could not be saved", "error", err)
+	}
 	// Left by a killed server; it would announce that this one already listens.
 	if err := os.Remove(filepath.Join(dir, EndpointFile)); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err

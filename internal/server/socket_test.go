@@ -323,7 +323,7 @@ func TestStartWaitsForTheStateDirectory(t *testing.T) {
 	release, held := make(chan struct{}), make(chan error, 1)
 	locked := make(chan struct{})
 	go func() {
-		held <- WithAccounts(t.Context(), dir, func(accounts *account.Service) error {
+		held <- WithAccounts(t.Context(), dir, nil, func(accounts *account.Service) error {
 			close(locked)
 			<-release
 			_, err := accounts.Create(t.Context(), account.NewUser{Name: "ann", Password: "pw"})
@@ -331,7 +331,7 @@ func TestStartWaitsForTheStateDirectory(t *testing.T) {
 		})
 	}()
 	<-locked
-	if err := WithAccounts(t.Context(), dir, nil); !errors.Is(err, store.ErrLocked) {
+	if err := WithAccounts(t.Context(), dir, nil, nil); !errors.Is(err, store.ErrLocked) {
 		t.Errorf("a second one: %v", err)
 	}
 	go func() {
@@ -345,7 +345,7 @@ func TestStartWaitsForTheStateDirectory(t *testing.T) {
 	if _, err := call(t, dir, "ann", "send.getDestinations", nil); err != nil {
 		t.Error(err)
 	}
-	if err := WithAccounts(t.Context(), dir, nil); !errors.Is(err, store.ErrLocked) || !strings.Contains(err.Error(), fmt.Sprintf("(pid %d)", os.Getpid())) {
+	if err := WithAccounts(t.Context(), dir, nil, nil); !errors.Is(err, store.ErrLocked) || !strings.Contains(err.Error(), fmt.Sprintf("(pid %d)", os.Getpid())) {
 		t.Errorf("beside the server: %v", err)
 	}
 }

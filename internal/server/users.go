@@ -14,8 +14,9 @@ import (
 
 // WithAccounts calls fn with the account service of a state directory on which no
 // server runs. It creates the directory if missing. If another process holds the
-// directory, the error is store.ErrLocked.
-func WithAccounts(ctx context.Context, stateDir string, fn func(*account.Service) error) (err error) {
+// directory, the error is store.ErrLocked. upgraded, if not nil, is called before if the
+// database was upgraded.
+func WithAccounts(ctx context.Context, stateDir string, upgraded func(store.Upgrade), fn func(*account.Service) error) (err error) {
 	if err := store.PrepareDir(stateDir); err != nil {
 		return err
 	}
@@ -24,6 +25,9 @@ func WithAccounts(ctx context.Context, stateDir string, fn func(*account.Service
 		return err
 	}
 	defer func() { err = errors.Join(err, db.Close()) }()
+	if u := db.Upgraded(); u != nil && upgraded != nil {
+		upgraded(*u)
+	}
 	return fn(account.New(db.Accounts(), account.Options{
 		Protected: []account.Protected{{What: "state directory", Path: stateDir, Secret: true}},
 	}))

@@ -10,7 +10,6 @@ package store
 
 import (
 	"context"
-	"database/sql"
 	"embed"
 	"errors"
 	"fmt"
@@ -41,14 +40,19 @@ type DB struct {
 	accounts  *accountCache
 	processes *processes
 	disk      *disk
+	upgraded  *Upgrade // nil: Open found the present schema
 
 	onRunChange func(stream.Tx, *triggers.Run) error // nil: nothing to be called
 }
 
 // Open opens or makes the database in state directory dir, which must exist,
-// and brings its schema up to date. The directory belongs to this process until
-// Close; one that another process has is an ErrLocked.
-func Open(ctx context.Context, dir string) (_ *DB, err error) {
+// and brings its schema up to date, for which it first copies a database that was in
+// use. The directory belongs to this process until Close; one that another process has
+// is an ErrLocked.
+func Open(ctx context.Context, dir string) (*DB, error) { return open(ctx, dir, true) }
+
+// open is Open; without keep, it makes no copy of the database.
+func open(ctx context.Context, dir string, keep bool) (_ *DB, err error) {
 	unlock, err := lock(ctx, dir)
 	if err != nil {
 		return nil, err
@@ -59,6 +63,9 @@ func Open(ctx context.Context, dir string) (_ *DB, err error) {
 			err = errors.Join(err, db.close())
 		}
 	}()
+	if _, err := os.Stat(filepath.Join(dir, RestoreDir)); err == nil {
+		return nil, fmt.Errorf("state directory %s is in the midst of a restore that was interrupted (%s is there): carry it out again, jetstream restore --replace FILE", dir, RestoreDir)
+	}
 	path := filepath.Join(dir, File)
 	if err := makeFile(dir, path); err != nil {
 		return nil, err
@@ -70,7 +77,7 @@ func Open(ctx context.Context, dir string) (_ *DB, err error) {
 	if db.writer, err = openWriter(ctx, uri, db.disk); err != nil {
 		return nil, openError(path, err)
 	}
-	if err := migrate(ctx, db.writer.conn); err != nil {
+	if err := db.migrate(ctx, keep); err != nil {
 		return nil, openError(path, err)
 	}
 	if db.readers, err = openReaders(ctx, uri); err != nil {
@@ -90,7 +97,7 @@ func makeFile(dir, path string) error {
 		return noPermission(dir, err)
 	}
 	if err == nil {
-		err = errors.Join(giveToOwner(f, dir), f.Close())
+		err = errors.Join(GiveToOwner(f, dir), f.Close())
 	}
 	if err != nil {
 		return fmt.Errorf("open database: %w", err)
@@ -106,34 +113,6 @@ func databaseURI(path string) string {
 		path = "/" + path
 	}
 	return (&url.URL{Scheme: "file", Path: path}).String()
-}
-
-// migrate applies the schema files that the database has not seen, in the
-// order of their names, each in its own transaction. user_version counts them.
-func migrate(ctx context.Context, conn *sql.Conn) error {
-	files, err := fs.Glob(schema, "schema/*.sql")
-	if err != nil {
-		return err
-	}
-	var version int
-	if err := conn.QueryRowContext(ctx, "PRAGMA user_version").Scan(&version); err != nil {
-		return err
-	}
-	if version > len(files) {
-		return fmt.Errorf("it was made by a newer JetStream (schema %d, this one knows %d)", version, len(files))
-	}
-	for i := version; i < len(files); i++ {
-		text, err := schema.ReadFile(files[i])
-		if err != nil {
-			return err
-		}
-		script := fmt.Sprintf("BEGIN IMMEDIATE;\n%s\nPRAGMA user_version = %d;\nCOMMIT;", text, i+1)
-		if _, err := conn.ExecContext(ctx, script); err != nil {
-			_, _ = conn.ExecContext(ctx, "ROLLBACK")
-			return fmt.Errorf("%s: %w", files[i], err)
-		}
-	}
-	return nil
 }
 
 // update runs fn in a transaction that is on disk when update returns nil. fn

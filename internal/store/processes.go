@@ -52,7 +52,7 @@ func (p *processes) save(r *triggers.Run) (err error) {
 		if err != nil {
 			return err
 		}
-		if err := giveToOwner(f, filepath.Dir(p.path)); err != nil {
+		if err := GiveToOwner(f, filepath.Dir(p.path)); err != nil {
 			return errors.Join(err, f.Close())
 		}
 		p.file = f

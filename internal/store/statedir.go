@@ -18,7 +18,7 @@ func PrepareDir(dir string) error {
 	if !filepath.IsAbs(dir) {
 		return fmt.Errorf("state directory %s must be an absolute path", dir)
 	}
-	if err := os.MkdirAll(dir, 0o700); err != nil {
+	if err := makeDir(dir); err != nil {
 		return fmt.Errorf("state directory %s cannot be made (%w); choose another with --persistent-state-dir", dir, bare(err))
 	}
 	info, err := os.Stat(dir)
@@ -32,6 +32,22 @@ func PrepareDir(dir string) error {
 		return fmt.Errorf("state directory %s %w", dir, err)
 	}
 	return nil
+}
+
+// makeDir makes the state directory unless it is there. One that root makes belongs to
+// the owner of the directory that it is in, the user that the service runs as.
+func makeDir(dir string) error {
+	if _, err := os.Stat(dir); !errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return err
+	}
+	f, err := os.Open(dir)
+	if err != nil {
+		return err
+	}
+	return errors.Join(GiveToOwner(f, filepath.Dir(dir)), f.Close())
 }
 
 // ErrLocked tells that another process works on the state directory.
@@ -57,7 +73,7 @@ func lock(ctx context.Context, dir string) (unlock func() error, err error) {
 	if err != nil {
 		return nil, fmt.Errorf("state directory %s cannot be locked (%w)", dir, bare(err))
 	}
-	if err = giveToOwner(f, dir); err == nil {
+	if err = GiveToOwner(f, dir); err == nil {
 		err = lockWithin(ctx, f, lockGrace)
 	}
 	if err == nil {

@@ -25,9 +25,9 @@ func ownedSafely(info os.FileInfo) error {
 	return nil
 }
 
-// giveToOwner lets root work on another user's state directory without leaving
+// GiveToOwner gives a file to the owner of dir: it lets root work on another user's state directory without leaving
 // files there that the owner cannot use.
-func giveToOwner(f *os.File, dir string) error {
+func GiveToOwner(f *os.File, dir string) error {
 	if os.Geteuid() != 0 {
 		return nil
 	}

@@ -11,8 +11,8 @@ import (
 // parent there, which the operator has chosen.
 func ownedSafely(os.FileInfo) error { return nil }
 
-// giveToOwner has nothing to do on Windows: files inherit their rights.
-func giveToOwner(*os.File, string) error { return nil }
+// GiveToOwner has nothing to do on Windows: files inherit their rights.
+func GiveToOwner(*os.File, string) error { return nil }
 
 // lockFile takes a lock that the kernel frees with the process. It is on a byte
 // far beyond the end of f: nobody else can read or write what is locked.

@@ -218,3 +218,10 @@ func (s *Transfers) SaveProgress(ctx context.Context, x *transfer.Transfer) erro
 		return err
 	})
 }
+
+// UnderWay counts the transfers that have not ended.
+func (db *DB) UnderWay(ctx context.Context) (sending, receiving int, err error) {
+	err = db.readers.queryRow(ctx, `SELECT (SELECT count(*) FROM transfers WHERE processing = 1 AND deleted = 0),
+		(SELECT count(*) FROM recv_transfers WHERE status = 'receiving')`).Scan(&sending, &receiving)
+	return sending, receiving, err
+}

@@ -16,7 +16,7 @@ import (
 func olderDatabase(t *testing.T, files int) (dir string, db *sql.DB) {
 	t.Helper()
 	dir = t.TempDir()
-	db, err := sql.Open("sqlite", databaseURI(filepath.ToSlash(filepath.Join(dir, File)))+"?_pragma=journal_mode(WAL)")
+	db, err := sql.Open("sqlite", databaseURI(filepath.ToSlash(filepath.Join(dir, File)))+"?_pragma=journal_mode(WAL)&_pragma=synchronous(OFF)")
 	if err != nil {
 		t.Fatal(err)
 	}

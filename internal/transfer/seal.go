@@ -26,13 +26,14 @@ func unseal(key [32]byte, transferID string, sealed []byte) (string, error) {
 		return "", err
 	}
 	if len(sealed) < aead.NonceSize() {
-		return "", api.Errorf(api.CodeConflict, "transfer %s has no password any more: create it again", transferID)
+		return "", api.Errorf(api.CodeConflict,
+			"transfer %s has no password of the receiver's user any more, since a backup holds none: send it again with jetstream transfers retry %s", transferID, transferID)
 	}
 	n := aead.NonceSize()
 	plain, err := aead.Open(nil, sealed[:n], sealed[n:], sealContext(transferID))
 	if err != nil {
 		return "", api.Wrap(err, api.CodeConflict,
-			"the password of transfer %s cannot be read with this server's key file: create the transfer again", transferID)
+			"the password of transfer %s cannot be read with this server's key file, which is another than that it was saved with: send it again with jetstream transfers retry %s", transferID, transferID)
 	}
 	return string(plain), nil
 }

@@ -236,6 +236,10 @@ func (a *attempt) send(parent, ctx context.Context) error {
 	if err := a.loadMirror(ctx); err != nil {
 		return err
 	}
+	requests, err := a.requests()
+	if err != nil {
+		return err
+	}
 	nc, pinned, err := a.dial(ctx)
 	if err != nil {
 		return err
@@ -247,11 +251,6 @@ func (a *attempt) send(parent, ctx context.Context) error {
 	defer helpers.Wait()
 	defer stop()
 	first := a.dialFirst(dialling, &helpers, pinned, a.lanesWanted())
-	requests, err := a.requests()
-	if err != nil {
-		_ = nc.Close()
-		return err
-	}
 	conn, err := a.secure(ctx, nc, pinned, requests)
 	if err != nil {
 		return err

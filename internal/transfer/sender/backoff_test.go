@@ -31,10 +31,11 @@ type board struct {
 
 func (*board) NextAttempt(string, time.Time) {}
 
-func (b *board) Wake() <-chan struct{}                  { return b.wake }
-func (b *board) Watch(string) (<-chan struct{}, func()) { return make(chan struct{}), func() {} }
-func (b *board) Unreached(string, error)                {}
-func (b *board) Entitled(context.Context, string) error { return nil }
+func (b *board) Wake() <-chan struct{}                       { return b.wake }
+func (b *board) Watch(string) (<-chan struct{}, func())      { return make(chan struct{}), func() {} }
+func (b *board) Unreached(string, error)                     {}
+func (b *board) Password(*transfer.Transfer) (string, error) { return "password", nil }
+func (b *board) Entitled(context.Context, string) error      { return nil }
 func (b *board) LoadDestination(context.Context, string) (transfer.Destination, error) {
 	return transfer.Destination{}, nil
 }

@@ -57,11 +57,7 @@ func LoadIdentity(dir string) (*Identity, error) {
 // makeKey writes a new key to a temporary file and links that to path, so that
 // after a crash there is a whole key or none, and two processes use the same.
 func makeKey(dir, path string) error {
-	_, key, err := ed25519.GenerateKey(rand.Reader)
-	if err != nil {
-		return err
-	}
-	der, err := x509.MarshalPKCS8PrivateKey(key)
+	text, err := NewKey()
 	if err != nil {
 		return err
 	}
@@ -70,7 +66,7 @@ func makeKey(dir, path string) error {
 		return err
 	}
 	defer func() { _ = os.Remove(f.Name()) }()
-	_, err = f.Write(pem.EncodeToMemory(&pem.Block{Type: pemType, Bytes: der}))
+	_, err = f.Write(text)
 	if err = errors.Join(err, f.Sync(), f.Close()); err != nil {
 		return err
 	}
@@ -80,10 +76,30 @@ func makeKey(dir, path string) error {
 			return err
 		}
 	}
-	return syncDir(dir)
+	return SyncDir(dir)
 }
 
-func readKey(path string) (ed25519.PrivateKey, error) {
+// NewKey makes a key, as the text of a key file.
+func NewKey() ([]byte, error) {
+	_, key, err := ed25519.GenerateKey(rand.Reader)
+	if err != nil {
+		return nil, err
+	}
+	der, err := x509.MarshalPKCS8PrivateKey(key)
+	if err != nil {
+		return nil, err
+	}
+	return pem.EncodeToMemory(&pem.Block{Type: pemType, Bytes: der}), nil
+}
+
+// MaxKeyFile is how many bytes a key file may have.
+const MaxKeyFile = 4096
+
+// ReadKeyFile returns the text of the key file of state directory dir. It refuses a file
+// that other users may read.
+func ReadKeyFile(dir string) ([]byte, error) { return readKeyFile(filepath.Join(dir, IdentityFile)) }
+
+func readKeyFile(path string) ([]byte, error) {
 	f, err := os.Open(path)
 	if err != nil {
 		return nil, err
@@ -96,22 +112,43 @@ func readKey(path string) (ed25519.PrivateKey, error) {
 	if err := checkPrivate(path, info); err != nil {
 		return nil, err
 	}
-	text := make([]byte, 4096)
+	text := make([]byte, MaxKeyFile)
 	n, err := f.Read(text)
 	if err != nil {
 		return nil, fmt.Errorf("the key file %s cannot be read or is empty; put back a copy of it: %w", path, err)
 	}
-	block, _ := pem.Decode(text[:n])
+	return text[:n], nil
+}
+
+func readKey(path string) (ed25519.PrivateKey, error) {
+	text, err := readKeyFile(path)
+	if err != nil {
+		return nil, err
+	}
+	return parseKey("the key file "+path, text)
+}
+
+// ParseKey returns the identity of a key file's text. what says in errors what that is.
+func ParseKey(what string, text []byte) (*Identity, error) {
+	key, err := parseKey(what, text)
+	if err != nil {
+		return nil, err
+	}
+	return newIdentity(key)
+}
+
+func parseKey(what string, text []byte) (ed25519.PrivateKey, error) {
+	block, _ := pem.Decode(text)
 	if block == nil || block.Type != pemType {
-		return nil, fmt.Errorf("the key file %s holds no PEM private key; put back a copy of it, or remove it to become a new server that every peer must accept anew", path)
+		return nil, fmt.Errorf("%s holds no PEM private key; put back a copy of it, or remove it to become a new server that every peer must accept anew", what)
 	}
 	parsed, err := x509.ParsePKCS8PrivateKey(block.Bytes)
 	if err != nil {
-		return nil, fmt.Errorf("the key file %s holds no PKCS#8 key: %w", path, err)
+		return nil, fmt.Errorf("%s holds no PKCS#8 key: %w", what, err)
 	}
 	key, ok := parsed.(ed25519.PrivateKey)
 	if !ok {
-		return nil, fmt.Errorf("the key file %s holds a %T, not an Ed25519 key", path, parsed)
+		return nil, fmt.Errorf("%s holds a %T, not an Ed25519 key", what, parsed)
 	}
 	return key, nil
 }

@@ -14,5 +14,5 @@ func checkPrivate(path string, info fs.FileInfo) error {
 	return nil
 }
 
-// syncDir does nothing: on Windows names are durable without it.
-func syncDir(string) error { return nil }
+// SyncDir does nothing: on Windows names are durable without it.
+func SyncDir(string) error { return nil }
