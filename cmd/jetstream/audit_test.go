@@ -212,6 +212,29 @@ func TestAuditLogHasSenders(t *testing.T) {
 	}
 }
 
+// TestAuditLogHasUsersOfTheStateDirectory: also what jetstream user does where no
+// server runs is recorded.
+func TestAuditLogHasUsersOfTheStateDirectory(t *testing.T) {
+	l := newLive(t)
+	password := map[string]string{"JETSTREAM_USER_PASSWORD": testPassword}
+	for _, args := range [][]string{{"user", "add", "carol", "--superuser"}, {"user", "passwd", "carol"}, {"user", "remove", "carol", "--yes"}} {
+		if out := l.here(password, args...); out.code != 0 {
+			t.Fatalf("%q: %+v", args, out)
+		}
+	}
+	l.start()
+	events := l.callAs("root", "getEventLog", map[string]any{"types": []string{"audit"}})["events"].([]any)
+	var got []string
+	for _, e := range events {
+		data := e.(map[string]any)["data"].(map[string]any)
+		got = append(got, fmt.Sprintf("%s of %s from %s", data["action"], data["parameters"].(map[string]any)["name"], data["address"]))
+	}
+	from := fmt.Sprintf("from uid %d", os.Getuid())
+	if diff := cmp.Diff([]string{"deleteUser of carol " + from, "updateUser of carol " + from, "createUser of carol " + from}, got); diff != "" {
+		t.Errorf("records (-want +got):\n%s", diff)
+	}
+}
+
 // TestFaultsOfTheAuditLogAtStart: what is no file to append to is refused with a
 // word on what to do.
 func TestFaultsOfTheAuditLogAtStart(t *testing.T) {
