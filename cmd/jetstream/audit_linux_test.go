@@ -33,7 +33,7 @@ func TestFullAuditLogTurnsHealthRed(t *testing.T) {
 	}
 	status, _ := l.get("", "/healthz")
 	code, text := l.get("root", "/healthz?verbose")
-	if want := "the audit log " + path + " takes no records (no space left on device)"; status != 503 || code != 503 || !strings.Contains(text, want) {
+	if want := "the audit log " + path + " cannot be written (no space left on device)"; status != 503 || code != 503 || !strings.Contains(text, want) {
 		t.Errorf("health is %d and %d %s, want %q", status, code, text, want)
 	}
 	if _, text := l.get("root", "/metrics"); !strings.Contains(text, "jetstream_audit_log_failing 1\n") {

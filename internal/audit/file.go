@@ -29,8 +29,11 @@ type file struct {
 	torn  bool // the last line has no end
 	dirty bool // there are lines that may not be on disk
 	err   error
-	tried time.Time // with err: when it was last found not to work
+	tried time.Time // when it was last found not to work
 	lost  int64     // with err: lines that it could not be given
+	// former is why path could not be opened again; f is then the file that was
+	// there before.
+	former error
 }
 
 // openFile opens or makes a file, to which it appends.
@@ -141,7 +144,7 @@ func (l *file) recover() bool {
 		return false
 	}
 	_ = l.f.Close()
-	l.f, l.torn = f, torn
+	l.f, l.torn, l.former = f, torn, nil
 	if err := l.writeGap(); err != nil {
 		_ = l.fail(err)
 		return false
@@ -167,42 +170,48 @@ func (l *file) writeGap() error {
 	return err
 }
 
-// retry is write without a line, for a file that took none.
+// retry tries again what did not work, now and then.
 func (l *file) retry() error {
 	if l == nil {
 		return nil
 	}
 	l.mu.Lock()
-	defer l.mu.Unlock()
-	if l.err != nil && l.recover() {
-		return errRecovered
+	err, former, due := l.err, l.former, time.Since(l.tried) >= retryEvery
+	l.mu.Unlock()
+	if err == nil && former == nil || !due || l.reopen() != nil {
+		return nil
 	}
-	return nil
+	return errRecovered
 }
 
-// fault returns why the file takes no lines, or nil.
+// fault returns why the file of that path takes no lines, or nil.
 func (l *file) fault() error {
 	if l == nil {
 		return nil
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return l.err
+	if l.err != nil {
+		return l.err
+	}
+	return l.former
 }
 
 // reopen opens the file of that path, which may be a new one after a rotation.
-// After an error the former file stays in use.
+// After an error the former file stays in use, which is a fault.
 func (l *file) reopen() error {
 	if l == nil {
 		return nil
 	}
 	f, torn, err := open(l.path)
+	l.mu.Lock()
 	if err != nil {
+		l.former, l.tried = err, time.Now()
+		l.mu.Unlock()
 		return err
 	}
-	l.mu.Lock()
 	former := l.f
-	l.f, l.torn = f, torn
+	l.f, l.torn, l.former = f, torn, nil
 	if err = l.writeGap(); err == nil {
 		l.err = nil
 	} else {

@@ -34,8 +34,14 @@ func TestFIFOIsRefused(t *testing.T) {
 		t.Errorf("reopened: %v", err)
 	}
 	b.Write("alice", made)
-	if got := lines(t, other+".1"); len(got) != 1 {
-		t.Errorf("the former file got %d records", len(got))
+	if got := lines(t, other+".1"); len(got) != 1 || b.Fault() == nil {
+		t.Errorf("the former file got %d records, the fault is %v", len(got), b.Fault())
+	}
+	if err := os.Remove(other); err != nil {
+		t.Fatal(err)
+	}
+	if err := b.Reopen(); err != nil || b.Fault() != nil {
+		t.Errorf("with the FIFO gone: %v %v", err, b.Fault())
 	}
 }
 

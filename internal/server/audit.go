@@ -121,7 +121,7 @@ func (s *Server) knownUser(ctx context.Context, name string) string {
 	return u.Name
 }
 
-// auditFault returns why the file of the audit log takes no records, or nil.
+// auditFault returns why the file of the audit log cannot be written, or nil.
 func (s *Server) auditFault() error {
 	err := s.audit.Fault()
 	if err == nil {
@@ -131,5 +131,5 @@ func (s *Server) auditFault() error {
 	if reason == "" {
 		reason = err.Error()
 	}
-	return errors.New("the audit log " + s.o.AuditLog + " takes no records (" + reason + "); they are in the event log alone meanwhile")
+	return errors.New("the audit log " + s.o.AuditLog + " cannot be written (" + reason + "); until it can, its records are in the event log")
 }
