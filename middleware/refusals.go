@@ -34,8 +34,8 @@ type Refusal struct {
 // outlives a caller who hangs up.
 type RefusalObserver func(context.Context, *Refusal)
 
-// Refusals hands what is refused behind it to an observer; nil: there is none.
-// A call whose record has observers of its own is not handed over.
+// Refusals hands what is refused behind it to an observer; nil: there is none. A
+// call that was processed is not handed over, since its record has observers.
 func Refusals(observe RefusalObserver) func(http.Handler) http.Handler {
 	return func(next http.Handler) http.Handler {
 		if observe == nil {

@@ -109,7 +109,9 @@ func TestEqualFailuresAreCountedByTheMinute(t *testing.T) {
 		go func() { ended <- b.Serve(ctx) }()
 		defer func() {
 			cancel()
-			<-ended
+			if err := <-ended; err != nil {
+				t.Error(err)
+			}
 		}()
 		want := func(counts ...int64) {
 			t.Helper()
@@ -255,6 +257,11 @@ func TestParametersOfARecord(t *testing.T) {
 	}
 	if got := string(audit.Result(c, raw(`{"name":"n","token":"hush","other":"o"}`))); got != `{"name":"n"}` {
 		t.Errorf("the result: %s", got)
+	}
+	settings := api.Define(api.Spec{Name: "updateThings", Method: "PATCH", Path: "/things", Summary: "Set", Message: "Set.", Access: api.AccessSuperuser},
+		func(context.Context, struct{}) (result, error) { return result{}, nil })
+	if got := string(audit.Result(settings, raw(`{"name":"n","token":"***","other":"o"}`))); got != `{"name":"n","other":"o"}` {
+		t.Errorf("the result of a superuser's command: %s", got)
 	}
 	var many []string
 	for i := range 100 {

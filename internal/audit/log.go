@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"slices"
 	"time"
 
 	"jetstream/internal/stream"
@@ -96,7 +97,7 @@ func (l *Log) write(user string, r Record) {
 		return
 	}
 	e.Data = terminal.PrintableJSON(e.Data)
-	line := append(e.Data[:len(e.Data):len(e.Data)], '\n')
+	line := append(slices.Clip(e.Data), '\n')
 	if err := l.stream.Update(ctx, func(tx stream.Tx) error { return l.stream.AppendEntry(tx, e) }); err != nil {
 		l.log.Error("an audit record could not be saved in the event log", "action", r.Action, "user", user, "error", err)
 	}

@@ -15,13 +15,13 @@ import (
 
 // Record is one record of the audit log, besides its time and user.
 type Record struct {
-	Action     string          `json:"action" doc:"What was called: the name of a command; login, logout: of the page, and login of whoever was refused before the command was known; request: refused for its Host or Origin; recv.login: of a server that sends here; reload: of the settings; gap: see count; else method and path"`
+	Action     string          `json:"action" doc:"What was called: the name of a command; login, logout: of the page, and login of whoever was refused before the command was known; request: refused for its Host or Origin; recv.login: of a server that sends here; gap: see count; else method and path"`
 	Status     api.Code        `json:"status" doc:"success, or the code of the failure or refusal"`
 	Login      api.Login       `json:"login" doc:"How the caller was known, or tried to be: password, session, token, runToken, socket; empty without a login"`
 	TokenID    string          `json:"tokenId" doc:"Id of the API token that the caller was known by, or empty"`
 	Address    string          `json:"address" doc:"IP address of the caller; at the control socket uid and the number of the process's user; empty for the server itself, and for several addresses"`
 	Parameters json.RawMessage `json:"parameters" doc:"The parameters: secrets are ***, unknown ones are left out, long ones are {\"truncated\":true,\"bytes\":N}"`
-	Result     json.RawMessage `json:"result" doc:"The id, name or path of what the command made or found"`
+	Result     json.RawMessage `json:"result" doc:"The id, name or path of what the command made or found; of a command for superusers that makes nothing, all of its result"`
 	Count      int64           `json:"count" doc:"1; of equal failures or refusals that followed one within a minute their number; of gap the number of records that the file could not be given"`
 	Since      api.Time        `json:"since" doc:"When the first of several happened, or null"`
 	RequestID  string          `json:"requestId" doc:"The X-Request-Id of the call, or empty"`
@@ -39,7 +39,6 @@ const (
 	ActionLogout    = "logout"
 	ActionRecvLogin = "recv.login"
 	ActionRequest   = "request"
-	ActionReload    = "reload"
 	actionGap       = "gap"
 )
 
@@ -80,11 +79,13 @@ func Parameters(c *api.Command, params map[string]json.RawMessage) json.RawMessa
 	return o.bytes()
 }
 
-// Result returns what identifies the object of a successful call: the members of
-// its result that its location names.
+// Result returns what a record says of the masked result of a successful call: what
+// identifies the object, which are the members that its location names, and
+// without a location all, if the command is for superusers: what the settings are
+// now, or what was done to other users' objects.
 func Result(c *api.Command, result json.RawMessage) json.RawMessage {
 	var o object
-	if c.Location == "" {
+	if c.Location == "" && c.Access != api.AccessSuperuser {
 		return o.bytes()
 	}
 	var members map[string]json.RawMessage
@@ -92,7 +93,7 @@ func Result(c *api.Command, result json.RawMessage) json.RawMessage {
 		return o.bytes()
 	}
 	for _, f := range api.Fields(c.ResultType) {
-		if raw, there := members[f.Name]; there && !f.Secret && strings.Contains(c.Location, "{"+f.Name+"}") {
+		if raw, there := members[f.Name]; there && !f.Secret && (c.Location == "" || strings.Contains(c.Location, "{"+f.Name+"}")) {
 			o.add(f.Name, raw)
 		}
 	}

@@ -3,10 +3,8 @@ package server
 import (
 	"context"
 	"errors"
-	"maps"
 	"net"
 	"net/http"
-	"slices"
 
 	"jetstream/internal/api"
 	"jetstream/internal/audit"
@@ -26,22 +24,6 @@ func (s *Server) openAudit(context.Context) (err error) {
 // ReopenAuditLog opens the file of Options.AuditLog anew, which may be another
 // one after a rotation. After an error the former file stays in use.
 func (s *Server) ReopenAuditLog() error { return s.audit.Reopen() }
-
-// RecordReload records in the audit log that the server's settings were read
-// again: changes are the new values by the names of the settings that differ. A
-// failure has changed none.
-func (s *Server) RecordReload(changes map[string]string, failure error) {
-	r := audit.Record{Action: audit.ActionReload, Status: api.CodeSuccess}
-	var pairs []string
-	for _, name := range slices.Sorted(maps.Keys(changes)) {
-		pairs = append(pairs, name, changes[name])
-	}
-	r.Parameters = audit.Texts(pairs...)
-	if failure != nil {
-		r.Status = api.CodeInvalid
-	}
-	s.audit.Write("", r)
-}
 
 // auditCommand records commands that are to change something; see
 // middleware.Observer. Failures are counted, so that nobody fills the log with
