@@ -106,7 +106,7 @@ clients: ## Fetch what the tests of generated clients want (network; npm where n
 	else echo "SKIPPED: no npm here: the TypeScript client and the linter of openapi.json are left out"; fi
 
 # The attacks whose tables stand in docs/internals/attacks.md.
-ATTACKS := TestEveryRouteAndMethodIsGuarded|TestPagesOfOtherSitesAreRefused|TestTraversal|TestOversizedAndAmbiguousRequestsAreRefused|TestGuessingIsSlowed|TestSettingsAreFrozen
+ATTACKS := TestEveryRouteAndMethodIsGuarded|TestPagesOfOtherSitesAreRefused|TestTraversal|TestOversizedAndAmbiguousRequestsAreRefused|TestGuessingIsSlowed|TestClientAddressBehindAProxy|TestSettingsAreFrozen
 
 # The document shows the replies, and is built into the program: hence last.
 generate: ## Write what is made from the declarations: openapi.json with its examples, the tables in docs and README, man pages

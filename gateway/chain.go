@@ -22,6 +22,8 @@ func (g *Gateway) chain() chain {
 	return chain{
 		every: chi.Middlewares{
 			middleware.WithRequestID,
+			middleware.ClientAddress(g.o.TrustedProxies...),
+			middleware.Refusals(g.o.Refused),
 			middleware.Log(g.log),
 			middleware.Recover(g.log),
 			middleware.Hosts(g.log, g.o.Hosts...),

@@ -12,6 +12,7 @@ import (
 	"context"
 	"log/slog"
 	"net/http"
+	"net/netip"
 	"strings"
 	"time"
 
@@ -25,7 +26,8 @@ import (
 type Sessions interface {
 	// Open checks the credentials and returns the cookie's value.
 	Open(ctx context.Context, name, password, remote string) (id string, expires time.Time, err error)
-	Close(id string)
+	// Close ends a session, if there is one of that id.
+	Close(ctx context.Context, id, remote string)
 }
 
 // Options is what a gateway is made of. Registry, Auth and Log are needed.
@@ -40,6 +42,11 @@ type Options struct {
 	// Capture records commands: middleware.Capture with the observers; nil: no
 	// command has observers.
 	Capture func(http.Handler) http.Handler
+	// Refused observes the requests that are refused; nil: nobody does.
+	Refused middleware.RefusalObserver
+	// TrustedProxies are the addresses of proxies that are believed whom they
+	// were called by.
+	TrustedProxies []netip.Prefix
 	// Changeable returns why no command may change anything now, also what is
 	// not in the database; nil: all may.
 	Changeable func() error

@@ -123,7 +123,7 @@ func (testAuth) Open(_ context.Context, name, password, _ string) (string, time.
 	return "sid", time.Now().Add(time.Hour), nil
 }
 
-func (testAuth) Close(string) {}
+func (testAuth) Close(context.Context, string, string) {}
 
 type fixture struct {
 	t   *testing.T

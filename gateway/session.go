@@ -33,6 +33,7 @@ func (g *Gateway) openSession(w http.ResponseWriter, r *http.Request) {
 		middleware.Fail(w, r, g.log, api.InvalidField(key, "unknown", "a session takes name and password, nothing else"))
 		return
 	}
+	middleware.NotePassword(r.Context(), name)
 	id, expires, err := g.o.Sessions.Open(r.Context(), name, password, middleware.RemoteIP(r))
 	if err != nil {
 		middleware.Fail(w, r, g.log, err)
@@ -45,7 +46,7 @@ func (g *Gateway) openSession(w http.ResponseWriter, r *http.Request) {
 // closeSession signs out; signing out without being in is fine.
 func (g *Gateway) closeSession(w http.ResponseWriter, r *http.Request) {
 	if c, err := r.Cookie(middleware.SessionCookieOf(r)); err == nil {
-		g.o.Sessions.Close(c.Value)
+		g.o.Sessions.Close(r.Context(), c.Value, middleware.RemoteIP(r))
 	}
 	http.SetCookie(w, g.cookie(r, "", -1))
 	middleware.Answer(w, http.StatusOK, api.Reply{Status: api.CodeSuccess, Message: "Signed out.", Result: json.RawMessage(`{}`)})

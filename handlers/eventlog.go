@@ -17,7 +17,8 @@ func eventLogCommands(d Deps) []*api.Command {
 			Name: "getEventLog", Method: "GET", Path: "/server/event-log",
 			Summary: "List the stored events, newest first",
 			Description: "What the event stream has shown and still keeps: a superuser sees every event, others their own. " +
-				"A page may hold fewer events than `limit`, even none, where few are asked for; `nextCursor` leads on.",
+				"A page may hold fewer events than `limit`, even none, where few are asked for; `nextCursor` leads on. " +
+				"Events of type `audit` are the audit log, which only superusers see.",
 			Message: "Event log.",
 		}, h.list),
 	}
@@ -25,7 +26,7 @@ func eventLogCommands(d Deps) []*api.Command {
 
 type getEventLogParams struct {
 	api.ListParams
-	Types []string `json:"types" doc:"Only events of these types; absent for all" validate:"max=100"`
+	Types []string `json:"types" doc:"Only events of these types, such as audit; absent for all" validate:"max=100"`
 	Since int64    `json:"since" doc:"Only events written at or after this time, in microseconds since the Unix epoch; absent for all" validate:"min=0"`
 }
 

@@ -85,6 +85,7 @@ func FailStatus(w http.ResponseWriter, r *http.Request, log *slog.Logger, status
 	if e.Code == api.CodeInternal {
 		log.ErrorContext(r.Context(), "request failed", "requestId", RequestID(w), "error", e.Error())
 	}
+	reportRefusal(r, RequestID(w), e)
 	switch e.Code {
 	case api.CodeTooManyRequests:
 		w.Header().Set("Retry-After", strconv.Itoa(max(1, int(math.Ceil(e.RetryAfter.Seconds())))))

@@ -90,7 +90,10 @@ func authenticate(r *http.Request, auth Authenticator) (api.Caller, error) {
 		switch {
 		case strings.EqualFold(scheme, "Basic"):
 			if name, password, ok := r.BasicAuth(); ok {
-				return auth.Password(ctx, name, password, RemoteIP(r))
+				noteLogin(ctx, api.LoginPassword, name)
+				caller, err := auth.Password(ctx, name, password, RemoteIP(r))
+				caller.Login = api.LoginPassword
+				return caller, err
 			}
 			return api.Caller{}, api.Errorf(api.CodeUnauthorized, "the Authorization header cannot be read: after Basic comes the base64 of NAME:PASSWORD")
 		case !strings.EqualFold(scheme, "Bearer"):
@@ -98,15 +101,23 @@ func authenticate(r *http.Request, auth Authenticator) (api.Caller, error) {
 		case token == "":
 			return api.Caller{}, api.Errorf(api.CodeUnauthorized, "the Authorization header cannot be read: no token follows Bearer")
 		}
-		return auth.Token(ctx, token, strings.Join(actAs, ""))
+		noteLogin(ctx, api.LoginToken, "")
+		caller, err := auth.Token(ctx, token, strings.Join(actAs, ""))
+		if caller.Login = api.LoginRunToken; caller.Scope != nil {
+			caller.Login = api.LoginToken
+		}
+		return caller, err
 	}
 	if peer, ok := peerOf(ctx); ok {
+		noteLogin(ctx, api.LoginSocket, strings.Join(actAs, ""))
 		caller, err := auth.ActAs(ctx, strings.Join(actAs, ""))
-		caller.Peer = peer
+		caller.Peer, caller.Login = peer, api.LoginSocket
 		return caller, err
 	}
 	if c, err := r.Cookie(SessionCookieOf(r)); err == nil {
+		noteLogin(ctx, api.LoginSession, "")
 		caller, err := auth.Session(ctx, c.Value)
+		caller.Login = api.LoginSession
 		if errors.Is(err, &api.Error{Code: api.CodeUnauthorized}) {
 			return caller, errNoCredentials // an old cookie is no credential, and no attack either
 		}
@@ -123,7 +134,7 @@ func Reauthenticate(r *http.Request, auth Authenticator) (api.Caller, error) {
 }
 
 // RemoteIP is the client's address without the port, at the control socket its
-// user: of the connection, never of a header that a client may set.
+// user. It is that of the connection, or what ClientAddress has found.
 func RemoteIP(r *http.Request) string {
 	host, _, err := net.SplitHostPort(r.RemoteAddr)
 	if err != nil {

@@ -44,7 +44,9 @@ func (a *auth) ActAs(_ context.Context, name string) (api.Caller, error) {
 const basicAnn = "Basic YW5uOnB3" // ann:pw
 
 func TestCallersAreKnownByTheirCredentials(t *testing.T) {
-	ann := api.Caller{User: "ann", RequestID: "r-1"}
+	ann := api.Caller{User: "ann", Login: api.LoginPassword, RequestID: "r-1"}
+	onPage := ann
+	onPage.Login = api.LoginSession
 	for _, tt := range []struct {
 		name    string
 		headers []string
@@ -54,9 +56,9 @@ func TestCallersAreKnownByTheirCredentials(t *testing.T) {
 	}{
 		{"password", []string{"Authorization", basicAnn}, ann, 200, ""},
 		{"password, lower case", []string{"Authorization", "basic YW5uOnB3"}, ann, 200, ""},
-		{"token", []string{"Authorization", "Bearer tok"}, api.Caller{Superuser: true, Depth: 2, RequestID: "r-1"}, 200, ""},
-		{"token for a user", []string{"Authorization", "bearer  tok", api.UserHeader, "bob"}, api.Caller{User: "bob", Superuser: true, Depth: 2, RequestID: "r-1"}, 200, ""},
-		{"session", []string{"Cookie", api.SessionCookie + "=sid"}, ann, 200, ""},
+		{"token", []string{"Authorization", "Bearer tok"}, api.Caller{Superuser: true, Depth: 2, Login: api.LoginRunToken, RequestID: "r-1"}, 200, ""},
+		{"token for a user", []string{"Authorization", "bearer  tok", api.UserHeader, "bob"}, api.Caller{User: "bob", Superuser: true, Depth: 2, Login: api.LoginRunToken, RequestID: "r-1"}, 200, ""},
+		{"session", []string{"Cookie", api.SessionCookie + "=sid"}, onPage, 200, ""},
 		{"a right password and an old cookie", []string{"Authorization", basicAnn, "Cookie", api.SessionCookie + "=old"}, ann, 200, ""},
 		{"wrong password", []string{"Authorization", "Basic YW5uOm5v"}, api.Caller{}, 401, "wrong"},
 		{"wrong token and a right cookie", []string{"Authorization", "Bearer no", "Cookie", api.SessionCookie + "=sid"}, api.Caller{}, 401, "wrong"},

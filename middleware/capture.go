@@ -13,6 +13,8 @@ import (
 type Record struct {
 	Command *api.Command
 	Caller  api.Caller
+	// Remote is the client's address, as RemoteIP gives it.
+	Remote string
 	// Params are the parameters as submitted; see Request.
 	Params map[string]json.RawMessage
 
@@ -47,7 +49,7 @@ func Capture(observers ...Observer) func(http.Handler) http.Handler {
 			caller, _ := api.CallerOf(r.Context())
 			c := &capture{
 				ctx: r.Context(), observers: observers, start: time.Now(),
-				record: Record{Command: call.Command, Caller: caller, Params: call.Params},
+				record: Record{Command: call.Command, Caller: caller, Remote: RemoteIP(r), Params: call.Params},
 			}
 			c.reply = holdBack{ResponseWriter: w, hook: c}
 			call.Record = &c.record

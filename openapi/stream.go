@@ -18,7 +18,7 @@ import (
 // everyEntry is what the data of each entry of the event stream begins with.
 type everyEntry struct {
 	Time api.Time `json:"time" doc:"When it happened"`
-	User string   `json:"user" doc:"Whose it is; empty for what only superusers see"`
+	User string   `json:"user" doc:"Whose it is; of audit who called; empty for nobody's, which only superusers see"`
 }
 
 // resetEntry is the data of reset.

@@ -186,18 +186,21 @@ func TestConsoleIsNeverWaitedFor(t *testing.T) {
 }
 
 // TestLogFileIsReopened: after a rotation and SIGHUP the log goes on in a new
-// file.
+// file, and so does the audit log.
 func TestLogFileIsReopened(t *testing.T) {
 	l := newLive(t)
-	path := filepath.Join(t.TempDir(), "log")
+	dir := t.TempDir()
+	path, audit := filepath.Join(dir, "log"), filepath.Join(dir, "audit")
 	null, err := os.OpenFile(os.DevNull, os.O_WRONLY, 0)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer func() { _ = null.Close() }()
-	cmd := l.startOn(null, nil, "--log="+path)
-	if err := os.Rename(path, path+".1"); err != nil {
-		t.Fatal(err)
+	cmd := l.startOn(null, nil, "--log="+path, "--audit-log="+audit)
+	for _, file := range []string{path, audit} {
+		if err := os.Rename(file, file+".1"); err != nil {
+			t.Fatal(err)
+		}
 	}
 	if err := cmd.Process.Signal(syscall.SIGHUP); err != nil {
 		t.Fatal(err)
@@ -206,7 +209,9 @@ func TestLogFileIsReopened(t *testing.T) {
 	defer again.Stop()
 	for deadline := time.After(patience); ; {
 		if text, err := os.ReadFile(path); err == nil && strings.Contains(string(text), "the log file was reopened") {
-			break
+			if _, err := os.Stat(audit); err == nil {
+				break
+			}
 		}
 		select {
 		case <-again.C:

@@ -165,7 +165,7 @@ func TestVariablesOfTheClient(t *testing.T) {
 // further types, and no on.*.
 func TestTypesOfTheStream(t *testing.T) {
 	want := []string{
-		"trigger.queued", "trigger.started", "trigger.ended", "trigger.output", "server.started", "server.stopping",
+		"trigger.queued", "trigger.started", "trigger.ended", "trigger.output", "server.started", "server.stopping", "audit",
 		"destination.updated", "transfer.changed", "transfer.progress",
 	}
 	var got []string

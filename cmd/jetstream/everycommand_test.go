@@ -249,8 +249,9 @@ func (p *pair) waiting() any {
 
 // TestEveryCommand holds what one declaration promises, for every command, in a
 // session that a validator watches: both ways of calling and the command line give the same, strangers and unknown
-// parameters are refused, it stands in the document and in the help, and its
-// trigger gets exactly the four arguments.
+// parameters are refused, it stands in the document and in the help, its
+// trigger gets exactly the four arguments, and the audit log one record if it
+// changes something.
 func TestEveryCommand(t *testing.T) {
 	t.Parallel()
 	registry := handlers.Commands(handlers.Deps{})
@@ -332,11 +333,12 @@ func checkCalls(t *testing.T, p *pair, at *live, c *api.Command, f fixture, hear
 		}
 		var status int
 		var reply api.Reply
+		requestID := api.NewID()
 		switch call {
 		case 0:
-			status, reply = at.rest(f.user, c.Method, restPath(c, params), restBody(c, params))
+			status, reply = at.rest(f.user, c.Method, restPath(c, params), restBody(c, params), api.RequestIDHeader, requestID)
 		case 1:
-			status, reply = at.rest(f.user, "POST", "/api/v1/command", map[string]any{"request": c.Name, "parameters": params})
+			status, reply = at.rest(f.user, "POST", "/api/v1/command", map[string]any{"request": c.Name, "parameters": params}, api.RequestIDHeader, requestID)
 		case 2:
 			code, stdout, stderr := at.cli(f.user, append([]string{c.Name}, cliArgs(t, c, params)...)...)
 			if code != 0 {
@@ -349,6 +351,9 @@ func checkCalls(t *testing.T, p *pair, at *live, c *api.Command, f fixture, hear
 		}
 		if call < 2 && reply.Message == "" {
 			t.Errorf("call %d: success says nothing", call)
+		}
+		if call < 2 {
+			checkAudited(t, at, c, f.user, requestID)
 		}
 		if f.after != nil {
 			f.after(p)

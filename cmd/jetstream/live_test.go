@@ -254,7 +254,7 @@ func (l *live) start(flags ...string) {
 	l.console = &consoleText{}
 	ctx, cancel := context.WithCancel(context.Background())
 	args := append([]string{"server", "--api-port=0", "--recv-port=0", "--recv-host=127.0.0.1",
-		"--persistent-state-dir=" + l.state, "--log-format=json"}, flags...)
+		"--persistent-state-dir=" + l.state, "--log-format=json", "--audit-log=" + l.auditLog()}, flags...)
 	ended := make(chan int, 1)
 	first := l.ended == nil
 	l.ended, l.flags = ended, flags

@@ -1,4 +1,4 @@
-//go:build unix
+//go:build linux
 
 package main
 
@@ -30,13 +30,19 @@ http {
 	server {
 		listen 127.0.0.1:%[2]d ssl;
 		ssl_certificate %[1]s/cert.pem; ssl_certificate_key %[1]s/key.pem;
-		location /js/ { proxy_pass http://127.0.0.1:%[3]d/; proxy_http_version 1.1; proxy_buffering %[4]s; }
+		location /js/ { proxy_pass http://127.0.0.1:%[3]d/; proxy_http_version 1.1; proxy_buffering %[4]s;
+			proxy_set_header X-Forwarded-For $proxy_add_x_forwarded_for; }
 	}
 }
 `
 
+// nginxClient is where the clients of nginx call from, which is not where nginx
+// calls the server from.
+const nginxClient = "127.0.0.2"
+
 // TestBehindNginx: with a path prefix and TLS, and its buffering on and off,
-// every reference leads where it should, and events flow.
+// every reference leads where it should, events flow, and the client's address is
+// that of whoever called the proxy, whatever they say.
 func TestBehindNginx(t *testing.T) {
 	program, err := exec.LookPath("nginx")
 	if err != nil {
@@ -46,7 +52,7 @@ func TestBehindNginx(t *testing.T) {
 		t.Skip("SKIPPED: there is no nginx; no proxy is tested here")
 	}
 	l := newLive(t)
-	l.start()
+	l.start("--trusted-proxy=127.0.0.1")
 	for _, buffering := range []string{"on", "off"} {
 		t.Run("buffering "+buffering, func(t *testing.T) {
 			base, web := startNginx(t, program, l.apiPort, buffering)
@@ -58,6 +64,7 @@ func TestBehindNginx(t *testing.T) {
 				}
 				req.SetBasicAuth("alice", l.password)
 				req.Header.Set("Content-Type", "application/json")
+				req.Header.Set("X-Forwarded-For", "203.0.113.9")
 				res, err := web.Do(req)
 				if err != nil {
 					t.Fatal(err)
@@ -85,6 +92,9 @@ func TestBehindNginx(t *testing.T) {
 
 			stream := get(http.MethodGet, base+"/api/v1/events", "")
 			made := get(http.MethodPost, base+"/api/v1/send/manifests", `{"fileMappings":{"/a":"/b"}}`)
+			if records := l.auditRecords(); records[len(records)-1].Address != nginxClient {
+				t.Errorf("in the audit log: %s", records[len(records)-1])
+			}
 			location, err := made.Location()
 			if err != nil || made.StatusCode != http.StatusCreated {
 				t.Fatalf("%d %v", made.StatusCode, err)
@@ -161,7 +171,10 @@ func startNginx(t *testing.T, program string, port int, buffering string) (base 
 	})
 	pool := x509.NewCertPool()
 	pool.AppendCertsFromPEM([]byte(read(t, filepath.Join(dir, "cert.pem"))))
-	web = &http.Client{Timeout: 2 * time.Minute, Transport: &http.Transport{TLSClientConfig: &tls.Config{RootCAs: pool, ServerName: "proxy.example", MinVersion: tls.VersionTLS12}}}
+	web = &http.Client{Timeout: 2 * time.Minute, Transport: &http.Transport{
+		DialContext:     (&net.Dialer{LocalAddr: &net.TCPAddr{IP: net.ParseIP(nginxClient)}}).DialContext,
+		TLSClientConfig: &tls.Config{RootCAs: pool, ServerName: "proxy.example", MinVersion: tls.VersionTLS12},
+	}}
 	t.Cleanup(web.CloseIdleConnections)
 	base = fmt.Sprintf("https://127.0.0.1:%d/js", at)
 	tick := time.NewTicker(20 * time.Millisecond)

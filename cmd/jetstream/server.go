@@ -42,6 +42,9 @@ type serverCmd struct {
 	TLSKey         string `name:"tls-key" type:"path" help:"Key of --tls-cert, PEM."`
 	AllowPlaintext bool   `name:"allow-plaintext" help:"Offer the control API beyond loopback without TLS: passwords cross the network readable."`
 
+	TrustedProxies []string `name:"trusted-proxy" placeholder:"ADDRESS" help:"Address of a proxy, or network of proxies such as 10.0.0.0/24, whose header X-Forwarded-For names the client; repeatable. Without it the header is passed over."`
+	AuditLog       string   `name:"audit-log" type:"path" placeholder:"FILE" help:"Append who did what, from where, with which result, to this file, a line of JSON each, as well as to the event log."`
+
 	StateDir   string `name:"persistent-state-dir" type:"path" help:"Directory of the database and the keys (${default_state_dir})."`
 	SandboxDir string `name:"sandbox-dir" type:"path" help:"Directory that / means for users without a sandbox of their own; %u is the user's name (files/%u beside the state directory)."`
 
@@ -115,7 +118,13 @@ func (c *serverCmd) Run(ctx context.Context, p *program, parsed *kong.Context) e
 func serve(ctx context.Context, o server.Options) error {
 	s, err := server.New(ctx, o)
 	if err == nil {
+		stop := console.OnHangup(func() {
+			if err := s.ReopenAuditLog(); err != nil {
+				o.Log.Error("the audit log could not be reopened; the former file stays in use", "error", err)
+			}
+		})
 		err = s.Serve(ctx)
+		stop()
 	}
 	if e, ok := errors.AsType[*server.OptionError](err); ok {
 		return errors.New(e.Message(flagOf))
@@ -162,6 +171,7 @@ func (c *serverCmd) options(p *program) (o server.Options, err error) {
 		APIHost: c.APIHost, APIPort: c.APIPort, APIAllowedHosts: c.APIAllowedHosts,
 		RecvHost: c.RecvHost, RecvPort: c.RecvPort, ExternalAddress: c.ExternalAddress,
 		NoControlSocket: c.NoControlSocket, TLSCert: c.TLSCert, TLSKey: c.TLSKey, AllowPlaintext: c.AllowPlaintext,
+		TrustedProxies: c.TrustedProxies, AuditLog: c.AuditLog,
 		TriggerDir: c.TriggerDir, TriggerOnAPI: c.TriggerOnAPI, TriggerLog: c.TriggerLog,
 		TriggerTimeout: c.TriggerTimeout, TriggerGrace: orNone(c.TriggerGrace), ShutdownGrace: orNone(c.ShutdownGrace),
 		TriggerKeep: c.TriggerKeep, TriggerOrder: triggers.Order(c.TriggerOrder), TriggerConcurrency: c.TriggerConcurrency,

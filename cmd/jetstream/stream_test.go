@@ -176,7 +176,7 @@ func TestStreamGoesOnOverARestart(t *testing.T) {
 			t.Errorf("event %d has id %d, want %d", i, e.ID, last+1+int64(i))
 		}
 	}
-	if want := []string{"server.stopping", "server.started", "launch"}; !slices.Equal(names, want) {
+	if want := []string{"audit", "server.stopping", "server.started", "launch"}; !slices.Equal(names, want) {
 		t.Errorf("over the restart came %v, want %v", names, want)
 	}
 }

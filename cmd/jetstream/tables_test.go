@@ -3,6 +3,7 @@
 package main
 
 import (
+	"encoding/json"
 	"os"
 	"reflect"
 	"strings"
@@ -12,6 +13,7 @@ import (
 
 	"jetstream/handlers"
 	"jetstream/internal/api"
+	"jetstream/internal/audit"
 	"jetstream/internal/watch"
 	"jetstream/triggers"
 )
@@ -26,6 +28,7 @@ func TestTablesAreFresh(t *testing.T) {
 	checkSection(t, "docs/triggers.md", "generated: events", eventTable(events, true))
 	checkSection(t, "README.md", "generated: events", eventTable(events, false))
 	checkSection(t, "docs/send-json.md", "generated: objects", objectTables())
+	checkSection(t, "docs/audit.md", "generated: audit", fieldTable(reflect.TypeFor[audit.Record]()))
 }
 
 // objectTables has a table for each object of --json.
@@ -42,15 +45,20 @@ func objectTables() string {
 		{"plan", "With `--dry-run`, alone: what would be sent.", reflect.TypeFor[watch.PlanObject]()},
 		{"error", "Why the exit status is not 0. Last, after the `result` if there is one.", reflect.TypeFor[watch.ErrorObject]()},
 	} {
-		rows := tableRows("field", "type", "what")
-		for _, f := range api.Fields(o.object) {
-			if f.Name != "type" && f.Name != "time" {
-				rows = append(rows, tableRow("`"+f.Name+"`", jsonType(f.Type), f.Doc))
-			}
-		}
-		b.WriteString("\n## " + o.kind + "\n\n" + o.about + "\n\n" + tableText(rows))
+		b.WriteString("\n## " + o.kind + "\n\n" + o.about + "\n\n" + fieldTable(o.object))
 	}
 	return b.String()
+}
+
+// fieldTable has a row for each field of an object but type and time.
+func fieldTable(object reflect.Type) string {
+	rows := tableRows("field", "type", "what")
+	for _, f := range api.Fields(object) {
+		if f.Name != "type" && f.Name != "time" {
+			rows = append(rows, tableRow("`"+f.Name+"`", jsonType(f.Type), f.Doc))
+		}
+	}
+	return tableText(rows)
 }
 
 func jsonType(t reflect.Type) string {
@@ -58,6 +66,9 @@ func jsonType(t reflect.Type) string {
 	case reflect.Pointer:
 		return jsonType(t.Elem()) + " or null"
 	case reflect.Slice:
+		if t == reflect.TypeFor[json.RawMessage]() {
+			return "object"
+		}
 		return "list of objects"
 	case reflect.String:
 		return "string"

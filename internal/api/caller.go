@@ -2,6 +2,18 @@ package api
 
 import "context"
 
+// Login is how a caller is known.
+type Login string
+
+// The ways to be known.
+const (
+	LoginPassword Login = "password"
+	LoginSession  Login = "session"  // the cookie of the page
+	LoginToken    Login = "token"    // an API token
+	LoginRunToken Login = "runToken" // the token of a trigger script that runs
+	LoginSocket   Login = "socket"   // the kernel, at the control socket
+)
+
 // Caller is the user on whose behalf a command runs. The authenticate
 // middleware puts it into the context.
 type Caller struct {
@@ -24,6 +36,8 @@ type Caller struct {
 	// Peer is the user id of the process that called by the control socket and
 	// was known by that alone; empty for every other login.
 	Peer string
+	// Login is how the caller is known.
+	Login Login
 	// RequestID is the X-Request-Id of the call.
 	RequestID string
 	// Depth is the number of trigger runs in the chain that led to this call: n

@@ -52,6 +52,28 @@ func (l *File) Close() error { return l.f.Close() }
 // f, the log file, which may be nil. The returned function ends that and closes
 // f.
 func ReopenOnHangup(log *slog.Logger, f *File) (stop func() error) {
+	end := OnHangup(func() {
+		if f == nil {
+			return
+		}
+		if err := f.reopen(); err != nil {
+			log.Error("the log file could not be reopened", "error", err)
+		} else {
+			log.Info("the log file was reopened", "log", f.path)
+		}
+	})
+	return func() error {
+		end()
+		if f == nil {
+			return nil
+		}
+		return f.Close()
+	}
+}
+
+// OnHangup calls f at each SIGHUP, which then does not end the process, until
+// stop.
+func OnHangup(f func()) (stop func()) {
 	hangup, done, ended := make(chan os.Signal, 1), make(chan struct{}), make(chan struct{})
 	signal.Notify(hangup, syscall.SIGHUP)
 	go func() {
@@ -61,24 +83,13 @@ func ReopenOnHangup(log *slog.Logger, f *File) (stop func() error) {
 			case <-done:
 				return
 			case <-hangup:
-			}
-			if f == nil {
-				continue
-			}
-			if err := f.reopen(); err != nil {
-				log.Error("the log file could not be reopened", "error", err)
-			} else {
-				log.Info("the log file was reopened", "log", f.path)
+				f()
 			}
 		}
 	}()
-	return func() error {
+	return func() {
 		signal.Stop(hangup)
 		close(done)
 		<-ended
-		if f == nil {
-			return nil
-		}
-		return f.Close()
 	}
 }

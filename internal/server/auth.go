@@ -6,12 +6,17 @@ import (
 
 	"jetstream/internal/account"
 	"jetstream/internal/api"
+	"jetstream/internal/audit"
 	"jetstream/internal/store"
 	"jetstream/middleware"
 )
 
 // authenticator implements the gateway's authentication with the account service.
-type authenticator struct{ accounts *account.Service }
+// Sessions that begin and end are recorded in the audit log.
+type authenticator struct {
+	accounts *account.Service
+	audit    *audit.Log
+}
 
 func (a authenticator) Password(ctx context.Context, name, password, remote string) (api.Caller, error) {
 	u, err := a.accounts.Login(ctx, name, password, remote)
@@ -47,10 +52,17 @@ func (a authenticator) Open(ctx context.Context, name, password, remote string) 
 		return "", time.Time{}, err
 	}
 	id, expires := a.accounts.OpenSession(u)
+	a.audit.Write(u.Name, audit.Record{Action: audit.ActionLogin, Status: api.CodeSuccess, Login: api.LoginPassword, Address: remote})
 	return id, expires, nil
 }
 
-func (a authenticator) Close(id string) { a.accounts.CloseSession(id) }
+func (a authenticator) Close(ctx context.Context, id, remote string) {
+	u, err := a.accounts.BySession(ctx, id)
+	a.accounts.CloseSession(id)
+	if err == nil { // else nothing has ended
+		a.audit.Write(u.Name, audit.Record{Action: audit.ActionLogout, Status: api.CodeSuccess, Login: api.LoginSession, Address: remote})
+	}
+}
 
 // keptReplies adapts store.Replays to the interface of middleware.Idempotency.
 type keptReplies struct{ *store.Replays }

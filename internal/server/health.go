@@ -80,6 +80,9 @@ func (s *Server) facts(ctx context.Context) (any, bool) {
 		f.Database = "it cannot be read; see the log"
 		f.Faults = append(f.Faults, "the database: "+f.Database)
 	}
+	if err := s.auditFault(); err != nil {
+		f.Faults = append(f.Faults, err.Error())
+	}
 	return f, len(f.Faults) == 0
 }
 
@@ -89,5 +92,5 @@ func (s *Server) healthy(ctx context.Context) error {
 	if faults := h.Faults(); len(faults) > 0 {
 		err = errors.Join(err, errors.New(strings.Join(faults, "; ")))
 	}
-	return errors.Join(saving, err)
+	return errors.Join(saving, err, s.auditFault())
 }

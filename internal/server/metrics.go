@@ -136,6 +136,7 @@ func (p present) Collect(out chan<- prometheus.Metric) {
 	tell(gauge, "trigger_paused", "1 while the queue is paused.", number(h.Paused))
 	tell(gauge, "trigger_save_failing", "1 while events or runs cannot be saved.", number(h.SaveFailing))
 	tell(gauge, "database_save_failing", "1 while the database takes no changes.", number(saving != nil))
+	tell(gauge, "audit_log_failing", "1 while the file of the audit log cannot be written.", number(p.s.auditFault() != nil))
 	for reason, n := range h.Dropped {
 		tell(prometheus.CounterValue, "trigger_dropped_total", "Events with a script that got no run.", float64(n), "reason", string(reason))
 	}

@@ -65,6 +65,12 @@ type Options struct {
 	// TLSCert and TLSKey are PEM files of the control API's certificate chain
 	// and its key; they are reloaded when they change. Empty: no TLS.
 	TLSCert, TLSKey string
+	// TrustedProxies are the addresses of proxies, or networks of them, whose header
+	// X-Forwarded-For is believed.
+	TrustedProxies []string
+	// AuditLog is a file that the records of the audit log are appended to, besides
+	// the event log. Empty: none.
+	AuditLog string
 	// AllowPlaintext allows APIHost to be no loopback address without TLS.
 	AllowPlaintext bool
 
@@ -172,7 +178,7 @@ func (o *Options) Check() error {
 	if !filepath.IsAbs(filled.StateDir) {
 		return optionErrorf("%s %q is no absolute path", option("StateDir"), filled.StateDir)
 	}
-	for _, check := range []func() error{filled.checkSocket, filled.checkAddresses, filled.checkTriggers, filled.checkLanes} {
+	for _, check := range []func() error{filled.checkSocket, filled.checkAddresses, filled.checkProxies, filled.checkTriggers, filled.checkLanes} {
 		if err := check(); err != nil {
 			return err
 		}
@@ -236,6 +242,38 @@ func (o *Options) checkAddresses() error {
 			option("APIHost"), o.APIHost, option("TLSCert"), option("TLSKey"), option("AllowPlaintext"))
 	}
 	return nil
+}
+
+func (o *Options) checkProxies() error {
+	for _, text := range o.TrustedProxies {
+		p, err := parseProxy(text)
+		switch {
+		case err != nil:
+			return optionErrorf("%s %q is no address and no network: write it like 10.0.0.7 or 10.0.0.0/24", option("TrustedProxies"), text)
+		case p.Bits() == 0:
+			return optionErrorf("%s %s trusts everybody, so that anybody could have any address; name the proxies", option("TrustedProxies"), text)
+		}
+	}
+	return nil
+}
+
+func parseProxy(text string) (netip.Prefix, error) {
+	if addr, err := netip.ParseAddr(text); err == nil {
+		addr = addr.Unmap().WithZone("")
+		return netip.PrefixFrom(addr, addr.BitLen()), nil
+	}
+	return netip.ParsePrefix(text)
+}
+
+// proxies returns TrustedProxies, which Check has found right.
+func (o *Options) proxies() []netip.Prefix {
+	list := make([]netip.Prefix, 0, len(o.TrustedProxies))
+	for _, text := range o.TrustedProxies {
+		if p, err := parseProxy(text); err == nil {
+			list = append(list, p.Masked())
+		}
+	}
+	return list
 }
 
 func (o *Options) checkTriggers() error {

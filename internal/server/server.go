@@ -21,6 +21,7 @@ import (
 	"jetstream/handlers"
 	"jetstream/internal/account"
 	"jetstream/internal/api"
+	"jetstream/internal/audit"
 	"jetstream/internal/bandwidth"
 	"jetstream/internal/files"
 	"jetstream/internal/retention"
@@ -53,6 +54,7 @@ type Server struct {
 	db        *store.DB
 	identity  *wire.Identity
 	stream    *stream.Log
+	audit     *audit.Log
 	accounts  *account.Service
 	triggers  *triggers.Engine
 	engine    *transfer.Engine
@@ -81,7 +83,7 @@ func New(ctx context.Context, o Options) (*Server, error) {
 	o.setDefaults()
 	s := &Server{o: o, log: o.Log, serverID: api.NewID(), hostName: hostName(), startTime: api.Now(), metrics: newMetrics()}
 	for _, build := range []func(context.Context) error{
-		s.openState, s.openListeners, s.openSocket, s.openStream, s.openAccounts, s.openTriggers, s.openTransfers, s.openUpkeep, s.openGateway, s.firstUser,
+		s.openState, s.openListeners, s.openSocket, s.openStream, s.openAccounts, s.openAudit, s.openTriggers, s.openTransfers, s.openUpkeep, s.openGateway, s.firstUser,
 	} {
 		if err := build(ctx); err != nil {
 			return nil, errors.Join(err, s.Close())
@@ -226,7 +228,8 @@ func (s *Server) openTransfers(ctx context.Context) (err error) {
 	}
 	if s.receiver, err = receiver.New(receiver.Options{
 		Incoming: &s.link.In, Digest: s.o.Digest,
-		Store: s.db.Received(), Clients: s.db.Received(), Emitter: s.triggers, Stream: s.stream, Accounts: s.accounts, Identity: s.identity, ServerUID: s.serverUID, Log: s.log,
+		Logins: s.auditSender,
+		Store:  s.db.Received(), Clients: s.db.Received(), Emitter: s.triggers, Stream: s.stream, Accounts: s.accounts, Identity: s.identity, ServerUID: s.serverUID, Log: s.log,
 	}); err != nil {
 		return err
 	}
@@ -243,9 +246,10 @@ func (s *Server) openGateway(context.Context) error {
 		Files: s.files, Collector: s.collector, Bandwidth: s.link, EventLog: s.stream,
 	})
 	described := sync.OnceValues(func() ([]byte, error) { return document(registry, s.o.Version) })
-	auth := authenticator{s.accounts}
+	auth := authenticator{s.accounts, s.audit}
 	s.gateway = gateway.New(gateway.Options{
 		Registry: registry, Auth: auth, Sessions: auth, Log: s.log, Hosts: s.hostNames(), Capture: middleware.Capture(s.observers(registry)...),
+		Refused: s.auditRefusal, TrustedProxies: s.o.proxies(),
 		Events: s.follow, Standing: s.standing,
 		Changeable: s.db.Present, Healthy: s.healthy, Facts: s.facts, Metrics: s.metrics.handler(s), Replays: keptReplies{s.db.Replays(s.identity.SealKey())}, Secure: s.certificate != nil,
 		OpenAPI: openapi.Handler(described), Docs: openapi.Docs(registry, described), Web: web.Handler(),
@@ -255,7 +259,7 @@ func (s *Server) openGateway(context.Context) error {
 
 // observers returns the observers that get the record of every processed command.
 func (s *Server) observers(registry *api.Registry) []middleware.Observer {
-	observers := []middleware.Observer{s.logCommand, s.metrics.observe}
+	observers := []middleware.Observer{s.logCommand, s.metrics.observe, s.auditCommand}
 	if s.o.TriggerOnAPI {
 		observers = append(observers, s.emitCommand(registry))
 	}
@@ -282,6 +286,7 @@ func (s *Server) run(ctx context.Context) error {
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error { return s.stream.Serve(ctx) })
 	group.Go(func() error { return s.accounts.Serve(ctx) })
+	group.Go(func() error { return s.audit.Serve(ctx) })
 	group.Go(func() error { return s.triggers.Serve(ctx) })
 	group.Go(func() error { return s.engine.Serve(ctx) })
 	group.Go(func() error { return s.collector.Serve(ctx) })
@@ -311,8 +316,7 @@ func (s *Server) secured(ln net.Listener) net.Listener {
 	return s.certificate.listener(ln)
 }
 
-// logCommand writes one line for each processed command: the audit trail.
-// Read-only commands are logged at level debug.
+// logCommand writes one line for each processed command. Read-only commands are logged at level debug.
 func (s *Server) logCommand(ctx context.Context, r *middleware.Record) {
 	level := slog.LevelInfo
 	if r.Command.Method == "GET" {

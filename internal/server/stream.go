@@ -10,6 +10,7 @@ import (
 
 	"jetstream/gateway"
 	"jetstream/internal/api"
+	"jetstream/internal/audit"
 	"jetstream/internal/stream"
 	"jetstream/internal/transfer"
 	"jetstream/triggers"
@@ -40,7 +41,7 @@ var (
 // StreamTypes returns the types of the event stream that run no scripts.
 func StreamTypes() []stream.Definition {
 	return slices.Concat(
-		[]stream.Definition{serverStarted.Definition, serverStopping.Definition},
+		[]stream.Definition{serverStarted.Definition, serverStopping.Definition, audit.Kind.Definition},
 		transfer.StreamTypes(), triggers.StreamTypes())
 }
 

@@ -4,11 +4,16 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"os"
 	"path/filepath"
+	"strconv"
 
 	"jetstream/internal/account"
+	"jetstream/internal/api"
+	"jetstream/internal/audit"
 	"jetstream/internal/store"
+	"jetstream/internal/stream"
 	"jetstream/internal/transfer/wire"
 )
 
@@ -28,9 +33,48 @@ func WithAccounts(ctx context.Context, stateDir string, upgraded func(store.Upgr
 	if u := db.Upgraded(); u != nil && upgraded != nil {
 		upgraded(*u)
 	}
-	return fn(account.New(db.Accounts(), account.Options{
+	events, err := stream.New(ctx, stream.Options{Store: db.Entries()})
+	if err != nil {
+		return err
+	}
+	log, err := audit.Open(audit.Options{Stream: events, Log: slog.Default()})
+	if err != nil {
+		return err
+	}
+	return fn(account.New(auditedUsers{db.Accounts(), log}, account.Options{
 		Protected: []account.Protected{{What: "state directory", Path: stateDir, Secret: true}},
 	}))
+}
+
+// auditedUsers records changes of users where no server does.
+type auditedUsers struct {
+	account.Store
+	log *audit.Log
+}
+
+// InsertUser implements account.Store.
+func (s auditedUsers) InsertUser(ctx context.Context, u account.User) error {
+	err := s.Store.InsertUser(ctx, u)
+	return s.record(err, "createUser", "name", u.Name, "superuser", strconv.FormatBool(u.Superuser), "sandbox", u.Sandbox)
+}
+
+// UpdateUser implements account.Store.
+func (s auditedUsers) UpdateUser(ctx context.Context, name string, change func(*account.User) error) (account.User, error) {
+	u, err := s.Store.UpdateUser(ctx, name, change)
+	return u, s.record(err, "updateUser", "name", u.Name)
+}
+
+// DeleteUser implements account.Store.
+func (s auditedUsers) DeleteUser(ctx context.Context, name string) error {
+	return s.record(s.Store.DeleteUser(ctx, name), "deleteUser", "name", name)
+}
+
+// record records a change by the user of this process, unless it failed.
+func (s auditedUsers) record(err error, command string, parameters ...string) error {
+	if err == nil {
+		s.log.Write("", audit.Record{Action: command, Status: api.CodeSuccess, Address: "uid " + strconv.Itoa(os.Getuid()), Parameters: audit.Texts(parameters...)})
+	}
+	return err
 }
 
 // openStore opens the database, but refuses one of 0 bytes where the key says

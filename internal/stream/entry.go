@@ -76,6 +76,8 @@ type Definition struct {
 	// Live reports whether entries of the type are live: not stored, without
 	// id.
 	Live bool
+	// Restricted reports that only superusers see entries of the type.
+	Restricted bool
 	// Data lists the members of the entry's data besides time and user.
 	Data []api.Field
 	// DataType is the struct that Data was read from.
@@ -92,6 +94,14 @@ func Define[P any](typ, summary string) Kind[P] {
 	return Kind[P]{Definition{Type: typ, Summary: summary, Data: api.Fields(t), DataType: t}}
 }
 
+// DefineRestricted declares a type of stored entries that only superusers see,
+// whichever user they are about.
+func DefineRestricted[P any](typ, summary string) Kind[P] {
+	k := Define[P](typ, summary)
+	k.Restricted = true
+	return k
+}
+
 // DefineLive declares a type of live entries.
 func DefineLive[P any](typ, summary string) Kind[P] {
 	k := Define[P](typ, summary)
@@ -104,11 +114,24 @@ func (k Kind[P]) Append(l *Log, tx Tx, user string, p P) error {
 	if l == nil {
 		return nil
 	}
-	data, err := api.Marshal(p)
+	e, err := k.Entry(user, p)
 	if err != nil {
 		return err
 	}
-	return l.Append(tx, k.Type, user, data)
+	return l.AppendEntry(tx, e)
+}
+
+// Entry makes an entry for Log.AppendEntry.
+func (k Kind[P]) Entry(user string, p P) (*Entry, error) {
+	data, err := api.Marshal(p)
+	if err != nil {
+		return nil, err
+	}
+	e := newEntry(k.Type, user, data)
+	if k.Restricted {
+		e.User = ""
+	}
+	return e, nil
 }
 
 // Publish delivers a live entry to the followers. Without followers it does

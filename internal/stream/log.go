@@ -176,7 +176,11 @@ func (l *Log) Append(tx Tx, typ, user string, data json.RawMessage) error {
 	if l == nil {
 		return nil
 	}
-	e := newEntry(typ, user, data)
+	return l.AppendEntry(tx, newEntry(typ, user, data))
+}
+
+// AppendEntry writes an entry that was made before; see Append.
+func (l *Log) AppendEntry(tx Tx, e *Entry) error {
 	if err := tx.AppendEntry(e); err != nil {
 		return err
 	}

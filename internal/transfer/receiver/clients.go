@@ -50,6 +50,9 @@ func (r *Receiver) admit(ctx context.Context, conn *wire.Conn) (release func(), 
 	if err == nil && !ok {
 		r.quiet.warn("a server that is not among the authorized clients wanted to send", "publicKey", conn.PeerKey(), "from", conn.RemoteAddr().String())
 		err = api.Errorf(api.CodeForbidden, "this server takes transfers from authorized servers only; its operator must add the public key %s with recv.addAuthorizedClient", conn.PeerKey())
+		refused := loginOf(conn, "", "")
+		refused.Err = err
+		r.o.Logins(ctx, refused)
 	}
 	return release, err
 }

@@ -31,7 +31,12 @@ func (r *Receiver) dryRun(ctx context.Context, conn *wire.Conn, helpers *sync.Wa
 	if len(d.Username) > maxUsername || len(d.Password) > maxPassword {
 		return &wire.ProtocolError{Reason: "the login is malformed"}
 	}
+	seen := loginOf(conn, d.Username, "")
 	access, err := r.o.Accounts.LoginSender(ctx, d.Username, d.Password, conn.RemoteAddr().String())
+	if seen.Err = err; err == nil {
+		seen.Username, seen.TokenID = access.User.Name, access.TokenID
+	}
+	r.o.Logins(context.WithoutCancel(ctx), seen)
 	if err != nil {
 		return err
 	}

@@ -151,11 +151,17 @@ func (r *Receiver) login(ctx context.Context, conn *wire.Conn, payload []byte) (
 	if !api.IsID(l.TransferID) || len(l.Username) > maxUsername || len(l.Password) > maxPassword {
 		return nil, &wire.ProtocolError{Reason: "the login is malformed"}
 	}
+	seen := loginOf(conn, l.Username, l.TransferID)
+	defer func() {
+		seen.Err = err
+		r.o.Logins(context.WithoutCancel(ctx), seen)
+	}()
 	access, err := r.o.Accounts.LoginSender(ctx, l.Username, l.Password, conn.RemoteAddr().String())
 	if err != nil {
 		return nil, err
 	}
 	user := access.User
+	seen.Username, seen.TokenID = user.Name, access.TokenID
 	r.limiter.Pin(conn.NetConn())
 	ticket = make([]byte, 32)
 	_, _ = rand.Read(ticket) // never fails

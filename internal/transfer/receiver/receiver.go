@@ -50,6 +50,8 @@ type Options struct {
 	Identity *wire.Identity
 	// ServerUID and Software are sent to senders in the handshake.
 	ServerUID, Software string
+	// Logins observes logins and their refusals; nil: nobody does.
+	Logins func(context.Context, Login)
 	// Log is for the operator; nil discards it.
 	Log *slog.Logger
 	// MaxConnections is how many connections are open at a time. Of more, one
@@ -67,6 +69,27 @@ type Options struct {
 	Digest digest.Algorithm
 	// MaxEntries is how many entries one transfer may have; 0 is 50 million.
 	MaxEntries int64
+}
+
+// Login is the login of a sending server, or its refusal.
+type Login struct {
+	// Username is the user's name, or what the server gave as one; empty if it may
+	// not send and was not asked for one.
+	Username string
+	// TokenID is the id of the API token that it logged in with; empty: the password,
+	// or a refused token.
+	TokenID string
+	// From is the server's address with its port, PublicKey its key.
+	From, PublicKey string
+	// TransferID is the transfer's; empty for a dry run.
+	TransferID string
+	// Err is why it was refused, nil when it was not.
+	Err error
+}
+
+// loginOf is a login by conn.
+func loginOf(conn *wire.Conn, username, transferID string) Login {
+	return Login{Username: username, From: conn.RemoteAddr().String(), PublicKey: conn.PeerKey(), TransferID: transferID}
 }
 
 // Receiver accepts connections of sending servers. Safe for concurrent use.
@@ -132,6 +155,9 @@ func New(o Options) (*Receiver, error) {
 	}
 	if o.MaxEntries == 0 {
 		o.MaxEntries = 50_000_000
+	}
+	if o.Logins == nil {
+		o.Logins = func(context.Context, Login) {}
 	}
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
