@@ -12,6 +12,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 )
 
 // manual is one reader of pages, with machines of their own.
@@ -40,6 +41,7 @@ type pageSteps struct {
 var ownMachines = map[string]pageSteps{
 	"README.md":             {bare: true, end: arrivedByReadme},
 	"docs/first-hour.md":    {bare: true},
+	"docs/backup.md":        {end: backedUp},
 	"docs/send.md":          sendSteps,
 	"docs/mend-a-script.md": mendSteps,
 }
@@ -90,6 +92,16 @@ func TestManual(t *testing.T) {
 			m.carryOut(pages[page], pageSteps{})
 		}
 	})
+}
+
+// backedUp wants the files that docs/backup.md makes.
+func backedUp(m *manual) {
+	m.t.Helper()
+	for _, name := range []string{"monday.tar", "monday.tar.gz", time.Now().Format(time.DateOnly) + ".tar"} {
+		if _, err := os.Stat(m.machine("site-a").path("/srv/backup/" + name)); err != nil {
+			m.t.Error(err)
+		}
+	}
 }
 
 func newManual(t *testing.T) *manual {

@@ -9,11 +9,11 @@ import (
 	"testing"
 )
 
-// printed are the commands that jetstream rekey prints for the peers.
-var printed = regexp.MustCompile(`(?m)^  jetstream api (.*)$`)
+// printedCommand are the commands that jetstream rekey prints for the peers.
+var printedCommand = regexp.MustCompile(`(?m)^  jetstream api (.*)$`)
 
 // TestWhatPeersOfARekeyedServerDo: both ends get a new key, one after the other. Nothing
-// arrives until the commands that rekey has printed were given at the other end.
+// arrives until the commands that rekey has printedCommand were given at the other end.
 func TestWhatPeersOfARekeyedServerDo(t *testing.T) {
 	t.Parallel()
 	p := newPair(t)
@@ -24,7 +24,7 @@ func TestWhatPeersOfARekeyedServerDo(t *testing.T) {
 		t.Helper()
 		port := l.recvPort
 		l.stop()
-		for _, m := range printed.FindAllStringSubmatch(command(t, "rekey", "--persistent-state-dir="+l.state), -1) {
+		for _, m := range printedCommand.FindAllStringSubmatch(command(t, "rekey", "--persistent-state-dir="+l.state), -1) {
 			commands = append(commands, m[1])
 		}
 		if len(commands) != 3 {
