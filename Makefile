@@ -13,6 +13,8 @@ KILLS    ?= 300
 
 # How many transfers make soak makes, and what it draws from (0: the clock).
 TRANSFERS ?= 200
+# How long make endure takes.
+DURATION  ?= 2h
 SEED      ?= 0
 
 # The linter's version stands in tools/lint/go.mod, apart from the program's
@@ -22,7 +24,7 @@ LINT_VERSION := $(shell awk '$$1 == "$(LINT_PACKAGE)" { print $$2 }' tools/lint/
 LINT         := bin/golangci-lint-$(LINT_VERSION)
 
 .DEFAULT_GOAL := help
-.PHONY: help build snapshot image image-test demo test race lint fuzz hazards crash soak bench bench-transfer clients generate check check-document \
+.PHONY: help build snapshot image image-test demo test race lint fuzz hazards crash soak endure bench bench-transfer clients generate check check-document \
 	check-modules check-format check-platforms check-generated check-short compiler
 
 help: ## Show this list
@@ -90,6 +92,9 @@ crash: ## End two servers KILLS (300) times at random moments and see that nothi
 
 soak: ## Send TRANSFERS (200) trees over a bad link while servers are killed and transfers steered (some five minutes; SEED=n)
 	$(GO) test ./cmd/jetstream -run 'TestSoak$$' -v -count 1 -timeout 60m -soak $(TRANSFERS) -soak.seed $(SEED)
+
+endure: ## Load two servers for DURATION (2h) and see that memory, files and goroutines stay level
+	$(GO) test ./cmd/jetstream -run 'TestEndurance$$' -v -count 1 -timeout 24h -endure $(DURATION)
 
 bench: ## Run the benchmarks, some four minutes (BENCH=pattern, COUNT=1)
 	@$(GO) test -run '^$$' -bench '$(BENCH)' -benchtime 3s -count $(COUNT) -timeout 15m ./... | \
