@@ -70,6 +70,8 @@ type serverCmd struct {
 
 	RecvAbandonedAfter time.Duration `name:"recv-abandoned-after" default:"168h" help:"End an arriving transfer, and remove its parts, when its sender has stayed away for so long; 0 is never."`
 
+	MinFree string `name:"min-free" default:"auto" placeholder:"SIZE" help:"While less than this is free where files arrive or where the state lies, transfers that would arrive wait: a size such as 500MiB, a percentage such as 2%, or auto, which is 5% and at most 1GiB; with 0 they fail when the disk is full."`
+
 	Log       string `name:"log" type:"path" help:"Write the log to this file as well as to the console."`
 	LogLevel  string `name:"log-level" default:"info" enum:"debug,info,warn,error" help:"Least level that is logged: ${enum}."`
 	LogFormat string `name:"log-format" default:"auto" enum:"auto,text,json" help:"Form of the log on the console: ${enum}; auto is text on a terminal, else json."`
@@ -167,7 +169,7 @@ func (c *serverCmd) options(p *program) (o server.Options, err error) {
 		TriggerKeep: c.TriggerKeep, TriggerOrder: triggers.Order(c.TriggerOrder), TriggerConcurrency: c.TriggerConcurrency,
 		TriggerQueueMax: c.TriggerQueueMax, TriggerQueueBytes: c.TriggerQueueBytes, TriggerEnv: c.TriggerEnv,
 		RecvAbandonedAfter: orNone(c.RecvAbandonedAfter), Bandwidth: limits,
-		Lanes: c.Lanes, Congestion: c.Congestion, Policy: c.Policy, Digest: digest.Algorithm(c.Digest),
+		Lanes: c.Lanes, Congestion: c.Congestion, Policy: c.Policy, Digest: digest.Algorithm(c.Digest), MinFree: c.MinFree,
 		Environ: p.Environ, Path: p.Getenv("PATH"), Version: version, Revision: revision(),
 	}
 	if terminal.IsTerminal(p.Stderr) {

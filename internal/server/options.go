@@ -14,6 +14,7 @@ import (
 	"jetstream/internal/account"
 	"jetstream/internal/api"
 	"jetstream/internal/bandwidth"
+	"jetstream/internal/diskspace"
 	"jetstream/internal/transfer"
 	"jetstream/internal/transfer/digest"
 	"jetstream/internal/transfer/sender"
@@ -108,6 +109,11 @@ type Options struct {
 	// stay away before garbage collection ends it here; 0 is 7 days, negative
 	// for ever.
 	RecvAbandonedAfter time.Duration
+
+	// MinFree is how much of a file system must stay free, in the form of
+	// diskspace.Parse: while less is, on that of StateDir or of the receiving user's
+	// files, transfers that would arrive wait. Empty: auto.
+	MinFree string
 
 	// Log receives the server's log; nil discards it.
 	Log *slog.Logger
@@ -207,6 +213,9 @@ func (o *Options) checkLanes() error {
 	}
 	if o.Congestion != "" && !slices.Contains(sender.Congestions(), o.Congestion) {
 		return optionErrorf("%s %q is not known", option("Congestion"), o.Congestion)
+	}
+	if _, err := diskspace.Parse(cmp.Or(o.MinFree, "auto")); err != nil {
+		return optionErrorf("%s %v", option("MinFree"), err)
 	}
 	if o.Policy != "" && !slices.Contains(sender.Policies(), o.Policy) {
 		return optionErrorf("%s %q is not known", option("Policy"), o.Policy)
