@@ -8,23 +8,18 @@ import (
 	"sync"
 	"time"
 
+	"jetstream/handlers"
 	"jetstream/internal/diskspace"
 )
 
-// DiskHealth is a directory of the server and the file system that it lies on.
-type DiskHealth struct {
-	What  string `json:"what" doc:"What lies in the directory: state or files"`
-	Dir   string `json:"dir" doc:"The directory"`
-	Free  int64  `json:"free" doc:"Bytes that are free" unit:"bytes"`
-	Total int64  `json:"total" doc:"Bytes that there are" unit:"bytes"`
-	Floor int64  `json:"floor" doc:"Bytes that must stay free: --min-free" unit:"bytes"`
-	Short bool   `json:"short" doc:"Whether less is free, so that transfers that would arrive wait"`
-
-	floor string // Floor for people
+// disk is a Disk with its floor for people.
+type disk struct {
+	handlers.Disk
+	floor string
 }
 
 // fault says what is wrong with a disk that is short.
-func (d DiskHealth) fault() string {
+func (d disk) fault() string {
 	return fmt.Sprintf("the disk: less than %s is free in %s; transfers that would arrive wait (--min-free)", d.floor, d.Dir)
 }
 
@@ -45,18 +40,18 @@ type disks struct {
 
 // disksNow measures the directories that transfers are received in and that of the
 // state. Several with the same space, which are taken for one file system, are shown once.
-func (s *Server) disksNow(ctx context.Context) []DiskHealth {
-	list := []DiskHealth{}
+func (s *Server) disksNow(ctx context.Context) []disk {
+	list := []disk{}
 	measure := func(what, dir string) {
 		space, err := diskspace.Of(dir)
 		if err != nil || space.Total == 0 {
 			return
 		}
-		d := DiskHealth{
+		d := disk{handlers.Disk{
 			What: what, Dir: dir, Free: int64(space.Free), Total: int64(space.Total), Floor: int64(s.floor.On(space.Total)),
-			Short: s.floor.Short(space), floor: s.floor.Describe(space.Total),
-		}
-		if what == "state" || !slices.ContainsFunc(list, func(o DiskHealth) bool { return o.What == what && o.Free == d.Free && o.Total == d.Total }) {
+			Short: s.floor.Short(space),
+		}, s.floor.Describe(space.Total)}
+		if what == "state" || !slices.ContainsFunc(list, func(o disk) bool { return o.What == what && o.Free == d.Free && o.Total == d.Total }) {
 			list = append(list, d)
 		}
 	}
@@ -87,11 +82,20 @@ func (s *Server) boxes(ctx context.Context) []string {
 }
 
 // diskFaults says which disks are short of space.
-func diskFaults(disks []DiskHealth) (faults []string) {
+func diskFaults(disks []disk) (faults []string) {
 	for _, d := range disks {
 		if d.Short {
 			faults = append(faults, d.fault())
 		}
 	}
 	return faults
+}
+
+// shown returns disks as replies have them.
+func shown(disks []disk) []handlers.Disk {
+	list := make([]handlers.Disk, len(disks))
+	for i, d := range disks {
+		list[i] = d.Disk
+	}
+	return list
 }

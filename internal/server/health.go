@@ -7,18 +7,19 @@ import (
 	"strings"
 	"time"
 
+	"jetstream/handlers"
 	"jetstream/internal/api"
 	"jetstream/triggers"
 )
 
 // Health is the body of /healthz?verbose.
 type Health struct {
-	Faults    []string       `json:"faults" doc:"Why the server is not well; empty when it is"`
-	Notices   []string       `json:"notices" doc:"What an operator should know and what is no fault"`
-	Database  string         `json:"database" doc:"ok, or why no changes can be saved"`
-	Listeners ListenerHealth `json:"listeners" doc:"Where it listens"`
-	Triggers  TriggerHealth  `json:"triggers" doc:"State of the trigger queue"`
-	Disks     []DiskHealth   `json:"disks" doc:"Space where the state lies and where files arrive"`
+	Faults    []string        `json:"faults" doc:"Why the server is not well; empty when it is"`
+	Notices   []string        `json:"notices" doc:"What an operator should know and what is no fault"`
+	Database  string          `json:"database" doc:"ok, or why no changes can be saved"`
+	Listeners ListenerHealth  `json:"listeners" doc:"Where it listens"`
+	Triggers  TriggerHealth   `json:"triggers" doc:"State of the trigger queue"`
+	Disks     []handlers.Disk `json:"disks" doc:"Space where the state lies and where files arrive"`
 }
 
 // ListenerHealth is where the server listens.
@@ -55,10 +56,16 @@ func (s *Server) look(ctx context.Context) (h triggers.Health, saving, reading e
 
 // facts implements gateway.Options.Facts.
 func (s *Server) facts(ctx context.Context) (any, bool) {
+	f, _ := s.health(ctx)
+	return f, len(f.Faults) == 0
+}
+
+// health returns the state of the server, and more of that of the triggers.
+func (s *Server) health(ctx context.Context) (Health, triggers.Health) {
 	h, saving, reading := s.look(ctx)
 	disks := s.disksNow(ctx)
 	f := Health{
-		Faults: append(append([]string{}, h.Faults()...), diskFaults(disks)...), Disks: disks, Notices: []string{}, Database: "ok",
+		Faults: append(append([]string{}, h.Faults()...), diskFaults(disks)...), Disks: shown(disks), Notices: []string{}, Database: "ok",
 		Listeners: ListenerHealth{API: s.apiListener.Addr().String(), Recv: s.recvListener.Addr().String()},
 		Triggers: TriggerHealth{
 			Waiting: h.Waiting, OldestWaiting: h.OldestWaiting, Running: append([]triggers.RunningScript{}, h.Running...),
@@ -85,7 +92,7 @@ func (s *Server) facts(ctx context.Context) (any, bool) {
 		f.Database = "it cannot be read; see the log"
 		f.Faults = append(f.Faults, "the database: "+f.Database)
 	}
-	return f, len(f.Faults) == 0
+	return f, h
 }
 
 // healthy returns an error that names what does not work, or nil.

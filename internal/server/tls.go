@@ -99,6 +99,19 @@ func (c *certificate) names() []string {
 	return leaf.DNSNames
 }
 
+// expires returns when the certificate expires.
+func (c *certificate) expires() (time.Time, error) {
+	pair, err := c.get(nil)
+	if err != nil {
+		return time.Time{}, err
+	}
+	leaf, err := x509.ParseCertificate(pair.Certificate[0])
+	if err != nil {
+		return time.Time{}, err
+	}
+	return leaf.NotAfter, nil
+}
+
 // listener wraps the API's listener with TLS.
 func (c *certificate) listener(ln net.Listener) net.Listener {
 	return tls.NewListener(ln, &tls.Config{

@@ -142,6 +142,16 @@ func (r *Receiver) overlay(t *transfer.RecvTransfer) {
 	}
 }
 
+// Rate returns the present rate of all transfers that are received, in kbit/s.
+func (r *Receiver) Rate() (rate float64) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, in := range r.live {
+		rate += in.meter.Rate()
+	}
+	return rate
+}
+
 // Waiting returns how many transfers wait for free space, and why one of them does.
 func (r *Receiver) Waiting() (n int, why string) {
 	r.mu.Lock()
