@@ -66,9 +66,9 @@ type TriggersStatus struct {
 
 // FailuresStatus counts what has failed.
 type FailuresStatus struct {
-	Sent     int64     `json:"sent" doc:"Sent transfers"`
-	Received int64     `json:"received" doc:"Received transfers"`
-	Runs     int64     `json:"runs" doc:"Trigger runs"`
+	Sent     int64           `json:"sent" doc:"Sent transfers"`
+	Received int64           `json:"received" doc:"Received transfers"`
+	Runs     int64           `json:"runs" doc:"Trigger runs"`
 	Newest   []RecentFailure `json:"newest" doc:"The newest of them, at most 3"`
 }
 

@@ -115,6 +115,11 @@ type Options struct {
 	// files, transfers that would arrive wait. Empty: auto.
 	MinFree string
 
+	// FileMode and DirMode are the modes of received files and directories, in octal;
+	// empty: those that the sender has. FileGroup is their group, a name or a number;
+	// empty: that which the file system gives. Not for Windows.
+	FileMode, DirMode, FileGroup string
+
 	// Log receives the server's log; nil discards it.
 	Log *slog.Logger
 	// Console is where TriggerLog prints the scripts' output; nil: nowhere.
@@ -178,7 +183,7 @@ func (o *Options) Check() error {
 	if !filepath.IsAbs(filled.StateDir) {
 		return optionErrorf("%s %q is no absolute path", option("StateDir"), filled.StateDir)
 	}
-	for _, check := range []func() error{filled.checkSocket, filled.checkAddresses, filled.checkTriggers, filled.checkLanes} {
+	for _, check := range []func() error{filled.checkSocket, filled.checkAddresses, filled.checkTriggers, filled.checkLanes, filled.checkModes} {
 		if err := check(); err != nil {
 			return err
 		}

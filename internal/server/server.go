@@ -224,8 +224,12 @@ func (s *Server) openTransfers(ctx context.Context) (err error) {
 	if s.floor, err = diskspace.Parse(cmp.Or(s.o.MinFree, "auto")); err != nil {
 		return err
 	}
+	modes, err := s.o.modes()
+	if err != nil {
+		return err
+	}
 	if s.receiver, err = receiver.New(receiver.Options{
-		Incoming: &s.link.In, Digest: s.o.Digest, MinFree: s.floor, StateDir: s.o.StateDir,
+		Incoming: &s.link.In, Digest: s.o.Digest, MinFree: s.floor, StateDir: s.o.StateDir, Modes: modes,
 		Store: s.db.Received(), Clients: s.db.Received(), Emitter: s.triggers, Stream: s.stream, Accounts: s.accounts, Identity: s.identity, ServerUID: s.serverUID, Log: s.log,
 	}); err != nil {
 		return err

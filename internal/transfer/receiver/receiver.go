@@ -72,6 +72,8 @@ type Options struct {
 	MinFree diskspace.Floor
 	// StateDir is the state directory; empty: MinFree is not for it.
 	StateDir string
+	// Modes are those of what is received.
+	Modes Modes
 	// MaxEntries is how many entries one transfer may have; 0 is 50 million.
 	MaxEntries int64
 }
