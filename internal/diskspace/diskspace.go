@@ -56,11 +56,20 @@ func Parse(text string) (Floor, error) {
 		}
 		return Floor{Percent: n}, nil
 	}
-	n, err := humanize.ParseBytes(text)
-	if err != nil || n > math.MaxInt64 {
+	n, err := ParseSize(text)
+	if err != nil {
 		return Floor{}, wrong
 	}
-	return Floor{Bytes: int64(n)}, nil
+	return Floor{Bytes: n}, nil
+}
+
+// ParseSize reads a size such as 500MiB.
+func ParseSize(text string) (int64, error) {
+	n, err := humanize.ParseBytes(text)
+	if err != nil || n > math.MaxInt64 {
+		return 0, fmt.Errorf("%q is no size such as 500MiB or 2GiB", text)
+	}
+	return int64(n), nil
 }
 
 // On returns how many bytes must stay free on a file system of a total size. A

@@ -115,6 +115,11 @@ type Options struct {
 	// files, transfers that would arrive wait. Empty: auto.
 	MinFree string
 
+	// RecordsMaxSize is how large the database may be, in the form of
+	// diskspace.ParseSize: while it is larger, records of ended transfers and unused
+	// manifests are removed before their lifetime ends. Empty: 10GiB; 0 is no bound.
+	RecordsMaxSize string
+
 	// FileMode and DirMode are the modes of received files and directories, in octal;
 	// empty: those that the sender has. FileGroup is their group, a name or a number;
 	// empty: that which the file system gives. Not for Windows.
@@ -221,6 +226,9 @@ func (o *Options) checkLanes() error {
 	}
 	if _, err := diskspace.Parse(cmp.Or(o.MinFree, "auto")); err != nil {
 		return optionErrorf("%s %v", option("MinFree"), err)
+	}
+	if _, err := o.recordsMaxSize(); err != nil {
+		return optionErrorf("%s %v", option("RecordsMaxSize"), err)
 	}
 	if o.Policy != "" && !slices.Contains(sender.Policies(), o.Policy) {
 		return optionErrorf("%s %q is not known", option("Policy"), o.Policy)

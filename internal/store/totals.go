@@ -77,6 +77,20 @@ func (db *DB) FailuresSince(ctx context.Context, since api.Time, limit int) (n F
 	return n, newest, err
 }
 
+// UsedBytes returns how many bytes of the database are in use. Its file may be larger:
+// what was removed leaves room in it that is used again.
+func (db *DB) UsedBytes(ctx context.Context) (bytes int64, err error) {
+	rows, err := db.readers.query(ctx, "SELECT (page_count - freelist_count) * page_size FROM pragma_page_count, pragma_freelist_count, pragma_page_size")
+	if err != nil {
+		return 0, err
+	}
+	sizes, err := scanAll(rows, func(row scanner) (n int64, err error) { return n, row.Scan(&n) })
+	if err != nil || len(sizes) == 0 {
+		return 0, err
+	}
+	return sizes[0], nil
+}
+
 // SchemaVersion returns the version of the schema.
 func (db *DB) SchemaVersion(ctx context.Context) (version int, err error) {
 	rows, err := db.readers.query(ctx, "PRAGMA user_version")
