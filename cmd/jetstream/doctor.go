@@ -189,7 +189,10 @@ func (d *doctor) checkServer(context.Context) {
 		}
 	case d.conn == nil:
 		advice := "start it; what needs it is not checked"
-		if _, err := os.Stat(filepath.Join(d.stateDir, server.EndpointFile)); err == nil {
+		switch _, err := os.Stat(filepath.Join(d.stateDir, server.EndpointFile)); {
+		case errors.Is(err, os.ErrPermission):
+			advice = "it belongs to another user: run doctor as root or as that user"
+		case err == nil:
 			advice = "it may have ended without a stop, or have no control socket, or another user: see its log, and run doctor as root"
 		}
 		d.add(levelWarn, "server", advice, "no server answers on %s", d.stateDir)

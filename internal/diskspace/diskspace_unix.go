@@ -9,6 +9,6 @@ func of(dir string) (Space, error) {
 	if err := unix.Statfs(dir, &st); err != nil {
 		return Space{}, err
 	}
-	size := uint64(st.Bsize)                                                           //nolint:unconvert // the types differ from system to system
+	size := uint64(st.Bsize)
 	return Space{Free: uint64(st.Bavail) * size, Total: uint64(st.Blocks) * size}, nil //nolint:unconvert // likewise
 }
