@@ -11,6 +11,8 @@ import (
 type Server interface {
 	// Info returns the result of getServerInfo.
 	Info(ctx context.Context) (ServerInfo, error)
+	// Status returns the result of getServerStatus.
+	Status(ctx context.Context) (ServerStatus, error)
 	// Terminate begins a graceful stop and returns at once: pending calls, that
 	// of its caller included, are still answered.
 	Terminate()
@@ -57,6 +59,12 @@ func serverCommands(d Deps) []*api.Command {
 				"so that a client can tell whether it must log in.",
 			Message: "Server information.", Access: api.AccessPublic,
 		}, h.get),
+		api.Define(api.Spec{
+			Name: "getServerStatus", Method: "GET", Path: "/server/status",
+			Summary:     "Show how the server is and what it does",
+			Description: "What `jetstream status` prints: health, ports, disks, transfers under way, the trigger queue, failures of the last 24 hours, destinations that cannot be reached.",
+			Message:     "Server status.", Access: api.AccessSuperuser,
+		}, h.status),
 	}
 }
 

@@ -88,7 +88,8 @@ func (f fixture) server(p *pair) *live {
 
 // fixtures has an entry for every command.
 var fixtures = map[string]fixture{
-	"getServerInfo": {params: none, varies: []string{"triggers"}},
+	"getServerInfo":   {params: none, varies: []string{"triggers"}},
+	"getServerStatus": {user: "root", params: none, varies: []string{"startTime", "time", "disks", "sending", "receiving", "triggers", "failures", "destinations", "api", "recv", "stateDir", "notices"}},
 	"createUser": {user: "root", varies: []string{"name"}, params: func(_ *pair, call int) map[string]any {
 		return map[string]any{"name": fmt.Sprintf("user%d", call), "password": "a secret of some length"}
 	}},

@@ -125,7 +125,7 @@ func TestFullDiskTurnsHealthRed(t *testing.T) {
 	if status, reply := l.rest("alice", "GET", "/api/v1/server", nil); status != 200 {
 		t.Errorf("getServerInfo: %d %s", status, reply.Message)
 	}
-	wantHealth(503, "trigger events cannot be saved", "the server's disk is full: make room where its state directory lies")
+	wantHealth(503, "trigger events cannot be saved", "the server's disk is full: make room where its state directory lies", "less than 819 KiB (5 %) is free in "+l.state)
 	wantMetrics("jetstream_trigger_save_failing 1", "jetstream_database_save_failing 1", `jetstream_trigger_dropped_total{reason="unsaved"} 1`,
 		fmt.Sprintf("jetstream_trigger_queue_length %d", accepted))
 

@@ -54,6 +54,8 @@ type cli struct {
 	Digest    digestCmd    `cmd:"" group:"Use a server:" help:"Print digests of files, to compare with those of a transfer."`
 	User      userCmd      `cmd:"" group:"Run a server:" help:"Make, list, change and remove users of a server on this machine."`
 	Trigger   triggerCmd   `cmd:"" group:"Use a server:" help:"See what the trigger scripts did, and steer them."`
+	Status    statusCmd    `cmd:"" group:"Use a server:" help:"Show in ten lines how a server is and what it does."`
+	Doctor    doctorCmd    `cmd:"" group:"Run a server:" help:"Look for what is wrong with a server on this machine and around it."`
 	Login     loginCmd     `cmd:"" group:"Use a server:" help:"Log in at a server once, instead of a password for every command."`
 	Logout    logoutCmd    `cmd:"" group:"Use a server:" help:"End that login, here and at the server."`
 	Backup    backupCmd    `cmd:"" group:"Run a server:" help:"Write a backup of a server on this machine, which may be running."`
@@ -93,14 +95,21 @@ func (p *program) command(ctx context.Context, args []string) error {
 	case args[0] == "--version":
 		args = append([]string{"version"}, args[1:]...)
 	}
+	grammar := &cli{}
+	return p.execute(ctx, grammar, args, p.grammarOptions(grammar)...)
+}
+
+// grammarOptions are the parser's options for the command line of the whole program.
+func (p *program) grammarOptions(grammar *cli) []kong.Option {
 	dir, err := stateDir(p.Getenv)
 	if err != nil {
 		dir = "no default here" // the command that needs it says why
 	}
-	grammar := &cli{}
-	return p.execute(ctx, grammar, args, kong.Name("jetstream"), kong.Bind(grammar),
+	return []kong.Option{
+		kong.Name("jetstream"), kong.Bind(grammar),
 		kong.Vars{"default_state_dir": dir, "output": "table"},
-		kong.Description("Moves files between sites and runs your scripts on everything that happens."))
+		kong.Description("Moves files between sites and runs your scripts on everything that happens."),
+	}
 }
 
 // execute parses args with grammar and runs the command that they name.

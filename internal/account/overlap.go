@@ -113,6 +113,26 @@ func (s *Service) SandboxesBelow(ctx context.Context, dir string) (list []string
 	}
 }
 
+// OwnSandboxes lists the sandboxes, most at most, of users with one of their own.
+func (s *Service) OwnSandboxes(ctx context.Context, most int) (list []string, err error) {
+	const page = 1000
+	for after := ""; ; {
+		users, err := s.store.Users(ctx, after, page)
+		if err != nil {
+			return nil, err
+		}
+		for _, u := range users {
+			after = u.Name
+			if u.Sandbox != "" && !slices.Contains(list, u.Sandbox) {
+				list = append(list, u.Sandbox)
+			}
+		}
+		if len(users) < page || len(list) >= most {
+			return list[:min(len(list), most)], nil
+		}
+	}
+}
+
 // maxHops is how many links may lead to one file, as in the kernel.
 const maxHops = 40
 

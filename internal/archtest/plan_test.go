@@ -17,6 +17,7 @@ func plan() []layer {
 		api        = "internal/api"
 		account    = "internal/account"
 		connlimit  = "internal/connlimit"
+		diskspace  = "internal/diskspace"
 		localhost  = "internal/localhost"
 		strictjson = "internal/strictjson"
 		files      = "internal/files"
@@ -32,7 +33,7 @@ func plan() []layer {
 		{"internal/demo", []string{"internal/server", "internal/client", transfer, "triggers", account},
 			"it starts servers and calls them as any program may"},
 		{"internal/server", []string{"gateway", "middleware", "handlers", "openapi", "triggers", "web", "internal/store",
-			transfer, account, files, retention, "internal/bandwidth", "internal/audit", stream, connlimit, localhost, api},
+			transfer, account, files, retention, "internal/bandwidth", "internal/audit", stream, connlimit, diskspace, localhost, api},
 			"it builds and runs the whole server, and knows neither the command line nor a client of the API"},
 		{"internal/backup", []string{"internal/store", wire, transfer},
 			"it reads and writes state directories, with or without a server"},
@@ -55,7 +56,7 @@ func plan() []layer {
 			"it implements the domain's store interfaces and calls nobody"},
 		{transfer + "/sender", []string{transfer, wire, pace, transfer + "/digest", localhost, "triggers", account, api},
 			"the receiver is another process"},
-		{transfer + "/receiver", []string{transfer, wire, pace, filter, transfer + "/digest", connlimit, "triggers", account, stream, api},
+		{transfer + "/receiver", []string{transfer, wire, pace, filter, transfer + "/digest", connlimit, diskspace, "triggers", account, stream, api},
 			"the sender is another process"},
 		{wire, []string{api, pace, "internal/terminal"}, "frames are the same at both ends, and know neither them nor the engine"},
 		{transfer + "/digest", nil, "it hashes bytes, whatever brought them"},
@@ -68,13 +69,14 @@ func plan() []layer {
 		{retention, []string{api}, "it decides when old objects are removed; their packages, behind interfaces, decide which are old"},
 		{"internal/bandwidth", []string{pace, api}, "it keeps two limiters, whatever passes them"},
 		{connlimit, []string{api}, "it counts and evicts connections, whatever is spoken on them"},
+		{diskspace, nil, "it measures file systems, whoever fills them"},
 		{localhost, nil, "it is about one name"},
 		{strictjson, []string{api}, "it reads JSON and knows no requests"},
 		{"internal/audit", []string{stream, "internal/terminal", api}, "it writes records down; what they tell of, its caller knows"},
 		{account, []string{api}, "users and tokens are used by the packages above"},
 		{stream, []string{api}, "the packages above append events in their own transactions; it knows none of them"},
 		{api, nil, "it is the vocabulary of all packages: whatever it imported, all would import"},
-		{"internal/transfertest", []string{transfer, pace, "internal/store", "triggers", account, api}, "it runs a receiving server for tests"},
+		{"internal/transfertest", []string{transfer, pace, diskspace, "internal/store", "triggers", account, api}, "it runs a receiving server for tests"},
 		{"docs", nil, "it holds pages and tests of these"},
 		{"tools/benchtransfer", []string{"internal/server", "internal/client", transfer},
 			"it starts servers as processes and calls them as any program may"},

@@ -1,5 +1,5 @@
 // Package retention removes transfers and manifests that are older than a
-// configured lifetime, and ends arriving transfers whose senders stay away:
+// configured lifetime, or the oldest while the database is too large, and ends arriving transfers whose senders stay away:
 // periodically and on demand.
 package retention
 
@@ -18,6 +18,17 @@ import (
 const (
 	DefaultInterval       = 3600
 	DefaultObjectLifetime = 48 * 3600
+)
+
+const (
+	// spaceEvery is how often the size of the database is looked at.
+	spaceEvery = 5 * time.Minute
+	// leastAge is how old records are at least that are removed for their size: a
+	// manifest may be about to be sent, and a sender may ask how its transfer ended.
+	leastAge = time.Hour
+	// oldest is from which age on records are removed first for their size, if there is
+	// no lifetime.
+	oldest = 365 * 24 * time.Hour
 )
 
 // The keys under which Metadata keeps the settings and the time of the last
@@ -48,6 +59,13 @@ type Counts struct {
 	Abandoned int `json:"abandonedTransfers" doc:"Arriving transfers that were ended, since their senders did not come back"`
 }
 
+func (n *Counts) add(more Counts) {
+	n.Transfers += more.Transfers
+	n.Manifests += more.Manifests
+	n.ReceivedTransfers += more.ReceivedTransfers
+	n.Abandoned += more.Abandoned
+}
+
 // Sent removes sent transfers that ended before a time and unused manifests
 // made before it. *transfer.Engine implements it.
 type Sent interface {
@@ -67,6 +85,11 @@ type Metadata interface {
 	SetMeta(ctx context.Context, name, value string) error
 }
 
+// Sizer tells how many bytes the records have. *store.DB implements it.
+type Sizer interface {
+	UsedBytes(ctx context.Context) (int64, error)
+}
+
 // Options configure a Collector.
 type Options struct {
 	// Sent and Received remove the objects of either end. Required.
@@ -75,6 +98,11 @@ type Options struct {
 	// AbandonedAfter is how long a sender may stay away before its transfer is
 	// ended here; 0 is for ever.
 	AbandonedAfter time.Duration
+	// MaxBytes is how large the database may be; while it is larger, records of what has
+	// ended are removed before the end of their lifetime, the oldest first. 0: no bound.
+	MaxBytes int64
+	// Database tells its size. Required with MaxBytes.
+	Database Sizer
 	// Metadata keeps the settings. Required.
 	Metadata Metadata
 	// Log records what was removed and what failed; nil discards it.
@@ -93,8 +121,8 @@ type Collector struct {
 
 // New returns a Collector with the saved settings, or the default ones.
 func New(ctx context.Context, o Options) (*Collector, error) {
-	if o.Sent == nil || o.Received == nil || o.Metadata == nil {
-		return nil, errors.New("retention: Sent, Received and Metadata are required")
+	if o.Sent == nil || o.Received == nil || o.Metadata == nil || o.MaxBytes > 0 && o.Database == nil {
+		return nil, errors.New("retention: Sent, Received and Metadata are required, and Database with MaxBytes")
 	}
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
@@ -157,6 +185,12 @@ func (c *Collector) save(ctx context.Context, name string, v any) error {
 // while the server was down, it begins with one.
 func (c *Collector) Serve(ctx context.Context) error {
 	failed := false
+	var space <-chan time.Time
+	if c.o.MaxBytes > 0 {
+		ticker := time.NewTicker(spaceEvery)
+		defer ticker.Stop()
+		space = ticker.C
+	}
 	for {
 		timer := time.NewTimer(c.wait(failed))
 		select {
@@ -165,6 +199,12 @@ func (c *Collector) Serve(ctx context.Context) error {
 			return nil
 		case <-c.changed:
 			timer.Stop()
+			continue
+		case <-space:
+			timer.Stop()
+			if err := c.makeSpace(ctx); err != nil && ctx.Err() == nil {
+				c.o.Log.Error("the database could not be kept below its bound; it is tried again", "error", err)
+			}
 			continue
 		case <-timer.C:
 		}
@@ -194,6 +234,64 @@ func (c *Collector) wait(failed bool) time.Duration {
 	return min(max(time.Until(s.LastRunTime.Std())+interval, 0), interval)
 }
 
+// makeSpace removes what is old, and of what is not the oldest while the database is
+// larger than Options.MaxBytes.
+func (c *Collector) makeSpace(ctx context.Context) error {
+	select {
+	case c.running <- struct{}{}:
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	defer func() { <-c.running }()
+	n, err := c.shrink(ctx)
+	c.report(n)
+	return err
+}
+
+// shrink is makeSpace. A run is held.
+func (c *Collector) shrink(ctx context.Context) (n Counts, err error) {
+	if c.o.MaxBytes == 0 {
+		return n, nil
+	}
+	age := oldest
+	if lifetime := c.State().ObjectLifetime; lifetime > 0 {
+		age = time.Duration(lifetime) * time.Second
+	}
+	for {
+		size, err := c.o.Database.UsedBytes(ctx)
+		if err != nil || size <= c.o.MaxBytes {
+			return n, err
+		}
+		if age <= leastAge {
+			c.o.Log.Warn("the database is larger than it may be, and what it holds is under way or younger than an hour",
+				"bytes", size, "atMost", c.o.MaxBytes)
+			return n, nil
+		}
+		age = max(age*3/4, leastAge)
+		some, err := c.collect(ctx, age)
+		n.add(some)
+		if err != nil {
+			return n, err
+		}
+	}
+}
+
+// collect removes what is older than age.
+func (c *Collector) collect(ctx context.Context, age time.Duration) (n Counts, err error) {
+	before := api.TimeOf(time.Now().Add(-age))
+	if n.Transfers, n.Manifests, err = c.o.Sent.Collect(ctx, before); err == nil {
+		n.ReceivedTransfers, err = c.o.Received.Collect(ctx, before)
+	}
+	return n, err
+}
+
+// report logs what was removed.
+func (c *Collector) report(n Counts) {
+	if n != (Counts{}) {
+		c.o.Log.Info("garbage was collected", "transfers", n.Transfers, "manifests", n.Manifests, "receivedTransfers", n.ReceivedTransfers, "abandonedTransfers", n.Abandoned)
+	}
+}
+
 // Run removes old objects now, once no other run is under way. It returns what
 // was removed, also when it fails.
 func (c *Collector) Run(ctx context.Context) (n Counts, err error) {
@@ -206,15 +304,16 @@ func (c *Collector) Run(ctx context.Context) (n Counts, err error) {
 	if c.o.AbandonedAfter > 0 {
 		n.Abandoned, err = c.o.Received.Abandon(ctx, c.o.AbandonedAfter)
 	}
+	var some Counts
 	if lifetime := c.State().ObjectLifetime; lifetime > 0 && err == nil {
-		before := api.TimeOf(time.Now().Add(-time.Duration(lifetime) * time.Second))
-		if n.Transfers, n.Manifests, err = c.o.Sent.Collect(ctx, before); err == nil {
-			n.ReceivedTransfers, err = c.o.Received.Collect(ctx, before)
-		}
+		some, err = c.collect(ctx, time.Duration(lifetime)*time.Second)
+		n.add(some)
 	}
-	if n != (Counts{}) {
-		c.o.Log.Info("garbage was collected", "transfers", n.Transfers, "manifests", n.Manifests, "receivedTransfers", n.ReceivedTransfers, "abandonedTransfers", n.Abandoned)
+	if err == nil {
+		some, err = c.shrink(ctx)
+		n.add(some)
 	}
+	c.report(n)
 	if err != nil {
 		return n, err
 	}

@@ -7,17 +7,19 @@ import (
 	"strings"
 	"time"
 
+	"jetstream/handlers"
 	"jetstream/internal/api"
 	"jetstream/triggers"
 )
 
 // Health is the body of /healthz?verbose.
 type Health struct {
-	Faults    []string       `json:"faults" doc:"Why the server is not well; empty when it is"`
-	Notices   []string       `json:"notices" doc:"What an operator should know and what is no fault"`
-	Database  string         `json:"database" doc:"ok, or why no changes can be saved"`
-	Listeners ListenerHealth `json:"listeners" doc:"Where it listens"`
-	Triggers  TriggerHealth  `json:"triggers" doc:"State of the trigger queue"`
+	Faults    []string        `json:"faults" doc:"Why the server is not well; empty when it is"`
+	Notices   []string        `json:"notices" doc:"What an operator should know and what is no fault"`
+	Database  string          `json:"database" doc:"ok, or why no changes can be saved"`
+	Listeners ListenerHealth  `json:"listeners" doc:"Where it listens"`
+	Triggers  TriggerHealth   `json:"triggers" doc:"State of the trigger queue"`
+	Disks     []handlers.Disk `json:"disks" doc:"Space where the state lies and where files arrive"`
 }
 
 // ListenerHealth is where the server listens.
@@ -54,14 +56,24 @@ func (s *Server) look(ctx context.Context) (h triggers.Health, saving, reading e
 
 // facts implements gateway.Options.Facts.
 func (s *Server) facts(ctx context.Context) (any, bool) {
+	f, _ := s.health(ctx)
+	return f, len(f.Faults) == 0
+}
+
+// health returns the state of the server, and more of that of the triggers.
+func (s *Server) health(ctx context.Context) (Health, triggers.Health) {
 	h, saving, reading := s.look(ctx)
+	disks := s.disksNow(ctx)
 	f := Health{
-		Faults: append([]string{}, h.Faults()...), Notices: []string{}, Database: "ok",
+		Faults: append(append([]string{}, h.Faults()...), diskFaults(disks)...), Disks: shown(disks), Notices: []string{}, Database: "ok",
 		Listeners: ListenerHealth{API: s.apiListener.Addr().String(), Recv: s.recvListener.Addr().String()},
 		Triggers: TriggerHealth{
 			Waiting: h.Waiting, OldestWaiting: h.OldestWaiting, Running: append([]triggers.RunningScript{}, h.Running...),
 			Paused: h.Paused, Full: h.Full, SaveFailing: h.SaveFailing, Dropped: h.Dropped,
 		},
+	}
+	if n, why := s.receiver.Waiting(); n > 0 {
+		f.Notices = append(f.Notices, fmt.Sprintf("transfers that arrive wait for free space: %d, such as this: %s", n, why))
 	}
 	if n, last := s.receiver.Crowding(); n > 0 && time.Since(last) < crowdedFor {
 		f.Notices = append(f.Notices, fmt.Sprintf("the receive port: more connections come than it holds, so that those without a login are closed: "+
@@ -83,13 +95,13 @@ func (s *Server) facts(ctx context.Context) (any, bool) {
 	if err := s.auditFault(); err != nil {
 		f.Faults = append(f.Faults, err.Error())
 	}
-	return f, len(f.Faults) == 0
+	return f, h
 }
 
 // healthy returns an error that names what does not work, or nil.
 func (s *Server) healthy(ctx context.Context) error {
 	h, saving, err := s.look(ctx)
-	if faults := h.Faults(); len(faults) > 0 {
+	if faults := append(h.Faults(), diskFaults(s.disksNow(ctx))...); len(faults) > 0 {
 		err = errors.Join(err, errors.New(strings.Join(faults, "; ")))
 	}
 	return errors.Join(saving, err, s.auditFault())

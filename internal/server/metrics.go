@@ -104,7 +104,7 @@ func (p present) Collect(out chan<- prometheus.Metric) {
 		out <- prometheus.MustNewConstMetric(prometheus.NewDesc("jetstream_"+name, help, labels, nil), kind, v, values...)
 	}
 	fail := func(err error) {
-		p.s.log.Error("metrics could not be read from the database", "error", err)
+		p.s.log.Error("a metric could not be read", "error", err)
 		out <- prometheus.NewInvalidMetric(prometheus.NewInvalidDesc(err), err)
 	}
 	const gauge = prometheus.GaugeValue
@@ -114,7 +114,11 @@ func (p present) Collect(out chan<- prometheus.Metric) {
 	_, healthy := p.s.facts(ctx)
 	tell(gauge, "healthy", "1 while /healthz?verbose names no fault.", number(healthy))
 	if p.s.certificate != nil {
-		tell(gauge, "tls_certificate_expiry_timestamp_seconds", "When the control API's certificate expires.", float64(p.s.certificate.expires().Unix()))
+		if end, err := p.s.certificate.expires(); err != nil {
+			fail(err)
+		} else {
+			tell(gauge, "tls_certificate_expiry_timestamp_seconds", "When the control API's certificate expires.", float64(end.Unix()))
+		}
 	}
 	h, saving, err := p.s.look(ctx)
 	if err != nil {

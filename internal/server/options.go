@@ -14,6 +14,7 @@ import (
 	"jetstream/internal/account"
 	"jetstream/internal/api"
 	"jetstream/internal/bandwidth"
+	"jetstream/internal/diskspace"
 	"jetstream/internal/transfer"
 	"jetstream/internal/transfer/digest"
 	"jetstream/internal/transfer/sender"
@@ -115,6 +116,21 @@ type Options struct {
 	// for ever.
 	RecvAbandonedAfter time.Duration
 
+	// MinFree is how much of a file system must stay free, in the form of
+	// diskspace.Parse: while less is, on that of StateDir or of the receiving user's
+	// files, transfers that would arrive wait. Empty: auto.
+	MinFree string
+
+	// RecordsMaxSize is how large the database may be, in the form of
+	// diskspace.ParseSize: while it is larger, records of ended transfers and unused
+	// manifests are removed before their lifetime ends. Empty: 10GiB; 0 is no bound.
+	RecordsMaxSize string
+
+	// FileMode and DirMode are the modes of received files and directories, in octal;
+	// empty: those that the sender has. FileGroup is their group, a name or a number;
+	// empty: that which the file system gives. Not for Windows.
+	FileMode, DirMode, FileGroup string
+
 	// Log receives the server's log; nil discards it.
 	Log *slog.Logger
 	// Console is where TriggerLog prints the scripts' output; nil: nowhere.
@@ -178,7 +194,7 @@ func (o *Options) Check() error {
 	if !filepath.IsAbs(filled.StateDir) {
 		return optionErrorf("%s %q is no absolute path", option("StateDir"), filled.StateDir)
 	}
-	for _, check := range []func() error{filled.checkSocket, filled.checkAddresses, filled.checkProxies, filled.checkTriggers, filled.checkLanes} {
+	for _, check := range []func() error{filled.checkSocket, filled.checkAddresses, filled.checkProxies, filled.checkTriggers, filled.checkLanes, filled.checkModes} {
 		if err := check(); err != nil {
 			return err
 		}
@@ -213,6 +229,12 @@ func (o *Options) checkLanes() error {
 	}
 	if o.Congestion != "" && !slices.Contains(sender.Congestions(), o.Congestion) {
 		return optionErrorf("%s %q is not known", option("Congestion"), o.Congestion)
+	}
+	if _, err := diskspace.Parse(cmp.Or(o.MinFree, "auto")); err != nil {
+		return optionErrorf("%s %v", option("MinFree"), err)
+	}
+	if _, err := o.recordsMaxSize(); err != nil {
+		return optionErrorf("%s %v", option("RecordsMaxSize"), err)
 	}
 	if o.Policy != "" && !slices.Contains(sender.Policies(), o.Policy) {
 		return optionErrorf("%s %q is not known", option("Policy"), o.Policy)

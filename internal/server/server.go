@@ -3,6 +3,7 @@
 package server
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -23,6 +24,7 @@ import (
 	"jetstream/internal/api"
 	"jetstream/internal/audit"
 	"jetstream/internal/bandwidth"
+	"jetstream/internal/diskspace"
 	"jetstream/internal/files"
 	"jetstream/internal/retention"
 	"jetstream/internal/store"
@@ -65,6 +67,8 @@ type Server struct {
 	files     *files.Service
 	collector *retention.Collector
 	link      *bandwidth.Link
+	floor     diskspace.Floor // Options.MinFree
+	disks     disks
 	stop      context.CancelFunc // ends the context of Serve
 
 	apiListener, recvListener net.Listener
@@ -226,8 +230,15 @@ func (s *Server) openTransfers(ctx context.Context) (err error) {
 	if s.link, err = bandwidth.New(ctx, s.db, fixed); err != nil {
 		return err
 	}
+	if s.floor, err = diskspace.Parse(cmp.Or(s.o.MinFree, "auto")); err != nil {
+		return err
+	}
+	modes, err := s.o.modes()
+	if err != nil {
+		return err
+	}
 	if s.receiver, err = receiver.New(receiver.Options{
-		Incoming: &s.link.In, Digest: s.o.Digest,
+		Incoming: &s.link.In, Digest: s.o.Digest, MinFree: s.floor, StateDir: s.o.StateDir, Modes: modes,
 		Logins: s.auditSender,
 		Store:  s.db.Received(), Clients: s.db.Received(), Emitter: s.triggers, Stream: s.stream, Accounts: s.accounts, Identity: s.identity, ServerUID: s.serverUID, Log: s.log,
 	}); err != nil {

@@ -99,14 +99,17 @@ func (c *certificate) names() []string {
 	return leaf.DNSNames
 }
 
-// expires returns when the certificate in use expires; the zero time if it cannot be read.
-func (c *certificate) expires() time.Time {
-	pair, _ := c.get(nil)
+// expires returns when the certificate expires.
+func (c *certificate) expires() (time.Time, error) {
+	pair, err := c.get(nil)
+	if err != nil {
+		return time.Time{}, err
+	}
 	leaf, err := x509.ParseCertificate(pair.Certificate[0])
 	if err != nil {
-		return time.Time{}
+		return time.Time{}, err
 	}
-	return leaf.NotAfter
+	return leaf.NotAfter, nil
 }
 
 // listener wraps the API's listener with TLS.

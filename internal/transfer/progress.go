@@ -32,6 +32,9 @@ type liveProgress struct {
 	published time.Time // when a live entry was last published
 }
 
+// rateFor is for how long the rate of a transfer counts that has no newer progress.
+const rateFor = 10 * time.Second
+
 // saveTimeout bounds a save of the progress.
 const saveTimeout = 10 * time.Second
 
@@ -113,6 +116,19 @@ func (e *Engine) overlayLocked(t *Transfer, now api.Time) {
 	}
 	t.Rate, t.SnapshotTime = l.Rate, l.taken
 	t.EtaSeconds = Eta(t.TotalBytes-t.BytesSent-t.BytesUnchanged, l.Rate)
+}
+
+// Rate returns the present rate of all transfers that are sent, in kbit/s.
+func (e *Engine) Rate() (rate float64) {
+	stale := api.TimeOf(time.Now().Add(-rateFor))
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	for _, l := range e.live {
+		if l.taken > stale {
+			rate += l.Rate
+		}
+	}
+	return rate
 }
 
 // Regrow sets Grown, and TotalBytes with it.

@@ -10,7 +10,7 @@ import (
 const collectBatch = 200
 
 // Collect removes transfers that ended before a time, then manifests made
-// before it that no transfer refers to. It returns how many of each, also when
+// before it that no transfer refers to, with their file lists. It returns how many of each, also when
 // ctx ends before it is done.
 func (e *Engine) Collect(ctx context.Context, before api.Time) (transfers, manifests int, err error) {
 	transfers, err = e.collect(ctx, func(tx Tx) (int, error) { return tx.CollectTransfers(before, collectBatch) })
@@ -19,7 +19,10 @@ func (e *Engine) Collect(ctx context.Context, before api.Time) (transfers, manif
 	}
 	manifests, err = e.collect(ctx, func(tx Tx) (int, error) { return tx.CollectManifests(before, collectBatch) })
 	if manifests > 0 {
-		signal(e.walkWake) // their file lists are to be purged
+		signal(e.walkWake) // their file lists are to be purged, if not here
+	}
+	for more := manifests > 0; more && err == nil; {
+		more, err = e.purge(ctx)
 	}
 	return transfers, manifests, err
 }

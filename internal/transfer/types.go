@@ -188,7 +188,7 @@ type RecvTransfer struct {
 	DestinationPathBase64 string   `json:"destinationPathBase64,omitempty" doc:"The exact destinationPath in base64, where it is not UTF-8"`
 	Status                Status   `json:"status" doc:"receiving, complete, error or cancelled" validate:"oneof=receiving complete error cancelled" column:"2"`
 	Processing            bool     `json:"processing" doc:"True until it has ended"`
-	ErrorMessage          string   `json:"errorMessage" doc:"Why it failed; of a complete one, what could not be kept; else empty" column:"below"`
+	ErrorMessage          string   `json:"errorMessage" doc:"Why it failed, or why it waits; of a complete one, what could not be kept; else empty" column:"below"`
 	TotalFiles            int64    `json:"totalFiles" doc:"Number of files"`
 	TotalSize             int64    `json:"totalSize" doc:"Bytes of all files" unit:"bytes" column:"6"`
 	FilesReceived         int64    `json:"filesReceived" doc:"Files received and verified"`

@@ -14,6 +14,7 @@ import (
 
 	"jetstream/internal/account"
 	"jetstream/internal/api"
+	"jetstream/internal/diskspace"
 	"jetstream/internal/store"
 	"jetstream/internal/transfer"
 	"jetstream/internal/transfer/digest"
@@ -59,6 +60,10 @@ type Site struct {
 	Grace          time.Duration
 	// Digest is the algorithm of the receiver; empty is its default.
 	Digest digest.Algorithm
+	// MinFree is how much must be free; the zero value is nothing.
+	MinFree diskspace.Floor
+	// Modes are those of what it receives.
+	Modes receiver.Modes
 	// Incoming limits what it receives; nil: nothing does.
 	Incoming *pace.Limiter
 
@@ -89,7 +94,7 @@ func (s *Site) Start() {
 	}
 	s.Receiver = Must[*receiver.Receiver](s.T)(receiver.New(receiver.Options{
 		Store: received, Clients: s.DB.Received(), Emitter: Emitter{}, Accounts: s.Accounts, Identity: s.Identity,
-		Software: "test", Log: s.Log, MaxConnections: s.MaxConnections, Grace: s.Grace, Incoming: s.Incoming, Digest: s.Digest,
+		Software: "test", Log: s.Log, MaxConnections: s.MaxConnections, Grace: s.Grace, Incoming: s.Incoming, Digest: s.Digest, MinFree: s.MinFree, StateDir: s.State, Modes: s.Modes,
 	}))
 	ln := Must[net.Listener](s.T)(s.listen())
 	s.Address = ln.Addr().String()

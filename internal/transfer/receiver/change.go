@@ -16,6 +16,7 @@ func (s *session) changed(ctx context.Context, c wire.FileChanged) error {
 	if c.Size < 0 || c.Size > maxTotalBytes || c.Version < 1 || c.Version > wire.MaxChanges {
 		return &wire.ProtocolError{Reason: fmt.Sprintf("the change of entry %d is malformed: %d bytes, version %d", c.Index, c.Size, c.Version)}
 	}
+	c.Mode = s.r.o.Modes.of(false, c.Mode)
 	e, idle, err := s.window.change(c)
 	if err != nil {
 		return err

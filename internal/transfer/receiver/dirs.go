@@ -135,9 +135,13 @@ func (p *placer) makeParents(rel string) error {
 			return err
 		}
 		err = p.root.Mkdir(rel, dirOnTheWay)
-		if err == nil || errors.Is(err, fs.ErrExist) {
+		made := err == nil
+		if made || errors.Is(err, fs.ErrExist) {
 			p.dirty[parent] = true
 			info, err = p.root.Lstat(rel)
+		}
+		if made && err == nil {
+			err = p.setDir(rel, info, p.modes.onTheWay())
 		}
 	}
 	switch {
@@ -176,7 +180,7 @@ func (p *placer) settle(f *transfer.RecvFile) error {
 	if err != nil && !errors.Is(err, fs.ErrPermission) {
 		return diskError(err, what)
 	}
-	if err := tolerateModeless(root.ChmodDir(f.Real, os.FileMode(f.Mode))); err != nil {
+	if err := p.setDir(f.Real, info, f.Mode); err != nil {
 		return diskError(errors.Join(err, closeDir(dir)), what)
 	}
 	if dir != nil {
@@ -203,7 +207,7 @@ func (p *placer) compare(f *transfer.RecvFile, info fs.FileInfo) {
 	if p.unkept != "" {
 		return
 	}
-	if mode := info.Mode().Perm(); !onWindows && mode != os.FileMode(f.Mode) {
+	if mode := info.Mode().Perm(); !onWindows && mode != os.FileMode(f.Mode&0o777) {
 		p.unkept = fmt.Sprintf("not all modes and times could be kept on the receiver's file system: %s has mode %04o instead of %04o",
 			api.Quote(f.Final), mode, f.Mode)
 	} else if !sameTime(info.ModTime(), stamp(f)) {

@@ -33,6 +33,14 @@ func checkPrivate(dir *os.Root, info fs.FileInfo) error {
 	return nil
 }
 
+// groupOf returns the group of a file, -1 if it has none.
+func groupOf(info fs.FileInfo) int {
+	if st, ok := info.Sys().(*syscall.Stat_t); ok {
+		return int(st.Gid)
+	}
+	return -1
+}
+
 // tolerateModeless returns nil for errors of a file system that does not take
 // modes or times.
 func tolerateModeless(err error) error {

@@ -88,7 +88,7 @@ func (s *session) entry(ctx context.Context, e wire.Entry) (*arrival, error) {
 	in := &s.intake
 	a := &arrival{RecvFile: transfer.RecvFile{
 		Index: in.listed, Name: string(e.Name), Size: e.Size,
-		Mode: e.Mode & 0o777, ModTime: e.ModTime, Dir: e.Dir, Grown: e.Grown,
+		Mode: s.r.o.Modes.of(e.Dir, e.Mode), ModTime: e.ModTime, Dir: e.Dir, Grown: e.Grown,
 		Root: e.Root && e.Dir && s.row.Mirror != nil,
 	}}
 	f := &a.RecvFile

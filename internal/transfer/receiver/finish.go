@@ -83,7 +83,7 @@ func (f *finisher) place(ctx context.Context) error {
 	defer staging.Close()
 	f.placer = newPlacer(box, f.row)
 	defer f.placer.close()
-	f.placer.observe = f.r.observe
+	f.placer.observe, f.placer.modes = f.r.observe, f.r.o.Modes
 	f.placer.candidates = func(fold int64) ([]transfer.RecvFile, error) {
 		return f.r.o.Store.Folded(ctx, f.in.key, f.in.id, fold, maxCandidates)
 	}

@@ -95,6 +95,9 @@ func failureOf(err error) wire.Failure {
 	if c, ok := errors.AsType[*wire.ErrCorrupt](err); ok {
 		return wire.Failure{Code: api.CodeUnavailable, Message: c.Error()}
 	}
+	if e, ok := errors.AsType[*noRoom](err); ok {
+		return wire.Failure{Code: api.CodeUnavailable, Message: e.message}
+	}
 	if e, ok := errors.AsType[*api.Error](err); ok {
 		return wire.Failure{Code: e.Code, Message: e.Message, RetryAfterSeconds: int((e.RetryAfter + time.Second - 1) / time.Second)}
 	}
@@ -300,6 +303,10 @@ func (r *Receiver) open(ctx context.Context, conn *wire.Conn, helpers *sync.Wait
 	end, err := s.receive(ctx, o)
 	if e, ok := errors.AsType[*endError](context.Cause(ctx)); ok && err != nil {
 		err = e // the reason of the failure
+	}
+	err = s.fullAs(err)
+	if short, ok := errors.AsType[*noRoom](err); ok {
+		in.wait(r.log, short.message)
 	}
 	if e, ok := errors.AsType[*endError](err); ok {
 		if e.cause != nil {

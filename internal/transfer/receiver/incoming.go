@@ -3,6 +3,7 @@ package receiver
 import (
 	"context"
 	"io/fs"
+	"log/slog"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -32,6 +33,7 @@ type incoming struct {
 	grown     atomic.Int64 // Grown of the transfer, with entries that are not recorded yet
 	counted   atomic.Bool  // these are set
 	lastRecv  atomic.Int64 // api.Time
+	waits     atomic.Value // string: why it waits for free space, or empty
 	published time.Time    // when progress was last published; for the holder of slot
 	meter     pace.Meter
 }
@@ -88,6 +90,13 @@ func (in *incoming) acquire(parent context.Context, why error) (ctx context.Cont
 	return ctx, func() { cancel(nil); <-in.slot }, nil
 }
 
+// wait records why the transfer waits for free space; a new reason is logged.
+func (in *incoming) wait(log *slog.Logger, why string) {
+	if former := in.waits.Swap(why); former != why {
+		log.Warn("a received transfer waits for free space", "transferId", in.id, "message", why)
+	}
+}
+
 // countData counts bytes that were just verified and written.
 func (r *Receiver) countData(in *incoming, bytes int) {
 	r.received.Add(int64(bytes))
@@ -128,6 +137,31 @@ func (r *Receiver) overlay(t *transfer.RecvTransfer) {
 	}
 	t.LastRecvTime = max(t.LastRecvTime, api.Time(in.lastRecv.Load()))
 	t.Rate = in.meter.Rate()
+	if waits, _ := in.waits.Load().(string); waits != "" {
+		t.ErrorMessage = waits
+	}
+}
+
+// Rate returns the present rate of all transfers that are received, in kbit/s.
+func (r *Receiver) Rate() (rate float64) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, in := range r.live {
+		rate += in.meter.Rate()
+	}
+	return rate
+}
+
+// Waiting returns how many transfers wait for free space, and why one of them does.
+func (r *Receiver) Waiting() (n int, why string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, in := range r.live {
+		if waits, _ := in.waits.Load().(string); waits != "" {
+			n, why = n+1, waits
+		}
+	}
+	return n, why
 }
 
 // Transfer returns a received transfer with its live numbers. Callers who are

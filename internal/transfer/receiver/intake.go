@@ -48,6 +48,7 @@ func (s *session) receiveData(ctx context.Context, o wire.Open) (err error) {
 	s.in.bytes.Store(s.row.BytesReceived + kept.Offset)
 	s.in.grown.Store(s.row.Grown)
 	s.in.counted.Store(true)
+	s.in.waits.Store("")
 	s.intake = intake{settings: o, listed: recorded, files: files, bytes: bytes - s.row.Grown, grown: s.row.Grown}
 
 	s.commits = newCommitter(s)
@@ -144,6 +145,9 @@ func (s *session) receiveFrames(ctx context.Context) error {
 			}
 		case <-progress.C:
 			s.publishProgress()
+			if err := s.checkFloor(); err != nil {
+				return err
+			}
 			if err := s.conn.Send(wire.TypeProgress, s.progress()); err != nil {
 				return cause(ctx, err)
 			}

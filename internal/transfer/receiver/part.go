@@ -17,6 +17,9 @@ const hugeFile = 1 << 42
 
 // write writes a chunk into the part file.
 func (s *session) write(e *arrival, h wire.Header, payload []byte) error {
+	if err := s.spend(len(payload)); err != nil {
+		return err
+	}
 	if err := s.openPart(e); err != nil {
 		return err
 	}

@@ -50,6 +50,9 @@ type placer struct {
 	lastAt      string
 	// unkept says which mode or time the file system has not taken, "" if none.
 	unkept string
+	// modes are Options.Modes; groups are those of setgid directories, -1 for others.
+	modes  Modes
+	groups map[string]int
 	// observe is Receiver.observe.
 	observe func(step, name string)
 }
@@ -180,6 +183,7 @@ func (p *placer) put(f *transfer.RecvFile, conflict string) error {
 	there, thereErr := p.lstat(f.Real)
 	if err == nil {
 		p.compare(f, own)
+		err = p.giveGroup(part, own, f.Real)
 	}
 	switch {
 	case err != nil:
@@ -270,6 +274,9 @@ func (p *placer) copy(f *transfer.RecvFile, part, conflict string) (err error) {
 		return err
 	}
 	err = copySparse(to, from)
+	if gid, ok := p.groupIn(path.Dir(f.Real)); ok && err == nil {
+		err = tolerateModeless(to.Chown(-1, gid))
+	}
 	if err == nil {
 		err = tolerateModeless(to.Chmod(os.FileMode(f.Mode)))
 	}

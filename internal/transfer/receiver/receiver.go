@@ -16,6 +16,7 @@ import (
 	"jetstream/internal/account"
 	"jetstream/internal/api"
 	"jetstream/internal/connlimit"
+	"jetstream/internal/diskspace"
 	"jetstream/internal/stream"
 	"jetstream/internal/transfer"
 	"jetstream/internal/transfer/digest"
@@ -67,6 +68,14 @@ type Options struct {
 	// Digest is the algorithm of the digests of received files; empty is
 	// digest.Default.
 	Digest digest.Algorithm
+	// MinFree is how much must be free for transfers to go on, on the file system
+	// that the files arrive on and on that of StateDir. While less is, they wait. 0: a
+	// transfer fails when the disk is full.
+	MinFree diskspace.Floor
+	// StateDir is the state directory; empty: MinFree is not for it.
+	StateDir string
+	// Modes are those of what is received.
+	Modes Modes
 	// MaxEntries is how many entries one transfer may have; 0 is 50 million.
 	MaxEntries int64
 }

@@ -9,6 +9,7 @@ import (
 	"os"
 	"path"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"jetstream/internal/account"
@@ -35,6 +36,7 @@ type session struct {
 	stagingDir *os.File // the directory itself, opened before anything is written
 	syncsFS    bool     // its file system is one that syncFS makes durable
 	intake     intake
+	spent      atomic.Int64 // bytes since the free space was measured
 
 	ctx     context.Context //nolint:containedctx // ends when the session does, which its lanes must see
 	outer   context.Context //nolint:containedctx // ends when the server does
@@ -187,18 +189,6 @@ func (s *session) saveSettings(ctx context.Context, o wire.Open, target string, 
 		s.row = row
 		return tx.SaveRecvTransfer(row)
 	})
-}
-
-// checkSpace returns an error if the data that have not arrived yet cannot fit
-// on the disk. Holes in the files take no room.
-func (s *session) checkSpace(o wire.Open) error {
-	left := o.DataBytes + s.row.Grown - s.row.BytesReceived - s.in.partial.Offset
-	free, ok := freeBytes(s.box.Absolute(path.Dir(s.row.Staging)))
-	if !ok || left <= 0 || uint64(left) <= free {
-		return nil
-	}
-	return failf(nil, "the receiver's disk has no room for the transfer: it needs %d bytes in %s, and %d are free; free some space and send again",
-		left, api.Quote(s.row.DestinationPath), free)
 }
 
 // openStaging opens the directory of part files, or makes a new one if no data

@@ -1,0 +1,101 @@
+package server
+
+import (
+	"context"
+	"fmt"
+	"path/filepath"
+	"slices"
+	"sync"
+	"time"
+
+	"jetstream/handlers"
+	"jetstream/internal/diskspace"
+)
+
+// disk is a Disk with its floor for people.
+type disk struct {
+	handlers.Disk
+	floor string
+}
+
+// fault says what is wrong with a disk that is short.
+func (d disk) fault() string {
+	return fmt.Sprintf("the disk: less than %s is free in %s; transfers that would arrive wait (--min-free)", d.floor, d.Dir)
+}
+
+const (
+	// boxesFor is for how long a list of the users' sandboxes is used.
+	boxesFor = 10 * time.Second
+	// maxDisks is how many directories are measured: those of the server, then
+	// those of users with sandboxes of their own.
+	maxDisks = 100
+)
+
+// disks keeps the list of the sandboxes of users with one of their own.
+type disks struct {
+	mu    sync.Mutex
+	at    time.Time
+	boxes []string
+}
+
+// disksNow measures the directories that transfers are received in and that of the
+// state. Several with the same space, which are taken for one file system, are shown once.
+func (s *Server) disksNow(ctx context.Context) []disk {
+	list := []disk{}
+	measure := func(what, dir string) {
+		space, err := diskspace.Of(dir)
+		if err != nil || space.Total == 0 {
+			return
+		}
+		d := disk{handlers.Disk{
+			What: what, Dir: dir, Free: int64(space.Free), Total: int64(space.Total), Floor: int64(s.floor.On(space.Total)),
+			Short: s.floor.Short(space),
+		}, s.floor.Describe(space.Total)}
+		if what == "state" || !slices.ContainsFunc(list, func(o disk) bool { return o.What == what && o.Free == d.Free && o.Total == d.Total }) {
+			list = append(list, d)
+		}
+	}
+	measure("state", s.o.StateDir)
+	measure("files", SandboxRoot(s.o.SandboxDir))
+	for _, dir := range s.boxes(ctx) {
+		if filepath.IsAbs(dir) {
+			measure("files", dir)
+		}
+	}
+	return list
+}
+
+// boxes lists the sandboxes of users with one of their own.
+func (s *Server) boxes(ctx context.Context) []string {
+	s.disks.mu.Lock()
+	defer s.disks.mu.Unlock()
+	if time.Since(s.disks.at) < boxesFor {
+		return s.disks.boxes
+	}
+	boxes, err := s.accounts.OwnSandboxes(ctx, maxDisks)
+	if err != nil {
+		s.log.WarnContext(ctx, "the users' sandboxes could not be listed, and their disks are not looked at", "error", err)
+		return s.disks.boxes
+	}
+	s.disks.at, s.disks.boxes = time.Now(), boxes
+	return boxes
+}
+
+// diskFaults says which disks are short of space.
+func diskFaults(disks []disk) (faults []string) {
+	for _, d := range disks {
+		if d.Short {
+			faults = append(faults, d.fault())
+		}
+	}
+	return faults
+}
+
+// shown returns disks as replies have them.
+func shown(disks []disk) []handlers.Disk {
+	list := make([]handlers.Disk, len(disks))
+	for i, d := range disks {
+		list[i] = d.Disk
+	}
+	return list
+}
