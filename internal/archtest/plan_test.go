@@ -52,7 +52,7 @@ func plan() []layer {
 		{"internal/terminal", nil, "it escapes text and aligns it, whatever it is about"},
 		{"internal/client", []string{localhost, api},
 			"it knows a server by its API alone, so that what it can do every client can"},
-		{"internal/store", []string{transfer, "triggers", account, stream, api},
+		{"internal/store", []string{transfer, "triggers", account, stream, diskspace, api},
 			"it implements the domain's store interfaces and calls nobody"},
 		{transfer + "/sender", []string{transfer, wire, pace, transfer + "/digest", localhost, "triggers", account, api},
 			"the receiver is another process"},

@@ -13,6 +13,8 @@ import (
 	"strings"
 
 	sqlite3 "modernc.org/sqlite/lib"
+
+	"jetstream/internal/diskspace"
 )
 
 const (
@@ -108,9 +110,9 @@ func (db *DB) keepCopy(ctx context.Context, version int) (path string, err error
 	if err != nil {
 		return "", err
 	}
-	if free, ok := freeBytes(db.dir); ok && free < uint64(pages*size)+probeSize {
+	if disk, err := diskspace.Of(db.dir); err == nil && disk.Total > 0 && disk.Free < uint64(pages*size)+probeSize {
 		return "", fmt.Errorf("it has to be upgraded, and there is no room for a copy of it as it is: %d MB more are needed at %s; make room and start again",
-			(uint64(pages*size)+probeSize-free)>>20+1, db.dir)
+			(uint64(pages*size)+probeSize-disk.Free)>>20+1, db.dir)
 	}
 	part := path + ".new"
 	if err := os.Remove(part); err != nil && !errors.Is(err, fs.ErrNotExist) {
