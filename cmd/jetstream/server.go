@@ -168,7 +168,8 @@ func (c *serverCmd) options(p *program) (o server.Options, err error) {
 		TriggerQueueMax: c.TriggerQueueMax, TriggerQueueBytes: c.TriggerQueueBytes, TriggerEnv: c.TriggerEnv,
 		RecvAbandonedAfter: orNone(c.RecvAbandonedAfter), Bandwidth: limits,
 		Lanes: c.Lanes, Congestion: c.Congestion, Policy: c.Policy, Digest: digest.Algorithm(c.Digest),
-		Environ: p.Environ, Path: p.Getenv("PATH"), Version: version, Revision: revision(),
+		NotifySocket: p.Getenv("NOTIFY_SOCKET"), Watchdog: watchdog(p.Getenv),
+		Environ: withoutNotify(p.Environ), Path: p.Getenv("PATH"), Version: version, Revision: revision(),
 	}
 	if terminal.IsTerminal(p.Stderr) {
 		o.FirstPassword = func(password string) error {

@@ -123,6 +123,12 @@ type Options struct {
 	// when a server starts without users; an error fails the start. nil: the password
 	// is written to the file initial-password in StateDir, mode 0600.
 	FirstPassword func(password string) error
+	// NotifySocket is the socket of the service manager, as in NOTIFY_SOCKET. Empty:
+	// there is none.
+	NotifySocket string
+	// Watchdog is how soon the service manager wants a sign of life again and again; 0
+	// is never.
+	Watchdog time.Duration
 	// Version and Revision are those of the program, for getServerInfo and the
 	// API document. Empty: unknown.
 	Version, Revision string
