@@ -2,6 +2,7 @@ package server
 
 import (
 	"cmp"
+	"context"
 	"fmt"
 	"io"
 	"log/slog"
@@ -11,6 +12,7 @@ import (
 	"strings"
 	"time"
 
+	"jetstream/handlers"
 	"jetstream/internal/account"
 	"jetstream/internal/api"
 	"jetstream/internal/bandwidth"
@@ -123,6 +125,10 @@ type Options struct {
 	// when a server starts without users; an error fails the start. nil: the password
 	// is written to the file initial-password in StateDir, mode 0600.
 	FirstPassword func(password string) error
+	// Reload reads the settings again, applies to the server those that may change
+	// while it runs, by Apply, and returns what has changed. nil: the command reload
+	// renews the certificate alone.
+	Reload func(context.Context, *Server) ([]handlers.SettingChange, error)
 	// NotifySocket is the socket of the service manager, as in NOTIFY_SOCKET. Empty:
 	// there is none.
 	NotifySocket string

@@ -12,6 +12,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"sync"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -63,7 +64,11 @@ type Server struct {
 	collector *retention.Collector
 	link      *bandwidth.Link
 	notify    *notifier
-	stop      context.CancelFunc // ends the context of Serve
+	// reloading is held during a reload, and guards bandwidthGiven: the limits that
+	// the settings give.
+	reloading      sync.Mutex
+	bandwidthGiven bandwidth.Limits
+	stop           context.CancelFunc // ends the context of Serve
 
 	apiListener, recvListener net.Listener
 	socket                    net.Listener // nil without a control socket
@@ -212,11 +217,8 @@ func (s *Server) openTransfers(ctx context.Context) (err error) {
 	}); err != nil {
 		return err
 	}
-	var fixed *bandwidth.Limits
-	if s.o.Bandwidth != (bandwidth.Limits{}) {
-		fixed = &s.o.Bandwidth
-	}
-	if s.link, err = bandwidth.New(ctx, s.db, fixed); err != nil {
+	s.bandwidthGiven = s.o.Bandwidth
+	if s.link, err = bandwidth.New(ctx, s.db, fixed(s.bandwidthGiven)); err != nil {
 		return err
 	}
 	if s.receiver, err = receiver.New(receiver.Options{

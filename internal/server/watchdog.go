@@ -1,14 +1,12 @@
 package server
 
 import (
-	"cmp"
 	"context"
 	"fmt"
 	"net/http"
 	"time"
 
 	"jetstream/middleware"
-	"jetstream/triggers"
 )
 
 const (
@@ -27,7 +25,8 @@ func (s *Server) status() string {
 
 // stopTime is how long the server takes to stop at most.
 func (s *Server) stopTime() time.Duration {
-	return stopMargin + max(cmp.Or(s.o.ShutdownGrace, triggers.DefaultShutdownGrace), 0) + max(cmp.Or(s.o.TriggerGrace, triggers.DefaultGrace), 0)
+	l := s.triggers.Limits()
+	return stopMargin + max(l.ShutdownGrace, 0) + max(l.Grace, 0)
 }
 
 // answer asks the API for the server's health, which reads the store and the state
