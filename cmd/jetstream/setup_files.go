@@ -1,6 +1,7 @@
 package main
 
 import (
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -43,27 +44,54 @@ func (o owner) ids(rootOnly bool) (uid, gid int) {
 }
 
 // makeDir makes a directory, and its parents, for the service. One that is there
-// stays as it is.
-func (o owner) makeDir(dir string, mode os.FileMode, rootOnly bool) error {
-	if err := os.MkdirAll(filepath.Dir(dir), 0o755); err != nil {
+// stays as it is. It has its owner and mode from the beginning.
+func (o owner) makeDir(dir string, mode os.FileMode, rootOnly bool) (err error) {
+	if info, err := os.Stat(dir); err == nil {
+		if !info.IsDir() {
+			return fmt.Errorf("%s is no directory", dir)
+		}
+		return nil
+	}
+	if err := o.makeParent(filepath.Dir(dir)); err != nil {
 		return err
 	}
-	err := os.Mkdir(dir, 0o700)
-	if errors.Is(err, fs.ErrExist) {
-		info, err := os.Stat(dir)
-		if err == nil && !info.IsDir() {
-			err = fmt.Errorf("%s is no directory", dir)
-		}
+	// The parent may be the service's, which must not lead root elsewhere.
+	parent, err := os.OpenRoot(filepath.Dir(dir))
+	if err != nil {
 		return err
+	}
+	defer func() { err = errors.Join(err, parent.Close()) }()
+	temporary := filepath.Base(dir) + "." + rand.Text()
+	if err := parent.Mkdir(temporary, 0o700); err != nil {
+		return err
+	}
+	err = parent.Chmod(temporary, mode) // whatever the umask
+	if o.known {
+		uid, gid := o.ids(rootOnly)
+		err = errors.Join(err, parent.Lchown(temporary, uid, gid))
 	}
 	if err == nil {
-		err = os.Chmod(dir, mode) // whatever the umask
+		err = parent.Rename(temporary, filepath.Base(dir))
 	}
-	if err == nil && o.known {
-		uid, gid := o.ids(rootOnly)
-		err = os.Lchown(dir, uid, gid)
+	if err != nil {
+		return errors.Join(err, parent.Remove(temporary))
 	}
-	return err
+	return nil
+}
+
+// makeParent makes a directory that is only on the way, and those above it. The
+// service must come through, whatever root's umask.
+func (o owner) makeParent(dir string) error {
+	if _, err := os.Stat(dir); err == nil || filepath.Dir(dir) == dir {
+		return nil
+	}
+	if err := o.makeParent(filepath.Dir(dir)); err != nil {
+		return err
+	}
+	if err := os.Mkdir(dir, 0o755); err != nil || !o.known {
+		return err
+	}
+	return os.Chmod(dir, 0o755)
 }
 
 // writeFile makes a file that is whole or not there. One that is there stays: the

@@ -19,8 +19,7 @@ const sampleScript = `#!/bin/sh
 # A script runs when something happens, if its name is that of the event and it is
 # executable. This one would log each transfer that has arrived:
 #
-#     cp sample recv.transferComplete
-#     chmod +x recv.transferComplete
+#     install -m 755 sample recv.transferComplete
 #
 # jetstream trigger list shows which scripts there are, jetstream trigger runs what
 # they did, and jetstream trigger check what is wrong.
@@ -74,8 +73,8 @@ func (s *setup) next() error {
 		lines = append(lines, "", "Stop the server that runs, and start it with these settings:", "", "    "+start)
 	}
 	lines = append(lines, "", "Send a file to "+name+" on this machine:", "",
-		"    echo hello >"+quoted(filepath.Join(box, "hello.txt")),
-		"    jetstream send"+local+" --accept-key --user "+name+" "+quoted(filepath.Join(box, "hello.txt"))+" "+name+"@localhost"+port+":/received")
+		"    install -m 644 /etc/hosts "+quoted(filepath.Join(box, "hosts")),
+		"    jetstream send"+local+" --accept-key --user "+name+" "+quoted(filepath.Join(box, "hosts"))+" "+name+"@localhost"+port+":/received")
 	if server.IsLoopback(s.conf.RecvHost) && s.conf.RecvHost != "" {
 		lines = append(lines, "", "Other machines cannot send to this one: recv-host is "+s.conf.RecvHost+" in "+s.config+".")
 	} else {
@@ -85,7 +84,7 @@ func (s *setup) next() error {
 	if s.conf.TriggerDir != "" {
 		script := filepath.Join(s.conf.TriggerDir, "recv.transferComplete")
 		lines = append(lines, "", "Run a script on what arrives, and see what it did:", "",
-			"    cp "+quoted(filepath.Join(s.conf.TriggerDir, sampleFile))+" "+quoted(script)+" && chmod +x "+quoted(script),
+			"    install -m 755 "+quoted(filepath.Join(s.conf.TriggerDir, sampleFile))+" "+quoted(script),
 			"    jetstream trigger emit"+local+" --yes recv.transferComplete",
 			"    jetstream trigger runs"+local)
 	}
