@@ -88,10 +88,10 @@ func (o owner) makeParent(dir string) error {
 	if err := o.makeParent(filepath.Dir(dir)); err != nil {
 		return err
 	}
-	if err := os.Mkdir(dir, 0o755); err != nil || !o.known {
+	if err := os.Mkdir(dir, 0o755); err != nil || !o.known { //nolint:gosec // users and the service come through to what is theirs
 		return err
 	}
-	return os.Chmod(dir, 0o755)
+	return os.Chmod(dir, 0o755) //nolint:gosec // as above
 }
 
 // writeFile makes a file that is whole or not there. One that is there stays: the
