@@ -39,6 +39,8 @@ type program struct {
 	Getenv func(string) string
 	// Environ is the whole environment, for child processes.
 	Environ []string
+	// args are the arguments of the command line.
+	args []string
 	// settings are those of the server's configuration file.
 	settings *settings
 	// console is Stderr in a server, and is closed at the end; else nil.
@@ -48,10 +50,12 @@ type program struct {
 // cli is the grammar of the command line.
 type cli struct {
 	Server    serverCmd    `cmd:"" group:"Run a server:" help:"Run the server: send, receive, and run scripts on what happens."`
+	Reload    reloadCmd    `cmd:"" group:"Run a server:" help:"Let the running server read its settings and its certificate again."`
 	API       apiCmd       `cmd:"" group:"Use a server:" name:"api" passthrough:"" help:"Carry out one command of the control API."`
 	Send      sendCmd      `cmd:"" group:"Use a server:" help:"Send files and directories to another site and watch them arrive."`
 	Transfers transfersCmd `cmd:"" group:"Use a server:" help:"Follow and steer what is sent and received."`
 	Digest    digestCmd    `cmd:"" group:"Use a server:" help:"Print digests of files, to compare with those of a transfer."`
+	Setup     setupCmd     `cmd:"" group:"Run a server:" help:"Set up a server on this machine: configuration, first users, directories."`
 	User      userCmd      `cmd:"" group:"Run a server:" help:"Make, list, change and remove users of a server on this machine."`
 	Trigger   triggerCmd   `cmd:"" group:"Use a server:" help:"See what the trigger scripts did, and steer them."`
 	Status    statusCmd    `cmd:"" group:"Use a server:" help:"Show in ten lines how a server is and what it does."`
@@ -95,6 +99,7 @@ func (p *program) command(ctx context.Context, args []string) error {
 	case args[0] == "--version":
 		args = append([]string{"version"}, args[1:]...)
 	}
+	p.args = args
 	grammar := &cli{}
 	return p.execute(ctx, grammar, args, p.grammarOptions(grammar)...)
 }

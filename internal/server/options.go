@@ -2,6 +2,7 @@ package server
 
 import (
 	"cmp"
+	"context"
 	"fmt"
 	"io"
 	"log/slog"
@@ -11,6 +12,7 @@ import (
 	"strings"
 	"time"
 
+	"jetstream/handlers"
 	"jetstream/internal/account"
 	"jetstream/internal/api"
 	"jetstream/internal/bandwidth"
@@ -145,6 +147,16 @@ type Options struct {
 	// when a server starts without users; an error fails the start. nil: the password
 	// is written to the file initial-password in StateDir, mode 0600.
 	FirstPassword func(password string) error
+	// Reload reads the settings again, applies to the server those that may change
+	// while it runs, by Apply, and returns what has changed. nil: the command reload
+	// renews the certificate alone.
+	Reload func(context.Context, *Server) ([]handlers.SettingChange, error)
+	// NotifySocket is the socket of the service manager, as in NOTIFY_SOCKET. Empty:
+	// there is none.
+	NotifySocket string
+	// Watchdog is how soon the service manager wants a sign of life again and again; 0
+	// is never.
+	Watchdog time.Duration
 	// Version and Revision are those of the program, for getServerInfo and the
 	// API document. Empty: unknown.
 	Version, Revision string
@@ -259,7 +271,7 @@ func (o *Options) checkAddresses() error {
 	if (o.TLSCert == "") != (o.TLSKey == "") {
 		return optionErrorf("%s and %s go together", option("TLSCert"), option("TLSKey"))
 	}
-	if o.TLSCert == "" && !o.AllowPlaintext && !isLoopback(o.APIHost) {
+	if o.TLSCert == "" && !o.AllowPlaintext && !IsLoopback(o.APIHost) {
 		return optionErrorf("%s %s offers the control API beyond this machine without TLS: give %s and %s, or %s if something else protects it",
 			option("APIHost"), o.APIHost, option("TLSCert"), option("TLSKey"), option("AllowPlaintext"))
 	}
@@ -326,7 +338,8 @@ func isIP(host string) bool {
 	return err == nil
 }
 
-func isLoopback(host string) bool {
+// IsLoopback tells whether an API host is reached from this machine alone.
+func IsLoopback(host string) bool {
 	addr, err := netip.ParseAddr(host)
 	return err == nil && addr.IsLoopback() || strings.EqualFold(host, "localhost")
 }

@@ -69,7 +69,12 @@ type Server struct {
 	link      *bandwidth.Link
 	floor     diskspace.Floor // Options.MinFree
 	disks     disks
-	stop      context.CancelFunc // ends the context of Serve
+	notify    *notifier
+	// reloading is held during a reload, and guards bandwidthGiven: the limits that
+	// the settings give.
+	reloading      sync.Mutex
+	bandwidthGiven bandwidth.Limits
+	stop           context.CancelFunc // ends the context of Serve
 
 	apiListener, recvListener net.Listener
 	socket                    net.Listener // nil without a control socket
@@ -85,7 +90,8 @@ func New(ctx context.Context, o Options) (*Server, error) {
 		return nil, err
 	}
 	o.setDefaults()
-	s := &Server{o: o, log: o.Log, serverID: api.NewID(), hostName: hostName(), startTime: api.Now(), metrics: newMetrics()}
+	s := &Server{o: o, log: o.Log, serverID: api.NewID(), hostName: hostName(), startTime: api.Now(), metrics: newMetrics(),
+		notify: newNotifier(o.NotifySocket, o.Log)}
 	for _, build := range []func(context.Context) error{
 		s.openState, s.openListeners, s.openSocket, s.openStream, s.openAccounts, s.openAudit, s.openTriggers, s.openTransfers, s.openUpkeep, s.openGateway, s.firstUser,
 	} {
@@ -198,6 +204,10 @@ func (s *Server) openAccounts(context.Context) error {
 	return nil
 }
 
+// PasswordFile is the file in the state directory with the password of the user admin,
+// whom a server without users makes.
+const PasswordFile = "initial-password"
+
 // firstUser creates the user admin when there are no users.
 func (s *Server) firstUser(ctx context.Context) error {
 	password, made, err := s.accounts.EnsureAdmin(ctx)
@@ -207,7 +217,7 @@ func (s *Server) firstUser(ctx context.Context) error {
 	if s.o.FirstPassword != nil {
 		return s.o.FirstPassword(password)
 	}
-	path := filepath.Join(s.o.StateDir, "initial-password")
+	path := filepath.Join(s.o.StateDir, PasswordFile)
 	if err := os.WriteFile(path, []byte(password+"\n"), 0o600); err != nil {
 		return fmt.Errorf("the first password cannot be kept: %w", err)
 	}
@@ -223,11 +233,8 @@ func (s *Server) openTransfers(ctx context.Context) (err error) {
 	}); err != nil {
 		return err
 	}
-	var fixed *bandwidth.Limits
-	if s.o.Bandwidth != (bandwidth.Limits{}) {
-		fixed = &s.o.Bandwidth
-	}
-	if s.link, err = bandwidth.New(ctx, s.db, fixed); err != nil {
+	s.bandwidthGiven = s.o.Bandwidth
+	if s.link, err = bandwidth.New(ctx, s.db, fixed(s.bandwidthGiven)); err != nil {
 		return err
 	}
 	if s.floor, err = diskspace.Parse(cmp.Or(s.o.MinFree, "auto")); err != nil {
@@ -294,6 +301,11 @@ func (s *Server) run(ctx context.Context) error {
 	s.log.InfoContext(ctx, "JetStream is listening", "apiHost", e.APIHost, "apiPort", e.APIPort, "tls", s.certificate != nil,
 		"recvPort", e.RecvPort, "version", s.o.Version, "stateDir", s.o.StateDir, "triggerDir", s.o.TriggerDir, "publicKey", s.identity.PublicKey())
 
+	s.notify.ready(s.status())
+	watched, unwatch := context.WithCancel(starting)
+	defer unwatch()
+	go s.notify.watch(watched, s.o.Watchdog, watchdogPatience, s.answer)
+
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error { return s.stream.Serve(ctx) })
 	group.Go(func() error { return s.accounts.Serve(ctx) })
@@ -311,6 +323,7 @@ func (s *Server) run(ctx context.Context) error {
 	group.Go(func() error {
 		<-ctx.Done()
 		s.log.Info("stopping: no new work is accepted")
+		s.notify.stopping(s.stopTime())
 		s.tellStopping()
 		return nil
 	})
