@@ -48,15 +48,24 @@ func (s *screenText) String() string {
 // match ends.
 func (s *screenText) await(t *testing.T, from int, pattern string) int {
 	t.Helper()
+	found, end := s.awaitWithin(patience, from, pattern)
+	if !found {
+		t.Fatalf("%s did not come: %q", pattern, s.String()[from:])
+	}
+	return end
+}
+
+// awaitWithin is await for a test that goes on where nothing has come in time.
+func (s *screenText) awaitWithin(limit time.Duration, from int, pattern string) (found bool, end int) {
 	re := regexp.MustCompile(pattern)
-	for deadline := time.After(patience); ; {
-		if found := re.FindStringIndex(s.String()[from:]); found != nil {
-			return from + found[1]
+	for deadline := time.After(limit); ; {
+		if at := re.FindStringIndex(s.String()[from:]); at != nil {
+			return true, from + at[1]
 		}
 		select {
 		case <-s.changed:
 		case <-deadline:
-			t.Fatalf("%s did not come: %q", pattern, s.String()[from:])
+			return false, 0
 		}
 	}
 }
