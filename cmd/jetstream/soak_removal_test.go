@@ -118,7 +118,9 @@ func regularFiles(root string) (list []string, err error) {
 func ageFiles(t testing.TB) {
 	t.Helper()
 	probe := filepath.Join(t.TempDir(), "probe")
-	for first := (time.Time{}); ; {
+	pause := time.NewTicker(10 * time.Millisecond)
+	defer pause.Stop()
+	for first := (time.Time{}); ; <-pause.C {
 		if err := os.WriteFile(probe, nil, 0o600); err != nil {
 			t.Error(err)
 			return
