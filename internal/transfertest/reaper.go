@@ -28,7 +28,7 @@ type Reaper struct {
 
 // NewReaper returns the reaper of this process.
 func NewReaper() (*Reaper, error) {
-	r := &Reaper{path: os.Getenv(deathsVariable), done: map[string]bool{}}
+	r := &Reaper{path: os.Getenv(deathsVariable), done: map[string]bool{}} //nolint:forbidigo // of a child process of a test
 	b, err := os.ReadFile(r.path)
 	for line := range strings.Lines(string(b)) {
 		r.done[strings.TrimSpace(line)] = true
@@ -73,8 +73,8 @@ func KillAtEachStep(t testing.TB, c Child) []string {
 		t.Fatal(err)
 	}
 	for range 100 {
-		cmd := exec.CommandContext(t.Context(), os.Args[0])
-		cmd.Env = append(append(os.Environ(), deathsVariable+"="+deaths), c.Env...)
+		cmd := exec.CommandContext(t.Context(), os.Args[0])                         //nolint:gosec // this test binary
+		cmd.Env = append(append(os.Environ(), deathsVariable+"="+deaths), c.Env...) //nolint:forbidigo // as above
 		var stderr strings.Builder
 		cmd.Stderr = &stderr
 		stdout := Must[io.ReadCloser](t)(cmd.StdoutPipe())

@@ -155,7 +155,7 @@ type model struct {
 	bob   account.User
 }
 
-var makeModel = sync.OnceValues(func() (m model, err error) {
+var makeModel = sync.OnceValues(func() (m model, err error) { //nolint:gochecknoglobals // made once
 	dir, err := os.MkdirTemp("", "jetstream-model-")
 	if err != nil {
 		return m, err
