@@ -16,6 +16,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -36,6 +37,8 @@ type campaign struct {
 	flags     map[*live][]string
 	random    *rand.Rand // used by the killing goroutine only
 	stop      chan struct{}
+	// senderEnds is how often the sender was ended.
+	senderEnds atomic.Int64
 
 	mu           sync.Mutex
 	destinations map[string]bool   // request ids of the creations that were answered
@@ -155,6 +158,9 @@ func (c *campaign) kill(i int) {
 	}
 	victims := [][]*live{{c.from}, {c.to}, {c.from, c.to}}[c.random.IntN(3)]
 	for _, l := range victims {
+		if l == c.from {
+			c.senderEnds.Add(1)
+		}
 		sig := syscall.SIGKILL
 		if c.random.IntN(4) == 0 {
 			sig = syscall.SIGTERM

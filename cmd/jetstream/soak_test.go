@@ -17,6 +17,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -24,7 +25,7 @@ import (
 )
 
 var (
-	soakTransfers = flag.Int("soak", 4, "how many transfers TestSoak makes")
+	soakTransfers = flag.Int("soak", 6, "how many transfers TestSoak makes")
 	soakSeed      = flag.Uint64("soak.seed", 0, "what it draws from; 0: the clock")
 )
 
@@ -41,6 +42,10 @@ type soak struct {
 	mu   sync.Mutex
 	open map[string]int   // number of each transfer that has not ended, by id
 	sent map[string]*sent // by id
+
+	removals []removal    // of each transfer, by number
+	stalls   atomic.Int64 // how often the link was stalled or went on
+	checking sync.Mutex   // held by checkThere
 }
 
 // sent is a transfer of a soak.
@@ -48,20 +53,24 @@ type sent struct {
 	number, files int
 	bytes         int64
 	conflict      string
-	skips         bool // some of its files were there before
+	skips         bool     // some of its files were there before, and stay
+	before        []string // the files of the tree that were there before
 	want          map[string]string
+	removal
 }
 
 // TestSoak sends trees while sender and receiver are killed, the link between them
 // is cut, stalled and closed, and the transfers are suspended and get other rates
 // and priorities. In the end each has arrived as it was, with one event at
-// either end, and no part file is left.
+// either end, and no part file is left; what mirrors and deleteSource remove is
+// gone, and nothing else, nor was it ever.
 func TestSoak(t *testing.T) {
 	if testing.Short() {
 		t.Skip("-short: starts servers many times")
 	}
 	seed := seedOf(t, "soak.seed", *soakSeed)
 	s := &soak{campaign: serverlessCampaign(t, seed), seed: seed, open: map[string]int{}, sent: map[string]*sent{}}
+	s.plantRemovals(*soakTransfers)
 	s.startServers("--digest=" + []string{"xxh3-128", "blake3", "sha256"}[seed%3])
 	s.link = newBadLink(t, "127.0.0.1:"+strings.TrimPrefix(s.flags[s.to][1], "--recv-port="))
 	reply, _ := s.ask(true, "POST", "/send/destinations", "the-destination",
@@ -78,6 +87,7 @@ func TestSoak(t *testing.T) {
 	})
 	disturbing.Go(s.steer)
 	disturbing.Go(s.spoilLink)
+	disturbing.Go(s.guard)
 	numbers := make(chan int)
 	for range soakAtOnce {
 		sending.Go(func() {
@@ -181,9 +191,11 @@ func (s *soak) spoilLink() {
 	for s.pause(random, 10_000) {
 		switch random.IntN(6) {
 		case 0: // until lanes, or the whole connection, are given up
+			s.stalls.Add(1)
 			over := s.link.stall()
 			s.pause(random, 14_000)
 			over()
+			s.stalls.Add(1)
 		case 1:
 			s.link.refuse(true)
 			s.link.cut()
@@ -199,7 +211,12 @@ func (s *soak) spoilLink() {
 func (s *soak) send(n int) {
 	random := rand.New(rand.NewPCG(s.seed, uint64(1000+n)))
 	x := &sent{number: n, conflict: []string{"overwrite", "changed", "update", "skip", "rename", "fail"}[random.IntN(6)]}
+	x.removal = s.removals[n]
+	if x.mirror && x.conflict == "rename" { // which is refused
+		x.conflict = "overwrite"
+	}
 	s.plant(x, random)
+	ends, stalls := s.senderEnds.Load(), s.stalls.Load()
 	reply, _ := s.ask(true, "POST", "/send/manifests", fmt.Sprintf("m-%d", n),
 		map[string]any{"fileMappings": map[string]string{fmt.Sprintf("/src/%d", n): "/tree"}})
 	manifest := field(reply, "manifestId")
@@ -212,6 +229,7 @@ func (s *soak) send(n int) {
 		"manifestId": manifest, "destinationId": s.destination, "username": "bob", "password": testPassword,
 		"destinationPath": fmt.Sprintf("/in/%d", n), "conflict": x.conflict, "priority": random.IntN(200),
 		"onError": []string{"stop", "continue"}[random.IntN(2)], "checkpointFrequencySeconds": random.IntN(3),
+		"mirror": x.mirror, "deleteSource": x.deleteSource,
 	})
 	id := field(reply, "transferId")
 	if id == "" {
@@ -225,13 +243,13 @@ func (s *soak) send(n int) {
 	for {
 		reply, answered := s.ask(true, "GET", "/send/transfers/"+id+"/wait", fmt.Sprintf("e-%d", n), nil)
 		var got struct {
-			Processing   bool
-			Status       string
-			ErrorMessage string
+			Processing, DeletingSources bool
+			Status, ErrorMessage        string
 		}
 		if !answered || json.Unmarshal(reply.Result, &got) != nil {
 			return
 		}
+		got.Processing = got.Processing || got.DeletingSources
 		if got.Processing && time.Now().After(deadline) {
 			s.errorf(n, id, "it is still %s after ten minutes: %s", got.Status, got.ErrorMessage)
 			return
@@ -246,6 +264,8 @@ func (s *soak) send(n int) {
 	s.mu.Lock()
 	delete(s.open, id)
 	s.mu.Unlock()
+	x.undisturbed = s.senderEnds.Load() == ends
+	x.late = stalls%2 == 1 || s.stalls.Load() != stalls
 }
 
 // plant makes the tree of a transfer, and at the receiver some of its files as they
@@ -293,7 +313,9 @@ func (s *soak) plant(x *sent, random *rand.Rand) {
 		}
 	}
 	check(os.Symlink("a b", filepath.Join(root, "link to a directory")))
-	check(os.Symlink("nowhere", filepath.Join(root, "dangling")))
+	if !x.mirror { // which removes nothing where something cannot be sent
+		check(os.Symlink("nowhere", filepath.Join(root, "dangling")))
+	}
 	check(os.WriteFile(filepath.Join(root, "one"), []byte("twice"), 0o600))
 	check(os.Link(filepath.Join(root, "one"), filepath.Join(root, "a b", "other")))
 	for _, dir := range slices.Backward(dirs) {
@@ -306,6 +328,11 @@ func (s *soak) plant(x *sent, random *rand.Rand) {
 	if len(x.want) == 0 {
 		t.Error("no tree was made")
 	}
+	if x.deleteSource {
+		x.sources, err = regularFiles(root)
+		check(err)
+	}
+	ageFiles(t)
 }
 
 // randomText is some text, half of which is the same again and again.
@@ -361,7 +388,18 @@ func (s *soak) plantBefore(x *sent, path, target string, text []byte, mode fs.Fi
 	if err := os.Chmod(target, mode); err != nil {
 		return err
 	}
+	x.before = append(x.before, filepath.Base(target))
 	return os.Chtimes(target, at, at)
+}
+
+// describeFile returns mode, time, size and hash of a file.
+func describeFile(path string) (string, error) {
+	info, err := os.Stat(path)
+	if err != nil {
+		return "", err
+	}
+	text, err := os.ReadFile(path)
+	return fmt.Sprintf("%v %v %d bytes, %x", info.Mode(), info.ModTime().UTC(), len(text), xxh3.Hash128(text).Bytes()), err
 }
 
 // describeTree returns mode, time, size and hash of what is in a tree, by path, as it is
@@ -377,18 +415,13 @@ func describeTree(root string) (tree map[string]string, files int, total int64, 
 		case err != nil:
 			return err
 		}
-		what := fmt.Sprintf("%v %v", info.Mode(), info.ModTime().UTC())
 		if !info.IsDir() {
-			text, err := os.ReadFile(filepath.Join(root, rel))
-			if err != nil {
-				return err
-			}
 			files, total = files+1, total+info.Size()
-			tree[rel] = fmt.Sprintf("%s %d bytes, %x", what, len(text), xxh3.Hash128(text).Bytes())
-			return nil
+			tree[rel], err = describeFile(filepath.Join(root, rel))
+			return err
 		}
 		if rel != "." {
-			tree[rel] = what
+			tree[rel] = fmt.Sprintf("%v %v", info.Mode(), info.ModTime().UTC())
 		}
 		entries, err := os.ReadDir(filepath.Join(root, rel))
 		for _, e := range entries {
@@ -422,16 +455,21 @@ func (s *soak) check() {
 			s.errorf(x.number, id, "%v", err)
 		}
 		for path, want := range x.want {
-			if got[path] != want {
+			if got[path] != want && !(slices.Contains(x.dirs, path) && strings.HasPrefix(got[path], "d")) {
 				s.errorf(x.number, id, "%q is %q, want %q (%s)", path, got[path], want, x.conflict)
 			}
 		}
 		for path := range got {
-			if x.want[path] == "" {
+			if _, stale := x.stale[path]; x.want[path] == "" && !stale {
 				s.errorf(x.number, id, "there is %q, which was not sent (%s)", path, x.conflict)
 			}
 		}
-		if beside, err := os.ReadDir(root); err != nil || len(beside) != 1 {
+		s.checkRemoved(id, x, out, in)
+		want := 1
+		if x.mirror {
+			want = 4
+		}
+		if beside, err := os.ReadDir(root); err != nil || len(beside) != want {
 			s.errorf(x.number, id, "beside its tree there is %v (%v)", beside, err)
 		}
 		files, total := float64(x.files), float64(x.bytes)

@@ -49,7 +49,7 @@ func (c *transfersRetryCmd) run(ctx context.Context, p *program) error {
 	if conn.BySocket() && c.User == "" {
 		conn = conn.ActAs(old.Owner)
 	}
-	to := transfer.Target{User: old.Username, Host: old.DestinationAddress, Port: old.DestinationPort, Path: old.DestinationPath}
+	to := target(old)
 	if err := c.agree(ctx, p, conn, to); err != nil {
 		return err
 	}
@@ -75,6 +75,11 @@ func (c *transfersRetryCmd) run(ctx context.Context, p *program) error {
 	return c.follow(ctx, w, t, to)
 }
 
+// target is where a transfer was sent to.
+func target(t transfer.Transfer) transfer.Target {
+	return transfer.Target{User: t.Username, Host: t.DestinationAddress, Port: t.DestinationPort, Path: t.DestinationPath}
+}
+
 // retried returns a transfer that has ended, and the parameters of one that sends what is
 // missing.
 func retried(ctx context.Context, conn *client.Client, id string) (old transfer.Transfer, request map[string]any, err error) {
@@ -87,8 +92,8 @@ func retried(ctx context.Context, conn *client.Client, id string) (old transfer.
 	}
 	m, err := client.As[transfer.Manifest](conn.Call(ctx, "send.getManifest", map[string]any{"manifestId": old.ManifestID}))
 	if errors.Is(err, &api.Error{Code: api.CodeNotFound}) {
-		return old, nil, api.Errorf(api.CodeNotFound, "the list of files of transfer %s has been removed: send them again with `jetstream send SOURCE... %s@%s:%s`, "+
-			"which leaves out what has arrived", id, old.Username, api.HostText(old.DestinationAddress), old.DestinationPath)
+		return old, nil, api.Errorf(api.CodeNotFound, "the list of files of transfer %s has been removed: send them again with `jetstream send SOURCE... %s`, "+
+			"which leaves out what has arrived", id, target(old))
 	}
 	if err != nil {
 		return old, nil, err

@@ -1,9 +1,17 @@
 package main
 
 import (
+	"bytes"
+	"context"
+	"errors"
 	"fmt"
 	"io"
 	"math/rand/v2"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"net/http/httputil"
+	"net/url"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -18,6 +26,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"jetstream/internal/terminal"
+	"jetstream/internal/watch"
 )
 
 // screenText is what a program has written to a terminal.
@@ -48,15 +57,24 @@ func (s *screenText) String() string {
 // match ends.
 func (s *screenText) await(t *testing.T, from int, pattern string) int {
 	t.Helper()
+	found, end := s.awaitWithin(patience, from, pattern)
+	if !found {
+		t.Fatalf("%s did not come: %q", pattern, s.String()[from:])
+	}
+	return end
+}
+
+// awaitWithin is await for a test that goes on where nothing has come in time.
+func (s *screenText) awaitWithin(limit time.Duration, from int, pattern string) (found bool, end int) {
 	re := regexp.MustCompile(pattern)
-	for deadline := time.After(patience); ; {
-		if found := re.FindStringIndex(s.String()[from:]); found != nil {
-			return from + found[1]
+	for deadline := time.After(limit); ; {
+		if at := re.FindStringIndex(s.String()[from:]); at != nil {
+			return true, from + at[1]
 		}
 		select {
 		case <-s.changed:
 		case <-deadline:
-			t.Fatalf("%s did not come: %q", pattern, s.String()[from:])
+			return false, 0
 		}
 	}
 }
@@ -225,6 +243,79 @@ func TestInterruptAtATerminalAsks(t *testing.T) {
 	w.end(exitFailed)
 	if got := status(); got != "pending" {
 		t.Errorf("after a hangup the transfer is %v", got)
+	}
+}
+
+// TestHangupBeforeTheTransferExists: it is made all the same, and left to the server.
+func TestHangupBeforeTheTransferExists(t *testing.T) {
+	p := newPair(t)
+	listing, goOn := make(chan struct{}), make(chan struct{})
+	backend, err := url.Parse(p.from.baseURL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	proxy := httputil.NewSingleHostReverseProxy(backend)
+	slow := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		body, err := io.ReadAll(r.Body)
+		if err != nil {
+			t.Error(err)
+		}
+		r.Body = io.NopCloser(bytes.NewReader(body))
+		if bytes.Contains(body, []byte("send.createManifest")) {
+			close(listing)
+			<-goOn
+		}
+		proxy.ServeHTTP(w, r)
+	}))
+	defer slow.Close()
+	through := *p.from
+	through.apiPort = slow.Listener.Addr().(*net.TCPAddr).Port
+	p.to.stop() // so that the transfer stays
+	w := watchSend(t, &pair{from: &through, to: p.to}, 80, "--accept-key")
+	select {
+	case <-listing:
+	case code := <-w.ended:
+		t.Fatalf("it ended with status %d: %q", code, w)
+	case <-time.After(patience):
+		t.Fatalf("it makes no manifest: %q", w)
+	}
+	if err := w.cmd.Process.Signal(syscall.SIGHUP); err != nil { // as the closing terminal does
+		t.Fatal(err)
+	}
+	close(goOn)
+	w.await(t, 0, "interrupted: transfer [0-9a-f]{32} goes on")
+	w.end(exitFailed)
+	if list := p.from.call("send.getTransfers", nil)["transfers"].([]any); len(list) != 1 || list[0].(map[string]any)["status"] != "pending" {
+		t.Errorf("the server has %v", list)
+	}
+}
+
+// TestTimeLimitOutlastsAnInterrupt that was answered with go on.
+func TestTimeLimitOutlastsAnInterrupt(t *testing.T) {
+	person, own := openTerminal(t)
+	i := newInterrupts(&program{Stdin: own, Stderr: own})
+	defer i.end()
+	end := time.Now().Add(time.Hour)
+	limited, stop := context.WithDeadline(t.Context(), end)
+	defer stop()
+	ctx, interrupt := context.WithCancelCause(limited)
+	interrupt(errors.New(os.Interrupt.String() + " signal received")) // as signal.NotifyContext says it
+	if _, err := io.WriteString(person, "g\n"); err != nil {
+		t.Fatal(err)
+	}
+	choice, next := i.choose(ctx)
+	if choice != watch.GoOn || next.Err() != nil {
+		t.Fatalf("the choice is %v (%v), want to go on", choice, context.Cause(next))
+	}
+	if got, ok := next.Deadline(); !ok || !got.Equal(end) {
+		t.Errorf("it ends at %v (%v), want %v", got, ok, end)
+	}
+	// It ends as one that was never interrupted, without a question.
+	over, stop := context.WithDeadlineCause(context.WithoutCancel(next), time.Now(), errTimeout)
+	defer stop()
+	<-over.Done()
+	if choice, _ := i.choose(over); choice != watch.Cancel {
+		t.Errorf("at its end the choice is %v, want to cancel", choice)
 	}
 }
 

@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
+
+	"jetstream/internal/api"
 )
 
 // Target is where jetstream send sends to: [USER@]HOST[:PORT]:/PATH.
@@ -59,4 +61,16 @@ func ParseTarget(text string) (Target, error) {
 		t.Port = int(n)
 	}
 	return t, nil
+}
+
+// String is what ParseTarget reads. The default port is left out.
+func (t Target) String() string {
+	text := api.HostText(t.Host)
+	if t.Port != 0 && t.Port != DefaultPort {
+		text += ":" + strconv.Itoa(t.Port)
+	}
+	if t.User != "" {
+		text = t.User + "@" + text
+	}
+	return text + ":" + t.Path
 }

@@ -25,6 +25,9 @@ func TestParseTarget(t *testing.T) {
 		} else if got != want {
 			t.Errorf("%s: got %+v, want %+v", text, got, want)
 		}
+		if short := strings.Replace(text, ":8887", "", 1); want.String() != short { // the default
+			t.Errorf("%+v is written %s, want %s", want, want, short)
+		}
 	}
 	for text, says := range map[string]string{
 		"":              "no destination",

@@ -46,6 +46,10 @@ type walker struct {
 	// inside lists the directories that the walk is in, outermost first, by
 	// their paths below the sandbox without links.
 	inside []string
+	// parent is the directory of the last source, in which the next one mostly is too,
+	// and parentPath its path in the owner's API; nil if it could not be opened.
+	parent     *openDir
+	parentPath string
 }
 
 // walk writes the file list of a manifest from the beginning and returns its
@@ -105,6 +109,7 @@ func sortedSources(mappings map[string]string) ([]source, error) {
 }
 
 func (w *walker) run(ctx context.Context, sources []source) error {
+	defer w.leave()
 	for _, s := range sources {
 		if err := w.source(ctx, s); err != nil {
 			return err
@@ -132,14 +137,14 @@ func (w *walker) source(ctx context.Context, s source) error {
 	if err != nil {
 		return err
 	}
-	rel, err := w.box.Resolve(clean, false)
+	rel, at, name, err := w.find(clean)
 	if err != nil {
 		return w.fault(ctx, s, nil, err)
 	}
 	if inStaging(rel) {
 		return w.skip(ctx, source{clean, s.name}, skipPartFiles)
 	}
-	fi, err := inspect(w.box.Root, rel)
+	fi, err := inspect(at, name)
 	switch {
 	case fi != nil && fi.Mode()&fs.ModeSymlink != 0:
 		return w.link(ctx, source{clean, s.name})
@@ -149,6 +154,43 @@ func (w *walker) source(ctx context.Context, s source) error {
 		return api.Errorf(api.CodeForbidden, "source %s may not be sent: the server keeps its own state there", s.path)
 	}
 	return w.entry(ctx, rel, source{clean, s.name}, fi)
+}
+
+// find returns the path of a source below the sandbox, without links but a last one, and
+// the directory and the name in it by which to look at it.
+func (w *walker) find(clean string) (rel string, at *os.Root, name string, err error) {
+	dir, base := path.Split(clean)
+	if base != "" && w.enter(dir) {
+		return path.Join(w.parent.rel, base), w.parent.dir, base, nil
+	}
+	rel, err = w.box.Resolve(clean, false) // which says what is wrong with the directory
+	return rel, w.box.Root, rel, err
+}
+
+// enter makes a directory the parent, and reports whether that is open.
+func (w *walker) enter(dir string) bool {
+	if w.parentPath == dir {
+		return w.parent != nil
+	}
+	w.leave()
+	w.parentPath = dir
+	rel, err := w.box.Resolve(dir, true)
+	if err != nil {
+		return false
+	}
+	w.parent = &openDir{box: w.box, rel: rel}
+	if _, err := w.parent.open(); err != nil {
+		w.leave()
+	}
+	return w.parent != nil
+}
+
+// leave closes the parent.
+func (w *walker) leave() {
+	if w.parent != nil {
+		w.parent.close()
+		w.parent = nil
+	}
 }
 
 // FileAndDir says that a file has the name of a directory that another entry is

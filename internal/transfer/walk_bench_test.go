@@ -30,3 +30,26 @@ func BenchmarkWalk(b *testing.B) {
 		})
 	}
 }
+
+// BenchmarkWalkList measures a manifest of a list of files, 100 in each directory.
+func BenchmarkWalkList(b *testing.B) {
+	const n = 10_000
+	bench := newBench(b)
+	list := map[string]string{}
+	for i := range n {
+		name := fmt.Sprintf("/a/b/c/d/%03d/file-%06d.dat", i/100, i)
+		p := filepath.Join(bench.box, name)
+		if i%100 == 0 {
+			bench.must(os.MkdirAll(filepath.Dir(p), 0o755))
+		}
+		bench.must(os.WriteFile(p, nil, 0o644))
+		list[name] = name
+	}
+	b.ReportAllocs()
+	for b.Loop() {
+		if m := bench.complete(list); *m.TotalFiles != n {
+			b.Fatal(*m.TotalFiles)
+		}
+	}
+	b.ReportMetric(float64(b.Elapsed().Microseconds())/float64(b.N*n), "µs/file")
+}

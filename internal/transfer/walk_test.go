@@ -112,6 +112,33 @@ func TestSourcesThatCannotBeSent(t *testing.T) {
 	b.fails(map[string]string{"/a\x00b": "/m"}, "NUL")
 }
 
+// A source is found and judged alike, be it the first one in its directory or not.
+func TestSourcesOfOneDirectory(t *testing.T) {
+	b := newBench(t)
+	b.put("d/1", "d/2", "d/sub/3", "e/4")
+	for link, target := range map[string]string{"to-d": "d", "d/to-2": "2", "d/dangling": "nowhere", "out": "/etc"} {
+		b.must(os.Symlink(target, filepath.Join(b.box, link)))
+	}
+	m := b.complete(map[string]string{
+		"/d/1": "/1", "/d/2": "/2", "/to-d/1": "/3", "/d/sub": "/4", "/e/4": "/5", "/d/to-2": "/6", "/d": "/7", "/e": "/8", "/d/dangling": "/9",
+	})
+	want := []string{
+		"/d/1 /1 14", "/d/2 /2 14", "/to-d/1 /3 14", "/d/sub /4 dir", "/d/sub/3 /4/3 18", "/e/4 /5 14", "/d/to-2 /6 14", "/d /7 dir", "/d/1 /7/1 14",
+		"/d/2 /7/2 14", "/d/sub /7/sub dir", "/d/sub/3 /7/sub/3 18", "/d/to-2 /7/to-2 14", "/e /8 dir", "/e/4 /8/4 14",
+	}
+	if diff := cmp.Diff(want, lines(b.files(m.ManifestID))); diff != "" {
+		t.Errorf("listed (-want +got):\n%s", diff)
+	}
+	for _, source := range []string{"/d/gone", "/none/1", "/none/2", "/d/1/below", "/out/passwd", "/d/../../x"} {
+		alone := b.manifest(map[string]string{source: "/z"})
+		b.fails(map[string]string{source: "/z"}, source)
+		after := b.manifest(map[string]string{source: "/z", "/d/1": "/y"})
+		if *alone.ErrorMessage != *after.ErrorMessage {
+			t.Errorf("%s: %q, and after another %q", source, *alone.ErrorMessage, *after.ErrorMessage)
+		}
+	}
+}
+
 func TestUnreadableSourceFailsTheManifest(t *testing.T) {
 	if os.Geteuid() == 0 {
 		t.Skip("skipped: root may read every file; run the tests as another user to see this one")

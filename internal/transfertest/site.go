@@ -4,6 +4,7 @@ package transfertest
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"net"
 	"os"
@@ -82,6 +83,7 @@ type Site struct {
 // has no user bob yet: see AddBob.
 func (s *Site) Start() {
 	s.T.Helper()
+	s.fill()
 	s.ctx, s.stop = context.WithCancel(context.Background())
 	s.DB = Must[*store.DB](s.T)(store.Open(s.ctx, s.State))
 	s.Identity = Must[*wire.Identity](s.T)(wire.LoadIdentity(s.State))
@@ -144,7 +146,61 @@ func (s *Site) Stop() {
 // AddBob adds the user bob.
 func (s *Site) AddBob() {
 	s.T.Helper()
-	Must[account.User](s.T)(s.Accounts.Create(s.T.Context(), account.NewUser{Name: "bob", Password: BobsPassword, Sandbox: s.Sandbox}))
+	bob := Must[model](s.T)(makeModel()).bob
+	bob.Sandbox, bob.CreateTime = s.Sandbox, api.Now()
+	if err := s.DB.Accounts().InsertUser(s.T.Context(), bob); err != nil {
+		s.T.Fatal(err)
+	}
+}
+
+// model is what every site begins with: the files of a state directory without users,
+// and the user bob. Both are made once, since tests need hundreds.
+type model struct {
+	files map[string][]byte
+	bob   account.User
+}
+
+var makeModel = sync.OnceValues(func() (m model, err error) { //nolint:gochecknoglobals // made once
+	dir, err := os.MkdirTemp("", "jetstream-model-")
+	if err != nil {
+		return m, err
+	}
+	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
+	ctx := context.Background()
+	db, err := store.Open(ctx, dir)
+	if err != nil {
+		return m, err
+	}
+	if err := db.Close(); err != nil {
+		return m, err
+	}
+	m.files = map[string][]byte{}
+	entries, err := os.ReadDir(dir)
+	for _, e := range entries {
+		text, readErr := os.ReadFile(filepath.Join(dir, e.Name()))
+		m.files[e.Name()], err = text, errors.Join(err, readErr)
+	}
+	if err != nil {
+		return m, err
+	}
+	if db, err = store.Open(ctx, dir); err != nil {
+		return m, err
+	}
+	m.bob, err = account.New(db.Accounts(), account.Options{}).Create(ctx, account.NewUser{Name: "bob", Password: BobsPassword})
+	return m, errors.Join(err, db.Close())
+})
+
+// fill makes the files of a state directory that has none.
+func (s *Site) fill() {
+	s.T.Helper()
+	if there := Must[[]os.DirEntry](s.T)(os.ReadDir(s.State)); len(there) > 0 {
+		return
+	}
+	for name, text := range Must[model](s.T)(makeModel()).files {
+		if err := os.WriteFile(filepath.Join(s.State, name), text, 0o600); err != nil {
+			s.T.Fatal(err)
+		}
+	}
 }
 
 // Age returns when whatever is in the sandbox is older, by the clock of its file system,
@@ -152,8 +208,9 @@ func (s *Site) AddBob() {
 func (s *Site) Age() {
 	s.T.Helper()
 	probe := filepath.Join(s.T.TempDir(), "probe")
-	var first time.Time
-	for {
+	pause := time.NewTicker(10 * time.Millisecond)
+	defer pause.Stop()
+	for first := (time.Time{}); ; <-pause.C {
 		if err := os.WriteFile(probe, nil, 0o600); err != nil {
 			s.T.Fatal(err)
 		}

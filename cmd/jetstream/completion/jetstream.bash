@@ -26,6 +26,6 @@ _jetstream() {
 	while IFS=$'\t' read -r word about; do
 		[[ $word == *: ]] && compopt -o nospace 2>/dev/null
 		COMPREPLY+=("${word#"$prefix"}")
-	done < <("${COMP_WORDS[0]}" complete -- "${words[@]:1}" 2>/dev/null)
+	done < <("${COMP_WORDS[0]/#\~/$HOME}" complete -- "${words[@]:1}" 2>/dev/null)
 }
 complete -o default -F _jetstream jetstream

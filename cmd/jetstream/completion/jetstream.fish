@@ -2,7 +2,8 @@
 #     jetstream completion fish >~/.config/fish/completions/jetstream.fish
 function __jetstream_complete
     set -l words (commandline -opc) (commandline -ct)
-    set -l found ($words[1] complete -- $words[2..-1] 2>/dev/null)
+    set -l program (string replace -r -- '^~/' "$HOME/" $words[1])
+    set -l found ($program complete -- $words[2..-1] 2>/dev/null)
     if test (count $found) -gt 0
         printf '%s\n' $found
     else

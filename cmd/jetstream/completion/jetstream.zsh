@@ -8,9 +8,9 @@ _jetstream() {
 		found+=("$word")
 		shown+=("$word${about:+  -- $about}")
 		[[ $word == *: ]] && ended=(-S '')
-	done < <("${words[1]}" complete -- "${(@)words[2,CURRENT]}" 2>/dev/null)
+	done < <(${(Q)~words[1]} complete -- "${(@Q)words[2,CURRENT]}" 2>/dev/null)
 	if (( ${#found} )); then
-		compadd -l $ended -d shown -a found
+		compadd -l "${(@)ended}" -d shown -a found
 	else
 		[[ $PREFIX == --*=* ]] && compset -P '*='
 		_files

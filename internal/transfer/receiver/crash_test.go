@@ -8,14 +8,11 @@ import (
 	"fmt"
 	"net"
 	"os"
-	"os/exec"
 	"path"
 	"path/filepath"
 	"slices"
 	"strings"
-	"sync"
 	"sync/atomic"
-	"syscall"
 	"testing"
 	"time"
 
@@ -29,13 +26,9 @@ import (
 	"jetstream/internal/transfertest"
 )
 
-// The environment variables of a child process that finishes a transfer.
-const (
-	childState = "JETSTREAM_TEST_STATE"
-	// childDeaths is a file with a line for each step at which a process was
-	// killed. A child is killed at its first step that is not in the file.
-	childDeaths = "JETSTREAM_TEST_DEATHS"
-)
+// childState is the environment variable with the state directory of a child process that
+// finishes a transfer.
+const childState = "JETSTREAM_TEST_STATE"
 
 // crashFiles is the number of files: two batches and a part of a third.
 const crashFiles = 1200
@@ -45,41 +38,10 @@ const crashFiles = 1200
 var crashAt = []string{"0000", "0511", "0512", "1199"}
 
 // reaper kills its own process at each step once.
-type reaper struct {
-	mu   sync.Mutex
-	path string
-	done map[string]bool
-}
-
-func newReaper(path string) (*reaper, error) {
-	r := &reaper{path: path, done: map[string]bool{}}
-	b, err := os.ReadFile(path)
-	for line := range strings.Lines(string(b)) {
-		r.done[strings.TrimSpace(line)] = true
-	}
-	return r, err
-}
-
-// at is called at each step.
-func (r *reaper) at(step string) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if r.done[step] {
-		return
-	}
-	f, err := os.OpenFile(r.path, os.O_WRONLY|os.O_APPEND, 0)
-	if err == nil {
-		_, err = fmt.Fprintln(f, step)
-	}
-	if err != nil {
-		panic(err)
-	}
-	_ = syscall.Kill(os.Getpid(), syscall.SIGKILL)
-	select {}
-}
+type reaper struct{ *transfertest.Reaper }
 
 // observe is called at the steps on disk.
-func (r *reaper) observe(step, name string) {
+func (r reaper) observe(step, name string) {
 	switch step {
 	case "sweep":
 		name = "staging"
@@ -93,14 +55,14 @@ func (r *reaper) observe(step, name string) {
 			return
 		}
 	}
-	r.at(step + " " + name)
+	r.At(step + " " + name)
 }
 
 // dying is a store that kills the process in and after each transaction that
 // changes something.
 type dying struct {
 	transfer.RecvStore
-	*reaper
+	reaper
 	swept context.CancelFunc
 }
 
@@ -110,12 +72,12 @@ func (d *dying) Update(ctx context.Context, fn func(transfer.RecvTx) error) erro
 		tx.RecvTx = inner
 		err := fn(tx)
 		if tx.saves != "" {
-			d.at("within " + tx.saves)
+			d.At("within " + tx.saves)
 		}
 		return err
 	})
 	if tx.saves != "" && err == nil {
-		d.at("after " + tx.saves)
+		d.At("after " + tx.saves)
 	}
 	if tx.saves == "swept" && err == nil {
 		d.swept()
@@ -160,14 +122,14 @@ func (t *dyingTx) PlaceRecvFiles(key, id string, first, last int64) error {
 // child finishes the transfers of a state directory, or is killed while it
 // does.
 func child() int {
-	if err := finishAndDie(os.Getenv(childState), os.Getenv(childDeaths)); err != nil {
+	if err := finishAndDie(os.Getenv(childState)); err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		return 1
 	}
 	return 0
 }
 
-func finishAndDie(state, deaths string) error {
+func finishAndDie(state string) error {
 	ctx, cancel := context.WithTimeoutCause(context.Background(), 3*time.Minute, errors.New("the transfer was not finished in time"))
 	defer cancel()
 	db, err := store.Open(ctx, state)
@@ -183,10 +145,11 @@ func finishAndDie(state, deaths string) error {
 	if err != nil || len(left) == 0 { // the one before was killed after the last step
 		return err
 	}
-	reaper, err := newReaper(deaths)
+	own, err := transfertest.NewReaper()
 	if err != nil {
 		return err
 	}
+	reaper := reaper{own}
 	serve, stop := context.WithCancel(ctx)
 	defer stop()
 	r, err := receiver.New(receiver.Options{
@@ -293,26 +256,7 @@ func killWhileFinishing(t *testing.T, sandbox, conflict string, steps []string) 
 	want = append(want, "settle e/f", "settle e", "within placed from /e/f", "after placed from /e/f", "sync e")
 	want = append(want, "sync .", "sync d", "within complete", "after complete", "sweep staging", "within swept", "after swept")
 	slices.Sort(want)
-	deaths := filepath.Join(t.TempDir(), "deaths")
-	if err := os.WriteFile(deaths, nil, 0o600); err != nil {
-		t.Fatal(err)
-	}
-	for range len(want) + 1 {
-		cmd := exec.CommandContext(t.Context(), os.Args[0])
-		cmd.Env = append(os.Environ(), childState+"="+s.State, childDeaths+"="+deaths)
-		out, err := cmd.CombinedOutput()
-		if err == nil {
-			break
-		}
-		if status, ok := cmd.ProcessState.Sys().(syscall.WaitStatus); !ok || status.Signal() != syscall.SIGKILL {
-			t.Fatalf("a child ended by itself: %v\n%s", err, out)
-		}
-	}
-	b, err := os.ReadFile(deaths)
-	if err != nil {
-		t.Fatal(err)
-	}
-	got := strings.Split(strings.TrimSpace(string(b)), "\n")
+	got := transfertest.KillAtEachStep(t, transfertest.Child{Env: []string{childState + "=" + s.State}})
 	slices.Sort(got)
 	t.Logf("%d processes were killed", len(got))
 	if diff := cmp.Diff(want, got); diff != "" {

@@ -5,17 +5,16 @@ package receiver_test
 import (
 	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
-	"syscall"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
 
 	"jetstream/internal/transfer"
 	"jetstream/internal/transfer/wire"
+	"jetstream/internal/transfertest"
 )
 
 // removedAt are the names at whose removal a process is killed.
@@ -31,31 +30,20 @@ func (t *dyingTx) SaveRemovals(key, id string, list []transfer.Removal) error {
 // was planned. In the end all of it is gone and nothing else, and is on record once.
 func TestMirrorSurvivesKillAtEachStep(t *testing.T) {
 	sandbox := t.TempDir()
-	write := func(names ...string) {
-		for _, name := range names {
-			path := filepath.Join(sandbox, name)
-			if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
-				t.Fatal(err)
-			}
-			if err := os.WriteFile(path, []byte(name), 0o600); err != nil {
-				t.Fatal(err)
-			}
-		}
-	}
 	stale := []string{"d/hard1", "d/old/deep/y", "d/old/x"}
 	for i := range 600 {
 		stale = append(stale, fmt.Sprintf("d/stale%04d", i))
 	}
-	write(stale...)
-	write("e/keep", "d/kept")
+	s := newSite(t, sandbox)
+	s.Stop()
+	s.have(stale...)
+	s.have("e/keep", "d/kept")
 	stale = append(stale, "d/a-link", "d/zhard2")
 	for _, err := range []error{os.Symlink("../e", filepath.Join(sandbox, "d/a-link")), os.Link(filepath.Join(sandbox, "d/hard1"), filepath.Join(sandbox, "d/zhard2"))} {
 		if err != nil {
 			t.Fatal(err)
 		}
 	}
-	s := newSite(t, sandbox)
-	s.Stop()
 	s.restart(func(st transfer.RecvStore) transfer.RecvStore { return &halting{RecvStore: st} })
 	s.Age()
 	p := newSender(t, s)
@@ -80,26 +68,7 @@ func TestMirrorSurvivesKillAtEachStep(t *testing.T) {
 		}
 		want = append(want, "remove "+dir+name, "gone "+dir+name)
 	}
-	deaths := filepath.Join(t.TempDir(), "deaths")
-	if err := os.WriteFile(deaths, nil, 0o600); err != nil {
-		t.Fatal(err)
-	}
-	for range len(want) + 10 {
-		cmd := exec.CommandContext(t.Context(), os.Args[0])
-		cmd.Env = append(os.Environ(), childState+"="+s.State, childDeaths+"="+deaths)
-		out, err := cmd.CombinedOutput()
-		if err == nil {
-			break
-		}
-		if status, ok := cmd.ProcessState.Sys().(syscall.WaitStatus); !ok || status.Signal() != syscall.SIGKILL {
-			t.Fatalf("a child ended by itself: %v\n%s", err, out)
-		}
-	}
-	b, err := os.ReadFile(deaths)
-	if err != nil {
-		t.Fatal(err)
-	}
-	got := strings.Split(strings.TrimSpace(string(b)), "\n")
+	got := transfertest.KillAtEachStep(t, transfertest.Child{Env: []string{childState + "=" + s.State}})
 	slices.Sort(got)
 	slices.Sort(want)
 	if diff := cmp.Diff(want, got); diff != "" {
@@ -128,7 +97,5 @@ func TestMirrorSurvivesKillAtEachStep(t *testing.T) {
 		t.Errorf("listed as removed (-want +got):\n%s", diff)
 	}
 	s.Stop()
-	if diff := cmp.Diff([]string{"d", "d/kept", "e", "e/keep"}, s.names()); diff != "" {
-		t.Errorf("the sandbox holds (-want +got):\n%s", diff)
-	}
+	s.hasOnly("d", "d/kept", "e", "e/keep")
 }

@@ -7,13 +7,9 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"os/exec"
 	"slices"
 	"strings"
-	"sync"
-	"syscall"
 	"testing"
-	"time"
 
 	"golang.org/x/sync/errgroup"
 
@@ -25,40 +21,18 @@ import (
 	"jetstream/internal/transfertest"
 )
 
-// The environment variables of a child process that sends a transfer.
+// The environment variables of a child process that sends a transfer, or with
+// childAddress receives it there.
 const (
 	childState    = "JETSTREAM_TEST_STATE"
 	childTransfer = "JETSTREAM_TEST_TRANSFER"
-	// childDeaths is a file with a line for each step at which a process was
-	// killed. A child is killed at its first step that is not in the file.
-	childDeaths = "JETSTREAM_TEST_DEATHS"
+	childAddress  = "JETSTREAM_TEST_ADDRESS"
 )
 
 // dyingStore kills its process in and after each transaction that changes something.
 type dyingStore struct {
 	transfer.Store
-	path string
-
-	mu   sync.Mutex
-	done []string
-}
-
-// at is called at each step.
-func (d *dyingStore) at(step string) {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	if slices.Contains(d.done, step) {
-		return
-	}
-	f, err := os.OpenFile(d.path, os.O_WRONLY|os.O_APPEND, 0)
-	if err == nil {
-		_, err = fmt.Fprintln(f, step)
-	}
-	if err != nil {
-		panic(err)
-	}
-	_ = syscall.Kill(os.Getpid(), syscall.SIGKILL)
-	select {}
+	*transfertest.Reaper
 }
 
 func (d *dyingStore) Update(ctx context.Context, fn func(transfer.Tx) error) error {
@@ -75,12 +49,12 @@ func (d *dyingStore) die(ctx context.Context, update func(context.Context, func(
 		tx.Tx = inner
 		err := fn(tx)
 		if tx.saves != "" && err == nil {
-			d.at("within " + tx.saves)
+			d.At("within " + tx.saves)
 		}
 		return err
 	})
 	if tx.saves != "" && err == nil {
-		d.at("after " + tx.saves)
+		d.At("after " + tx.saves)
 	}
 	return err
 }
@@ -113,14 +87,18 @@ func (t *dyingTx) DropSentSources(seq, from int64, limit int) (bool, error) {
 func child() int {
 	ctx, cancel := context.WithTimeoutCause(context.Background(), patience, errors.New("the transfer has not ended in time"))
 	defer cancel()
-	if err := sendAndDie(ctx, os.Getenv(childState), os.Getenv(childTransfer), os.Getenv(childDeaths)); err != nil {
+	do := sendAndDie
+	if os.Getenv(childAddress) != "" {
+		do = receiveAndDie
+	}
+	if err := do(ctx, os.Getenv(childState), os.Getenv(childTransfer)); err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		return 1
 	}
 	return 0
 }
 
-func sendAndDie(ctx context.Context, state, transferID, deaths string) error {
+func sendAndDie(ctx context.Context, state, transferID string) error {
 	db, err := store.Open(ctx, state)
 	if err != nil {
 		return err
@@ -130,12 +108,12 @@ func sendAndDie(ctx context.Context, state, transferID, deaths string) error {
 	if err != nil {
 		return err
 	}
-	done, err := os.ReadFile(deaths)
+	reaper, err := transfertest.NewReaper()
 	if err != nil {
 		return err
 	}
 	engine, err := transfer.New(transfer.Options{
-		Store: &dyingStore{Store: db.Transfers(), path: deaths, done: strings.Split(string(done), "\n")}, Emitter: transfertest.Emitter{},
+		Store: &dyingStore{db.Transfers(), reaper}, Emitter: transfertest.Emitter{},
 		Accounts: account.New(db.Accounts(), account.Options{}), SealKey: id.SealKey(),
 	})
 	if err != nil {
@@ -200,27 +178,15 @@ func TestRemovalOfSourcesSurvivesKillAtEachStep(t *testing.T) {
 	tr := a.send(b, job{deleteSource: true})
 	a.Stop()
 	b.start()
-	deaths := a.path("deaths")
-	a.must(os.WriteFile(deaths, nil, 0o600))
 	last := int64(0)
-	for ended := false; !ended; {
-		cmd := exec.CommandContext(t.Context(), os.Args[0])
-		cmd.Env = append(os.Environ(), childState+"="+a.State, childTransfer+"="+tr.TransferID, childDeaths+"="+deaths)
-		began := time.Now()
-		out, err := cmd.CombinedOutput()
-		ended = err == nil
-		if status, ok := cmd.ProcessState.Sys().(syscall.WaitStatus); !ended && (!ok || status.Signal() != syscall.SIGKILL) {
-			t.Fatalf("a child ended by itself after %v: %v\n%s", time.Since(began), err, out)
-		}
-		last = gone(t, want, a, b)
-	}
-	steps, err := os.ReadFile(deaths)
-	a.must(err)
-	t.Logf("killed at:\n%s%d of %d files were removed", steps, last, len(want))
+	steps := transfertest.KillAtEachStep(t, transfertest.Child{
+		Env: []string{childState + "=" + a.State, childTransfer + "=" + tr.TransferID}, Ended: func() { last = gone(t, want, a, b) },
+	})
+	t.Logf("killed at %q; %d of %d files were removed", steps, last, len(want))
 	for _, step := range []string{"active", "sent", "dropped", "complete, next 0, to be removed true", "complete, next 500, to be removed true",
 		"complete, next 1000, to be removed true", "complete, next 1204, to be removed false"} {
 		for _, when := range []string{"within ", "after "} {
-			if !strings.Contains(string(steps), when+step+"\n") {
+			if !slices.Contains(steps, when+step) {
 				t.Errorf("no process was killed %s%s", when, step)
 			}
 		}
