@@ -328,7 +328,7 @@ func sourceError(p string, err error) error {
 	case errors.Is(err, fs.ErrNotExist):
 		return api.Wrap(err, api.CodeNotFound, "source %s does not exist", p)
 	case errors.Is(err, fs.ErrPermission):
-		return api.Wrap(err, api.CodeForbidden, "source %s cannot be read: the server's user has no permission", p)
+		return api.Wrap(err, api.CodeForbidden, "source %s cannot be read: the server's user has no permission; give it some by an ACL, or run a server of the files' owner (on Linux: systemctl --user start jetstream)", p)
 	}
 	if errno, ok := errors.AsType[syscall.Errno](err); ok {
 		return api.Wrap(err, api.CodeConflict, "source %s cannot be read: %s", p, errno.Error())
