@@ -1,6 +1,7 @@
 #!/bin/sh
 # Builds the packages for Debian and for RPM systems, for amd64 and arm64, into dist/.
-# GO, VERSION, COMMIT and NFPM are those of the Makefile. ARCHES="amd64" builds fewer.
+# GO, VERSION, COMMIT and NFPM are those of the Makefile. ARCHES="amd64" builds fewer,
+# and DIST is where to.
 # The same commit gives the same bytes.
 set -eu
 cd "$(dirname "$0")/.."
@@ -16,9 +17,10 @@ v[0-9]*) PACKAGE_VERSION=$(echo "${VERSION#v}" | sed -e 's/-\([0-9]*-g\)/+\1/' -
 esac
 export PACKAGE_VERSION
 
+dist=${DIST:-dist}
 stage=dist/stage
 rm -rf $stage
-mkdir -p $stage/man
+mkdir -p $stage/man "$dist"
 
 host=$stage/jetstream-host
 $GO build -trimpath -o $host ./cmd/jetstream
@@ -60,6 +62,6 @@ for ARCH in $ARCHES; do
 	export ARCH
 	GOOS=linux GOARCH=$ARCH $GO build -trimpath -ldflags "-s -w -X main.version=$VERSION -X main.commit=$COMMIT" \
 		-o $stage/jetstream ./cmd/jetstream
-	for kind in deb rpm; do "$NFPM" package --config $stage/nfpm.yaml --packager $kind --target dist/; done
+	for kind in deb rpm; do "$NFPM" package --config $stage/nfpm.yaml --packager $kind --target "$dist"; done
 done
 rm -r $stage
