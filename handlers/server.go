@@ -14,6 +14,22 @@ type Server interface {
 	// Terminate begins a graceful stop and returns at once: pending calls, that
 	// of its caller included, are still answered.
 	Terminate()
+	// Reload reads the settings again and applies those that may change while the
+	// server runs.
+	Reload(ctx context.Context) (Reloaded, error)
+}
+
+// Reloaded is the result of reload.
+type Reloaded struct {
+	Changed []SettingChange `json:"changed" doc:"Settings that are others than before, by name"`
+}
+
+// SettingChange is a setting that has changed.
+type SettingChange struct {
+	Setting      string `json:"setting" doc:"Name of the setting, as in the configuration file"`
+	From         string `json:"from" doc:"Value with which the server ran"`
+	To           string `json:"to" doc:"Value that it has now"`
+	NeedsRestart bool   `json:"needsRestart" doc:"Whether the server goes on with the former value until it is started again"`
 }
 
 // ServerInfo is the result of getServerInfo. Callers who are not logged in get

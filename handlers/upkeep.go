@@ -39,6 +39,13 @@ func upkeepCommands(d Deps) []*api.Command {
 			Example: map[string]any{"outgoingRateLimit": 500000, "borrowIncomingRate": true},
 		}, h.limit),
 		api.Define(api.Spec{
+			Name: "reload", Method: "POST", Path: "/server/reload",
+			Summary: "Read the settings and the certificate again",
+			Description: "Reads the server's configuration file and the files of its certificate. What may change while the server runs " +
+				"holds when this answers; for the others `needsRestart` is true. If anything is wrong, all settings stay as they were.",
+			Message: "The settings were read again.", Access: api.AccessSuperuser,
+		}, h.reload),
+		api.Define(api.Spec{
 			Name: "terminate", Method: "POST", Path: "/server/terminate",
 			Summary: "Stop the server",
 			Description: "Answers, then stops as on SIGTERM: no new work is accepted, a running script may finish, transfers go on " +
@@ -67,6 +74,12 @@ type updateBandwidthParams struct{ bandwidth.Change }
 
 func (h upkeepHandlers) limit(ctx context.Context, p updateBandwidthParams) (bandwidth.Limits, error) {
 	return h.link.Update(ctx, p.Change)
+}
+
+type reloadParams struct{}
+
+func (h upkeepHandlers) reload(ctx context.Context, _ reloadParams) (Reloaded, error) {
+	return h.server.Reload(ctx)
 }
 
 type terminateParams struct{}

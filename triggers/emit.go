@@ -95,7 +95,7 @@ func (e *Engine) EmitNow(ctx context.Context, ev Event) (Run, error) {
 	case ok && d.reason == DropLoop:
 		return Run{}, api.Errorf(api.CodeConflict, "event %s was dropped: scripts emit events, which run scripts, %d deep; end the loop", ev.Name, MaxDepth)
 	case ok && d.reason == DropFull:
-		return Run{}, api.Errorf(api.CodeUnavailable, "event %s was dropped: the queue is at its bound (--trigger-queue-max %d runs, --trigger-queue-bytes %d, half of it for one user); find out what holds it up", ev.Name, e.o.QueueMax, e.o.QueueBytes)
+		return Run{}, api.Errorf(api.CodeUnavailable, "event %s was dropped: the queue is at its bound (--trigger-queue-max %d runs, --trigger-queue-bytes %d, half of it for one user); find out what holds it up", ev.Name, e.limits.Load().QueueMax, e.limits.Load().QueueBytes)
 	case err != nil:
 		return Run{}, err
 	}
@@ -159,7 +159,7 @@ func (e *Engine) emit(ctx context.Context, ev Event, wanted, entry bool) (made *
 
 // reserve counts an on.* event as waiting, unless the queue is full.
 func (e *Engine) reserve(ev Event) bool {
-	if e.waiting.Add(1) <= int64(e.o.QueueMax) && e.payloads.reserve(ev.Cause.User, int64(len(ev.Parameters)), e.o.QueueBytes) {
+	if e.waiting.Add(1) <= int64(e.limits.Load().QueueMax) && e.payloads.reserve(ev.Cause.User, int64(len(ev.Parameters)), e.limits.Load().QueueBytes) {
 		return true
 	}
 	e.waiting.Add(-1)

@@ -22,6 +22,8 @@ type Engine struct {
 	// which outlives its run.
 	background sync.WaitGroup
 
+	limits atomic.Pointer[Limits]
+
 	// Durations that tests shorten.
 	slowAfter  time.Duration // after which a script that others wait for is logged
 	outputWait time.Duration // how long to wait for the end of output after the exit of a script
@@ -62,6 +64,7 @@ func New(o Options) (*Engine, error) {
 		running: map[string]*current{}, counts: map[string]map[Status]int64{}, drops: map[DropReason]*drop{}, placeWaits: map[string]string{},
 		scripts: scriptDir{path: o.Dir, log: o.Log, names: map[string]bool{}},
 	}
+	e.SetLimits(o.limits())
 	e.buffers.New = func() any {
 		b := make([]byte, 32<<10)
 		return &b
@@ -92,6 +95,15 @@ func New(o Options) (*Engine, error) {
 func errUnread(err error) error {
 	return api.Wrap(err, api.CodeInternal, "the trigger queue could not be read")
 }
+
+// SetLimits replaces the limits. They hold for what begins from now on.
+func (e *Engine) SetLimits(l Limits) {
+	l.fill()
+	e.limits.Store(&l)
+}
+
+// Limits returns the present limits.
+func (e *Engine) Limits() Limits { return *e.limits.Load() }
 
 // Dir returns the trigger directory, empty if there are no triggers.
 func (e *Engine) Dir() string { return e.o.Dir }

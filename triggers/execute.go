@@ -123,7 +123,8 @@ func (x *execution) start(path string, args, env []string) (err error) {
 // follow waits until the script has exited and its output is closed, and sets
 // the result. When x.ctx ends it ends the script.
 func (x *execution) follow() {
-	if limit := x.e.o.Timeout; limit > 0 {
+	limit := x.e.limits.Load().Timeout
+	if limit > 0 {
 		timer := time.AfterFunc(limit, func() { x.end(errTimeout) })
 		defer timer.Stop()
 	}
@@ -143,14 +144,14 @@ func (x *execution) follow() {
 		}
 	}
 	if forced {
-		x.proc.endGroup(context.Background(), x.e.o.Grace)
+		x.proc.endGroup(context.Background(), x.e.limits.Load().Grace)
 		<-x.proc.exited
 	}
 	x.collect()
 	x.r.ExitCode, x.r.Signal = x.proc.result()
 	switch {
 	case forced:
-		x.r.Status, x.r.ErrorMessage = endedBecause(context.Cause(x.ctx), x.e.o.Timeout)
+		x.r.Status, x.r.ErrorMessage = endedBecause(context.Cause(x.ctx), limit)
 	case x.proc.err != nil:
 		x.r.Status, x.r.ErrorMessage = StatusFailed, "how the script ended is not known: "+x.proc.err.Error()
 	case x.r.Signal != "":
@@ -214,7 +215,7 @@ func (x *execution) fail(err error) {
 		x.r.ErrorMessage = x.e.scriptPath(x.r.Event) + " does not exist; it was removed, or the directory could not be read when the event happened"
 	}
 	if cause := context.Cause(x.ctx); cause != nil {
-		x.r.Status, x.r.ErrorMessage = endedBecause(cause, x.e.o.Timeout)
+		x.r.Status, x.r.ErrorMessage = endedBecause(cause, x.e.limits.Load().Timeout)
 	}
 }
 

@@ -63,7 +63,7 @@ func (e *Engine) Health(ctx context.Context) (Health, error) {
 		Waiting: int(max(e.waiting.Load(), 0)), Paused: e.Paused(), SaveFailing: e.saveFailing.Load(),
 		Dropped: map[DropReason]int64{DropLoop: 0, DropFull: 0, DropUnsaved: 0}, Runs: map[string]map[Status]int64{},
 	}
-	h.Full = h.Waiting >= e.o.QueueMax
+	h.Full = h.Waiting >= e.limits.Load().QueueMax
 	h.WaitingBytes, _ = e.payloads.sums("")
 	e.mu.Lock()
 	for id, c := range e.running {

@@ -123,21 +123,6 @@ func (o *Options) fill() error {
 	if o.Console == nil {
 		o.Console = io.Discard
 	}
-	if o.Grace == 0 {
-		o.Grace = DefaultGrace
-	}
-	if o.ShutdownGrace == 0 {
-		o.ShutdownGrace = DefaultShutdownGrace
-	}
-	if o.Keep <= 0 {
-		o.Keep = DefaultKeep
-	}
-	if o.QueueMax <= 0 {
-		o.QueueMax = DefaultQueueMax
-	}
-	if o.QueueBytes <= 0 {
-		o.QueueBytes = DefaultQueueBytes
-	}
 	if o.Order == "" {
 		o.Order = OrderGlobal
 	}
@@ -145,4 +130,34 @@ func (o *Options) fill() error {
 		o.Concurrency = DefaultConcurrency
 	}
 	return checkOrder(o.Order, o.Concurrency)
+}
+
+// Limits are the options that may change while an Engine runs: those of the same
+// names in Options, with the same defaults.
+type Limits struct {
+	Timeout, Grace, ShutdownGrace time.Duration
+	Keep, QueueMax                int
+	QueueBytes                    int64
+}
+
+func (o *Options) limits() Limits {
+	return Limits{o.Timeout, o.Grace, o.ShutdownGrace, o.Keep, o.QueueMax, o.QueueBytes}
+}
+
+func (l *Limits) fill() {
+	if l.Grace == 0 {
+		l.Grace = DefaultGrace
+	}
+	if l.ShutdownGrace == 0 {
+		l.ShutdownGrace = DefaultShutdownGrace
+	}
+	if l.Keep <= 0 {
+		l.Keep = DefaultKeep
+	}
+	if l.QueueMax <= 0 {
+		l.QueueMax = DefaultQueueMax
+	}
+	if l.QueueBytes <= 0 {
+		l.QueueBytes = DefaultQueueBytes
+	}
 }

@@ -46,6 +46,6 @@ func endGroup(ctx context.Context, g group, grace time.Duration) {
 func (e *Engine) endOrphan(ctx context.Context, r *Run) {
 	for _, g := range orphanGroups(r) {
 		e.o.Log.Warn("a script of a former process of the server still runs and is ended", "event", r.Event, "run", r.RunID)
-		endGroup(ctx, g, e.o.Grace)
+		endGroup(ctx, g, e.limits.Load().Grace)
 	}
 }

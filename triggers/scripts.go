@@ -107,7 +107,7 @@ func (e *Engine) QueueState(ctx context.Context) (QueueState, error) {
 	}
 	s := QueueState{
 		Waiting: h.Waiting, OldestWaitingTime: h.OldestWaiting, Running: append([]RunningScript{}, h.Running...), Paused: h.Paused,
-		Order: e.o.Order, Concurrency: e.o.Concurrency, QueueMax: e.o.QueueMax,
+		Order: e.o.Order, Concurrency: e.o.Concurrency, QueueMax: e.limits.Load().QueueMax,
 		DroppedFull: h.Dropped[DropFull], DroppedLoop: h.Dropped[DropLoop], DroppedUnsaved: h.Dropped[DropUnsaved],
 		Faults: append([]string{}, h.Faults()...),
 	}

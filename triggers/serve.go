@@ -30,7 +30,7 @@ func (e *Engine) Serve(ctx context.Context) error {
 			e.mu.Lock()
 			e.stopped = time.Now()
 			e.mu.Unlock()
-			pause(hard, max(e.o.ShutdownGrace, 0))
+			pause(hard, max(e.limits.Load().ShutdownGrace, 0))
 			end(errShutdown)
 		case <-hard.Done():
 		}
@@ -130,7 +130,7 @@ const droppedLaunch = "dropped: this launch belongs to a former process of the s
 // any if idle.
 func (e *Engine) prune(ctx context.Context, idle bool) {
 	e.mu.Lock()
-	due := e.unpruned > 0 && idle || e.unpruned >= max(1, min(1000, e.o.Keep/10)) || e.unprunedB >= 16<<20
+	due := e.unpruned > 0 && idle || e.unpruned >= max(1, min(1000, e.limits.Load().Keep/10)) || e.unprunedB >= 16<<20
 	if due {
 		e.unpruned, e.unprunedB = 0, 0
 	}
@@ -138,7 +138,7 @@ func (e *Engine) prune(ctx context.Context, idle bool) {
 	if !due {
 		return
 	}
-	if err := e.o.Store.Prune(context.WithoutCancel(ctx), e.o.Keep, maxKeptBytes); err != nil {
+	if err := e.o.Store.Prune(context.WithoutCancel(ctx), e.limits.Load().Keep, maxKeptBytes); err != nil {
 		e.o.Log.Error("old trigger runs could not be removed", "error", err)
 	}
 }

@@ -135,6 +135,7 @@ var fixtures = map[string]fixture{
 		p.transfer()
 		return map[string]any{"types": eventType{"send.transferComplete"}, "limit": 1}
 	}},
+	"reload":    {user: "root", params: none},
 	"terminate": {user: "root", params: none, after: func(p *pair) { p.from.again() }},
 
 	"ls":      {params: func(*pair, int) map[string]any { return map[string]any{"path": "/reel"} }},

@@ -39,6 +39,8 @@ type program struct {
 	Getenv func(string) string
 	// Environ is the whole environment, for child processes.
 	Environ []string
+	// args are the arguments of the command line.
+	args []string
 	// settings are those of the server's configuration file.
 	settings *settings
 	// console is Stderr in a server, and is closed at the end; else nil.
@@ -48,6 +50,7 @@ type program struct {
 // cli is the grammar of the command line.
 type cli struct {
 	Server    serverCmd    `cmd:"" group:"Run a server:" help:"Run the server: send, receive, and run scripts on what happens."`
+	Reload    reloadCmd    `cmd:"" group:"Run a server:" help:"Let the running server read its settings and its certificate again."`
 	API       apiCmd       `cmd:"" group:"Use a server:" name:"api" passthrough:"" help:"Carry out one command of the control API."`
 	Send      sendCmd      `cmd:"" group:"Use a server:" help:"Send files and directories to another site and watch them arrive."`
 	Transfers transfersCmd `cmd:"" group:"Use a server:" help:"Follow and steer what is sent and received."`
@@ -94,10 +97,18 @@ func (p *program) command(ctx context.Context, args []string) error {
 	if err != nil {
 		dir = "no default here" // the command that needs it says why
 	}
+	p.args = args
 	grammar := &cli{}
-	return p.execute(ctx, grammar, args, kong.Name("jetstream"), kong.Bind(grammar),
-		kong.Vars{"default_state_dir": dir, "output": "table"},
-		kong.Description("Moves files between sites and runs your scripts on everything that happens."))
+	return p.execute(ctx, grammar, args, grammar.options(dir)...)
+}
+
+// options are those of the parser of the whole command line; stateDir is the default
+// that help shows.
+func (g *cli) options(stateDir string) []kong.Option {
+	return []kong.Option{
+		kong.Name("jetstream"), kong.Bind(g), kong.Vars{"default_state_dir": stateDir, "output": "table"},
+		kong.Description("Moves files between sites and runs your scripts on everything that happens."),
+	}
 }
 
 // execute parses args with grammar and runs the command that they name.

@@ -24,7 +24,7 @@ import (
 	"jetstream/triggers"
 )
 
-// serverCmd holds the flags of jetstream server.
+// serverCmd holds the flags of jetstream server. Those that are live a reload changes.
 type serverCmd struct {
 	Config string `name:"config" type:"path" placeholder:"FILE" help:"File of settings: lines of a name and a value, where the names are those of these flags (/etc/jetstream/server.conf, if it is there). A variable goes before the file, a flag before both."`
 	Check  bool   `name:"check" help:"Check the settings, print them with where each is from, and do not start."`
@@ -48,19 +48,19 @@ type serverCmd struct {
 	TriggerDir         string        `name:"trigger-dir" type:"path" help:"Directory of the trigger scripts; without it there are no triggers."`
 	TriggerOnAPI       bool          `name:"trigger-on-api" help:"Run the script on.<command> after each API command."`
 	TriggerLog         bool          `name:"trigger-log" help:"Log which scripts run and print their output on the console."`
-	TriggerTimeout     time.Duration `name:"trigger-timeout" default:"0s" help:"End a script that runs longer; 0 is never."`
-	TriggerGrace       time.Duration `name:"trigger-grace" default:"5s" help:"Time between the polite signal to a script that must end and the killing one."`
-	TriggerKeep        int           `name:"trigger-keep" default:"10000" help:"How many records of ended runs to keep."`
+	TriggerTimeout     time.Duration `name:"trigger-timeout" default:"0s" help:"End a script that runs longer; 0 is never." live:"true"`
+	TriggerGrace       time.Duration `name:"trigger-grace" default:"5s" help:"Time between the polite signal to a script that must end and the killing one." live:"true"`
+	TriggerKeep        int           `name:"trigger-keep" default:"10000" help:"How many records of ended runs to keep." live:"true"`
 	TriggerOrder       string        `name:"trigger-order" default:"global" enum:"global,key,none" help:"Which scripts may run side by side (${enum}): none of them; those of different transfers, destinations or users; all."`
 	TriggerConcurrency int           `name:"trigger-concurrency" default:"4" help:"How many scripts run at a time at most with --trigger-order key or none."`
-	TriggerQueueMax    int           `name:"trigger-queue-max" default:"100000" help:"How many runs may wait before events of API commands are dropped."`
-	TriggerQueueBytes  int64         `name:"trigger-queue-bytes" default:"1073741824" help:"How many bytes of parameters of API commands may wait for scripts before such events are dropped; one user may have half of it."`
+	TriggerQueueMax    int           `name:"trigger-queue-max" default:"100000" help:"How many runs may wait before events of API commands are dropped." live:"true"`
+	TriggerQueueBytes  int64         `name:"trigger-queue-bytes" default:"1073741824" help:"How many bytes of parameters of API commands may wait for scripts before such events are dropped; one user may have half of it." live:"true"`
 	TriggerEnv         []string      `name:"trigger-env" help:"Name of another environment variable that scripts get; repeatable."`
 
-	IncomingRateLimit  int64 `name:"incoming-rate-limit" placeholder:"KBIT/S" help:"Highest rate of all that is received, in kbit/s; with it or one of the next three the API cannot change them."`
-	OutgoingRateLimit  int64 `name:"outgoing-rate-limit" placeholder:"KBIT/S" help:"Highest rate of all that is sent, in kbit/s."`
-	BorrowIncomingRate bool  `name:"borrow-incoming-rate" help:"Let sending use what receiving leaves of its limit."`
-	BorrowOutgoingRate bool  `name:"borrow-outgoing-rate" help:"Let receiving use what sending leaves of its limit."`
+	IncomingRateLimit  int64 `name:"incoming-rate-limit" placeholder:"KBIT/S" help:"Highest rate of all that is received, in kbit/s; with it or one of the next three the API cannot change them." live:"true"`
+	OutgoingRateLimit  int64 `name:"outgoing-rate-limit" placeholder:"KBIT/S" help:"Highest rate of all that is sent, in kbit/s." live:"true"`
+	BorrowIncomingRate bool  `name:"borrow-incoming-rate" help:"Let sending use what receiving leaves of its limit." live:"true"`
+	BorrowOutgoingRate bool  `name:"borrow-outgoing-rate" help:"Let receiving use what sending leaves of its limit." live:"true"`
 
 	Lanes      int    `name:"lanes" default:"4" help:"How many connections carry the data of a transfer that is sent, 1 to 16; to far receivers there are more, one for each 25 ms of the round trip, and on long fast lines more are added as needed."`
 	Congestion string `name:"congestion" default:"auto" enum:"auto,bbr,cubic" help:"Congestion control of what is sent, on Linux (${enum}): auto is cubic to receivers nearby and BBR to others, or 16 lanes of the system's own where there is no BBR."`
@@ -71,10 +71,12 @@ type serverCmd struct {
 	RecvAbandonedAfter time.Duration `name:"recv-abandoned-after" default:"168h" help:"End an arriving transfer, and remove its parts, when its sender has stayed away for so long; 0 is never."`
 
 	Log       string `name:"log" type:"path" help:"Write the log to this file as well as to the console."`
-	LogLevel  string `name:"log-level" default:"info" enum:"debug,info,warn,error" help:"Least level that is logged: ${enum}."`
+	LogLevel  string `name:"log-level" default:"info" enum:"debug,info,warn,error" help:"Least level that is logged: ${enum}." live:"true"`
 	LogFormat string `name:"log-format" default:"auto" enum:"auto,text,json" help:"Form of the log on the console: ${enum}; auto is text on a terminal, else json."`
 
-	ShutdownGrace time.Duration `name:"shutdown-grace" default:"30s" help:"How long a running script may go on when the server stops."`
+	ShutdownGrace time.Duration `name:"shutdown-grace" default:"30s" help:"How long a running script may go on when the server stops." live:"true"`
+
+	logLevel *slog.LevelVar
 }
 
 // Run checks the flags, then runs the server until ctx ends.
@@ -109,6 +111,7 @@ func (c *serverCmd) Run(ctx context.Context, p *program, parsed *kong.Context) e
 	}
 	p.console.ReportDrops(slog.New(c.consoleHandler(device, terminal.IsTerminal(device))))
 	o.Log, o.Console = log, console.Lines{To: p.console}
+	o.Reload = (&reloader{p: p, running: c}).reload
 	return errors.Join(serve(ctx, o), closeLog())
 }
 
@@ -168,7 +171,8 @@ func (c *serverCmd) options(p *program) (o server.Options, err error) {
 		TriggerQueueMax: c.TriggerQueueMax, TriggerQueueBytes: c.TriggerQueueBytes, TriggerEnv: c.TriggerEnv,
 		RecvAbandonedAfter: orNone(c.RecvAbandonedAfter), Bandwidth: limits,
 		Lanes: c.Lanes, Congestion: c.Congestion, Policy: c.Policy, Digest: digest.Algorithm(c.Digest),
-		Environ: p.Environ, Path: p.Getenv("PATH"), Version: version, Revision: revision(),
+		NotifySocket: p.Getenv("NOTIFY_SOCKET"), Watchdog: watchdog(p.Getenv),
+		Environ: withoutNotify(p.Environ), Path: p.Getenv("PATH"), Version: version, Revision: revision(),
 	}
 	if terminal.IsTerminal(p.Stderr) {
 		o.FirstPassword = func(password string) error {

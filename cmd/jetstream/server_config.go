@@ -237,6 +237,13 @@ func configuredStateDir(getenv func(string) string) string {
 	return dir
 }
 
+func settingText(value reflect.Value) string {
+	if list, ok := reflect.TypeAssert[[]string](value); ok {
+		return strings.Join(list, ", ")
+	}
+	return fmt.Sprint(value.Interface())
+}
+
 // show prints the settings that the server would have, and where each is from.
 func (s *settings) show(p *program, parsed *kong.Context) error {
 	flags := map[*kong.Flag]bool{}
@@ -260,11 +267,7 @@ func (s *settings) show(p *program, parsed *kong.Context) error {
 		case s.used[f.Name]:
 			from = s.config.where(f.Name)
 		}
-		if list, ok := reflect.TypeAssert[[]string](f.Target); ok {
-			t.Row(f.Name, strings.Join(list, ", "), from)
-			continue
-		}
-		t.Row(f.Name, f.Target.Interface(), from)
+		t.Row(f.Name, settingText(f.Target), from)
 	}
 	return p.print(&t)
 }

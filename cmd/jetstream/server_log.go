@@ -34,8 +34,12 @@ func (c *serverCmd) consoleHandler(w io.Writer, isTerminal bool) slog.Handler {
 	return console.JSONHandler(w, c.level())
 }
 
-// level is that of --log-level, whose values the command line has checked.
-func (c *serverCmd) level() (level slog.Level) {
-	_ = level.UnmarshalText([]byte(c.LogLevel))
-	return level
+// level is that of --log-level, whose values the command line has checked. A reload
+// may change it.
+func (c *serverCmd) level() *slog.LevelVar {
+	if c.logLevel == nil {
+		c.logLevel = new(slog.LevelVar)
+	}
+	_ = c.logLevel.UnmarshalText([]byte(c.LogLevel))
+	return c.logLevel
 }

@@ -46,10 +46,10 @@ type Link struct {
 	In, Out pace.Limiter
 
 	metadata Metadata
-	fixed    bool
+	fixed    bool          // nothing but Fix changes the limits
 	changed  chan struct{} // holds a token when the limits have changed
 
-	updating sync.Mutex // held while limits are saved
+	updating sync.Mutex // held while limits are saved; guards fixed
 	mu       sync.Mutex
 	limits   Limits
 }
@@ -58,19 +58,29 @@ type Link struct {
 // those that were saved.
 func New(ctx context.Context, metadata Metadata, fixed *Limits) (*Link, error) {
 	l := &Link{metadata: metadata, changed: make(chan struct{}, 1)}
+	return l, l.Fix(ctx, fixed)
+}
+
+// Fix replaces the limits by fixed, which nothing but Fix changes then, or by those
+// that were saved. After an error the former limits hold.
+func (l *Link) Fix(ctx context.Context, fixed *Limits) error {
+	l.updating.Lock()
+	defer l.updating.Unlock()
+	var next Limits
 	if fixed != nil {
-		l.limits, l.fixed = *fixed, true
+		next = *fixed
 	} else {
-		text, err := metadata.Meta(ctx, settingsKey)
+		text, err := l.metadata.Meta(ctx, settingsKey)
 		if err == nil && text != "" {
-			err = json.Unmarshal([]byte(text), &l.limits)
+			err = json.Unmarshal([]byte(text), &next)
 		}
 		if err != nil {
-			return nil, api.Wrap(err, api.CodeInternal, "the bandwidth limits cannot be read")
+			return api.Wrap(err, api.CodeInternal, "the bandwidth limits cannot be read")
 		}
 	}
-	l.apply(0, 0)
-	return l, nil
+	l.fixed = fixed != nil
+	l.replace(next)
+	return nil
 }
 
 // Limits returns the limits.
@@ -95,7 +105,7 @@ func (l *Link) Update(ctx context.Context, c Change) (Limits, error) {
 		return next, nil
 	}
 	if l.fixed {
-		return Limits{}, api.Errorf(api.CodeConflict, "the bandwidth limits of this server were given when it was started: change them there and start it again")
+		return Limits{}, api.Errorf(api.CodeConflict, "the bandwidth limits of this server are given by its settings: change them there, and reload them (jetstream reload) or start it again")
 	}
 	text, err := json.Marshal(next)
 	if err == nil {
@@ -104,6 +114,11 @@ func (l *Link) Update(ctx context.Context, c Change) (Limits, error) {
 	if err != nil {
 		return Limits{}, err
 	}
+	l.replace(next)
+	return next, nil
+}
+
+func (l *Link) replace(next Limits) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.limits = next
@@ -112,7 +127,6 @@ func (l *Link) Update(ctx context.Context, c Change) (Limits, error) {
 	case l.changed <- struct{}{}:
 	default:
 	}
-	return next, nil
 }
 
 func set[T any](field *T, value *T) {

@@ -15,13 +15,13 @@ import (
 )
 
 // TextHandler writes a log for people, in colour to a terminal.
-func TextHandler(w io.Writer, level slog.Level, isTerminal bool) slog.Handler {
+func TextHandler(w io.Writer, level slog.Leveler, isTerminal bool) slog.Handler {
 	return printableHandler{tint.NewTextHandler(w, &tint.Options{Level: level, TimeFormat: time.TimeOnly, NoColor: !isTerminal})}
 }
 
 // JSONHandler writes a log in JSON whose characters a terminal shows as they are, since
 // people read it there too.
-func JSONHandler(w io.Writer, level slog.Level) slog.Handler {
+func JSONHandler(w io.Writer, level slog.Leveler) slog.Handler {
 	return slog.NewJSONHandler(printableJSON{w}, &slog.HandlerOptions{Level: level})
 }
 

@@ -2,6 +2,7 @@ package server
 
 import (
 	"cmp"
+	"context"
 	"fmt"
 	"io"
 	"log/slog"
@@ -11,6 +12,7 @@ import (
 	"strings"
 	"time"
 
+	"jetstream/handlers"
 	"jetstream/internal/account"
 	"jetstream/internal/api"
 	"jetstream/internal/bandwidth"
@@ -123,6 +125,16 @@ type Options struct {
 	// when a server starts without users; an error fails the start. nil: the password
 	// is written to the file initial-password in StateDir, mode 0600.
 	FirstPassword func(password string) error
+	// Reload reads the settings again, applies to the server those that may change
+	// while it runs, by Apply, and returns what has changed. nil: the command reload
+	// renews the certificate alone.
+	Reload func(context.Context, *Server) ([]handlers.SettingChange, error)
+	// NotifySocket is the socket of the service manager, as in NOTIFY_SOCKET. Empty:
+	// there is none.
+	NotifySocket string
+	// Watchdog is how soon the service manager wants a sign of life again and again; 0
+	// is never.
+	Watchdog time.Duration
 	// Version and Revision are those of the program, for getServerInfo and the
 	// API document. Empty: unknown.
 	Version, Revision string

@@ -12,6 +12,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"sync"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -62,7 +63,12 @@ type Server struct {
 	files     *files.Service
 	collector *retention.Collector
 	link      *bandwidth.Link
-	stop      context.CancelFunc // ends the context of Serve
+	notify    *notifier
+	// reloading is held during a reload, and guards bandwidthGiven: the limits that
+	// the settings give.
+	reloading      sync.Mutex
+	bandwidthGiven bandwidth.Limits
+	stop           context.CancelFunc // ends the context of Serve
 
 	apiListener, recvListener net.Listener
 	socket                    net.Listener // nil without a control socket
@@ -78,7 +84,8 @@ func New(ctx context.Context, o Options) (*Server, error) {
 		return nil, err
 	}
 	o.setDefaults()
-	s := &Server{o: o, log: o.Log, serverID: api.NewID(), hostName: hostName(), startTime: api.Now(), metrics: newMetrics()}
+	s := &Server{o: o, log: o.Log, serverID: api.NewID(), hostName: hostName(), startTime: api.Now(), metrics: newMetrics(),
+		notify: newNotifier(o.NotifySocket, o.Log)}
 	for _, build := range []func(context.Context) error{
 		s.openState, s.openListeners, s.openSocket, s.openStream, s.openAccounts, s.openTriggers, s.openTransfers, s.openUpkeep, s.openGateway, s.firstUser,
 	} {
@@ -210,11 +217,8 @@ func (s *Server) openTransfers(ctx context.Context) (err error) {
 	}); err != nil {
 		return err
 	}
-	var fixed *bandwidth.Limits
-	if s.o.Bandwidth != (bandwidth.Limits{}) {
-		fixed = &s.o.Bandwidth
-	}
-	if s.link, err = bandwidth.New(ctx, s.db, fixed); err != nil {
+	s.bandwidthGiven = s.o.Bandwidth
+	if s.link, err = bandwidth.New(ctx, s.db, fixed(s.bandwidthGiven)); err != nil {
 		return err
 	}
 	if s.receiver, err = receiver.New(receiver.Options{
@@ -271,6 +275,11 @@ func (s *Server) run(ctx context.Context) error {
 	s.log.InfoContext(ctx, "JetStream is listening", "apiHost", e.APIHost, "apiPort", e.APIPort, "tls", s.certificate != nil,
 		"recvPort", e.RecvPort, "version", s.o.Version, "stateDir", s.o.StateDir, "triggerDir", s.o.TriggerDir, "publicKey", s.identity.PublicKey())
 
+	s.notify.ready(s.status())
+	watched, unwatch := context.WithCancel(starting)
+	defer unwatch()
+	go s.notify.watch(watched, s.o.Watchdog, watchdogPatience, s.answer)
+
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error { return s.stream.Serve(ctx) })
 	group.Go(func() error { return s.accounts.Serve(ctx) })
@@ -287,6 +296,7 @@ func (s *Server) run(ctx context.Context) error {
 	group.Go(func() error {
 		<-ctx.Done()
 		s.log.Info("stopping: no new work is accepted")
+		s.notify.stopping(s.stopTime())
 		s.tellStopping()
 		return nil
 	})

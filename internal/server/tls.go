@@ -90,6 +90,18 @@ func (c *certificate) get(*tls.ClientHelloInfo) (*tls.Certificate, error) {
 	return c.pair, nil
 }
 
+// renew loads the certificate from its files now. After an error the former one
+// stays.
+func (c *certificate) renew() error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	stamp, err := c.stamps()
+	if err != nil {
+		return err
+	}
+	return c.load(stamp)
+}
+
 // names returns the host names that the certificate is valid for.
 func (c *certificate) names() []string {
 	leaf, err := x509.ParseCertificate(c.pair.Certificate[0])
