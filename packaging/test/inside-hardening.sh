@@ -83,3 +83,9 @@ set=$(sed -n 's/^CapBnd:\t*//p' /proc/self/status)
 [ $((0x$set >> 25 & 1)) = 1 ]
 END
 forbidden CapabilityBoundingSet=CAP_SYS_TIME
+script recv.transferComplete <<'END'
+#!/usr/bin/python3
+import socket
+socket.socket().bind(('127.0.0.1', 443))
+END
+forbidden AmbientCapabilities=CAP_NET_BIND_SERVICE

@@ -41,10 +41,10 @@ step "a source that the service may not read"
 useradd --create-home carol && chmod 700 /home/carol
 jetstream user add carol --sandbox /home >/dev/null || fail "user add"
 echo private >/home/carol/private
-jetstream send --user carol /home/carol/private bob@localhost:/incoming >/tmp/answer 2>&1 && fail "it was sent"
+jetstream send --accept-key --user carol /home/carol/private bob@localhost:/incoming >/tmp/answer 2>&1 && fail "it was sent"
 grep -q "ACL" /tmp/answer || fail "the error is: $(cat /tmp/answer)"
 setfacl -R -m u:jetstream:rX /home/carol || fail "setfacl"
-jetstream send --user carol /home/carol/private bob@localhost:/incoming >/tmp/answer 2>&1 || fail "with an ACL: $(cat /tmp/answer)"
+jetstream send --accept-key --user carol /home/carol/private bob@localhost:/incoming >/tmp/answer 2>&1 || fail "with an ACL: $(cat /tmp/answer)"
 
 step "the unit of a user"
 loginctl enable-linger carol || fail "enable-linger"

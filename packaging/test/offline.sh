@@ -4,12 +4,13 @@ set -eu
 root=$1
 set -- --root "$root" --nodeps
 rpm "$@" --quiet -i "$root"/test/jetstream-1.0.0-1.*.rpm
-[ "$(chroot "$root" jetstream version | head -n 1)" = "jetstream v1.0.0" ] || { chroot "$root" jetstream version; exit 1; }
-[ "$(stat -c '%U:%G %a' "$root/etc/jetstream")" ] || exit 1
-[ "$(chroot "$root" stat -c '%U:%G %a' /var/lib/jetstream/triggers)" = "root:jetstream 1775" ] || exit 1
+chroot "$root" jetstream version | grep -q v1.0.0
+[ "$(chroot "$root" stat -c '%U:%G %a' /var/lib/jetstream/triggers)" = "root:jetstream 1775" ]
 rpm "$@" --quiet -U "$root"/test/jetstream-1.1.0-1.*.rpm
 chroot "$root" jetstream version | grep -q v1.1.0
 rpm "$@" -V jetstream
 touch "$root/var/lib/jetstream/state/kept"
 rpm "$@" -e jetstream
-[ ! -e "$root/usr/bin/jetstream" ] && [ -e "$root/var/lib/jetstream/state/kept" ] && chroot "$root" id jetstream >/dev/null
+[ ! -e "$root/usr/bin/jetstream" ]
+[ -e "$root/var/lib/jetstream/state/kept" ]
+chroot "$root" id jetstream >/dev/null
