@@ -1,7 +1,6 @@
 # Part of inside.sh: what the service's sandbox permits to scripts, and what it forbids.
 
 step "a script mails through a setgid program"
-printf 'root: root\n' >/etc/aliases
 [ -g /usr/sbin/dma ] || fail "dma is not setgid"
 script recv.transferComplete <<'END'
 #!/bin/sh
@@ -28,7 +27,6 @@ emit recv.transferComplete
 is "what node wrote" 42 "$(cat /srv/media/node)"
 script recv.transferComplete <<'END'
 #!/usr/bin/python3
-import ctypes
 open('/srv/media/python', 'w').write(str(6 * 7))
 END
 emit recv.transferComplete
@@ -66,9 +64,16 @@ forbidden() {
 }
 script recv.transferComplete <<'END'
 #!/bin/sh
-echo x | sudo -n tee /etc/written
+echo x | sudo -n tee /etc/motd.d/written
 END
-forbidden ReadWritePaths=/etc
+mkdir -p /etc/motd.d
+forbidden ReadWritePaths=/etc/motd.d
+forbidden ProtectSystem=yes
+script recv.transferComplete <<'END'
+#!/bin/sh
+echo x | sudo -n tee /usr/local/written
+END
+forbidden ReadWritePaths=/usr/local
 forbidden ProtectSystem=no
 echo x >/tmp/outside
 script recv.transferComplete <<'END'
@@ -78,11 +83,11 @@ END
 forbidden PrivateTmp=no
 script recv.transferComplete <<'END'
 #!/bin/sh
-# Bit 25 of the bounding set is CAP_SYS_TIME.
+# Bit 22 of the bounding set is CAP_SYS_BOOT.
 set=$(sed -n 's/^CapBnd:\t*//p' /proc/self/status)
-[ $((0x$set >> 25 & 1)) = 1 ]
+[ $((0x$set >> 22 & 1)) = 1 ]
 END
-forbidden CapabilityBoundingSet=CAP_SYS_TIME
+forbidden CapabilityBoundingSet=CAP_SYS_BOOT
 script recv.transferComplete <<'END'
 #!/usr/bin/python3
 import socket

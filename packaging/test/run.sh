@@ -20,7 +20,7 @@ arch=$(dpkg --print-architecture)
 
 work=$(mktemp -d /var/tmp/jetstream-package-test.XXXXXX)
 clean() {
-	for mounted in "$work"/*/root; do umount "$mounted" 2>/dev/null || true; done
+	for mounted in "$work"/root/root/proc "$work"/*/root; do umount "$mounted" 2>/dev/null || true; done
 	[ "${KEEP:-}" ] || rm -rf "$work"
 }
 trap clean EXIT
@@ -80,6 +80,7 @@ for what in $ONLY; do
 		# A system that is not running, such as an image that is being built.
 		if command -v rpm >/dev/null; then
 			system root
+			mount -t proc proc "$work/root/root/proc"
 			sh "$here/offline.sh" "$work/root/root" || bad="$bad root"
 		else
 			skip rpm
