@@ -88,9 +88,9 @@ for what in $ONLY; do
 		;;
 	piuparts)
 		if command -v piuparts >/dev/null; then
-			piuparts --distribution=bookworm --mirror="$MIRROR main" --no-upgrade-test --warn-on-leftovers-after-purge \
+			piuparts --existing-chroot "$TREE" --distribution=bookworm --mirror="$MIRROR main" --no-upgrade-test --warn-on-leftovers-after-purge \
 				"$work"/packages/jetstream_1.1.0-1_*.deb >"$work/piuparts" 2>&1 || { tail -40 "$work/piuparts"; bad="$bad piuparts"; }
-			tail -n 1 "$work/piuparts"
+			grep -A 5 -E "PASS|FAIL|left files" "$work/piuparts" | grep -v DEBUG
 		else
 			skip piuparts
 		fi
