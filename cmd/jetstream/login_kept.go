@@ -11,10 +11,19 @@ import (
 // logins returns the store of logins made by jetstream login. The error is that
 // there is no home directory.
 func (p *program) logins() (client.Logins, error) {
-	base, home := p.Getenv("XDG_CONFIG_HOME"), p.Getenv("HOME")
+	dir, err := settingsDir(p.Getenv)
+	if err != nil {
+		return client.Logins{}, err
+	}
+	return client.Logins{Dir: filepath.Join(dir, "logins")}, nil
+}
+
+// settingsDir is the directory of this user's settings for JetStream.
+func settingsDir(getenv func(string) string) (string, error) {
+	base, home := getenv("XDG_CONFIG_HOME"), getenv("HOME")
 	switch runtime.GOOS {
 	case "windows":
-		base, home = p.Getenv("APPDATA"), ""
+		base, home = getenv("APPDATA"), ""
 	case "darwin":
 		base = ""
 		if home != "" {
@@ -25,7 +34,7 @@ func (p *program) logins() (client.Logins, error) {
 		base = filepath.Join(home, ".config")
 	}
 	if base == "" || !filepath.IsAbs(base) {
-		return client.Logins{}, errors.New("there is no home directory to keep a login in")
+		return "", errors.New("there is no home directory to keep a login in")
 	}
-	return client.Logins{Dir: filepath.Join(base, "jetstream", "logins")}, nil
+	return filepath.Join(base, "jetstream"), nil
 }

@@ -55,6 +55,7 @@ type cli struct {
 	Send      sendCmd      `cmd:"" group:"Use a server:" help:"Send files and directories to another site and watch them arrive."`
 	Transfers transfersCmd `cmd:"" group:"Use a server:" help:"Follow and steer what is sent and received."`
 	Digest    digestCmd    `cmd:"" group:"Use a server:" help:"Print digests of files, to compare with those of a transfer."`
+	Setup     setupCmd     `cmd:"" group:"Run a server:" help:"Set up a server on this machine: configuration, first users, directories."`
 	User      userCmd      `cmd:"" group:"Run a server:" help:"Make, list, change and remove users of a server on this machine."`
 	Trigger   triggerCmd   `cmd:"" group:"Use a server:" help:"See what the trigger scripts did, and steer them."`
 	Login     loginCmd     `cmd:"" group:"Use a server:" help:"Log in at a server once, instead of a password for every command."`

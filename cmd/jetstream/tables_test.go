@@ -25,7 +25,37 @@ func TestTablesAreFresh(t *testing.T) {
 	events := append(triggers.Definitions(), command)
 	checkSection(t, "docs/triggers.md", "generated: events", eventTable(events, true))
 	checkSection(t, "README.md", "generated: events", eventTable(events, false))
+	checkSection(t, "docs/setup.md", "generated: setup flags", flagTable(reflect.TypeFor[setupCmd]()))
+	checkSection(t, "docs/setup.md", "generated: live settings", liveSettings())
 	checkSection(t, "docs/send-json.md", "generated: objects", objectTables())
+}
+
+// flagTable has a row for each flag of a command.
+func flagTable(command reflect.Type) string {
+	rows := tableRows("flag", "what")
+	for f := range command.Fields() {
+		name := f.Tag.Get("name")
+		if name == "" {
+			name = strings.ToLower(f.Name)
+		}
+		help := f.Tag.Get("help")
+		if d := f.Tag.Get("default"); d != "" {
+			help = strings.TrimSuffix(help, ".") + " (" + d + ")."
+		}
+		rows = append(rows, tableRow("`"+strings.TrimSpace("--"+name+" "+f.Tag.Get("placeholder"))+"`", help))
+	}
+	return "\n" + tableText(rows)
+}
+
+// liveSettings lists the settings that a reload changes.
+func liveSettings() string {
+	var names []string
+	for f := range reflect.TypeFor[serverCmd]().Fields() {
+		if f.Tag.Get("live") != "" {
+			names = append(names, "`"+f.Tag.Get("name")+"`")
+		}
+	}
+	return "\n" + strings.Join(names, ", ") + ".\n\n"
 }
 
 // objectTables has a table for each object of --json.

@@ -11,6 +11,9 @@ import (
 	"jetstream/internal/api"
 )
 
+// FirstUser is the name of the superuser whom a server without users makes.
+const FirstUser = "admin"
+
 // NewUser holds the parameters of a new user.
 type NewUser struct {
 	Name      string `json:"name" doc:"Name of the user: 1 to 64 letters, digits or ._@-, the first a letter, a digit or _" validate:"required,max=64"`
@@ -202,7 +205,7 @@ func (s *Service) EnsureAdmin(ctx context.Context) (password string, made bool, 
 		return "", false, err
 	}
 	password = base64.RawURLEncoding.EncodeToString(randomBytes(18)) // 144 bits
-	_, err = s.Create(ctx, NewUser{Name: "admin", Password: password, Superuser: true})
+	_, err = s.Create(ctx, NewUser{Name: FirstUser, Password: password, Superuser: true})
 	if errors.Is(err, &api.Error{Code: api.CodeConflict}) {
 		return "", false, nil // another process has made users meanwhile
 	}

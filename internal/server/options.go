@@ -243,7 +243,7 @@ func (o *Options) checkAddresses() error {
 	if (o.TLSCert == "") != (o.TLSKey == "") {
 		return optionErrorf("%s and %s go together", option("TLSCert"), option("TLSKey"))
 	}
-	if o.TLSCert == "" && !o.AllowPlaintext && !isLoopback(o.APIHost) {
+	if o.TLSCert == "" && !o.AllowPlaintext && !IsLoopback(o.APIHost) {
 		return optionErrorf("%s %s offers the control API beyond this machine without TLS: give %s and %s, or %s if something else protects it",
 			option("APIHost"), o.APIHost, option("TLSCert"), option("TLSKey"), option("AllowPlaintext"))
 	}
@@ -278,7 +278,8 @@ func isIP(host string) bool {
 	return err == nil
 }
 
-func isLoopback(host string) bool {
+// IsLoopback tells whether an API host is reached from this machine alone.
+func IsLoopback(host string) bool {
 	addr, err := netip.ParseAddr(host)
 	return err == nil && addr.IsLoopback() || strings.EqualFold(host, "localhost")
 }

@@ -192,6 +192,10 @@ func (s *Server) openAccounts(context.Context) error {
 	return nil
 }
 
+// PasswordFile is the file in the state directory with the password of the user admin,
+// whom a server without users makes.
+const PasswordFile = "initial-password"
+
 // firstUser creates the user admin when there are no users.
 func (s *Server) firstUser(ctx context.Context) error {
 	password, made, err := s.accounts.EnsureAdmin(ctx)
@@ -201,7 +205,7 @@ func (s *Server) firstUser(ctx context.Context) error {
 	if s.o.FirstPassword != nil {
 		return s.o.FirstPassword(password)
 	}
-	path := filepath.Join(s.o.StateDir, "initial-password")
+	path := filepath.Join(s.o.StateDir, PasswordFile)
 	if err := os.WriteFile(path, []byte(password+"\n"), 0o600); err != nil {
 		return fmt.Errorf("the first password cannot be kept: %w", err)
 	}
