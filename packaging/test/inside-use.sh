@@ -1,12 +1,10 @@
-# Part of inside.sh: configuration, a transfer, a trigger, reload, logs, other people's files.
+# Part of inside.sh: setup, a transfer, a trigger, reload, logs, other people's files.
 
-step "configuration"
-cat >/etc/jetstream/server.conf <<END
-recv-host     0.0.0.0
-trigger-dir   $lib/triggers
-log           /var/log/jetstream/server.log
-END
-chgrp jetstream /etc/jetstream/server.conf && chmod 640 /etc/jetstream/server.conf
+step "setup"
+jetstream setup --yes --user dave --external-address localhost >/tmp/answer 2>&1 || fail "setup: $(cat /tmp/answer)"
+is "mode" "root:jetstream 640" "$(stat -c '%U:%G %a' /etc/jetstream/server.conf)"
+is "mode" "root:jetstream 1775" "$(stat -c '%U:%G %a' $lib/triggers)"
+echo "log /var/log/jetstream/server.log" >>/etc/jetstream/server.conf
 systemctl restart jetstream.service || fail "restart"
 active
 listens "$everywhere" || fail "the receive port does not listen on all addresses"
