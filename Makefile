@@ -23,8 +23,12 @@ LINT_PACKAGE := github.com/golangci/golangci-lint/v2
 LINT_VERSION := $(shell awk '$$1 == "$(LINT_PACKAGE)" { print $$2 }' tools/lint/go.mod)
 LINT         := bin/golangci-lint-$(LINT_VERSION)
 
+# What makes the packages, likewise.
+NFPM_PACKAGE := github.com/goreleaser/nfpm/v2
+NFPM         := bin/nfpm-$(shell awk '$$1 == "$(NFPM_PACKAGE)" { print $$2 }' tools/nfpm/go.mod)
+
 .DEFAULT_GOAL := help
-.PHONY: help build snapshot image image-test demo test race lint fuzz hazards crash soak endure bench bench-transfer clients generate check check-document \
+.PHONY: help build snapshot image image-test packages package-test demo test race lint fuzz hazards crash soak endure bench bench-transfer clients generate check check-document \
 	check-modules check-format check-platforms check-generated check-short compiler
 
 help: ## Show this list
@@ -104,6 +108,12 @@ bench: ## Run the benchmarks, some four minutes (BENCH=pattern, COUNT=1)
 bench-transfer: build ## Measure transfers against scp, rsync, rclone, GridFTP (Linux, an hour with all; ARGS="-help" lists what to choose)
 	$(GO) run ./tools/benchtransfer -jetstream bin/jetstream $(ARGS)
 
+packages: $(NFPM) ## Build the deb and rpm packages for amd64 and arm64 into dist/
+	NFPM=$(NFPM) GO=$(GO) VERSION=$(VERSION) COMMIT=$(COMMIT) packaging/build.sh
+
+package-test: $(NFPM) ## Install, upgrade, remove and purge the packages in a booted system (Debian, root, network; some minutes)
+	NFPM=$(NFPM) GO=$(GO) packaging/test/run.sh
+
 clients: ## Fetch what the tests of generated clients want (network; npm where node is)
 	cd tools/clients/go && $(GO) mod download
 	cd tools/clients/ogen && $(GO) mod download
@@ -147,6 +157,7 @@ check-modules:
 	$(GO) mod tidy -diff
 	cd tests && $(GO) mod tidy -diff
 	cd tools/lint && $(GO) mod tidy -diff
+	cd tools/nfpm && $(GO) mod tidy -diff
 	cd tools/clients/go && $(GO) mod tidy -diff
 	cd tools/clients/ogen && $(GO) mod tidy -diff
 
@@ -182,3 +193,8 @@ $(LINT): tools/lint/go.mod tools/lint/go.sum
 	@rm -f bin/golangci-lint-*
 	@mkdir -p bin
 	cd tools/lint && CGO_ENABLED=0 $(GO) build -o ../../$(LINT) $(LINT_PACKAGE)/cmd/golangci-lint
+
+$(NFPM): tools/nfpm/go.mod tools/nfpm/go.sum
+	@rm -f bin/nfpm-*
+	@mkdir -p bin
+	cd tools/nfpm && CGO_ENABLED=0 $(GO) build -o ../../$(NFPM) $(NFPM_PACKAGE)/cmd/nfpm

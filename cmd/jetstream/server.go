@@ -224,8 +224,8 @@ func orNone(d time.Duration) time.Duration {
 	return d
 }
 
-// systemStateDir is the state directory of a server run by root or by a service
-// account.
+// systemStateDir is the state directory of a server run by root or by the user of the
+// packages' service, whose home directory it is in.
 const systemStateDir = "/var/lib/jetstream/state"
 
 // stateDir is where commands look for the state of a server on this machine: the
@@ -237,10 +237,10 @@ func stateDir(getenv func(string) string) (string, error) {
 	return defaultStateDir(getenv)
 }
 
-// defaultStateDir is systemStateDir for root, else a directory in
-// the user's own state directory.
+// defaultStateDir is systemStateDir for root and for the packages' service, else a
+// directory in the user's own state directory.
 func defaultStateDir(getenv func(string) string) (string, error) {
-	if runtime.GOOS != "windows" && os.Geteuid() == 0 {
+	if runtime.GOOS != "windows" && (os.Geteuid() == 0 || getenv("HOME") == filepath.Dir(systemStateDir)) {
 		return systemStateDir, nil
 	}
 	base := getenv("XDG_STATE_HOME")

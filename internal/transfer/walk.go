@@ -356,6 +356,10 @@ func notSaved(err error) error {
 // sourceError turns an error into one whose message names the source by its
 // path in the owner's API, and no path of the server.
 func sourceError(p string, err error) error {
+	if errors.Is(err, fs.ErrPermission) {
+		return api.Wrap(err, api.CodeForbidden, "source %s cannot be read: the server's user has no permission; give it some by an ACL, "+
+			"or run a server as the files' owner (on Linux: systemctl --user start jetstream)", p)
+	}
 	if e, ok := errors.AsType[*api.Error](err); ok {
 		if strings.Contains(e.Message, p) {
 			return e
@@ -369,8 +373,6 @@ func sourceError(p string, err error) error {
 		return err
 	case errors.Is(err, fs.ErrNotExist):
 		return api.Wrap(err, api.CodeNotFound, "source %s does not exist", p)
-	case errors.Is(err, fs.ErrPermission):
-		return api.Wrap(err, api.CodeForbidden, "source %s cannot be read: the server's user has no permission", p)
 	}
 	if errno, ok := errors.AsType[syscall.Errno](err); ok {
 		return api.Wrap(err, api.CodeConflict, "source %s cannot be read: %s", p, errno.Error())
