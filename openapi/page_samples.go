@@ -22,9 +22,13 @@ type sampleCall struct {
 }
 
 func (c sampleCall) url() string {
-	text := sampleServer + c.path
+	pairs := make([]string, len(c.query))
 	for i, pair := range c.query {
-		text += []string{"?", "&"}[min(i, 1)] + pair[0] + "=" + url.QueryEscape(pair[1])
+		pairs[i] = pair[0] + "=" + url.QueryEscape(pair[1])
+	}
+	text := sampleServer + c.path
+	if len(pairs) > 0 {
+		text += "?" + strings.Join(pairs, "&")
 	}
 	return text
 }

@@ -249,7 +249,7 @@ func (e *endurance) measure(l *live) (r atRest) {
 	}
 	tick := time.NewTicker(100 * time.Millisecond)
 	defer tick.Stop()
-	metrics := ""
+	var metrics string
 	for deadline := time.Now().Add(2 * time.Minute); ; <-tick.C {
 		_, metrics = l.get("root", "/metrics")
 		if strings.Contains(metrics, "jetstream_trigger_queue_length 0\n") && strings.Contains(metrics, "jetstream_trigger_running 0\n") {
