@@ -63,7 +63,7 @@ func (r *release) build(ctx context.Context, p platform) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	defer os.RemoveAll(dir)
+	defer func() { _ = os.RemoveAll(dir) }()
 	file := filepath.Join(dir, "jetstream")
 	// Version and commit are given, so that it matters not how the checkout was made.
 	cmd := exec.CommandContext(ctx, "go", "build", "-trimpath", "-buildvcs=false",

@@ -52,7 +52,7 @@ func (r *release) debian(ctx context.Context) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	defer os.RemoveAll(dir)
+	defer func() { _ = os.RemoveAll(dir) }()
 	file := filepath.Join(dir, "system.tar")
 	cmd := exec.CommandContext(ctx, program, "--quiet", "--variant=apt", "--include=ca-certificates",
 		"--dpkgopt=path-exclude=/usr/share/man/*", "--dpkgopt=path-exclude=/usr/share/locale/*",
@@ -250,9 +250,9 @@ func addPackages(b *bom, system []byte) error {
 	if err != nil {
 		return err
 	}
-	for _, paragraph := range strings.Split(strings.TrimSpace(string(status)), "\n\n") {
+	for paragraph := range strings.SplitSeq(strings.TrimSpace(string(status)), "\n\n") {
 		fields := map[string]string{}
-		for _, line := range strings.Split(paragraph, "\n") {
+		for line := range strings.SplitSeq(paragraph, "\n") {
 			if name, value, ok := strings.Cut(line, ": "); ok {
 				fields[name] = value
 			}

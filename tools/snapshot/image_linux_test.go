@@ -39,7 +39,8 @@ type container struct {
 	dir      string
 	settings imageSettings
 	server   *exec.Cmd
-	ended    chan error
+	ended    chan struct{}
+	result   error // of server, once ended is closed
 	log      *os.File
 }
 
@@ -242,8 +243,11 @@ func (c *container) start() {
 	if err := c.server.Start(); err != nil {
 		c.t.Fatal(err)
 	}
-	c.ended = make(chan error, 1)
-	go func(ended chan error) { ended <- c.server.Wait(); close(ended) }(c.ended)
+	c.ended = make(chan struct{})
+	go func() {
+		c.result = c.server.Wait()
+		close(c.ended)
+	}()
 	c.t.Cleanup(func() { // in case the test has failed before its end
 		c.ctx = context.Background()
 		_ = c.command("delete", "--force", "jetstream-test").Run()
@@ -292,8 +296,8 @@ func (c *container) await(what string, ask func() (string, bool)) string {
 		}
 		select {
 		case <-again:
-		case err := <-c.ended:
-			c.t.Fatalf("there is not %s: the server has ended: %v", what, err)
+		case <-c.ended:
+			c.t.Fatalf("there is not %s: the server has ended: %v", what, c.result)
 		case <-c.ctx.Done():
 			c.t.Fatalf("there is not %s: %s", what, out)
 		}
@@ -306,7 +310,7 @@ func (c *container) stop() {
 	if out, err := c.command("kill", "jetstream-test", strings.TrimPrefix(c.settings.StopSignal, "SIG")).CombinedOutput(); err != nil {
 		c.t.Fatalf("crun kill: %v\n%s", err, out)
 	}
-	if err := <-c.ended; err != nil {
-		c.t.Errorf("the server ended with %v:\n%s", err, c.said())
+	if <-c.ended; c.result != nil {
+		c.t.Errorf("the server ended with %v:\n%s", c.result, c.said())
 	}
 }

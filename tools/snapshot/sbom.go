@@ -143,7 +143,7 @@ func (b *bom) encode() ([]byte, error) {
 }
 
 // licenseFile matches the names of files whose text goes along with a binary.
-var licenseFile = regexp.MustCompile(`(?i)^(.*LICEN[CS]E.*|COPYING.*|NOTICE.*|PATENTS.*)$`) //nolint:gochecknoglobals // a constant
+var licenseFile = regexp.MustCompile(`(?i)^(.*LICEN[CS]E.*|COPYING.*|NOTICE.*|PATENTS.*)$`)
 
 // licenses returns the licence texts of Go and of all modules of a binary.
 func (r *release) licenses(ctx context.Context, info *debug.BuildInfo) ([]byte, error) {
