@@ -70,7 +70,9 @@ func TestFlagsOfTheContract(t *testing.T) {
 	}
 	defaults := map[string]string{}
 	for f := range reflect.TypeFor[serverCmd]().Fields() {
-		defaults[f.Tag.Get("name")] = f.Tag.Get("default")
+		if f.IsExported() {
+			defaults[f.Tag.Get("name")] = f.Tag.Get("default")
+		}
 	}
 	got := slices.Sorted(maps.Keys(defaults))
 	slices.Sort(want)
