@@ -131,7 +131,7 @@ func TestSealedPasswordCannotBeTamperedWith(t *testing.T) {
 	y = x
 	y.SealedPassword = nil
 	_, err = b.Password(&y)
-	b.refused(err, api.CodeConflict, "no password any more")
+	b.refused(err, api.CodeConflict, "no password of the receiver's user any more")
 	b.stop()
 	b.options.SealKey[0]++
 	b.start()
