@@ -29,7 +29,7 @@ NFPM         := bin/nfpm-$(shell awk '$$1 == "$(NFPM_PACKAGE)" { print $$2 }' to
 
 .DEFAULT_GOAL := help
 .PHONY: help build snapshot image image-test packages package-test demo test race lint fuzz hazards crash soak endure bench bench-transfer clients generate check check-document \
-	check-modules check-format check-platforms check-generated check-short compiler
+	check-modules check-format check-platforms check-generated check-short check-outside compiler
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -71,8 +71,11 @@ test: ## Run all tests; nothing else need be installed
 # their memory to themselves, and with them the suite takes twice the time.
 RACE := -race -gcflags=modernc.org/sqlite/lib=-race=false -gcflags=modernc.org/libc=-race=false -gcflags=golang.org/x/crypto/argon2=-race=false
 
-race: compiler ## Run all tests under the race detector; needs a C compiler
-	CGO_ENABLED=1 $(GO) run ./tools/testlog $(RACE) -timeout 30m ./...
+# The work of these is done by other programs, of which the race detector sees nothing.
+OUTSIDE := TestManual|TestBatchFilesInAWindowsServer|TestGeneratedGoClients|TestGeneratedTypeScriptClients|TestCompletionInShells|TestDocsSamplesRun
+
+race: compiler ## Run the tests under the race detector, but those of other programs; needs a C compiler
+	CGO_ENABLED=1 $(GO) run ./tools/testlog $(RACE) -timeout 30m -skip '^($(OUTSIDE))$$' ./...
 	cd tests && CGO_ENABLED=1 $(GO) run ../tools/testlog $(RACE) ./...
 
 lint: check-format $(LINT) ## Check format, vet and run golangci-lint (the first time builds it, some minutes)
@@ -128,9 +131,9 @@ generate: ## Write what is made from the declarations: openapi.json with its exa
 	$(GO) test ./cmd/jetstream -run 'TestRepliesAreAsDocumented|TestTablesAreFresh|TestManPagesAreFresh|$(ATTACKS)' -count 1 -update
 	$(GO) test ./cmd/jetstream -run TestOpenAPIDocumentIsFresh -count 1 -update
 
-# What fails soonest and costs least comes first. The race detector runs every
-# test; without it only the ones that -short keeps run a second time, which
-# shows that they pass without cgo and at full speed.
+# What fails soonest and costs least comes first. Every test runs once, under the race
+# detector or in check-outside; those that -short keeps run without it too, which shows
+# that they pass without cgo and at full speed.
 check: ## All that must pass before a push: modules, format, platforms, lint, tests, race
 	@$(MAKE) --no-print-directory compiler
 	@$(MAKE) --no-print-directory check-format
@@ -140,6 +143,7 @@ check: ## All that must pass before a push: modules, format, platforms, lint, te
 	@$(MAKE) --no-print-directory check-document
 	@$(MAKE) --no-print-directory lint
 	@$(MAKE) --no-print-directory check-short
+	@$(MAKE) --no-print-directory check-outside
 	@$(MAKE) --no-print-directory race
 	@echo "check: everything passes"
 
@@ -182,7 +186,10 @@ check-document:
 	fi
 
 check-short:
-	CGO_ENABLED=0 $(GO) run ./tools/testlog -short ./...
+	CGO_ENABLED=0 $(GO) run ./tools/testlog -short -skip '^($(OUTSIDE))$$' ./...
+
+check-outside:
+	CGO_ENABLED=0 $(GO) run ./tools/testlog -run '^($(OUTSIDE))$$' ./cmd/jetstream
 
 compiler:
 	@cc=$$($(GO) env CC); command -v "$${cc%% *}" >/dev/null || { \
