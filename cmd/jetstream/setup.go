@@ -23,7 +23,7 @@ type setupCmd struct {
 	Config string `name:"config" type:"path" placeholder:"FILE" from:"JETSTREAM_SERVER_CONFIG" help:"Configuration file to write (for root /etc/jetstream/server.conf, else server.conf in your directory for settings)."`
 
 	Superuser     string `name:"superuser" placeholder:"NAME" help:"Name of the first superuser (admin)."`
-	User          string `name:"user" placeholder:"NAME" help:"Name of the first user (you)."`
+	User          string `name:"user" placeholder:"NAME" help:"Name of the first user (you; transfer for root)."`
 	Sandbox       string `type:"path" placeholder:"DIR" help:"Directory of that user's files (files/NAME beside the state directory)."`
 	PasswordStdin bool   `name:"password-stdin" help:"Read the passwords from standard input: a line for each user that is made, the superuser first."`
 

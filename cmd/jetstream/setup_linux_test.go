@@ -20,6 +20,7 @@ func TestSetupAsks(t *testing.T) {
 		{"Directory of the trigger scripts [" + filepath.Join(base, "triggers") + "]: ", ""},
 		{"Name of the superuser [admin]: ", "boss"},
 		{"Name of the first user [", "joe"},
+		{"Directory of the files of joe [" + filepath.Join(base, "files", "joe") + "]: ", filepath.Join(base, "media")},
 		{"Password of boss: ", "s3cret"},
 		{"Again: ", "s3cret"},
 		{"Password of joe: ", "other"},
@@ -51,7 +52,7 @@ func TestSetupAsks(t *testing.T) {
 	if strings.Contains(text, "tls-cert") {
 		t.Errorf("a certificate for this machine alone:\n%s", text)
 	}
-	if users := jetstream(t, nil, "", "user", "--persistent-state-dir", state, "list"); !strings.Contains(users.stdout, "boss") || !strings.Contains(users.stdout, "joe") {
+	if users := jetstream(t, nil, "", "user", "--persistent-state-dir", state, "list"); !strings.Contains(users.stdout, "boss") || !strings.Contains(users.stdout, "joe") || !strings.Contains(users.stdout, filepath.Join(base, "media")) {
 		t.Errorf("%+v", users)
 	}
 	if _, err := os.Stat(filepath.Join(state, passwordsFile)); err == nil {

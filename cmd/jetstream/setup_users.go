@@ -13,7 +13,10 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/alecthomas/kong"
+
 	"jetstream/internal/account"
+	"jetstream/internal/api"
 	"jetstream/internal/server"
 )
 
@@ -48,7 +51,7 @@ func (s *setup) users() error {
 		if err := s.addUser("Name of the first user", s.User, s.userByDefault(), false); err != nil {
 			return err
 		}
-	} else if err := s.say("user", "%s stands", user); err != nil {
+	} else if err := s.say("user", "%s stands%s", user, s.otherSandbox()); err != nil {
 		return err
 	}
 	return s.passwords()
@@ -62,6 +65,15 @@ func (s *setup) firstPassword(superuser string) string {
 		return ""
 	}
 	return "; the server made it, with the password in " + file
+}
+
+// otherSandbox says that --sandbox changes nothing for a user who is there.
+func (s *setup) otherSandbox() string {
+	if s.Sandbox == "" || s.Sandbox == s.sandboxOf(s.there) {
+		return ""
+	}
+	return fmt.Sprintf("; its files stay in %s: to change that, jetstream api updateUser --name %s --sandbox %s",
+		s.sandboxOf(s.there), api.ShellWord(s.there.Name), api.ShellWord(s.Sandbox))
 }
 
 // userByDefault is the person who runs this.
@@ -86,7 +98,9 @@ func (s *setup) addUser(question, given, byDefault string, superuser bool) (err 
 	}
 	n := account.NewUser{Name: name, Superuser: superuser}
 	if !superuser {
-		n.Sandbox = s.Sandbox
+		if n.Sandbox, err = s.sandbox(n); err != nil {
+			return err
+		}
 	}
 	for _, other := range s.made {
 		if strings.EqualFold(other.Name, name) {
@@ -95,6 +109,19 @@ func (s *setup) addUser(question, given, byDefault string, superuser bool) (err 
 	}
 	s.made = append(s.made, n)
 	return nil
+}
+
+// sandbox finds the directory of the first user; empty for the server's default.
+func (s *setup) sandbox(n account.NewUser) (string, error) {
+	if s.Sandbox != "" {
+		return s.Sandbox, nil
+	}
+	byDefault := s.sandboxOf(n)
+	dir, err := s.ask("Directory of the files of "+n.Name, byDefault)
+	if err != nil || dir == byDefault {
+		return "", err
+	}
+	return kong.ExpandPath(dir), nil
 }
 
 // passwords gets the passwords of the users that are to be made.
@@ -171,6 +198,15 @@ func (s *setup) directories() error {
 	return nil
 }
 
+// onlyRead says that nothing can be received in a directory that was there before.
+func (s *setup) onlyRead(dir string) string {
+	info, err := os.Stat(dir)
+	if !s.owner.known || err != nil || mayWrite(info, s.owner.uid) {
+		return ""
+	}
+	return ", where the user " + serviceUser + " does not seem to be able to write: enough to send, nothing is received there"
+}
+
 // keepPasswords appends to text the lines of a file of passwords that are of others
 // than those who are to be made.
 func (s *setup) keepPasswords(file string, text *strings.Builder) error {
@@ -219,7 +255,7 @@ func (s *setup) makeUsers() error {
 			}
 			what, note := "superuser", ""
 			if !n.Superuser {
-				what, note = "user", "; its files lie in "+s.sandboxOf(n)
+				what, note = "user", "; its files lie in "+s.sandboxOf(n)+s.onlyRead(s.sandboxOf(n))
 			}
 			if err := s.say(what, "%s was made%s", n.Name, note); err != nil {
 				return err
