@@ -88,10 +88,15 @@ func (o owner) makeParent(dir string) error {
 	if err := o.makeParent(filepath.Dir(dir)); err != nil {
 		return err
 	}
-	if err := os.Mkdir(dir, 0o755); err != nil || !o.known { //nolint:gosec // users and the service come through to what is theirs
+	parent, err := os.OpenRoot(filepath.Dir(dir)) // as in makeDir
+	if err != nil {
 		return err
 	}
-	return os.Chmod(dir, 0o755) //nolint:gosec // as above
+	defer func() { _ = parent.Close() }()
+	if err := parent.Mkdir(filepath.Base(dir), 0o755); err != nil || !o.known { // users and the service come through to what is theirs
+		return err
+	}
+	return parent.Chmod(filepath.Base(dir), 0o755)
 }
 
 // writeFile makes a file that is whole or not there. One that is there stays: the

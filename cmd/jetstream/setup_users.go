@@ -210,7 +210,13 @@ func (s *setup) onlyRead(dir string) string {
 // keepPasswords appends to text the lines of a file of passwords that are of others
 // than those who are to be made.
 func (s *setup) keepPasswords(file string, text *strings.Builder) error {
-	former, err := os.ReadFile(file)
+	// The directory is the service's, which must not lead root to a file elsewhere.
+	dir, err := os.OpenRoot(filepath.Dir(file))
+	if err != nil {
+		return err
+	}
+	former, err := dir.ReadFile(filepath.Base(file))
+	_ = dir.Close()
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}

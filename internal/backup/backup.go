@@ -172,15 +172,3 @@ func create(path string) (*os.File, error) {
 	}
 	return f, nil
 }
-
-// makeDir makes a directory in a state directory, for its owner.
-func makeDir(path string) error {
-	if err := os.Mkdir(path, 0o700); err != nil {
-		return err
-	}
-	f, err := os.Open(path)
-	if err != nil {
-		return err
-	}
-	return errors.Join(store.GiveToOwner(f, filepath.Dir(path)), f.Close())
-}

@@ -66,7 +66,7 @@ func Restore(ctx context.Context, o RestoreOptions, from io.Reader) (r Result, e
 	if err := os.RemoveAll(fresh); err != nil {
 		return r, err
 	}
-	if err := makeDir(fresh); err != nil {
+	if err := store.MakeDir(fresh); err != nil {
 		return r, err
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(fresh)) }()
@@ -136,10 +136,10 @@ func swap(dir, fresh string, occupied bool) (aside string, err error) {
 	withKey := err == nil
 	if occupied {
 		aside = filepath.Join(dir, "replaced-"+time.Now().Format(stamp))
-		if err := makeDir(aside); err != nil {
+		if err := store.MakeDir(aside); err != nil {
 			return "", err
 		}
-		names := []string{store.File, store.File + "-wal", store.File + "-shm", "initial-password"}
+		names := []string{store.File, store.File + "-wal", store.File + "-shm", "initial-password", "initial-passwords"}
 		if withKey {
 			names = append(names, wire.IdentityFile)
 		}

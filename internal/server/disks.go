@@ -26,21 +26,71 @@ func (d disk) fault() string {
 const (
 	// boxesFor is for how long a list of the users' sandboxes is used.
 	boxesFor = 10 * time.Second
+	// diskPatience is how long the disks are waited for.
+	diskPatience = 2 * time.Second
 	// maxDisks is how many directories are measured: those of the server, then
 	// those of users with sandboxes of their own.
 	maxDisks = 100
 )
 
-// disks keeps the list of the sandboxes of users with one of their own.
+// disks is what was measured last, and the list of the sandboxes of users with one of
+// their own.
 type disks struct {
 	mu    sync.Mutex
 	at    time.Time
 	boxes []string
+
+	measuring chan struct{} // closed when the measuring that goes on has ended; nil: none
+	since     time.Time     // when it began
+	last      []disk
 }
 
 // disksNow measures the directories that transfers are received in and that of the
-// state. Several with the same space, which are taken for one file system, are shown once.
+// state. A file system that does not answer, as of a file server that is away, is not
+// waited for longer than diskPatience: then what was measured last is returned.
 func (s *Server) disksNow(ctx context.Context) []disk {
+	d := &s.disks
+	d.mu.Lock()
+	if d.measuring == nil {
+		boxes := s.boxes(ctx)
+		ended := make(chan struct{})
+		d.measuring, d.since = ended, time.Now()
+		go func() {
+			list := s.measureDisks(boxes)
+			d.mu.Lock()
+			defer d.mu.Unlock()
+			d.last, d.measuring = list, nil
+			close(ended)
+		}()
+	}
+	ended := d.measuring
+	d.mu.Unlock()
+	timer := time.NewTimer(diskPatience)
+	defer timer.Stop()
+	select {
+	case <-ended:
+	case <-timer.C:
+	case <-ctx.Done():
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.last
+}
+
+// silentDisk says that a file system does not answer; empty if all do.
+func (s *Server) silentDisk() string {
+	d := &s.disks
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.measuring == nil || time.Since(d.since) < diskPatience {
+		return ""
+	}
+	return fmt.Sprintf("the disks: one that files are received on, or that of the state directory, has not answered since %s", d.since.UTC().Format(time.RFC3339))
+}
+
+// measureDisks measures the disks of the server and of boxes. Several directories with
+// the same space, which are taken for one file system, are shown once.
+func (s *Server) measureDisks(boxes []string) []disk {
 	list := []disk{}
 	measure := func(what, dir string) {
 		space, err := diskspace.Of(dir)
@@ -57,7 +107,7 @@ func (s *Server) disksNow(ctx context.Context) []disk {
 	}
 	measure("state", s.o.StateDir)
 	measure("files", SandboxRoot(s.o.SandboxDir))
-	for _, dir := range s.boxes(ctx) {
+	for _, dir := range boxes {
 		if filepath.IsAbs(dir) {
 			measure("files", dir)
 		}
@@ -65,10 +115,8 @@ func (s *Server) disksNow(ctx context.Context) []disk {
 	return list
 }
 
-// boxes lists the sandboxes of users with one of their own.
+// boxes lists the sandboxes of users with one of their own. disks.mu is held.
 func (s *Server) boxes(ctx context.Context) []string {
-	s.disks.mu.Lock()
-	defer s.disks.mu.Unlock()
 	if time.Since(s.disks.at) < boxesFor {
 		return s.disks.boxes
 	}
@@ -81,8 +129,11 @@ func (s *Server) boxes(ctx context.Context) []string {
 	return boxes
 }
 
-// diskFaults says which disks are short of space.
-func diskFaults(disks []disk) (faults []string) {
+// diskFaults says which disks are short of space, and whether one does not answer.
+func (s *Server) diskFaults(disks []disk) (faults []string) {
+	if silent := s.silentDisk(); silent != "" {
+		faults = append(faults, silent)
+	}
 	for _, d := range disks {
 		if d.Short {
 			faults = append(faults, d.fault())

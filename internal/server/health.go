@@ -65,7 +65,7 @@ func (s *Server) health(ctx context.Context) (Health, triggers.Health) {
 	h, saving, reading := s.look(ctx)
 	disks := s.disksNow(ctx)
 	f := Health{
-		Faults: append(append([]string{}, h.Faults()...), diskFaults(disks)...), Disks: shown(disks), Notices: []string{}, Database: "ok",
+		Faults: append(append([]string{}, h.Faults()...), s.diskFaults(disks)...), Disks: shown(disks), Notices: []string{}, Database: "ok",
 		Listeners: ListenerHealth{API: s.apiListener.Addr().String(), Recv: s.recvListener.Addr().String()},
 		Triggers: TriggerHealth{
 			Waiting: h.Waiting, OldestWaiting: h.OldestWaiting, Running: append([]triggers.RunningScript{}, h.Running...),
@@ -101,7 +101,7 @@ func (s *Server) health(ctx context.Context) (Health, triggers.Health) {
 // healthy returns an error that names what does not work, or nil.
 func (s *Server) healthy(ctx context.Context) error {
 	h, saving, err := s.look(ctx)
-	if faults := append(h.Faults(), diskFaults(s.disksNow(ctx))...); len(faults) > 0 {
+	if faults := append(h.Faults(), s.diskFaults(s.disksNow(ctx))...); len(faults) > 0 {
 		err = errors.Join(err, errors.New(strings.Join(faults, "; ")))
 	}
 	return errors.Join(saving, err, s.auditFault())

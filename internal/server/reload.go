@@ -15,13 +15,12 @@ func (s *Server) Reload(ctx context.Context) (handlers.Reloaded, error) {
 	defer s.reloading.Unlock()
 	defer s.notify.reloading(s.status())()
 	result := handlers.Reloaded{Changed: []handlers.SettingChange{}}
+	install := func() {}
 	if s.certificate != nil {
-		if err := s.certificate.renew(); err != nil {
+		var err error
+		if install, err = s.certificate.renew(); err != nil {
 			return result, s.notReloaded(ctx, api.Errorf(api.CodeInvalid, "the certificate %s cannot be used: %v", s.o.TLSCert, err))
 		}
-	}
-	if err := s.ReopenAuditLog(); err != nil {
-		return result, s.notReloaded(ctx, api.Errorf(api.CodeUnavailable, "%v", err))
 	}
 	if s.o.Reload != nil {
 		changed, err := s.o.Reload(ctx, s)
@@ -30,10 +29,14 @@ func (s *Server) Reload(ctx context.Context) (handlers.Reloaded, error) {
 		}
 		result.Changed = append(result.Changed, changed...)
 	}
+	install()
 	for _, c := range result.Changed {
 		s.log.InfoContext(ctx, "a setting has changed", "setting", c.Setting, "from", c.From, "to", c.To, "needsRestart", c.NeedsRestart)
 	}
 	s.log.InfoContext(ctx, "the settings were read again", "changed", len(result.Changed))
+	if err := s.ReopenAuditLog(); err != nil {
+		return result, api.Errorf(api.CodeUnavailable, "the settings were read again, but the audit log cannot be opened again: %v", err)
+	}
 	return result, nil
 }
 

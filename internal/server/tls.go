@@ -90,16 +90,21 @@ func (c *certificate) get(*tls.ClientHelloInfo) (*tls.Certificate, error) {
 	return c.pair, nil
 }
 
-// renew loads the certificate from its files now. After an error the former one
-// stays.
-func (c *certificate) renew() error {
-	c.mu.Lock()
-	defer c.mu.Unlock()
+// renew loads the certificate's files anew. The certificate is in use once install is called.
+func (c *certificate) renew() (install func(), err error) {
 	stamp, err := c.stamps()
 	if err != nil {
-		return err
+		return nil, err
 	}
-	return c.load(stamp)
+	pair, err := tls.LoadX509KeyPair(c.certFile, c.keyFile)
+	if err != nil {
+		return nil, err
+	}
+	return func() {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		c.pair, c.stamp, c.looked = &pair, stamp, time.Now()
+	}, nil
 }
 
 // names returns the host names that the certificate is valid for.

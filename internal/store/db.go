@@ -92,12 +92,12 @@ func open(ctx context.Context, dir string, keep bool) (_ *DB, err error) {
 // makeFile makes the database's file, unless it is there, for the owner of the
 // directory alone.
 func makeFile(dir, path string) error {
-	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
+	f, err := openOwn(path)
 	if errors.Is(err, fs.ErrPermission) {
 		return noPermission(dir, err)
 	}
 	if err == nil {
-		err = errors.Join(GiveToOwner(f, dir), f.Close())
+		err = f.Close()
 	}
 	if err != nil {
 		return fmt.Errorf("open database: %w", err)

@@ -48,12 +48,9 @@ func (p *processes) save(r *triggers.Run) (err error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.file == nil {
-		f, err := os.OpenFile(p.path, os.O_RDWR|os.O_CREATE, 0o600)
+		f, err := openOwn(p.path)
 		if err != nil {
 			return err
-		}
-		if err := GiveToOwner(f, filepath.Dir(p.path)); err != nil {
-			return errors.Join(err, f.Close())
 		}
 		p.file = f
 	}

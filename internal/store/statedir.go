@@ -43,11 +43,37 @@ func makeDir(dir string) error {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return err
 	}
-	f, err := os.Open(dir)
+	return giveDir(dir)
+}
+
+// MakeDir makes a directory in a state directory, for the owner of that.
+func MakeDir(path string) error {
+	if err := os.Mkdir(path, 0o700); err != nil {
+		return err
+	}
+	return giveDir(path)
+}
+
+func giveDir(path string) error {
+	f, err := os.OpenFile(path, os.O_RDONLY|noFollow, 0)
 	if err != nil {
 		return err
 	}
-	return errors.Join(GiveToOwner(f, filepath.Dir(dir)), f.Close())
+	return errors.Join(GiveToOwner(f, filepath.Dir(path)), f.Close())
+}
+
+// openOwn opens a file of a state directory for reading and writing, and makes it,
+// for the owner of the directory, unless it is there. A symbolic link is an error: by
+// it whoever owns the directory could lead root to any file.
+func openOwn(path string) (*os.File, error) {
+	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE|noFollow, 0o600)
+	if err != nil {
+		return nil, err
+	}
+	if err := GiveToOwner(f, filepath.Dir(path)); err != nil {
+		return nil, errors.Join(err, f.Close())
+	}
+	return f, nil
 }
 
 // ErrLocked tells that another process works on the state directory.
@@ -66,17 +92,14 @@ const (
 // ErrLocked whose text says so.
 func lock(ctx context.Context, dir string) (unlock func() error, err error) {
 	path := filepath.Join(dir, "lock")
-	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
+	f, err := openOwn(path)
 	if errors.Is(err, fs.ErrPermission) {
 		return nil, noPermission(dir, err)
 	}
 	if err != nil {
-		return nil, fmt.Errorf("state directory %s cannot be locked (%w)", dir, bare(err))
+		return nil, fmt.Errorf("state directory %s cannot be locked (its file lock: %w)", dir, bare(err))
 	}
-	if err = GiveToOwner(f, dir); err == nil {
-		err = lockWithin(ctx, f, lockGrace)
-	}
-	if err == nil {
+	if err = lockWithin(ctx, f, lockGrace); err == nil {
 		writeHolder(f)
 		return f.Close, nil
 	}

@@ -39,8 +39,19 @@ func GiveToOwner(f *os.File, dir string) error {
 	if !ok || st.Uid == 0 {
 		return nil
 	}
+	own, err := f.Stat()
+	if err != nil {
+		return err
+	}
+	// The owner of the directory must not lead root to a file elsewhere.
+	if st, ok := own.Sys().(*syscall.Stat_t); !ok || !own.IsDir() && (!own.Mode().IsRegular() || st.Nlink > 1) {
+		return fmt.Errorf("%s has other names or is no regular file, so that root leaves it alone: remove it", f.Name())
+	}
 	return f.Chown(int(st.Uid), int(st.Gid))
 }
+
+// noFollow makes opening a symbolic link an error.
+const noFollow = unix.O_NOFOLLOW
 
 // lockFile takes an advisory lock that the kernel frees with the process.
 func lockFile(f *os.File) error {

@@ -14,6 +14,9 @@ func ownedSafely(os.FileInfo) error { return nil }
 // GiveToOwner has nothing to do on Windows: files inherit their rights.
 func GiveToOwner(*os.File, string) error { return nil }
 
+// noFollow is nothing: who may make links here may do all that root may.
+const noFollow = 0
+
 // lockFile takes a lock that the kernel frees with the process. It is on a byte
 // far beyond the end of f: nobody else can read or write what is locked.
 func lockFile(f *os.File) error {

@@ -125,6 +125,9 @@ func (db *DB) keepCopy(ctx context.Context, version int) (path string, err error
 	if err == nil {
 		err = errors.Join(GiveToOwner(f, db.dir), f.Close(), os.Rename(part, path))
 	}
+	if err == nil {
+		err = syncNames(db.dir)
+	}
 	if err != nil {
 		return "", err
 	}
@@ -135,6 +138,16 @@ func (db *DB) keepCopy(ctx context.Context, version int) (path string, err error
 		}
 	}
 	return path, nil
+}
+
+// syncNames puts the names in a directory on disk, where the system can do that.
+func syncNames(dir string) error {
+	d, err := os.Open(dir)
+	if err != nil {
+		return err
+	}
+	_ = d.Sync() // Windows and some file systems cannot
+	return d.Close()
 }
 
 // keptCopy is a copy that was made before an upgrade.
