@@ -171,8 +171,8 @@ func TestDocsInABrowser(t *testing.T) {
 	// With a session, what changes something is asked about first, with user and server.
 	b.do(chromedp.Navigate(r.url + "/"))
 	b.signIn("alice", password)
-	b.until(`!document.getElementById("status").hidden`)
-	b.expectFailedRequests() // trigger runs are for superusers
+	b.until(`document.getElementById("runs-note").textContent === "Trigger runs are shown to superusers."`)
+	b.expectFailedRequests() // for trigger runs
 	b.do(chromedp.Navigate(r.url + "/docs#send.createManifest"))
 	b.until(`document.querySelector("#contents a[aria-current]")`)
 	b.script(`window.asked = []; window.answer = false; window.confirm = (text) => { asked.push(text); return answer }`)
