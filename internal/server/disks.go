@@ -24,8 +24,8 @@ func (d disk) fault() string {
 }
 
 const (
-	// boxesFor is for how long a list of the users' sandboxes is used.
-	boxesFor = 10 * time.Second
+	// sandboxesFor is for how long a list of the users' sandboxes is used.
+	sandboxesFor = 10 * time.Second
 	// diskPatience is how long the disks are waited for.
 	diskPatience = 2 * time.Second
 	// maxDisks is how many directories are measured: those of the server, then
@@ -36,9 +36,9 @@ const (
 // disks is what was measured last, and the list of the sandboxes of users with one of
 // their own.
 type disks struct {
-	mu    sync.Mutex
-	at    time.Time
-	boxes []string
+	mu        sync.Mutex
+	at        time.Time
+	sandboxes []string
 
 	measuring chan struct{} // closed when the measuring that goes on has ended; nil: none
 	since     time.Time     // when it began
@@ -52,11 +52,11 @@ func (s *Server) disksNow(ctx context.Context) []disk {
 	d := &s.disks
 	d.mu.Lock()
 	if d.measuring == nil {
-		boxes := s.boxes(ctx)
+		sandboxes := s.sandboxes(ctx)
 		ended := make(chan struct{})
 		d.measuring, d.since = ended, time.Now()
 		go func() {
-			list := s.measureDisks(boxes)
+			list := s.measureDisks(sandboxes)
 			d.mu.Lock()
 			defer d.mu.Unlock()
 			d.last, d.measuring = list, nil
@@ -88,9 +88,9 @@ func (s *Server) silentDisk() string {
 	return fmt.Sprintf("the disks: one that files are received on, or that of the state directory, has not answered since %s", d.since.UTC().Format(time.RFC3339))
 }
 
-// measureDisks measures the disks of the server and of boxes. Several directories with
+// measureDisks measures the disks of the server and of sandboxes. Several directories with
 // the same space, which are taken for one file system, are shown once.
-func (s *Server) measureDisks(boxes []string) []disk {
+func (s *Server) measureDisks(sandboxes []string) []disk {
 	list := []disk{}
 	measure := func(what, dir string) {
 		space, err := diskspace.Of(dir)
@@ -107,7 +107,7 @@ func (s *Server) measureDisks(boxes []string) []disk {
 	}
 	measure("state", s.o.StateDir)
 	measure("files", SandboxRoot(s.o.SandboxDir))
-	for _, dir := range boxes {
+	for _, dir := range sandboxes {
 		if filepath.IsAbs(dir) {
 			measure("files", dir)
 		}
@@ -115,18 +115,18 @@ func (s *Server) measureDisks(boxes []string) []disk {
 	return list
 }
 
-// boxes lists the sandboxes of users with one of their own. disks.mu is held.
-func (s *Server) boxes(ctx context.Context) []string {
-	if time.Since(s.disks.at) < boxesFor {
-		return s.disks.boxes
+// sandboxes lists the sandboxes of users with one of their own. disks.mu is held.
+func (s *Server) sandboxes(ctx context.Context) []string {
+	if time.Since(s.disks.at) < sandboxesFor {
+		return s.disks.sandboxes
 	}
-	boxes, err := s.accounts.OwnSandboxes(ctx, maxDisks)
+	sandboxes, err := s.accounts.OwnSandboxes(ctx, maxDisks)
 	if err != nil {
 		s.log.WarnContext(ctx, "the users' sandboxes could not be listed, and their disks are not looked at", "error", err)
-		return s.disks.boxes
+		return s.disks.sandboxes
 	}
-	s.disks.at, s.disks.boxes = time.Now(), boxes
-	return boxes
+	s.disks.at, s.disks.sandboxes = time.Now(), sandboxes
+	return sandboxes
 }
 
 // diskFaults says which disks are short of space, and whether one does not answer.
